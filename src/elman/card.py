@@ -1,0 +1,60 @@
+"""The card of a model: what it is, what it was trained on, how well it does, and how to repeat it."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+
+def write_card(
+    *,
+    name: str,
+    summary: str,
+    data: Mapping[str, Any],
+    scores: Mapping[str, float | int],
+    settings: Mapping[str, Any],
+    command: str | None = None,
+) -> str:
+    """The text of a model's card: what it is, how to use it, its data, scores, settings, seed and versions.
+
+    Args:
+        name: the title, usually the name of the folder.
+        summary: one sentence on what the model does.
+        data: what it was trained and judged on, a word or number for each heading.
+        scores: name to value; shares such as the accuracy are given from 0 to 1.
+        settings: every setting, the seed among them.
+        command: the command that repeats the run.
+
+    Returns:
+        Markdown, with the front matter that model collections read.
+    """
+    return (
+        "\n".join(
+            [
+                "---\nlibrary_name: elman\ntags:\n- recurrent-neural-network\n---",
+                f"# {name}\n\n{summary}\n",
+                f"## Use\n\n```\nelman predict {name} TEXTS.txt\nelman evaluate {name} DATA.csv\n```\n",
+                _card_table("Data", data),
+                _card_table("Scores", scores),
+                _card_table("Settings", settings),
+                _card_table("Versions", versions()),
+                f"## Repeat\n\n```\n{command}\n```\n" if command else "",
+            ]
+        ).rstrip("\n")
+        + "\n"
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on: elman, torch, numpy and Python."""
+    return {**{name: version(name) for name in ("elman", "torch", "numpy")}, "python": platform.python_version()}
+
+
+def _card_table(title: str, rows: Mapping[str, Any]) -> str:
+    body = "".join(f"| {_cell(name)} | {_cell(value)} |\n" for name, value in rows.items())
+    return f"## {title}\n\n| | |\n|---|---|\n{body}"
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) and 0.001 <= abs(value) < 10_000 else str(value)
+    return text.replace("|", r"\|").replace("\n", " ")

@@ -1,0 +1,93 @@
+"""Files that are either wholly the old ones or wholly the new ones, whatever happens meanwhile."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+Content = bytes | str | Callable[[Path], object]
+
+
+def atomic_write(path: Path, content: Content) -> None:
+    """A file with exactly this content, put in place in one instant.
+
+    A reader, or a machine that loses its power, sees the old file or the new one and nothing between.
+
+    Args:
+        path: the file; its folder must exist.
+        content: bytes, text (written as UTF-8), or a function that writes the file whose path it is given.
+
+    Raises:
+        OSError: the folder is missing, full or not writable; the old file is then untouched.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> atomic_write(path, "gate")
+    >>> path.read_text()
+    'gate'
+    """
+    atomic_write_all(path.parent, {path.name: content})
+
+
+def atomic_write_all(folder: Path, contents: Mapping[str, Content]) -> None:
+    """Several files of one folder: all are complete on the disk before the first takes its place.
+
+    Args:
+        folder: an existing folder.
+        contents: name to content, in the order in which they take their places.
+
+    Raises:
+        OSError: as in `atomic_write`.
+    """
+    with _staged(folder, contents) as waiting:
+        for name, path in waiting.items():
+            path.replace(folder / name)
+        _sync_folder(folder)
+
+
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Removes the half-written files of these names that killed processes left in the folder."""
+    for name in names:
+        for path in folder.glob(f".{name}.*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _staged(folder: Path, contents: Mapping[str, Content]) -> Iterator[dict[str, Path]]:
+    token = secrets.token_hex(4)
+    waiting = {name: folder / f".{name}.{token}.tmp" for name in contents}
+    try:
+        for name, content in contents.items():
+            _write_through(waiting[name], content)
+        yield waiting
+    finally:
+        for path in waiting.values():
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _write_through(path: Path, content: Content) -> None:
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

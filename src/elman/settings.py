@@ -1,0 +1,99 @@
+"""Settings checked whole: every mistake of one call in one message, each with its repair."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from elman.errors import UsageError, nearest
+
+SettingsType = TypeVar("SettingsType", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """A frozen set of named settings that takes no name and no number it does not know (infinity and NaN included)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Conflict(NamedTuple):
+    """Settings that are each valid and do not go together."""
+
+    fields: tuple[str, ...]
+    problem: str
+
+
+class ConflictsError(ValueError):
+    """What a model validator raises, so that `check_settings` can name every conflict on a line of its own."""
+
+    def __init__(self, conflicts: Sequence[Conflict]):
+        super().__init__("; ".join(f"{', '.join(fields)}: {problem}" for fields, problem in conflicts))
+        self.conflicts = list(conflicts)
+
+
+def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> SettingsType:
+    """Settings made of these values, or one `UsageError` that names everything wrong with them.
+
+    Args:
+        cls: the pydantic model; its model validators may raise `ConflictsError`.
+        values: name to value; a name that is left out takes its default.
+
+    Raises:
+        UsageError: a line for each mistake: the field, what came, what is allowed, the nearest valid name.
+
+    >>> class Layer(Settings):
+    ...     hidden_size: int
+    >>> check_settings(Layer, {"hidden_sise": 3})
+    Traceback (most recent call last):
+        ...
+    elman.errors.UsageError: 2 settings of Layer are wrong.
+      hidden_size: is missing.
+      hidden_sise: there is no such setting. Did you mean `hidden_size`? Valid: hidden_size.
+    Correct these settings; nothing was done yet.
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        mistakes = [*_field_mistakes(cls, error), *_conflicts(cls, values, error)]
+    raise UsageError(
+        f"{len(mistakes)} settings of {cls.__name__} are wrong."
+        if len(mistakes) > 1
+        else f"A setting of {cls.__name__} is wrong.",
+        where="\n".join(mistakes),
+        fix="Correct these settings; nothing was done yet." if len(mistakes) > 1 else "Correct this setting.",
+    ) from None
+
+
+def _field_mistakes(cls: type[BaseModel], error: ValidationError) -> list[str]:
+    found = [detail for detail in error.errors() if detail["loc"]]
+    return [f"{'.'.join(str(part) for part in detail['loc'])}: {_reason(cls, detail)}" for detail in found]
+
+
+def _reason(cls: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    if detail["type"] == "missing":
+        return "is missing."
+    if detail["type"] == "extra_forbidden":
+        return f"there is no such setting. {nearest(detail['loc'][-1], cls.model_fields)}"
+    came = repr(detail["input"])
+    if detail["type"] == "literal_error":
+        options = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+        return f"{came} came. {nearest(detail['input'], options)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    allowed = re.sub(r"^Input should be (a valid |an )?", "allowed: ", message)
+    return f"{came} came; {allowed}."
+
+
+def _conflicts(cls: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> list[str]:
+    """Conflicts among the settings that are valid; those of a wrong one would only mislead."""
+    wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+    if wrong:
+        try:
+            cls.model_validate({name: value for name, value in values.items() if name not in wrong})
+        except ValidationError as remaining:
+            error = remaining
+        else:
+            return []
+    raised = [detail.get("ctx", {}).get("error") for detail in error.errors() if not detail["loc"]]
+    conflicts = [conflict for one in raised if isinstance(one, ConflictsError) for conflict in one.conflicts]
+    return [f"{', '.join(fields)}: {problem}" for fields, problem in conflicts if not wrong & set(fields)]
