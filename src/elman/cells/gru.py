@@ -1,0 +1,26 @@
+"""The gated recurrent unit as published."""
+
+from elman.compiler.cell import cell
+from elman.compiler.language import affine, sigmoid, tanh
+
+
+@cell
+def gru(x, h, *, activation=tanh, recurrent_activation=sigmoid):
+    """The gated recurrent unit as published: the reset gate acts on the state before the product.
+
+    z = σ(x·W_z + h·U_z + b_z)            r = σ(x·W_r + h·U_r + b_r)
+    n = tanh(x·W_n + (r∘h)·U_n + b_n)     h' = z∘h + (1 - z)∘n
+
+    Options:
+        activation: of the candidate n, tanh if not said otherwise.
+        recurrent_activation: of the gates z and r, sigmoid if not said otherwise.
+
+    Source:
+        K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation,
+        EMNLP 2014, equations 5 to 8. Difference: the gates and the candidate have biases. It is Keras's GRU with
+        reset_after=False; torch has `gru_reset_after` only.
+    """
+    z = recurrent_activation(affine("update", x, h))
+    r = recurrent_activation(affine("reset", x, h))
+    n = activation(affine("candidate", x, r * h))
+    return z * h + (1.0 - z) * n

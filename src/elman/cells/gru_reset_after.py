@@ -1,0 +1,26 @@
+"""The gated recurrent unit of cuDNN, torch and Keras."""
+
+from elman.compiler.cell import cell
+from elman.compiler.language import affine, sigmoid, tanh
+
+
+@cell
+def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid):
+    """The gated recurrent unit of cuDNN and torch: the reset gate acts after the product.
+
+    z = σ(x·W_z + h·U_z + b_z)                     r = σ(x·W_r + h·U_r + b_r)
+    n = tanh(x·W_n + b_n + r∘(h·U_n + d_n))        h' = z∘h + (1 - z)∘n
+
+    Options:
+        activation: of the candidate n, tanh if not said otherwise.
+        recurrent_activation: of the gates z and r, sigmoid if not said otherwise.
+
+    Source:
+        J. Chung et al., Empirical Evaluation of Gated Recurrent Neural Networks on Sequence Modeling, 2014, section
+        3.2 with the product taken first, as in cuDNN. Difference from torch.nn.GRU and from Keras's GRU
+        (reset_after=True): those keep two biases for each gate, here their sum is one; the candidate keeps both.
+    """
+    z = recurrent_activation(affine("update", x, h))
+    r = recurrent_activation(affine("reset", x, h))
+    n = activation(affine("candidate", x) + r * affine("memory", h))
+    return z * h + (1.0 - z) * n

@@ -1,0 +1,184 @@
+"""A cell: the equations of one step, and what its signature declares."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from elman.compiler.graph import Graph, Source
+from elman.compiler.language import WORDS, Next, Value, quote
+from elman.compiler.trace import check_sizes, trace
+from elman.errors import CellError, UsageError, nearest
+
+Step = Callable[..., "Next | Value"]
+
+
+class Cell:
+    """One step of a recurrent network, made by the decorator `cell`.
+
+    The step's signature declares it: the first argument is the input, the other positional ones are the states,
+    keyword-only arguments without a default are constants (vectors that stay the same over a sequence, given with
+    each call of the layer), keyword-only arguments with a default are options (numbers, or functions of the
+    language such as an activation), fixed when a layer is built.
+
+    Args:
+        step: the function.
+        options: values for its options; those not given keep their defaults.
+
+    Raises:
+        CellError: the signature is not that of a step.
+        UsageError: an option that the step does not have, or a value that no option can take.
+    """
+
+    def __init__(self, step: Step, options: Mapping[str, Any] | None = None):
+        self.step = step
+        self.name: str = getattr(step, "__name__", type(step).__name__)
+        self.__doc__ = step.__doc__
+        self.__name__ = self.name
+        signature = _read_signature(self.name, step)
+        self.input, self.states, self.constants, defaults = signature
+        self.options = _check_options(self.name, defaults, defaults | dict(options or {}))
+        self.graphs: dict[tuple, Graph] = {}
+        self.is_restored = False
+
+    @classmethod
+    def from_graphs(
+        cls,
+        name: str,
+        input: str,
+        states: tuple[str, ...],
+        constants: tuple[str, ...],
+        graphs: Mapping[tuple, Graph],
+    ) -> "Cell":
+        """A cell known only by its graphs, for the sizes they have; its step cannot be run anew."""
+        restored = object.__new__(cls)
+        restored.is_restored = True
+        restored.step = _without_step(name)
+        restored.name = restored.__name__ = name
+        restored.input, restored.states, restored.constants, restored.options = input, states, constants, {}
+        restored.graphs = dict(graphs)
+        return restored
+
+    def __call__(self, *values: Any, **named: Any) -> "Next | Value":
+        """Run the step inside another cell's step; its parameters join those of that step."""
+        return self.step(*values, **({name: _resolve(value) for name, value in self.options.items()} | named))
+
+    def with_options(self, **options: Any) -> "Cell":
+        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`."""
+        if self.is_restored:
+            self.step()
+        return Cell(self.step, self.options | options)
+
+    def trace(self, input_size: int, hidden_size: int, constants: Mapping[str, int] | None = None) -> Graph:
+        """The step as a graph for these sizes.
+
+        Args:
+            input_size: features of the input.
+            hidden_size: size of an affine, a parameter or a state that does not say otherwise.
+            constants: size of each constant.
+
+        Raises:
+            CellError: the step is no step; says where and how to repair it.
+            UsageError: sizes that are no whole numbers from 1 on, or constants that are not the step's.
+        """
+        sizes = dict(constants or {})
+        check_sizes(self, input_size, hidden_size, sizes)
+        key = (input_size, hidden_size, tuple(sorted(sizes.items())))
+        if key not in self.graphs:
+            self.graphs[key] = trace(self, input_size, hidden_size, sizes)
+        return self.graphs[key]
+
+    def __repr__(self) -> str:
+        changed = "".join(f", {name}={_option_name(value)}" for name, value in self.options.items())
+        return f"Cell({self.name}{changed})"
+
+
+def cell(step: Step) -> Cell:
+    """Make a cell of a function that computes one step.
+
+    >>> from elman import cell, affine, tanh
+    >>> @cell
+    ... def elman_1990(x, h):
+    ...     return tanh(affine("hidden", x, h))
+    >>> elman_1990.states
+    ('h',)
+
+    Raises:
+        CellError: the signature is not that of a step.
+    """
+    return Cell(step)
+
+
+def _without_step(name: str) -> Step:
+    def step(*_: Any, **__: Any) -> Value:
+        raise UsageError(
+            f"The cell `{name}` comes from a saved model and is known for the sizes it was saved with only.",
+            fix="Give the cell itself to build layers of other sizes.",
+        )
+
+    return step
+
+
+def describe_options(cell: Cell) -> dict[str, Any]:
+    """The options as plain numbers and names, for a configuration file."""
+    return {name: _option_name(value) for name, value in cell.options.items()}
+
+
+def _read_signature(name: str, step: Step) -> tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+    place = definition(step)
+    kinds = inspect.Parameter
+    if not callable(step):
+        raise CellError(f"A cell is made of a function, and {step!r} came.", fix="Write @cell above def name(x, h).")
+    parameters = list(inspect.signature(step).parameters.values())
+    positional = [item for item in parameters if item.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    named = [item for item in parameters if item.kind is kinds.KEYWORD_ONLY]
+    problems = [
+        *(f"takes `{item}`" for item in parameters if item.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)),
+        *(f"gives `{item.name}` a default" for item in positional if item.default is not kinds.empty),
+        *("calls a state `output`" for item in positional[1:] if item.name == "output"),
+        *(["has no state"] if len(positional) < 2 else []),
+    ]
+    if problems:
+        raise CellError(
+            f"{name}: the step's signature {' and '.join(problems)}.",
+            where=quote(place),
+            fix=f"Write def {name}(x, h): the input first, then each state by its name; options follow a bare `*`.",
+        )
+    constants = tuple(item.name for item in named if item.default is kinds.empty)
+    defaults = {item.name: item.default for item in named if item.default is not kinds.empty}
+    return positional[0].name, tuple(item.name for item in positional[1:]), constants, defaults
+
+
+def definition(step: Step) -> Source | None:
+    """Where the function is defined: its `def` line."""
+    code = getattr(inspect.unwrap(step), "__code__", None)
+    if code is None:
+        return None
+    lines, first = inspect.getsourcelines(code) if _has_source(code) else ([], code.co_firstlineno)
+    offset = next((index for index, line in enumerate(lines) if line.lstrip().startswith("def ")), 0)
+    return Source(code.co_filename, first + offset)
+
+
+def _has_source(code: Any) -> bool:
+    try:
+        inspect.getsourcelines(code)
+    except (OSError, TypeError):
+        return False
+    return True
+
+
+def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    for option, value in options.items():
+        if option not in defaults:
+            hint = nearest(option, defaults) if defaults else "It has no options."
+            raise UsageError(f"The cell `{name}` has no option `{option}`.", fix=hint)
+        if isinstance(value, str) and value not in WORDS:
+            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=nearest(value, WORDS))
+    return dict(options)
+
+
+def _resolve(value: Any) -> Any:
+    return WORDS[value] if isinstance(value, str) else value
+
+
+def _option_name(value: Any) -> Any:
+    return getattr(value, "__name__", value)

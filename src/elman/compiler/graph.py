@@ -1,0 +1,214 @@
+"""A cell's step as an immutable graph in which equal nodes are one node."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from elman.compiler.operations import size_of
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A line of the user's file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """One operation; compared by identity, since a `Nodes` makes each only once."""
+
+    op: str
+    args: tuple["Node", ...]
+    attribute: Any
+    size: int
+    source: Source | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.attribute or ''} ({self.size})>"
+
+
+class Nodes:
+    """Makes nodes, each only once."""
+
+    def __init__(self):
+        self._made: dict[tuple, Node] = {}
+
+    def make(self, op: str, args: Iterable[Node] = (), attribute: Any = None, source: Source | None = None) -> Node:
+        """The node of this operation on these arguments.
+
+        Raises:
+            Mismatch: the arguments do not fit the operation.
+        """
+        arguments = tuple(args)
+        key = (op, *(id(arg) for arg in arguments), attribute)
+        if key not in self._made:
+            size = size_of(op, attribute, tuple(arg.size for arg in arguments))
+            self._made[key] = Node(op, arguments, attribute, size, source)
+        return self._made[key]
+
+
+Role = Literal["input", "recurrent", "bias", "vector"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A matrix or a vector that is learned.
+
+    Args:
+        name: `affine/position` for a matrix, `affine/bias` for a bias, else the name the step gave.
+        shape: `(operand size, affine size)` for a matrix, `(size,)` for a vector.
+        role: a matrix is `recurrent` if what it multiplies depends on a state, else `input`.
+        initial: the value a bias or a vector starts from.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    initial: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One step: inputs and states in, the output and the next states out.
+
+    Args:
+        name: the cell's name.
+        inputs: nodes of the step's input and, after it, its constants.
+        states: nodes of the states before the step.
+        following: nodes of the states after the step, in the order of `states`.
+        output: node of the step's output.
+        parameters: in the order in which the step named them.
+    """
+
+    name: str
+    inputs: tuple[Node, ...]
+    states: tuple[Node, ...]
+    following: tuple[Node, ...]
+    output: Node
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states; the first is the output unless the step says otherwise."""
+        return tuple(state.attribute[0] for state in self.states)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node that an output needs, arguments before their users."""
+        return ordered((*self.inputs, *self.states, *self.following, self.output))
+
+    @cached_property
+    def recurrent(self) -> frozenset[Node]:
+        """The nodes that depend on a state."""
+        return dependants(self.nodes, self.states)
+
+    def rebuild(self, translate: Callable[[Node], Node]) -> "Graph":
+        """The same step with every door node replaced by its translation."""
+        return Graph(
+            self.name,
+            tuple(map(translate, self.inputs)),
+            tuple(map(translate, self.states)),
+            tuple(map(translate, self.following)),
+            translate(self.output),
+            self.parameters,
+        )
+
+    def __str__(self) -> str:
+        return show(self)
+
+
+def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes reachable from the doors, each after its arguments (no recursion: steps can be deep)."""
+    done: dict[Node, None] = {}
+    stack = [(node, False) for node in reversed(list(doors))]
+    while stack:
+        node, visited = stack.pop()
+        if node in done:
+            continue
+        if visited:
+            done[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in reversed(node.args) if arg not in done)
+    return tuple(done)
+
+
+def dependants(nodes: Iterable[Node], roots: Iterable[Node]) -> frozenset[Node]:
+    """The roots and every node, of those given in order, that depends on one of them."""
+    found = set(roots)
+    for node in nodes:
+        if any(arg in found for arg in node.args):
+            found.add(node)
+    return frozenset(found)
+
+
+def show(graph: Graph) -> str:
+    """The graph as text, one node a line."""
+    names: dict[Node, str] = {}
+    lines = []
+    for node in graph.nodes:
+        if node.op in ("input", "state", "vector"):
+            names[node] = node.attribute[0]
+        elif node.op == "number":
+            names[node] = f"{node.attribute:g}"
+        else:
+            names[node] = f"%{len(lines)}"
+            lines.append(f"  {names[node]} = {_call(node, names)}  ({node.size})")
+    doors = ", ".join(f"{node.attribute[0]}({node.size})" for node in (*graph.inputs, *graph.states))
+    following = ", ".join(
+        f"{name}={names[node]}" for name, node in zip(graph.state_names, graph.following, strict=True)
+    )
+    return "\n".join([f"{graph.name}({doors})", *lines, f"  next {following}; output {names[graph.output]}"])
+
+
+def _call(node: Node, names: Mapping[Node, str]) -> str:
+    words = [names[arg] for arg in node.args]
+    if node.op == "product":
+        words.append(node.attribute[0])
+    elif node.op == "slice":
+        words.append("{}:{}".format(*node.attribute))
+    return f"{node.op} {' '.join(words)}"
+
+
+def to_json(graph: Graph) -> dict[str, Any]:
+    """The graph as plain lists and dictionaries, so that a model can carry its cell without any code."""
+    position = {node: index for index, node in enumerate(graph.nodes)}
+    at = lambda nodes: [position[node] for node in nodes]  # noqa: E731
+    return {
+        "name": graph.name,
+        "nodes": [[node.op, at(node.args), node.attribute] for node in graph.nodes],
+        "inputs": at(graph.inputs),
+        "states": at(graph.states),
+        "following": at(graph.following),
+        "output": position[graph.output],
+        "parameters": [[item.name, list(item.shape), item.role, item.initial] for item in graph.parameters],
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Graph:
+    """The graph that `to_json` wrote.
+
+    Raises:
+        Mismatch, KeyError, TypeError, ValueError: the data is no graph; `verify` judges what is made here.
+    """
+    nodes = Nodes()
+    made: dict[int, Node] = {}
+    for op, args, attribute in data["nodes"]:
+        value = tuple(attribute) if isinstance(attribute, list) else attribute
+        made[len(made)] = nodes.make(op, [made[index] for index in args], value)
+    at = lambda indices: tuple(made[index] for index in indices)  # noqa: E731
+    parameters = tuple(Parameter(name, tuple(shape), role, value) for name, shape, role, value in data["parameters"])
+    return Graph(
+        data["name"],
+        at(data["inputs"]),
+        at(data["states"]),
+        at(data["following"]),
+        made[data["output"]],
+        parameters,
+    )

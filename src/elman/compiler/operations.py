@@ -1,0 +1,110 @@
+"""The operations of the language: how many arguments each takes and how large its result is.
+
+A value is a row of numbers, one row a sequence; its size is the length of that row. Sizes 1 and n fit
+together (the one number is used n times). Comparisons give 1.0 for true and 0.0 for false.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class Mismatch(Exception):
+    """Arguments that do not fit an operation; says why in a few words."""
+
+
+SizeRule = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How an operation is used.
+
+    Args:
+        arity: number of arguments; `None` for any number from one on.
+        size: gives the size of the result from the attribute and the sizes of the arguments.
+    """
+
+    arity: int | None
+    size: SizeRule
+
+
+def _given(attribute: tuple[str, int]) -> int:
+    name, size = attribute
+    if not isinstance(name, str) or not isinstance(size, int) or size < 1:
+        raise ValueError(attribute)
+    return size
+
+
+def _number(attribute: float) -> int:
+    float(attribute)
+    return 1
+
+
+def _one(attribute: Any, *sizes: int) -> int:
+    return 1
+
+
+def _same(attribute: Any, *sizes: int) -> int:
+    wide = {size for size in sizes if size != 1}
+    if len(wide) > 1:
+        raise Mismatch(f"values of sizes {' and '.join(map(str, sizes))} do not fit together")
+    return wide.pop() if wide else 1
+
+
+def _product(attribute: tuple[str, int, int], size: int) -> int:
+    name, rows, columns = attribute
+    if rows != size:
+        raise Mismatch(f"the matrix {name} has {rows} rows and the value has size {size}")
+    return columns
+
+
+def _sum_of(attribute: Any, *sizes: int) -> int:
+    return sum(sizes)
+
+
+def _slice(attribute: tuple[int, int], size: int) -> int:
+    start, stop = attribute
+    if not 0 <= start < stop <= size:
+        raise Mismatch(f"features {start} to {stop} do not lie within a value of size {size}")
+    return stop - start
+
+
+LEAVES = {
+    "input": Operation(0, _given),  # (name, size)
+    "state": Operation(0, _given),  # (name, size)
+    "vector": Operation(0, _given),  # (name, size)
+    "number": Operation(0, _number),  # the number
+}
+UNARY = ("neg", "exp", "log", "sqrt", "square", "reciprocal", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "sign")
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "less", "less_equal", "equal")
+
+OPERATIONS: dict[str, Operation] = {
+    **LEAVES,
+    **{name: Operation(1, _same) for name in UNARY},
+    **{name: Operation(2, _same) for name in BINARY},
+    "where": Operation(3, _same),
+    "product": Operation(1, _product),  # (matrix name, rows, columns)
+    "sum": Operation(1, _one),
+    "max": Operation(1, _one),
+    "concat": Operation(None, _sum_of),
+    "slice": Operation(1, _slice),  # (start, stop)
+}
+
+
+def size_of(op: str, attribute: Any, sizes: tuple[int, ...]) -> int:
+    """The size of an operation's result.
+
+    Raises:
+        Mismatch: an unknown operation, a wrong number of arguments, an attribute that is not the operation's, or
+            sizes that do not fit.
+    """
+    operation = OPERATIONS.get(op)
+    if operation is None:
+        raise Mismatch(f"`{op}` is no operation of the language")
+    if (operation.arity is not None and operation.arity != len(sizes)) or not (sizes or op in LEAVES):
+        raise Mismatch(f"`{op}` takes {operation.arity or 'one or more'} values and got {len(sizes)}")
+    try:
+        return operation.size(attribute, *sizes)
+    except (TypeError, ValueError):
+        raise Mismatch(f"`{op}` cannot have the attribute {attribute!r}") from None

@@ -1,0 +1,60 @@
+"""The order in which a loop over time meets the steps of sequences of unequal length."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class TimeMajor:
+    """Steps ordered by time: first the first steps of all sequences, then their second steps, and so on.
+
+    Sequences stand longest first, so that at every step the running ones are the first `rows[step]` of them.
+
+    Args:
+        lengths: steps of each sequence, `(batch,)`, int64 on the CPU; the steps of all sequences lie one
+            sequence after the other in `(total, …)`.
+    """
+
+    def __init__(self, lengths: Tensor):
+        self.lengths = lengths
+        self.total = int(lengths.sum())
+        self.longest = int(lengths.max()) if len(lengths) else 0
+
+    @cached_property
+    def sequences(self) -> Tensor:
+        """Positions of the sequences, longest first. # (batch,)"""
+        return torch.sort(self.lengths, descending=True, stable=True).indices
+
+    @cached_property
+    def restored(self) -> Tensor:
+        """Where each sequence stands among `sequences`. # (batch,)"""
+        return torch.argsort(self.sequences)
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """Sequences that run at each step. # (longest,)"""
+        ended = torch.bincount(self.lengths, minlength=self.longest + 1).cumsum(0)
+        return (len(self.lengths) - ended[: self.longest]).tolist()
+
+    @cached_property
+    def _walk(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Start of its sequence, length of its sequence and time, of each step in time order."""
+        lengths = self.lengths[self.sequences]
+        starts = (self.lengths.cumsum(0) - self.lengths)[self.sequences]
+        sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+        time = torch.arange(self.total) - (lengths.cumsum(0) - lengths)[sequence]
+        order = torch.sort(time, stable=True).indices
+        return starts[sequence[order]], lengths[sequence[order]], time[order]
+
+    @cached_property
+    def index(self) -> Tensor:
+        """Where the steps lie, in time order. # (total,)"""
+        starts, _, time = self._walk
+        return starts + time
+
+    @cached_property
+    def backward_index(self) -> Tensor:
+        """The same with every sequence read from its own last step to its first. # (total,)"""
+        starts, lengths, time = self._walk
+        return starts + lengths - 1 - time

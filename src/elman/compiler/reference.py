@@ -1,0 +1,100 @@
+"""The meaning of a step: NumPy, float64, one sequence after the other, node by node.
+
+Slow, and easy to check against the paper; every other target is judged by it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from elman.compiler.graph import Graph, Node
+
+Array = np.ndarray
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+NUMPY: dict[str, Callable[..., Array]] = {
+    "neg": np.negative,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "reciprocal": np.reciprocal,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "abs": np.abs,
+    "sign": np.sign,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "less": lambda a, b: (a < b).astype(float),
+    "less_equal": lambda a, b: (a <= b).astype(float),
+    "equal": lambda a, b: (a == b).astype(float),
+    "where": lambda condition, a, b: np.where(condition != 0, a, b),
+    "sum": lambda x: x.sum(keepdims=True),
+    "max": lambda x: x.max(keepdims=True),
+    "concat": lambda *parts: np.concatenate(parts),
+}
+
+
+def step(
+    graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array], states: Sequence[Array]
+) -> tuple[Array, list[Array]]:
+    """One step of one sequence: inputs and states `(size,)` in, the output and the next states out."""
+    values: dict[Node, Array] = dict(zip((*graph.inputs, *graph.states), (*inputs, *states), strict=True))
+    for node in graph.nodes:
+        if node not in values:
+            values[node] = _compute(node, weights, values)
+    full = lambda node: np.broadcast_to(values[node], (node.size,))  # noqa: E731
+    return full(graph.output), [full(node) for node in graph.following]
+
+
+def _compute(node: Node, weights: Mapping[str, Array], values: Mapping[Node, Array]) -> Array:
+    args = [values[arg] for arg in node.args]
+    if node.op == "number":
+        return np.full(1, node.attribute)
+    if node.op == "vector":
+        return weights[node.attribute[0]]
+    if node.op == "product":
+        return args[0] @ weights[node.attribute[0]]
+    if node.op == "slice":
+        return args[0][slice(*node.attribute)]
+    return NUMPY[node.op](*args)
+
+
+def run(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    inputs: Sequence[Array],
+    states: Sequence[Array],
+    lengths: Sequence[int],
+    *,
+    backward: bool = False,
+) -> tuple[Array, tuple[Array, ...]]:
+    """Run a step over every sequence of a batch; arguments and results as those of the other targets, in NumPy."""
+    weights, inputs, states = (
+        {name: np.asarray(value, np.float64) for name, value in weights.items()},
+        [np.asarray(value, np.float64) for value in inputs],
+        [np.array(value, np.float64) for value in states],
+    )
+    output = np.empty((len(inputs[0]), graph.output.size))
+    start = 0
+    with np.errstate(all="ignore"):
+        for sequence, length in enumerate(lengths):
+            current = [state[sequence].copy() for state in states]
+            times = range(start, start + length)
+            for time in reversed(times) if backward else times:
+                output[time], current = step(graph, weights, [value[time] for value in inputs], current)
+            for state, value in zip(states, current, strict=True):
+                state[sequence] = value
+            start += length
+    return output, tuple(states)

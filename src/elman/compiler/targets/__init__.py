@@ -1,0 +1,1 @@
+"""What runs a plan. A target knows operations, and no cell by name."""

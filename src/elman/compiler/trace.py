@@ -1,0 +1,195 @@
+"""Runs a step once on symbols and keeps what it did as a graph."""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from elman.compiler.graph import Graph, Node, Parameter, Source, dependants, ordered
+from elman.compiler.language import Next, Recording, Value, in_library, quote, recording
+from elman.compiler.operations import Mismatch
+from elman.compiler.simplify import simplify
+from elman.compiler.verify import parameter_shapes, verify
+from elman.errors import CellError, ElmanError, UsageError
+
+if TYPE_CHECKING:
+    from elman.compiler.cell import Cell
+
+
+def trace(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int]) -> Graph:
+    """The graph of a cell's step, verified and simplified.
+
+    A state has the size of its next value. It is found by running the step with states of the hidden size, and again
+    with the sizes that came out, until they stay. Where the hidden size does not fit and the step gives sizes of its
+    own, it is run with states of size 1 first, which fit any.
+
+    Raises:
+        CellError: the step does not return a next value for each of its states, or sizes do not fit, or it does
+            something outside the language.
+    """
+    try:
+        return _until_sizes_stay(cell, input_size, hidden_size, constants, hidden_size)[0]
+    except CellError as mistake:
+        try:
+            graph, has_own_sizes = _until_sizes_stay(cell, input_size, hidden_size, constants, 1)
+        except CellError:
+            raise mistake from None
+        if not has_own_sizes:
+            raise
+        return graph
+
+
+def _until_sizes_stay(
+    cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int], first: int
+) -> tuple[Graph, bool]:
+    sizes = before = dict.fromkeys(cell.states, first)
+    for _ in range(len(cell.states) + 2):
+        graph, made = _run_once(cell, input_size, hidden_size, constants, sizes)
+        found = {name: node.size for name, node in zip(cell.states, graph.following, strict=True)}
+        if found == sizes:
+            return _finish(
+                cell, graph, {name: place for name, (_, place) in made.parameters.items()}
+            ), made.has_own_sizes
+        before, sizes = sizes, found
+    raise CellError(
+        f"{cell.name}: the sizes of the states change from step to step ({before}, then {sizes}).",
+        where=_place(cell),
+        fix="Give the affine that makes each next state a fixed size: affine(..., size=...).",
+    )
+
+
+def check_sizes(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int]) -> None:
+    """Refuse what no step can be traced for.
+
+    Raises:
+        UsageError: sizes that are no whole numbers from 1 on, or constants that are not the step's.
+    """
+    wrong = [
+        f"{name} is {size!r}"
+        for name, size in [("input_size", input_size), ("hidden_size", hidden_size), *constants.items()]
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1
+    ]
+    if wrong:
+        raise UsageError(f"{cell.name}: {' and '.join(wrong)}.", fix="Sizes are whole numbers from 1 on.")
+    if set(constants) != set(cell.constants):
+        raise UsageError(
+            f"{cell.name}: the step takes the constants {list(cell.constants)}, and sizes came for {list(constants)}.",
+            fix="Give one size for each keyword-only argument without a default: constants={'name': size}.",
+        )
+
+
+def _run_once(
+    cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int], sizes: Mapping[str, int]
+) -> tuple[Graph, Recording]:
+    made = Recording(cell.name, hidden_size)
+    token = recording.set(made)
+    try:
+        inputs = [made.make("input", attribute=(cell.input, input_size))]
+        inputs += [made.make("input", attribute=(name, constants[name])) for name in cell.constants]
+        states = [made.make("state", attribute=(name, sizes[name])) for name in cell.states]
+        answer = _call(cell, inputs[0], states, dict(zip(cell.constants, inputs[1:], strict=True)))
+        following, output = _read(cell, made, answer)
+    finally:
+        recording.reset(token)
+    doors = tuple(value.node for value in inputs), tuple(value.node for value in states)
+    declared = tuple(parameter for parameter, _ in made.parameters.values())
+    graph = Graph(cell.name, *doors, following, output, _with_roles(declared, doors[1], (*following, output)))
+    return graph, made
+
+
+def _call(cell: "Cell", x: Value, states: list[Value], constants: Mapping[str, Value]) -> Any:
+    try:
+        return cell(x, *states, **constants)
+    except ElmanError:
+        raise
+    except Exception as error:
+        advice = "It is run once, on values with a size but no numbers: use elman's words and + - * / ** on them."
+        raise CellError(
+            f"{cell.name}: the step raised {type(error).__name__}: {error}",
+            where=quote(_last_user_line(error)),
+            fix=None if isinstance(error, NameError) else advice,
+        ) from error
+
+
+def _last_user_line(error: Exception) -> Source | None:
+    walked = traceback.walk_tb(error.__traceback__)
+    places = [Source(frame.f_code.co_filename, line) for frame, line in walked if not in_library(frame)]
+    return places[-1] if places else None
+
+
+def _read(cell: "Cell", made: Recording, answer: Any) -> tuple[tuple[Node, ...], Node]:
+    if isinstance(answer, Value) and len(cell.states) == 1:
+        answer = Next(**{cell.states[0]: answer})
+        answer.source = None  # type: ignore[assignment]
+    if not isinstance(answer, Next):
+        came = "None" if answer is None else type(answer).__name__
+        raise CellError(
+            f"{cell.name}: the step returns {came} and should return the next value of {_words(cell.states)}.",
+            where=_place(cell),
+            fix=f"Give one next value for each state: return {_example(cell)}.",
+        )
+    missing = [name for name in cell.states if answer.states.get(name) is None]
+    extra = [name for name in answer.states if name not in cell.states]
+    if missing or extra:
+        gives = [f"gives no next value for {_words(missing)}"] if missing else []
+        gives += [f"gives one for {_words(extra)}, no state of it"] if extra else []
+        raise CellError(
+            f"{cell.name}: the step takes the state{'s' * (len(cell.states) > 1)} {_words(cell.states)} "
+            f"but {' and '.join(gives)}.",
+            where=quote(answer.source),
+            fix=f"Give one next value for each state: return {_example(cell)}.",
+        )
+    following = tuple(_row(cell, answer, name, answer.states[name]) for name in cell.states)
+    output = following[0] if answer.output is None else _row(cell, answer, "output", answer.output)
+    return following, output
+
+
+def _row(cell: "Cell", answer: Next, name: str, value: Any) -> Node:
+    if isinstance(value, Value) and value.owner is recording.get():
+        return value.node
+    came = "a value of another step" if isinstance(value, Value) else f"{value!r}"
+    raise CellError(
+        f"{cell.name}: `{name}` is {came}, and must be a value computed in this step.",
+        where=quote(answer.source) or _place(cell),
+        fix=f"Compute it from {cell.input} and {_words(cell.states)}.",
+    )
+
+
+def _with_roles(
+    parameters: tuple[Parameter, ...], states: tuple[Node, ...], doors: tuple[Node, ...]
+) -> tuple[Parameter, ...]:
+    nodes = ordered(doors)
+    recurrent = dependants(nodes, states)
+    names = {node.attribute[0] for node in nodes if node.op == "product" and node.args[0] in recurrent}
+    return tuple(replace(item, role="recurrent") if item.name in names else item for item in parameters)
+
+
+def _finish(cell: "Cell", graph: Graph, places: Mapping[str, Source]) -> Graph:
+    simple = simplify(graph)
+    unused = [item.name for item in graph.parameters if item.name not in parameter_shapes(simple.nodes)]
+    if unused:
+        names = sorted({name.split("/")[0] for name in unused})
+        raise CellError(
+            f"{cell.name}: {_words(names)} is computed, but neither the output nor a next state needs it.",
+            where=quote(places[unused[0]]),
+            fix="Use it, or take it out.",
+        )
+    try:
+        return verify(simple)
+    except Mismatch as reason:
+        raise CellError(str(reason), where=_place(cell), fix="Check the sizes of this step.") from None
+
+
+def _place(cell: "Cell") -> str | None:
+    from elman.compiler.cell import definition
+
+    return quote(definition(cell.step))
+
+
+def _words(names: Any) -> str:
+    listed = [f"`{name}`" for name in names]
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def _example(cell: "Cell") -> str:
+    return f"Next({', '.join(f'{name}=...' for name in cell.states)})"

@@ -1,0 +1,63 @@
+"""Whether a graph is one: every stage of the compiler must leave a graph that passes."""
+
+from collections.abc import Iterator
+
+from elman.compiler.graph import Graph, Node
+from elman.compiler.operations import Mismatch, size_of
+
+
+def verify(graph: Graph) -> Graph:
+    """The graph itself, if it is sound.
+
+    Raises:
+        Mismatch: a node whose size is not that of its operation, a parameter that is missing, unused or of another
+            shape, a door node of the wrong kind, a next state of another size. The message lists all of them.
+    """
+    problems = [*_nodes(graph), *_parameters(graph), *_doors(graph)]
+    if problems:
+        raise Mismatch(f"{graph.name}: " + "; ".join(problems))
+    return graph
+
+
+def _nodes(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        try:
+            size = size_of(node.op, node.attribute, tuple(arg.size for arg in node.args))
+        except Mismatch as reason:
+            yield str(reason)
+        else:
+            if size != node.size:
+                yield f"{node!r} should have size {size}"
+
+
+def parameter_shapes(nodes: tuple[Node, ...]) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter that the nodes use."""
+    matrices = {node.attribute[0]: tuple(node.attribute[1:]) for node in nodes if node.op == "product"}
+    return matrices | {node.attribute[0]: (node.attribute[1],) for node in nodes if node.op == "vector"}
+
+
+def _parameters(graph: Graph) -> Iterator[str]:
+    declared = {parameter.name: parameter.shape for parameter in graph.parameters}
+    used = [(name, shape) for node in graph.nodes for name, shape in parameter_shapes((node,)).items()]
+    wrong = {(name, shape) for name, shape in used if declared.get(name) != shape}
+    wrong |= {(name, None) for name in declared.keys() - dict(used).keys()}
+    for name, shape in sorted(wrong, key=str):
+        yield f"parameter {name} is used as {shape} and declared as {declared.get(name)}"
+    if len(declared) != len(graph.parameters):
+        yield "two parameters have the same name"
+
+
+def _doors(graph: Graph) -> Iterator[str]:
+    for kind, doors in (("input", graph.inputs), ("state", graph.states)):
+        yield from (f"{node!r} stands where the {kind} should" for node in doors if node.op != kind)
+    if not graph.states or len(graph.states) != len(graph.following):
+        yield f"{len(graph.states)} states have {len(graph.following)} next values"
+    for state, following in zip(graph.states, graph.following, strict=False):
+        if state.size != following.size:
+            yield f"state {state.attribute[0]} has size {state.size} and its next value {following.size}"
+    known = {*graph.inputs, *graph.states}
+    yield from (
+        f"{node!r} is no door of the step"
+        for node in graph.nodes
+        if node.op in ("input", "state") and node not in known
+    )
