@@ -1,0 +1,156 @@
+"""From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from elman.errors import DataError
+from elman.sequences.listing import listed
+from elman.sequences.ragged import Ragged
+from elman.sequences.text import Tokenizer
+from elman.sequences.vocabulary import Vocabulary
+from elman.settings import Conflict, ConflictsError, Settings
+
+
+class EncoderSettings(Settings):
+    """How sequences are read.
+
+    Args:
+        tokens: `characters`, `bytes` or `words` of texts; `values`: the sequences are numbers already, each an array
+            `(time, feature)`, or `(time,)` for one feature.
+        lower_case: whether texts become lower-case first.
+        alphabet: the tokens to know, fixed beforehand: a string of characters; else those of the training texts.
+        min_count: tokens that come less often in the training texts count as unknown.
+        max_tokens: only so many tokens are known, the most frequent ones.
+        marks: whether a begin and an end mark stand around every sequence.
+        unknown: what becomes of a token that training never saw: `allow` reads it as the unknown token, `refuse` is an
+            error that names it. If not given: `refuse` for characters and bytes that were all learned, else `allow`.
+    """
+
+    tokens: Literal["characters", "bytes", "words", "values"] = "characters"
+    lower_case: bool = False
+    alphabet: str | None = Field(None, min_length=1)
+    min_count: PositiveInt = 1
+    max_tokens: PositiveInt | None = None
+    marks: bool = False
+    unknown: Literal["allow", "refuse"] | None = None
+
+    @model_validator(mode="after")
+    def _alphabet_is_of_characters(self) -> Self:
+        if self.alphabet and self.tokens != "characters":
+            raise ConflictsError([Conflict(("alphabet", "tokens"), "an alphabet is for characters only.")])
+        return self
+
+    @property
+    def refuses_unknown(self) -> bool:
+        """Whether a token that training never saw is an error."""
+        learned_all = not self.alphabet and self.min_count == 1 and self.max_tokens is None
+        default = "refuse" if self.tokens in ("characters", "bytes") and learned_all else "allow"
+        return (self.unknown or default) == "refuse"
+
+
+class SequenceEncoder:
+    """Turns sequences into a `Ragged` batch of token ids, or of numbers.
+
+    Args:
+        settings: how sequences are read.
+        vocabulary: of a saved model; learned by `fit` otherwise. None for `values`.
+    """
+
+    def __init__(self, settings: EncoderSettings, vocabulary: Vocabulary | None = None):
+        self.settings = settings
+        self.vocabulary = vocabulary
+
+    def fit(self, sequences: Sequence[Any]) -> Self:
+        """Learn the vocabulary from the training sequences.
+
+        Raises:
+            DataError: there is no token in them.
+        """
+        settings = self.settings
+        if settings.tokens == "values":
+            return self
+        options: dict[str, Any] = {"begin": settings.marks, "end": settings.marks}
+        if settings.alphabet:
+            self.vocabulary = Vocabulary(dict.fromkeys(settings.alphabet), **options)
+        else:
+            limits = {"min_count": settings.min_count, "max_tokens": settings.max_tokens}
+            self.vocabulary = Vocabulary.build(self._split(sequences), **limits, **options)
+        if not self.vocabulary.tokens:
+            raise DataError(
+                "The training texts have no token to learn from.",
+                fix="Give texts that are not empty, or lower min_count.",
+            )
+        return self
+
+    def encode(self, sequences: Sequence[Any], *, unknown: str | None = None) -> Ragged:
+        """The batch of these sequences.
+
+        Args:
+            sequences: texts, or arrays `(time, feature)` for `values`.
+            unknown: `allow` or `refuse` for this call in place of the settings'.
+
+        Returns:
+            int64 ids `(total,)`, or float32 numbers `(total, feature)` for `values`.
+
+        Raises:
+            DataError: a token that training never saw, where these are refused; a text that is no text; a number that
+                is not finite. Names the sequence, counted from 1.
+        """
+        if self.settings.tokens == "values":
+            return _numbers(sequences)
+        assert self.vocabulary is not None
+        texts = self._split(sequences)
+        if unknown == "refuse" or (unknown is None and self.settings.refuses_unknown):
+            self._refuse_unknown(texts)
+        return self.vocabulary.encode_batch(texts, marks=True)
+
+    def _split(self, sequences: Sequence[Any]) -> list[list[str]]:
+        tokenizer = Tokenizer(self.settings.tokens, self.settings.lower_case)  # type: ignore[arg-type]
+        wrong = [
+            f"sequence {number}: {type(text).__name__} {str(text)[:40]!r}"
+            for number, text in enumerate(sequences, start=1)
+            if not isinstance(text, str)
+        ]
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} of {len(sequences)} sequences are no texts.",
+                where="\n".join(listed(wrong)),
+                fix='Give strings, or say tokens="values" for sequences of numbers.',
+            )
+        return [tokenizer.split(text) for text in sequences]
+
+    def _refuse_unknown(self, texts: list[list[str]]) -> None:
+        assert self.vocabulary is not None
+        known = self.vocabulary
+        blank = "" if self.settings.tokens == "characters" else " "
+        found = [
+            f"text {number}: {unseen} in {blank.join(tokens)}"
+            for number, tokens in enumerate(texts, start=1)
+            if (unseen := ", ".join(map(repr, known.unknown_tokens(tokens))))
+        ]
+        if found:
+            raise DataError(
+                f"{len(found)} of {len(texts)} texts have {self.settings.tokens} that training never saw.",
+                where="\n".join(listed(found)),
+                fix='Correct these texts, or say unknown="allow" (--unknown allow) to read them as unknown.',
+            )
+
+
+def _numbers(sequences: Sequence[Any]) -> Ragged:
+    import torch
+
+    batch = Ragged.from_list(sequences).to(torch.float32)
+    if batch.data.dim() == 1:
+        batch = batch.map(lambda data: data.unsqueeze(1))
+    finite = batch.data.isfinite().flatten(1).all(1)
+    if not finite.all():
+        bad = int((~finite).nonzero()[0])
+        sequence = int(batch.sequence_index()[bad])
+        raise DataError(
+            "The sequences have values that are no finite numbers (NaN or infinity).",
+            where=f"sequence {sequence + 1}, step {int(batch.step_index()[bad]) + 1}",
+            fix="Fill in or leave out what was not measured before training.",
+        )
+    return batch

@@ -1,0 +1,96 @@
+"""Where each step lies: the index arithmetic behind `Ragged`, on the CPU, without a loop.
+
+Every function takes and gives int64 tensors. A padded batch numbers its steps row by row, a packed
+one time step by time step with the longest sequence first.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class PackedLayout(NamedTuple):
+    """How torch's `PackedSequence` orders the steps of a batch."""
+
+    batch_sizes: Tensor  # (longest,) sequences alive at each time step
+    order: Tensor  # (batch,) original index of each packed row
+    rank: Tensor  # (batch,) packed row of each original sequence
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """Where each sequence begins, and at the end the total: (batch + 1,).
+
+    >>> offsets_of(torch.tensor([2, 0, 3]))
+    tensor([0, 2, 2, 5])
+    """
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def sequence_index(lengths: Tensor) -> Tensor:
+    """The sequence that each step belongs to: (total,).
+
+    >>> sequence_index(torch.tensor([2, 0, 3]))
+    tensor([0, 0, 2, 2, 2])
+    """
+    return torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+
+
+def step_index(lengths: Tensor) -> Tensor:
+    """The number of each step within its own sequence, from 0: (total,).
+
+    >>> step_index(torch.tensor([2, 0, 3]))
+    tensor([0, 1, 0, 1, 2])
+    """
+    begins = torch.repeat_interleave(offsets_of(lengths)[:-1], lengths)
+    return torch.arange(len(begins)) - begins
+
+
+def padded_positions(lengths: Tensor, time: int, batch_first: bool) -> Tensor:
+    """Where each step lies in a padded (batch, time) or (time, batch) grid, flattened: (total,)."""
+    sequence, step = sequence_index(lengths), step_index(lengths)
+    return sequence * time + step if batch_first else step * len(lengths) + sequence
+
+
+def selected_positions(lengths: Tensor, indices: Tensor) -> Tensor:
+    """Where each step of the chosen sequences lies now: (total of the chosen,)."""
+    chosen = lengths[indices]
+    return torch.repeat_interleave(offsets_of(lengths)[indices], chosen) + step_index(chosen)
+
+
+def reversed_positions(lengths: Tensor) -> Tensor:
+    """For each step, the one that mirrors it within its own sequence: (total,)."""
+    offsets = offsets_of(lengths)
+    ends = torch.repeat_interleave(offsets[:-1] + offsets[1:] - 1, lengths)
+    return ends - torch.arange(len(ends))
+
+
+def packed_layout(lengths: Tensor) -> PackedLayout:
+    """The layout torch gives to sequences of these lengths, none of them zero."""
+    order = torch.argsort(lengths, descending=True, stable=True)
+    return PackedLayout(torch.bincount(step_index(lengths)), order, invert(order))
+
+
+def packed_positions(lengths: Tensor, batch_sizes: Tensor, rank: Tensor) -> Tensor:
+    """Where each step lies in packed data: (total,)."""
+    return offsets_of(batch_sizes)[step_index(lengths)] + rank[sequence_index(lengths)]
+
+
+def packed_lengths(batch_sizes: Tensor) -> Tensor:
+    """The length of each packed row, from how many are alive at each time step: (batch,).
+
+    >>> packed_lengths(torch.tensor([3, 2, 2]))
+    tensor([3, 3, 1])
+    """
+    return torch.bincount(step_index(batch_sizes))
+
+
+def invert(permutation: Tensor) -> Tensor:
+    """The permutation that undoes this one.
+
+    >>> invert(torch.tensor([2, 0, 1]))
+    tensor([1, 2, 0])
+    """
+    inverse = torch.empty_like(permutation)
+    inverse[permutation] = torch.arange(len(permutation))
+    return inverse

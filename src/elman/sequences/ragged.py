@@ -1,0 +1,347 @@
+"""Sequences of unequal length as one batch, without padding."""
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.errors import ShapeError, UsageError
+from elman.sequences import positions
+from elman.sequences.lengths import (
+    check_data,
+    check_fits,
+    checked_lengths,
+    integers,
+    mask_lengths,
+    padded_sizes,
+)
+from elman.sequences.steps import join_sequences
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Ragged:
+    """A batch of sequences of any lengths, zero included: all their steps one after the other.
+
+    The cost of what is computed on it follows the sum of the lengths; there is no padding.
+    It is immutable; what is derived from it is a new one that shares what it can. Every conversion
+    is differentiable in the data.
+
+    >>> batch = Ragged(torch.tensor([1.0, 2.0, 3.0]), [2, 0, 1])
+    >>> batch
+    Ragged(3 sequences, 3 steps, longest 2, feature (), float32)
+    >>> batch.to_padded()
+    tensor([[1., 2.],
+            [0., 0.],
+            [3., 0.]])
+
+    Args:
+        data: (total, feature…), or (total,) for integer ids.
+        lengths: (batch,) steps of each sequence, integers of zero or more that sum to total.
+
+    Attributes:
+        data: as given.
+        lengths: (batch,) int64 on the CPU.
+        offsets: (batch + 1,) int64 on the CPU: where each sequence begins, and the total.
+
+    Raises:
+        ShapeError: data and lengths do not fit each other.
+    """
+
+    data: Tensor
+    lengths: Tensor
+    offsets: Tensor
+
+    def __init__(self, data: Tensor, lengths: Tensor | Sequence[int] | np.ndarray):
+        checked = checked_lengths(lengths)
+        check_data(data, checked)
+        self._set(data, checked, positions.offsets_of(checked))
+
+    def _set(self, data: Tensor, lengths: Tensor, offsets: Tensor) -> None:
+        for name, value in (("data", data), ("lengths", lengths), ("offsets", offsets)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_list(
+        cls,
+        sequences: Sequence[Any],
+        *,
+        feature_shape: Sequence[int] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """A batch of these sequences, in their order.
+
+        >>> Ragged.from_list([[1, 2, 3], [], [4]]).lengths
+        tensor([3, 0, 1])
+
+        Args:
+            sequences: tensors, NumPy arrays or nested lists of numbers, each (steps, feature…).
+            feature_shape: shape of one step; inferred unless every sequence is empty.
+            dtype: of the data; by default torch's promotion of the sequences that are not empty
+                (floats in lists take torch's default dtype, integers int64).
+
+        Raises:
+            ShapeError: sequences that disagree on the features, each of them named.
+            DataError: sequences of strings.
+        """
+        return cls(*join_sequences(sequences, feature_shape, dtype))
+
+    @classmethod
+    def from_padded(
+        cls,
+        tensor: Tensor,
+        lengths: Tensor | Sequence[int] | None = None,
+        mask: Tensor | None = None,
+        batch_first: bool = True,
+    ) -> Self:
+        """The steps of a padded batch that are no padding.
+
+        Args:
+            tensor: (batch, time, feature…), or (time, batch, feature…) without `batch_first`.
+            lengths: (batch,) steps of each sequence, at most time.
+            mask: in the place of lengths: (batch, time), or (time, batch) without `batch_first`;
+                true for a step, false for padding, which may only follow the steps.
+            batch_first: which of the first two axes is the batch.
+
+        Raises:
+            UsageError: both or neither of lengths and mask.
+            ShapeError: a length beyond time, a mask of another shape or with padding before a step.
+        """
+        if (lengths is None) == (mask is None):
+            raise UsageError("from_padded needs exactly one of lengths and mask.", fix="Give one of the two.")
+        batch, time = padded_sizes(tensor, batch_first)
+        if mask is not None:
+            checked = mask_lengths(mask, batch, time, batch_first)
+        else:
+            assert lengths is not None  # one of the two was given
+            checked = checked_lengths(lengths)
+            check_fits(checked, batch, time)
+        index = positions.padded_positions(checked, time, batch_first)
+        return cls(tensor.flatten(0, 1).index_select(0, index.to(tensor.device)), checked)
+
+    @classmethod
+    def from_packed(cls, packed: PackedSequence) -> Self:
+        """The sequences of a `PackedSequence` in their order before it was sorted."""
+        by_row = positions.packed_lengths(packed.batch_sizes)
+        rank = torch.arange(len(by_row)) if packed.unsorted_indices is None else packed.unsorted_indices.cpu()
+        lengths = by_row[rank]
+        index = positions.packed_positions(lengths, packed.batch_sizes, rank)
+        return cls(packed.data.index_select(0, index.to(packed.data.device)), lengths)
+
+    @classmethod
+    def from_nested(cls, nested: Tensor) -> Self:
+        """The sequences of a torch nested tensor, of the strided or the jagged layout.
+
+        Raises:
+            ShapeError: the tensor is not nested, or its parts disagree on the features.
+        """
+        if not nested.is_nested:
+            raise ShapeError(
+                f"from_nested needs a nested tensor; a plain one of shape {tuple(nested.shape)} came.",
+                fix="Use Ragged.from_padded(tensor, lengths) for a padded one.",
+            )
+        if nested.layout is torch.jagged and nested.is_contiguous() and nested.lengths() is None:  # pyright: ignore[reportAttributeAccessIssue]
+            return cls(nested.values(), nested.offsets().diff())  # pyright: ignore[reportAttributeAccessIssue]
+        return cls.from_list(nested.unbind())
+
+    @staticmethod
+    def concatenate(batches: Sequence["Ragged"]) -> "Ragged":
+        """All sequences of these batches as one batch.
+
+        Raises:
+            ShapeError: no batch was given, or they disagree on the features.
+        """
+        shapes = {tuple(batch.feature_shape) for batch in batches}
+        if len(shapes) != 1:
+            raise ShapeError(
+                f"concatenate needs batches of one feature shape; came: {sorted(shapes) or 'no batch'}.",
+                fix="Give at least one batch, all with steps of the same shape.",
+            )
+        return Ragged(torch.cat([batch.data for batch in batches]), torch.cat([batch.lengths for batch in batches]))
+
+    def to_list(self) -> list[Tensor]:
+        """One tensor (steps, feature…) a sequence; views of the data."""
+        return list(self.data.split(self.lengths.tolist())) if self.batch_size else []
+
+    def to_padded(self, value: float = 0.0, batch_first: bool = True) -> Tensor:
+        """A dense tensor (batch, longest, feature…), filled up with `value`; its lengths are `.lengths`.
+
+        Without `batch_first`: (longest, batch, feature…).
+        """
+        if not (self.data.is_floating_point() or self.data.is_complex() or float(value).is_integer()):
+            raise UsageError(f"Padding of {value} does not fit data of {self.data.dtype}.", fix="Pad with an integer.")
+        grid = (self.batch_size, self.longest) if batch_first else (self.longest, self.batch_size)
+        index = positions.padded_positions(self.lengths, self.longest, batch_first).to(self.data.device)
+        flat = self.data.new_full((self.batch_size * self.longest, *self.feature_shape), value)
+        return flat.index_copy_(0, index, self.data).reshape(*grid, *self.feature_shape)
+
+    def mask(self) -> Tensor:
+        """(batch, longest) of bool on the data's device: true for a step, false for padding."""
+        lengths = self.lengths.to(self.data.device)
+        return torch.arange(self.longest, device=self.data.device) < lengths[:, None]
+
+    def to_packed(self) -> PackedSequence:
+        """torch's `PackedSequence` of the same sequences.
+
+        Raises:
+            ShapeError: torch can pack neither an empty sequence nor an empty batch.
+        """
+        self._check_packable()
+        batch_sizes, order, rank = positions.packed_layout(self.lengths)
+        index = positions.invert(positions.packed_positions(self.lengths, batch_sizes, rank))
+        device = self.data.device
+        data = self.data.index_select(0, index.to(device))
+        return PackedSequence(data, batch_sizes, order.to(device), rank.to(device))
+
+    def _check_packable(self) -> None:
+        empty = (self.lengths == 0).nonzero().flatten().tolist()
+        if empty or not self.batch_size:
+            raise ShapeError(
+                "torch's PackedSequence has no place for an empty sequence, and this batch "
+                + (f"has {len(empty)}." if empty else "has no sequence at all."),
+                where=f"sequence {empty[0]} has length 0" if empty else None,
+                fix="Stay with the Ragged batch, or leave the empty ones out: "
+                "batch.select(batch.lengths.nonzero().flatten()).to_packed().",
+            )
+
+    def to_nested(self) -> Tensor:
+        """torch's nested tensor of the same sequences, in the jagged layout."""
+        return torch.nested.nested_tensor_from_jagged(self.data, self.offsets.to(self.data.device))
+
+    def replace(self, data: Tensor) -> "Ragged":
+        """The same lengths with new data (total, any feature…).
+
+        Raises:
+            ShapeError: the data has another number of steps.
+        """
+        check_data(data, self.lengths)
+        return self._same_lengths(data)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Ragged":
+        """The function applied to all steps at once, as `batch.map(nn.Linear(3, 5))`.
+
+        It takes (total, feature…) and must give one result for each step.
+        """
+        return self.replace(function(self.data))
+
+    def select(self, indices: Tensor | Sequence[int] | np.ndarray) -> "Ragged":
+        """These sequences in this order; an index may come twice, a negative one counts from the end.
+
+        Raises:
+            ShapeError: an index beyond the batch, or something else than integers.
+        """
+        checked = integers("indices", indices)
+        beyond = ((checked < -self.batch_size) | (checked >= self.batch_size)).nonzero().flatten()
+        if len(beyond):
+            raise ShapeError(
+                f"Index {checked[beyond[0]]} at position {beyond[0]} is beyond a batch of {self.batch_size} sequences.",
+                fix=f"Give indices below {self.batch_size}.",
+            )
+        checked = checked.remainder(max(self.batch_size, 1))
+        return Ragged(self._gather(positions.selected_positions(self.lengths, checked)), self.lengths[checked])
+
+    def reverse(self) -> "Ragged":
+        """Each sequence backwards, by its own length.
+
+        >>> Ragged(torch.tensor([1, 2, 3, 4]), [3, 1]).reverse().data
+        tensor([3, 2, 1, 4])
+        """
+        return self._same_lengths(self._gather(positions.reversed_positions(self.lengths)))
+
+    def to(self, *args: Any, **kwargs: Any) -> "Ragged":
+        """The data on another device or of another dtype, as `Tensor.to`; lengths stay on the CPU."""
+        return self._same_lengths(self.data.to(*args, **kwargs))
+
+    def detach(self) -> "Ragged":
+        """The same values without their history of gradients."""
+        return self._same_lengths(self.data.detach())
+
+    def _same_lengths(self, data: Tensor) -> "Ragged":
+        ragged = object.__new__(Ragged)
+        ragged._set(data, self.lengths, self.offsets)
+        return ragged
+
+    def _gather(self, index: Tensor) -> Tensor:
+        return self.data.index_select(0, index.to(self.data.device))
+
+    def first(self) -> Tensor:
+        """The first step of each sequence: (batch, feature…); zeros for an empty one."""
+        return self._one_step_each(self.offsets[:-1])
+
+    def last(self) -> Tensor:
+        """The last step of each sequence: (batch, feature…); zeros for an empty one."""
+        return self._one_step_each(self.offsets[1:] - 1)
+
+    def _one_step_each(self, index: Tensor) -> Tensor:
+        full = self.lengths.nonzero().flatten()
+        return self._empty_result().index_copy_(0, full.to(self.data.device), self._gather(index[full]))
+
+    def sum(self) -> Tensor:
+        """The sum over the steps of each sequence: (batch, feature…); zeros for an empty one."""
+        return self._empty_result().index_add_(0, self.sequence_index(), self.data)
+
+    def mean(self) -> Tensor:
+        """The mean over the steps of each sequence: (batch, feature…); zeros for an empty one."""
+        total = self.sum()
+        counts = self.lengths.clamp(min=1).to(self.data.device)
+        return total / counts.reshape(-1, *[1] * len(self.feature_shape))
+
+    def max(self) -> Tensor:
+        """The largest of each feature over the steps: (batch, feature…); zeros for an empty sequence."""
+        index = self.sequence_index().reshape(-1, *[1] * len(self.feature_shape)).expand_as(self.data)
+        return self._empty_result().scatter_reduce(0, index, self.data, "amax", include_self=False)
+
+    def _empty_result(self) -> Tensor:
+        return self.data.new_zeros((self.batch_size, *self.feature_shape))
+
+    @property
+    def batch_size(self) -> int:
+        """The number of sequences."""
+        return len(self.lengths)
+
+    @property
+    def total(self) -> int:
+        """The number of steps of all sequences together."""
+        return self.data.shape[0]
+
+    @property
+    def longest(self) -> int:
+        """The largest length; 0 for an empty batch."""
+        return int(self.lengths.max()) if self.batch_size else 0
+
+    @property
+    def feature_shape(self) -> torch.Size:
+        """The shape of one step; () for ids."""
+        return self.data.shape[1:]
+
+    def sequence_index(self) -> Tensor:
+        """The sequence that each step belongs to: (total,) int64 on the data's device."""
+        return positions.sequence_index(self.lengths).to(self.data.device)
+
+    def step_index(self) -> Tensor:
+        """The number of each step within its sequence, from 0: (total,) int64 on the data's device."""
+        return positions.step_index(self.lengths).to(self.data.device)
+
+    def __len__(self) -> int:
+        return self.batch_size
+
+    def __getitem__(self, index: int) -> Tensor:
+        place = operator.index(index)
+        if not -self.batch_size <= place < self.batch_size:
+            raise IndexError(f"sequence {place} of a batch of {self.batch_size}")
+        place %= self.batch_size
+        return self.data[int(self.offsets[place]) : int(self.offsets[place + 1])]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.to_list())
+
+    def __repr__(self) -> str:
+        place = "" if self.data.device.type == "cpu" else f", {self.data.device}"
+        return (
+            f"Ragged({self.batch_size} sequences, {self.total} steps, longest {self.longest}, "
+            f"feature {tuple(self.feature_shape)}, {str(self.data.dtype).removeprefix('torch.')}{place})"
+        )
