@@ -1,0 +1,26 @@
+"""Layers: `torch.nn.Module`s over sequences of any length. `elman.nn.torch` has those with torch's own names."""
+
+from elman.nn.embedding import EachStep, Embedding, OneHot
+from elman.nn.layers import GRU, LSTM, SimpleRNN
+from elman.nn.pooling import Attention, Flatten, Pooling
+from elman.nn.recurrent import Recurrent
+from elman.nn.regularisers import SequenceDropout
+from elman.nn.state import State
+from elman.nn.summary import Summary, summary
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Attention",
+    "EachStep",
+    "Embedding",
+    "Flatten",
+    "OneHot",
+    "Pooling",
+    "Recurrent",
+    "SequenceDropout",
+    "SimpleRNN",
+    "State",
+    "Summary",
+    "summary",
+]

@@ -1,0 +1,81 @@
+"""From token ids to rows of numbers."""
+
+import torch
+from torch import nn
+
+from elman.errors import ShapeError
+from elman.sequences.ragged import Ragged
+
+
+class OneHot(nn.Module):
+    """Each id as a row with a single 1; some ids, such as that of an unknown token, as a row of zeros.
+
+    Args:
+        size: number of ids.
+        zeros: how many of the first ids are rows of zeros; the rows have `size - zeros` features.
+
+    >>> OneHot(4, zeros=1)(Ragged(torch.tensor([0, 2]), [2])).data
+    tensor([[0., 0., 0.],
+            [0., 1., 0.]])
+    """
+
+    def __init__(self, size: int, zeros: int = 0):
+        super().__init__()
+        self.output_size = size - zeros
+        table = torch.cat([torch.zeros(zeros, size - zeros), torch.eye(size - zeros)])
+        self.table: torch.Tensor
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, batch: Ragged) -> Ragged:
+        """From ids `(total,)` to rows `(total, output_size)`."""
+        return batch.replace(self.table.index_select(0, batch.data))
+
+
+class Embedding(nn.Module):
+    """Each id as a learned row.
+
+    Args:
+        size: number of ids.
+        features: length of a row.
+        zeros: how many of the first rows start from 0, so that an id that training never meets says nothing.
+
+    Source:
+        Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The other rows start from a normal
+        distribution with standard deviation 1, as in torch.
+    """
+
+    def __init__(self, size: int, features: int, zeros: int = 0):
+        super().__init__()
+        self.output_size = features
+        self.table = nn.Embedding(size, features)
+        with torch.no_grad():
+            self.table.weight[:zeros] = 0.0
+
+    def forward(self, batch: Ragged) -> Ragged:
+        """From ids `(total,)` to rows `(total, features)`."""
+        return batch.replace(self.table(batch.data))
+
+
+class EachStep(nn.Module):
+    """A module applied to every step: what Keras calls TimeDistributed.
+
+    Args:
+        module: takes `(rows, feature)`; `nn.Linear`, or any stack of such modules.
+
+    >>> EachStep(nn.Linear(3, 2))(Ragged(torch.zeros(5, 3), [4, 1])).data.shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs):
+        """The module on the rows of a `Ragged` batch, or on the last axis of `(batch, time, feature)`."""
+        if isinstance(inputs, Ragged):
+            return inputs.map(self.module)
+        if inputs.dim() != 3:
+            raise ShapeError(
+                f"A tensor of shape {tuple(inputs.shape)} came.", fix="Give a Ragged batch or (batch, time, feature)."
+            )
+        return self.module(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])

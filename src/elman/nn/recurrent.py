@@ -1,0 +1,372 @@
+"""A cell run over whole sequences: the recurrent layer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from elman.cells import find_cell
+from elman.compiler import dispatch
+from elman.compiler.cell import Cell
+from elman.compiler.graph import Graph
+from elman.compiler.order import TimeMajor
+from elman.errors import ShapeError, UsageError, nearest
+from elman.nn import keras_layout
+from elman.nn.regularisers import drop_features
+from elman.nn.state import State
+from elman.nn.weights import Init, Weights
+from elman.sequences.ragged import Ragged
+
+Merge = Literal["concat", "sum", "mul", "average"]
+
+MERGES: dict[Merge, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda forward, backward: torch.cat([forward, backward], -1),
+    "sum": torch.add,
+    "mul": torch.mul,
+    "average": lambda forward, backward: (forward + backward) / 2,
+}
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer, or a stack of them, over sequences of any length.
+
+    Args:
+        cell: a cell, or the name of one in `elman.CELLS`.
+        input_size: features of the input.
+        hidden_size: size of the states.
+        num_layers: layers in the stack; each reads the output of the one before.
+        bidirectional: whether each layer also reads the sequences from their own ends to their starts.
+        merge: what becomes of the outputs of the two directions: `concat`, `sum`, `mul`, `average`, or `None` for a
+            pair of them (the layers below the last concatenate).
+        go_backwards: read every sequence from its own end to its start and give the outputs in that order (Keras).
+        dropout: the probability with which a feature of what one layer gives the next is dropped while training, the
+            same at all steps of a sequence, and what stays scaled up (Y. Gal, Z. Ghahramani, 2016).
+        stateful: go on from the last states of the call before; see `reset_state`.
+        init: where the parameters start from, see `elman.nn.weights.Weights`.
+        constants: size of each constant that the cell takes.
+        target: run on this target; `None` leaves it to elman (`explain` tells which).
+
+    Raises:
+        UsageError: a setting that makes no sense.
+        CellError: the cell's step is no step.
+
+    >>> import torch
+    >>> layer = Recurrent("lstm", input_size=3, hidden_size=5)
+    >>> steps, last = layer(torch.zeros(2, 7, 3))
+    >>> steps.shape, last.h.shape, last.c.shape
+    (torch.Size([2, 7, 5]), torch.Size([2, 5]), torch.Size([2, 5]))
+    """
+
+    def __init__(
+        self,
+        cell: Cell | str,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        merge: Merge | None = "concat",
+        go_backwards: bool = False,
+        dropout: float = 0.0,
+        stateful: bool = False,
+        init: Init = "keras",
+        constants: Mapping[str, int] | None = None,
+        target: str | None = None,
+    ):
+        super().__init__()
+        _check_settings(num_layers, bidirectional, merge, go_backwards, dropout, init)
+        self.cell = find_cell(cell)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.merge: Merge | None = merge
+        self.go_backwards = go_backwards
+        self.dropout = dropout
+        self.stateful = stateful
+        self.target = dispatch.choose(target).target if target else None
+        self.cell_sizes: list[tuple[int, int, dict[str, int]]] = []
+        self._carried: State | None = None
+        width = input_size
+        for layer in range(num_layers):
+            self.cell_sizes.append((width, hidden_size, dict(constants or {})))
+            graph = self.cell.trace(*self.cell_sizes[-1])
+            for direction in self._directions:
+                self.add_module(_place_name(layer, direction), Weights(graph, hidden_size, init))
+            _check_states(self._place(0, False).graph, graph, layer)
+            width = self._merged_size(graph, "concat" if layer < num_layers - 1 and merge is None else merge)
+        self.output_size = width
+
+    @property
+    def _directions(self) -> tuple[bool, ...]:
+        return (False, True) if self.bidirectional else (False,)
+
+    def _merged_size(self, graph: Graph, merge: Merge | None) -> int:
+        return graph.output.size * (2 if self.bidirectional and merge == "concat" else 1)
+
+    def _place(self, layer: int, backward: bool) -> Weights:
+        names = [_place_name(index, direction) for index in range(self.num_layers) for direction in self._directions]
+        name = _place_name(layer + self.num_layers if layer < 0 else layer, backward)
+        if name not in names:
+            raise UsageError(f"There is no {name}.", fix=f"Layers and directions: {', '.join(names)}.")
+        return self.get_submodule(name)  # type: ignore[return-value]
+
+    def _places(self) -> list[Weights]:
+        return [self._place(layer, backward) for layer in range(self.num_layers) for backward in self._directions]
+
+    @overload
+    def forward(self, inputs: Tensor, initial: Any = None, **constants: Tensor) -> tuple[Tensor, State]: ...
+    @overload
+    def forward(self, inputs: Ragged, initial: Any = None, **constants: Tensor) -> tuple[Ragged, State]: ...
+    def forward(self, inputs: Any, initial: Any = None, **constants: Tensor) -> tuple[Any, State]:
+        """Run the cell over every sequence.
+
+        Args:
+            inputs: a `Ragged` batch with `input_size` features, or a tensor `(batch, time, input_size)`.
+            initial: the states to start from: a `State`, a mapping from names to tensors `(batch, size)` (or
+                `(layers · directions, batch, size)`), such tensors in the order of the cell's states, or for a cell of
+                one state that tensor; zeros if not given.
+            constants: each constant of the cell, `(batch, size)`.
+
+        Returns:
+            The output at every step, in the form of the input: `Ragged`, or `(batch, time, output_size)`; a pair of
+            these for `merge=None`. And the last states by name, a `State`, whose `output` is the last output.
+
+        Raises:
+            ShapeError: an input, a state or a constant that does not fit.
+            UsageError: a stateful layer is given a batch of another size than the states it carries.
+        """
+        batch = self._read_input(inputs)
+        shape = None if isinstance(inputs, Ragged) else inputs.shape[:2]
+        state = self._initial_state(initial, batch)
+        if self.go_backwards:
+            batch = batch.reverse()
+        outputs, last = self._run(batch, state, self._read_constants(constants, batch))
+        if self.stateful:
+            self._carried = last.detach()
+        finished = [batch.replace(output) if shape is None else output.unflatten(0, shape) for output in outputs]
+        return (tuple(finished) if len(finished) > 1 else finished[0]), last
+
+    def _run(self, batch: Ragged, state: State, constants: list[Tensor]) -> tuple[list[Tensor], State]:
+        order = TimeMajor(batch.lengths)
+        last: dict[str, list[Tensor]] = {name: [] for name in self.cell.states}
+        data, outputs, ends = batch.data, [], []
+        for layer in range(self.num_layers):
+            if layer:
+                data = drop_features(data, batch, self.dropout, self.training)
+            outputs, ends = [], []
+            for backward in self._directions:
+                place = layer * len(self._directions) + backward
+                weights = self._place(layer, backward)
+                initial = [state.tensors[name][place] for name in self.cell.states]
+                output, finals = dispatch.run(
+                    weights.graph,
+                    weights.named(),
+                    [data, *constants],
+                    initial,
+                    order,
+                    backward=backward,
+                    target=self.target,
+                )
+                outputs.append(output)
+                ends.append(_end(weights.graph, batch.replace(output), finals, backward))
+                for name, tensor in zip(self.cell.states, finals, strict=True):
+                    last[name].append(tensor)
+            merge = "concat" if self.merge is None and layer < self.num_layers - 1 else self.merge
+            outputs, ends = _merged(outputs, merge), _merged(ends, merge)
+            data = outputs[0]
+        tensors = {name: torch.stack(parts) for name, parts in last.items()}
+        end = tuple(ends) if len(ends) > 1 else ends[0]
+        return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
+
+    def _read_input(self, inputs: Any) -> Ragged:
+        weight = next(self.parameters(), None)
+        if isinstance(inputs, Ragged):
+            batch, expected = inputs, f"a Ragged batch with data (total, {self.input_size})"
+        elif isinstance(inputs, Tensor) and inputs.dim() == 3:
+            lengths = torch.full((inputs.shape[0],), inputs.shape[1])
+            batch, expected = Ragged(inputs.flatten(0, 1), lengths), f"(batch, time, {self.input_size})"
+        else:
+            came = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise ShapeError(
+                f"The layer takes a Ragged batch or a tensor (batch, time, {self.input_size}), and {came} came.",
+                fix="Make a batch with Ragged.from_list(sequences), or add the missing axis with unsqueeze.",
+            )
+        shape = tuple(batch.data.shape if isinstance(inputs, Ragged) else inputs.shape)
+        if batch.data.dim() != 2 or batch.data.shape[1] != self.input_size:
+            raise ShapeError(
+                f"The layer reads {self.input_size} features, and the input has shape {shape}.",
+                fix=f"Give {expected}, or build the layer with the input's own input_size.",
+            )
+        if weight is not None and batch.data.dtype != weight.dtype:
+            raise ShapeError(
+                f"The input is {batch.data.dtype} and the layer's parameters are {weight.dtype}.",
+                fix="Embed whole numbers first; else convert the input with .to(...) or the layer with .double().",
+            )
+        return batch
+
+    def _read_constants(self, constants: Mapping[str, Tensor], batch: Ragged) -> list[Tensor]:
+        graph = self._place(0, False).graph
+        expected = {node.attribute[0]: (batch.batch_size, node.size) for node in graph.inputs[1:]}
+        given = {name: tuple(value.shape) for name, value in constants.items()}
+        if given != expected:
+            raise ShapeError(
+                f"The cell takes the constants {expected}, and {given} came.",
+                fix="Give each by its name with one row a sequence: layer(batch, context=rows).",
+            )
+        index = batch.sequence_index()
+        return [constants[name].index_select(0, index.to(constants[name].device)) for name in expected]
+
+    def _initial_state(self, initial: Any, batch: Ragged) -> State:
+        if initial is None and self._carried is not None:
+            if self._carried.batch_size != batch.batch_size:
+                raise UsageError(
+                    f"This stateful layer carries the states of {self._carried.batch_size} sequences, "
+                    f"and a batch of {batch.batch_size} came.",
+                    fix="Call reset_state() before other sequences, or give the states: layer(batch, state).",
+                )
+            return self._carried.to(batch.data)
+        if initial is None:
+            return self.zero_state(batch.batch_size)
+        return self._read_state(initial, batch.batch_size)
+
+    def zero_state(self, batch_size: int) -> State:
+        """States of zeros for a batch."""
+        graph = self._place(0, False).graph
+        like = next(self.parameters(), torch.empty(()))
+        places = self.num_layers * len(self._directions)
+        zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
+        return State(zeros, bidirectional=self.bidirectional)
+
+    def _read_state(self, initial: Any, batch_size: int) -> State:
+        zero = self.zero_state(batch_size)
+        if isinstance(initial, State):
+            given = initial.tensors
+        elif isinstance(initial, Tensor) and len(zero.names) == 1:
+            given = {zero.names[0]: initial}
+        elif isinstance(initial, Mapping):
+            given = dict(initial)
+        elif isinstance(initial, tuple | list) and len(initial) == len(zero.names):
+            given = dict(zip(zero.names, initial, strict=True))
+        else:
+            raise ShapeError(
+                f"The initial state is a {type(initial).__name__}.",
+                fix=f"Give a State, or a mapping with {', '.join(zero.names)}.",
+            )
+        kinds = {name: value.dtype if isinstance(value, Tensor) else type(value) for name, value in given.items()}
+        expected = next(iter(zero.tensors.values())).dtype
+        if set(kinds.values()) - {expected}:
+            raise ShapeError(
+                f"The initial states should be tensors of {expected}, and {kinds} came.",
+                fix=f"Convert each: torch.as_tensor(value, dtype={expected}).",
+            )
+        single = zero.places == 1
+        given = {name: value.unsqueeze(0) if single and value.dim() == 2 else value for name, value in given.items()}
+        wanted = {name: tuple(value.shape) for name, value in zero.tensors.items()}
+        came = {name: tuple(value.shape) for name, value in given.items()}
+        if wanted != came:
+            raise ShapeError(
+                f"The initial states should have the shapes {wanted}, and {came} came.",
+                fix="The axes are (layers · directions, batch, size); the first may be left out where it is 1.",
+            )
+        return State({name: given[name] for name in zero.names}, bidirectional=self.bidirectional)
+
+    def reset_state(self) -> None:
+        """Forget the states that a stateful layer carries: the next call starts from zeros."""
+        self._carried = None
+
+    def weights(self, layer: int = 0, backward: bool = False) -> dict[str, Tensor]:
+        """The parameters of one layer in one direction.
+
+        Args:
+            layer: counts from 0, or from the last with -1.
+            backward: the backward direction of a bidirectional layer.
+
+        Returns:
+            From `affine/position` to a matrix `(operand size, affine size)`, from `affine/bias` and from the name of a
+            vector to `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`.
+        """
+        return self._place(layer, backward).named()
+
+    def get_weights(self) -> list[Tensor]:
+        """Copies of all parameters in Keras's order: W, H, b of each layer and direction, then a cell's vectors."""
+        copies = [keras_layout.to_arrays(place.graph, place.named()) for place in self._places()]
+        return [array.detach().clone() for arrays in copies for array in arrays]
+
+    @torch.no_grad()
+    def set_weights(self, arrays: Sequence[Any]) -> None:
+        """Set all parameters from arrays in Keras's order, as `get_weights` or Keras's own gives them.
+
+        Args:
+            arrays: tensors or NumPy arrays.
+
+        Raises:
+            ShapeError: another number of arrays, or other shapes; nothing is changed then.
+        """
+        tensors = [torch.as_tensor(array) for array in arrays]
+        wanted = [shape for place in self._places() for shape in keras_layout.shapes(place.graph)]
+        came = [tuple(tensor.shape) for tensor in tensors]
+        if wanted != came:
+            raise ShapeError(
+                f"The layer has arrays of shapes {wanted}, and {came} came.",
+                fix="Give W, H and b of each layer and direction, in this order.",
+            )
+        for place in self._places():
+            count = len(keras_layout.shapes(place.graph))
+            mine, tensors = tensors[:count], tensors[count:]
+            named = place.named()
+            for name, value in keras_layout.from_arrays(place.graph, mine).items():
+                named[name].copy_(value)
+
+    def explain(self) -> str:
+        """Which target runs this layer, and why."""
+        return str(dispatch.choose(self.target))
+
+    def extra_repr(self) -> str:
+        """The settings, for printing the module."""
+        return f"{self.cell.name}, input_size={self.input_size}, hidden_size={self.hidden_size}"
+
+
+def _place_name(layer: int, backward: bool) -> str:
+    return f"layer{layer}_backward" if backward else f"layer{layer}"
+
+
+def _end(graph: Graph, steps: Ragged, last: Sequence[Tensor], backward: bool) -> Tensor:
+    """The output after the last step; for an empty sequence the initial state, or 0 where the output is no state."""
+    if graph.output in graph.following:
+        return last[graph.following.index(graph.output)]
+    return steps.first() if backward else steps.last()
+
+
+def _merged(outputs: list[Tensor], merge: Merge | None) -> list[Tensor]:
+    return outputs if len(outputs) == 1 or merge is None else [MERGES[merge](*outputs)]
+
+
+def _check_states(first: Graph, graph: Graph, layer: int) -> None:
+    sizes = [{node.attribute[0]: node.size for node in each.states} for each in (first, graph)]
+    if sizes[0] != sizes[1]:
+        raise UsageError(
+            f"{graph.name}: the states have the sizes {sizes[0]} in layer 0 and {sizes[1]} in layer {layer}.",
+            fix="Layers of a stack have states of the same sizes: give them a fixed size, or build separate layers.",
+        )
+
+
+def _check_settings(
+    num_layers: object, bidirectional: bool, merge: object, go_backwards: bool, dropout: float, init: object
+) -> None:
+    problems = []
+    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+        problems.append(f"num_layers is {num_layers!r}: give a whole number from 1 on.")
+    if merge is not None and merge not in MERGES:
+        problems.append(f"merge is {merge!r}. {nearest(merge, [*MERGES, None])}")
+    if bidirectional and go_backwards:
+        problems.append("A bidirectional layer reads both ways already: leave out go_backwards.")
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
+        problems.append(f"dropout is {dropout!r}: give a probability from 0 to below 1.")
+    elif dropout and num_layers == 1:
+        problems.append("dropout acts between layers, and there is one: put a SequenceDropout before or after it.")
+    if init not in ("keras", "torch"):
+        problems.append(f"init is {init!r}. {nearest(init, ['keras', 'torch'])}")
+    if problems:
+        raise UsageError("\n".join(problems))

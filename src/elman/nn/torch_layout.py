@@ -1,0 +1,101 @@
+"""Weights in torch's order: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` and, with a projection, `weight_hr`.
+
+torch keeps every matrix transposed and the gates of a cell one below the other; and it keeps two biases where elman
+keeps their sum, but for the candidate of `gru_reset_after`, whose two biases differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.cells import CELLS
+from elman.compiler.cell import Cell
+
+PROJECTION = "projection/0"
+
+
+class Gate(NamedTuple):
+    """The names of one gate's parameters, in the order of torch's arrays."""
+
+    weight_ih: str
+    weight_hh: str
+    bias_ih: str
+    bias_hh: str
+
+
+def _gate(name: str) -> Gate:
+    return Gate(f"{name}/0", f"{name}/1", f"{name}/bias", f"{name}/bias")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A cell of torch's.
+
+    Args:
+        cell: the same cell of elman's.
+        gates: in torch's order, from the first row of its arrays to the last.
+    """
+
+    cell: Cell
+    gates: tuple[Gate, ...]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "RNN_TANH": Layout(CELLS["simple_rnn"], (_gate("hidden"),)),
+    "RNN_RELU": Layout(CELLS["simple_rnn"].with_options(activation="relu"), (_gate("hidden"),)),
+    "LSTM": Layout(CELLS["lstm"], tuple(map(_gate, ("input", "forget", "cell", "output")))),
+    "GRU": Layout(
+        CELLS["gru_reset_after"],
+        (_gate("reset"), _gate("update"), Gate("candidate/0", "memory/0", "candidate/bias", "memory/bias")),
+    ),
+}
+
+
+@lru_cache(maxsize=64)
+def find_layout(mode: str, proj_size: int = 0) -> Layout:
+    """The layout by torch's name of the cell, and the size of its projection or 0."""
+    if not proj_size:
+        return LAYOUTS[mode]
+    return Layout(CELLS["projected_lstm"].with_options(projection=proj_size), LAYOUTS[mode].gates)
+
+
+def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
+    """The arrays of one layer and direction of a module, in torch's order; `suffix` is as `l0` or `l1_reverse`."""
+    biases = ("bias_ih", "bias_hh") if module.bias else ()
+    names = ("weight_ih", "weight_hh", *biases, *(("weight_hr",) if module.proj_size else ()))
+    # By attribute, so that what stands in for a parameter (a parametrization) is found too.
+    return {name: getattr(module, f"{name}_{suffix}") for name in names}
+
+
+def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each parameter of the step by its name: views of torch's arrays, and sums of its biases.
+
+    Args:
+        layout: of the cell.
+        arrays: torch's arrays of one layer and direction; without the biases, those of the step are zeros.
+    """
+    zeros = arrays["weight_ih"].new_zeros(len(arrays["weight_ih"]))
+    parts = [arrays.get(name, zeros).chunk(len(layout.gates)) for name in Gate._fields]
+    tensors = {PROJECTION: arrays["weight_hr"].t()} if "weight_hr" in arrays else {}
+    for gate, weight_ih, weight_hh, bias_ih, bias_hh in zip(layout.gates, *parts, strict=True):
+        tensors |= {gate.weight_ih: weight_ih.t(), gate.weight_hh: weight_hh.t(), gate.bias_ih: bias_ih}
+        tensors[gate.bias_hh] = bias_ih + bias_hh if gate.bias_hh == gate.bias_ih else bias_hh
+    return tensors
+
+
+def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros."""
+    arrays = {"weight_hr": tensors[PROJECTION].t()} if PROJECTION in tensors else {}
+    columns = dict(zip(Gate._fields, zip(*layout.gates, strict=True), strict=True))
+    for array in ("weight_ih", "weight_hh"):
+        arrays[array] = torch.cat([tensors[name] for name in columns[array]], 1).t()
+    arrays["bias_ih"] = torch.cat([tensors[name] for name in columns["bias_ih"]])
+    second = [
+        torch.zeros_like(tensors[gate.bias_hh]) if gate.bias_hh == gate.bias_ih else tensors[gate.bias_hh]
+        for gate in layout.gates
+    ]
+    return arrays | {"bias_hh": torch.cat(second)}

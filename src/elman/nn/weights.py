@@ -1,0 +1,76 @@
+"""The learned parameters of one layer in one direction, and where they start from."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from elman.compiler.graph import Graph, Parameter
+
+Init = Literal["keras", "torch"]
+
+
+class Weights(nn.Module):
+    """The parameters of one step, under the names the step gave them.
+
+    Args:
+        graph: the step.
+        hidden_size: the layer's.
+        init: `keras`: matrices that multiply the input are Glorot-uniform, recurrent ones orthogonal (each drawn for
+            all affines on the same value together), biases and vectors what the cell says, which for forget gates is 1;
+            `torch`: everything uniform in ±1/√hidden_size, but vectors, which are what the cell says.
+    """
+
+    def __init__(self, graph: Graph, hidden_size: int, init: Init = "keras"):
+        super().__init__()
+        self.graph = graph
+        self.hidden_size = hidden_size
+        self.init: Init = init
+        for parameter in graph.parameters:
+            # A name of the user's may also be a name of nn.Module's own (`half`, `type`), so no attribute is set.
+            self._parameters[parameter.name] = nn.Parameter(torch.empty(parameter.shape))
+        self.reset_parameters()
+
+    def named(self) -> dict[str, Tensor]:
+        """Each parameter by its name."""
+        return dict(self._parameters)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the parameters anew from torch's random generator."""
+        tensors = self.named()
+        for parameter in self.graph.parameters:
+            if parameter.role == "bias" and self.init == "torch":
+                self._draw_torch(tensors[parameter.name])
+            elif parameter.role in ("bias", "vector"):
+                tensors[parameter.name].fill_(parameter.initial)
+        for group in _wide_groups(self.graph):
+            wide = torch.empty(group[0].shape[0], sum(parameter.shape[1] for parameter in group))
+            if self.init == "torch":
+                self._draw_torch(wide)
+            elif group[0].role == "recurrent":
+                nn.init.orthogonal_(wide)
+            else:
+                nn.init.xavier_uniform_(wide)
+            for parameter, part in zip(group, wide.split([item.shape[1] for item in group], 1), strict=True):
+                tensors[parameter.name].copy_(part)
+
+    def _draw_torch(self, tensor: Tensor) -> None:
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        tensor.uniform_(-bound, bound)
+
+    def extra_repr(self) -> str:
+        """The names and shapes, for printing the module."""
+        return ", ".join(f"{parameter.name}: {parameter.shape}" for parameter in self.graph.parameters)
+
+
+def _wide_groups(graph: Graph) -> Iterable[list[Parameter]]:
+    declared = {parameter.name: parameter for parameter in graph.parameters}
+    groups: dict[object, list[Parameter]] = {}
+    operands = {node.attribute[0]: node.args[0] for node in graph.nodes if node.op == "product"}
+    for name, parameter in declared.items():
+        if name in operands:
+            groups.setdefault(operands[name], []).append(parameter)
+    return groups.values()

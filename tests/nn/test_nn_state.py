@@ -1,0 +1,157 @@
+"""`State`: named, selected, joined, saved."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from elman.errors import ModelError, ShapeError
+from elman.nn import LSTM, State
+
+SIZE = 4
+
+
+def make(layers: int = 1, batch: int = 3, *, bidirectional: bool = False) -> State:
+    places = layers * (2 if bidirectional else 1)
+    return State({name: torch.randn(places, batch, SIZE) for name in "hc"}, bidirectional=bidirectional)
+
+
+def equal(a: State, b: State) -> bool:
+    same = all(torch.equal(a.tensors[name], b.tensors[name]) for name in a.names)
+    return same and a.names == b.names and a.bidirectional == b.bidirectional
+
+
+def test_states_have_names():
+    state = make()
+    assert list(state) == ["h", "c"]
+    assert state.h.shape == state["c"].shape == (3, SIZE)
+    assert make(2).h.shape == (2, 3, SIZE)
+    assert (make(2, bidirectional=True).places, state.batch_size) == (4, 3)
+    assert repr(state) == "State(h=(3, 4), c=(3, 4))"
+
+
+def test_an_unknown_name_is_told_with_the_names():
+    with pytest.raises(AttributeError, match=r"no state `hidden`\. Valid: c, h"):
+        _ = make().hidden
+    with pytest.raises(KeyError, match="no state `hidden`"):
+        make()["hidden"]
+
+
+def test_layers_and_directions():
+    state = make(3, bidirectional=True)
+    for place, (layer, backward) in enumerate((layer, backward) for layer in range(3) for backward in (False, True)):
+        assert torch.equal(state.layer(layer, backward=backward).h, state.tensors["h"][place])
+        assert torch.equal(state.layer(layer - 3, backward=backward).c, state.tensors["c"][place])
+    for layer, backward in ((3, False), (-4, True)):
+        with pytest.raises(ShapeError, match="no layer"):
+            state.layer(layer, backward=backward)
+    with pytest.raises(ShapeError, match="backward"):
+        make(2).layer(0, backward=True)
+
+
+def test_selected_sequences_stand_in_the_order_given_and_may_come_twice():
+    state = make(2)
+    chosen = state.select([2, 0, 2])
+    assert torch.equal(chosen.h, state.h[:, [2, 0, 2]])
+    assert torch.equal(state.select(torch.tensor([1])).c, state.c[:, 1:2])
+
+
+def test_branches_go_on_like_the_whole():
+    layer = LSTM(2, SIZE)
+    _, state = layer(torch.randn(3, 5, 2))
+    inputs = torch.randn(2, 4, 2)
+    steps, _ = layer(inputs, state.select([1, 1]))
+    torch.testing.assert_close(steps[1:], layer(inputs[1:], state.select([1]))[0])
+
+
+def test_concatenated_batches():
+    a, b = make(2, 1, bidirectional=True), make(2, 3, bidirectional=True)
+    joined = State.concatenate([a, b])
+    assert joined.batch_size == 4
+    assert equal(joined.select([0]), a)
+    assert equal(joined.select([1, 2, 3]), b)
+
+
+@pytest.mark.parametrize("states", [[], [make(1), make(2)], [make(2), make(1, bidirectional=True)]])
+def test_only_states_of_one_layer_are_joined(states):
+    with pytest.raises(ShapeError, match="same layer"):
+        State.concatenate(states)
+
+
+def test_detached_cloned_and_converted():
+    state = State({"h": torch.zeros(1, 2, SIZE, requires_grad=True)})
+    assert not state.detach().h.requires_grad
+    clone = state.detach().clone()
+    clone.h.fill_(1)
+    assert state.h.sum() == 0
+    assert state.to(torch.float64).h.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "tensors", [{"h": torch.zeros(2, 3)}, {"h": torch.zeros(1, 2, 3), "c": torch.zeros(1, 3, 3)}, {}]
+)
+def test_states_must_agree(tensors):
+    with pytest.raises(ShapeError, match="shapes"):
+        State(tensors)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_save_and_load(tmp_path: Path, bidirectional: bool):
+    state = make(2, bidirectional=bidirectional)
+    state.save(tmp_path / "state")
+    assert equal(State.load(tmp_path / "state"), state)
+
+
+def test_a_layer_goes_on_from_a_loaded_state(tmp_path: Path):
+    layer = LSTM(2, SIZE, num_layers=2, bidirectional=True)
+    inputs = torch.randn(3, 5, 2)
+    _, state = layer(inputs)
+    state.save(tmp_path / "state")
+    assert torch.equal(layer(inputs, State.load(tmp_path / "state"))[0], layer(inputs, state)[0])
+
+
+def header(**values: object) -> dict[str, str]:
+    return {"elman_state": json.dumps(values)}
+
+
+RUBBISH = {
+    "no header": None,
+    "a header that is no object": {"elman_state": "[1]"},
+    "a header that is no JSON": {"elman_state": "{"},
+    "a name that is missing": header(names=["h"], bidirectional=False),
+    "no directions": header(names=["a"]),
+    "a tensor that is no state": header(names=["a"], bidirectional=False),
+}
+
+
+@pytest.mark.parametrize("name", RUBBISH)
+def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, name: str):
+    path = tmp_path / "state"
+    save_file({"a": torch.zeros(2)}, path, RUBBISH[name])
+    with pytest.raises(ModelError, match="holds no state") as error:
+        State.load(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"\x08\x00\x00\x00\x00\x00\x00\x00{\xff"])
+def test_rubbish_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "state").write_bytes(content)
+    with pytest.raises(ModelError, match="holds no state"):
+        State.load(tmp_path / "state")
+
+
+def test_a_state_cut_short_is_refused(tmp_path: Path):
+    path = tmp_path / "state"
+    make().save(path)
+    whole = path.read_bytes()
+    for kept in (len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(ModelError, match="holds no state"):
+            State.load(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(ModelError, match="holds no state"):
+        State.load(tmp_path / "none")
