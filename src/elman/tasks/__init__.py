@@ -1,0 +1,3 @@
+"""What can be learned from sequences, one task a file; TASKS lists them."""
+
+TASKS: dict[str, str] = {"classify": "one label for each sequence"}

@@ -1,0 +1,168 @@
+"""One file that holds everything needed to continue a run, put in place in one instant."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from elman.errors import ModelError, TrainingError
+from elman.files import atomic_write
+
+CHECKPOINT = "checkpoint.safetensors"
+FORMAT = "elman-checkpoint"
+FORMAT_VERSION = 1
+
+_ANEW = "Begin the run anew (without resume), or in another folder."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        tensors: `group/name` to tensor, on the CPU.
+        state: where the run stands, as JSON holds it.
+        identity: what the run was made with, as JSON holds it.
+    """
+
+    tensors: Mapping[str, Tensor]
+    state: dict[str, Any]
+    identity: dict[str, Any]
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one group, by their names in it."""
+        return {
+            key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+        }
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Puts the checkpoint in place of the one before; until it is whole on the disk, that one stays as it was.
+
+    Raises:
+        TrainingError: it cannot be written (the disk is full, the folder is gone); the one before is untouched.
+    """
+    # Cloned, since safetensors takes no tensors that share memory, as tied weights do.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
+    document = json.dumps({"state": checkpoint.state, "identity": checkpoint.identity})
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "document": document,
+        "sha256": _digest(tensors, document),
+    }
+    content = safetensors.torch.save(tensors, metadata)
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise TrainingError(
+            f"The checkpoint cannot be written: {error.strerror or error}.",
+            where=str(path),
+            fix="Make room or the folder writable, then resume; the checkpoint before, if there is one, is untouched.",
+        ) from error
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of this file.
+
+    Raises:
+        ModelError: it is missing, cut short, damaged, no checkpoint of elman's, or from a later version.
+    """
+    if not path.is_file():
+        raise ModelError("There is no checkpoint to resume from.", where=str(path), fix=_ANEW)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            _check_format(metadata)
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return _verified(metadata, tensors)
+    except ModelError as error:
+        raise ModelError(error.problem, where=str(path), fix=error.fix) from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"The checkpoint is damaged or cut short: {error}.", where=str(path), fix=_ANEW) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the half-written checkpoints that killed runs left in the folder."""
+    for path in folder.glob(f".{CHECKPOINT}.*.tmp"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint that another model, other settings or other data made.
+
+    Raises:
+        ModelError: names every field that differs, with what was found and what was expected.
+    """
+    there, here = dict(_flat(found)), dict(_flat(plain(expected)))
+    differing = [name for name in sorted(there | here) if there.get(name, _NOTHING) != here.get(name, _NOTHING)]
+    if not differing:
+        return
+    lines = [
+        f"{name}: found {_shown(there.get(name, _NOTHING))}, expected {_shown(here.get(name, _NOTHING))}"
+        for name in differing
+    ]
+    raise ModelError(
+        f"The checkpoint was made by another run: {len(lines)} field{'s' * (len(lines) > 1)} differ"
+        f"{'s' * (len(lines) == 1)}.",
+        where="\n".join([str(path), *lines]),
+        fix="Resume with what the checkpoint was made with, or begin anew in another folder.",
+    )
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping as it comes back from JSON: tuples as lists, paths and other objects as text."""
+    return json.loads(json.dumps(dict(value), default=str))
+
+
+_NOTHING = object()
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is _NOTHING else json.dumps(value)
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{name}.{key}" if name else str(key))
+
+
+def _check_format(metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ModelError("This file is no checkpoint of elman's.", fix="Give the folder of a run of elman's.")
+    version = metadata.get("format_version", "")
+    if not version.isdecimal():
+        raise ModelError("The checkpoint is damaged: it has no format version.", fix=_ANEW)
+    if int(version) > FORMAT_VERSION:
+        raise ModelError(
+            f"The checkpoint is from a later elman: its format is {version}, this one reads up to {FORMAT_VERSION}.",
+            fix="Install a later version of elman, or begin anew in another folder.",
+        )
+
+
+def _verified(metadata: Mapping[str, str], tensors: dict[str, Tensor]) -> Checkpoint:
+    document = metadata.get("document", "")
+    if metadata.get("sha256") != _digest(tensors, document):
+        raise ModelError("The checkpoint is damaged: its content does not match its checksum.", fix=_ANEW)
+    content = json.loads(document)
+    return Checkpoint(tensors, content["state"], content["identity"])
+
+
+def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
+    digest = hashlib.sha256(document.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM while a model is trained: the first lets the run stop at a whole minibatch."""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The run was stopped between two minibatches, and its checkpoint, if it has a folder, was written.
+
+    Attributes:
+        epoch: the epoch it stopped in, from 1.
+        batch: minibatches of that epoch that were trained.
+        folder: where the checkpoint is; `None` if nothing was to be written.
+    """
+
+    def __init__(self, epoch: int, batch: int, folder: Path | None):
+        super().__init__(epoch, batch, folder)
+        self.epoch = epoch
+        self.batch = batch
+        self.folder = folder
+
+    def __str__(self) -> str:
+        kept = f"resume it from {self.folder}" if self.folder else "nothing was kept, as the run has no folder"
+        return f"Training was interrupted in epoch {self.epoch} after minibatch {self.batch}; {kept}."
+
+
+class Interrupts(AbstractContextManager):
+    """Inside, the first SIGINT or SIGTERM only sets `requested`; a SIGINT after it raises KeyboardInterrupt at once.
+
+    Outside the main thread, where Python allows no handlers, nothing is changed. The handlers that were there before
+    are put back at the end.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._install(number)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _install(self, number: int) -> None:
+        before = signal.getsignal(number)
+        # A handler that was not set from Python reads as None and could not be put back; one that ignores the signal,
+        # as under nohup, is what the user asked for.
+        if before is not None and before is not signal.SIG_IGN:
+            self._before[number] = before
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True

@@ -1,0 +1,101 @@
+"""What a run tells while it goes, and to whom."""
+
+from typing import NamedTuple, Protocol
+
+from elman.training.record import EpochRecord, History
+
+
+class RunStart(NamedTuple):
+    """What is known when a run starts or goes on.
+
+    Attributes:
+        epochs: of the whole run.
+        batches: minibatches of the epoch it starts in; the others have about as many.
+        metric: the name of the task's metric.
+        larger_is_better: for this metric.
+        epochs_done: whole epochs done before; more than 0 when a run is resumed.
+        batches_done: minibatches of the running epoch done before.
+    """
+
+    epochs: int
+    batches: int
+    metric: str
+    larger_is_better: bool
+    epochs_done: int = 0
+    batches_done: int = 0
+
+
+class BatchEvent(NamedTuple):
+    """One minibatch that was trained.
+
+    Attributes:
+        epoch: from 1.
+        batch: in its epoch, from 1.
+        batches: of this epoch.
+        loss: mean over its targets.
+        metric: mean over its targets.
+        targets: their number.
+        sequences: in it.
+        tokens: steps of all its sequences.
+        seconds: that it took.
+        learning_rate: it was trained with.
+    """
+
+    epoch: int
+    batch: int
+    batches: int
+    loss: float
+    metric: float
+    targets: int
+    sequences: int
+    tokens: int
+    seconds: float
+    learning_rate: float
+
+
+class EpochEvent(NamedTuple):
+    """One epoch that was trained and evaluated.
+
+    Attributes:
+        record: its figures.
+        is_best: it has the best validation score so far.
+    """
+
+    record: EpochRecord
+    is_best: bool
+
+
+class Listener(Protocol):
+    """Whoever wants to know how a run goes. An exception raised here ends the run; its last checkpoint stays."""
+
+    def start(self, start: RunStart) -> None:
+        """Called once, before the first minibatch."""
+        ...
+
+    def batch(self, event: BatchEvent) -> None:
+        """Called after each minibatch."""
+        ...
+
+    def epoch(self, event: EpochEvent) -> None:
+        """Called after each epoch, evaluation included."""
+        ...
+
+    def finish(self, history: History) -> None:
+        """Called once, however the run ends, with the epochs done."""
+        ...
+
+
+class Silent:
+    """Tells nothing."""
+
+    def start(self, start: RunStart) -> None:
+        """Tells nothing."""
+
+    def batch(self, event: BatchEvent) -> None:
+        """Tells nothing."""
+
+    def epoch(self, event: EpochEvent) -> None:
+        """Tells nothing."""
+
+    def finish(self, history: History) -> None:
+        """Tells nothing."""

@@ -1,0 +1,92 @@
+"""The log of a run: a file with one JSON object a line."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any
+
+from elman.errors import TrainingError
+from elman.training.record import EpochRecord, finite
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """The log of a run, a file of one JSON object a line, cut to the length that the checkpoint knows of.
+
+    Args:
+        path: made if it is not there.
+        length: bytes to keep; what was written after the checkpoint will be written again.
+        epochs: the records so far, written anew if the file has lost its rows.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, length: int, epochs: Sequence[EpochRecord] = ()):
+        self.path = path
+        self._file = self._open(length, epochs)
+
+    @property
+    def length(self) -> int:
+        """Bytes written."""
+        return self._file.tell()
+
+    def write(self, kind: str, row: Mapping[str, Any]) -> None:
+        """Adds one object, whose first field is its kind."""
+        self._write_rows([{"kind": kind, **row}])
+
+    def sync(self) -> None:
+        """Returns when everything written is on the disk."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        # Every row was flushed when it was written; one that could not be was reported then.
+        with suppress(OSError):
+            self._file.close()
+
+    def _open(self, length: int, epochs: Sequence[EpochRecord]) -> BufferedRandom:
+        try:
+            self._file = self.path.open("r+b" if self.path.exists() else "w+b")
+            if self._file.seek(0, os.SEEK_END) >= length:
+                self._file.truncate(length)
+                self._file.seek(length)
+            else:
+                self._restore(epochs)
+        except OSError as error:
+            raise self._failure(error) from error
+        return self._file
+
+    def _restore(self, epochs: Sequence[EpochRecord]) -> None:
+        warnings.warn(
+            f"{self.path} is shorter than the checkpoint says; the rows of its epochs are written again, "
+            "those of its minibatches are lost.",
+            stacklevel=2,
+        )
+        self._file.truncate(0)
+        self._file.seek(0)
+        self._write_rows({"kind": "epoch", **asdict(record)} for record in epochs)
+
+    def _write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        try:
+            for row in rows:
+                self._file.write(json.dumps(finite(row)).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> TrainingError:
+        return TrainingError(
+            f"The log cannot be written: {error.strerror or error}.",
+            where=str(self.path),
+            fix="Make room or the folder writable, then resume from the last checkpoint.",
+        )

@@ -1,0 +1,188 @@
+"""Progress for people: plain lines, or a live bar in a terminal."""
+
+import sys
+import time
+from typing import IO, Any
+
+from elman.training.listener import BatchEvent, EpochEvent, RunStart
+from elman.training.meter import Meter
+from elman.training.record import History
+
+
+class PlainProgress:
+    """A line every so many minibatches and one for each epoch, for a file, a pipe or a log.
+
+    The lines read ` minibatches    1- 100: loss = 0.612345, metric = 67.30%, 1,234 sequences/s, 0:12 left`.
+
+    Args:
+        stream: where the lines go; standard error if left out.
+        every: minibatches in a line.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, every: int = 100):
+        self._stream = stream
+        self._every = every
+        self._window = Meter()
+
+    def start(self, start: RunStart) -> None:
+        """Notes where the run starts."""
+        self._start = start
+        self._clock = _Clock(start)
+        self._window = Meter()
+
+    def batch(self, event: BatchEvent) -> None:
+        """Counts the minibatch in, and prints a line if it is the last of its lot."""
+        self._window.add(event.loss, event.metric, event.targets, event.sequences, event.tokens, event.seconds)
+        self._clock.batches_here += 1
+        if event.batch % self._every == 0 or event.batch == event.batches:
+            self._print(self._batches_line(event))
+            self._window = Meter()
+
+    def epoch(self, event: EpochEvent) -> None:
+        """Prints the epoch's line."""
+        self._print(epoch_line(event, self._start))
+
+    def finish(self, history: History) -> None:
+        """Says where the run ended, if that was before its time."""
+        if history.stopped_early:
+            self._print(f"stopped early: no better epoch since epoch {history.best_epoch}")
+
+    def _batches_line(self, event: BatchEvent) -> str:
+        figures = self._window.figures()
+        first = event.batch - self._window.batches + 1
+        return (
+            f" minibatches {first:4d}-{event.batch:4d}: loss = {figures['loss']:.6f}, "
+            f"metric = {metric_text(figures['metric'], self._start)}, "
+            f"{figures['sequences_per_second']:,.0f} sequences/s, {self._clock.time_left(event)} left"
+        )
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream or sys.stderr, flush=True)
+
+
+class RichProgress:
+    """A live bar with loss, metric, rate and time left, and a line that stays for each epoch.
+
+    Args:
+        stream: a terminal; standard error if left out.
+        every: minibatches over which the figures of the bar are taken.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, every: int = 100):
+        # Heavy, and of use in a terminal only.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self._progress = Progress(*columns, console=Console(file=stream or sys.stderr), transient=True)
+        self._every = every
+        self._window = Meter()
+        self._last = Meter()
+        self._drawn = 0.0
+
+    def start(self, start: RunStart) -> None:
+        """Draws the bar."""
+        self._start = start
+        self._clock = _Clock(start)
+        self._bar = self._progress.add_task(
+            _epoch_name(start.epochs_done + 1, start), total=start.batches, completed=start.batches_done, said=""
+        )
+        self._progress.start()
+
+    def batch(self, event: BatchEvent) -> None:
+        """Counts the minibatch in; the bar is drawn again ten times a second at most."""
+        self._window.add(event.loss, event.metric, event.targets, event.sequences, event.tokens, event.seconds)
+        self._clock.batches_here += 1
+        if self._window.batches == self._every:
+            self._last, self._window = self._window, Meter()
+        if (now := time.monotonic()) - self._drawn < 0.1 and event.batch < event.batches:
+            return
+        self._drawn = now
+        self._progress.update(
+            self._bar,
+            description=_epoch_name(event.epoch, self._start),
+            total=event.batches,
+            completed=event.batch,
+            said=self._said(event),
+        )
+
+    def epoch(self, event: EpochEvent) -> None:
+        """Prints the epoch's line above the bar."""
+        self._progress.console.print(epoch_line(event, self._start), highlight=False, markup=False)
+
+    def finish(self, history: History) -> None:
+        """Takes the bar away."""
+        self._progress.stop()
+        if history.stopped_early:
+            self._progress.console.print(f"stopped early: no better epoch since epoch {history.best_epoch}")
+
+    def _said(self, event: BatchEvent) -> str:
+        # Until the first window is full, and right after one was, the bar shows what it has.
+        figures = (self._last if self._last.batches else self._window).figures()
+        return (
+            f"loss {figures['loss']:.4f}  metric {metric_text(figures['metric'], self._start)}  "
+            f"{figures['sequences_per_second']:,.0f} sequences/s  {self._clock.time_left(event)} left"
+        )
+
+
+def progress_for(stream: Any, every: int = 100) -> PlainProgress | RichProgress:
+    """A live bar if the stream is a terminal, plain lines if it is not.
+
+    >>> import io
+    >>> type(progress_for(io.StringIO())).__name__
+    'PlainProgress'
+    """
+    return RichProgress(stream, every) if stream.isatty() else PlainProgress(stream, every)
+
+
+def epoch_line(event: EpochEvent, start: RunStart) -> str:
+    """The line of an epoch: its figures in training, and over the validation set if there is one."""
+    record = event.record
+    line = (
+        f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, metric = {metric_text(record.metric, start)}, "
+        f"{record.sequences_per_second:,.0f} sequences/s, {record.seconds:.1f} s"
+    )
+    if record.validation is None:
+        return line
+    scores = record.validation
+    figures = f"loss = {scores['loss']:.6f}, metric = {metric_text(scores[start.metric], start)}"
+    return f"{line}; validation: {figures}{' (best so far)' * event.is_best}"
+
+
+def metric_text(value: float, start: RunStart) -> str:
+    """A metric as it is shown: a share in percent, anything else (an error, a perplexity) as a number."""
+    return f"{100 * value:.2f}%" if start.larger_is_better else f"{value:.6f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as minutes and seconds, with hours when there are any.
+
+    >>> duration(12), duration(3723)
+    ('0:12', '1:02:03')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Clock:
+    """Time left, from the minibatches done since this process took the run up."""
+
+    def __init__(self, start: RunStart):
+        self._start = start
+        self._begun = time.monotonic()
+        self.batches_here = 0
+
+    def time_left(self, event: BatchEvent) -> str:
+        """The time that the rest of the run takes at the pace so far."""
+        left = (self._start.epochs - event.epoch) * event.batches + event.batches - event.batch
+        return duration((time.monotonic() - self._begun) / max(self.batches_here, 1) * left)
+
+
+def _epoch_name(epoch: int, start: RunStart) -> str:
+    return f"epoch {epoch:{len(str(start.epochs))}d}/{start.epochs}"

@@ -1,0 +1,179 @@
+"""The trainer: a model, a task and data in; the history of a run out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from elman.errors import TrainingError, UsageError
+from elman.tasks.base import Task
+from elman.training.checkpoint import (
+    CHECKPOINT,
+    Checkpoint,
+    check_identity,
+    plain,
+    read_checkpoint,
+    remove_leftovers,
+)
+from elman.training.examples import Examples
+from elman.training.generators import cuda_devices, own_generators, seed_generators
+from elman.training.interrupts import Interrupts
+from elman.training.listener import Listener, Silent
+from elman.training.record import History
+from elman.training.run import Run
+from elman.training.settings import TrainingSettings
+from elman.training.state import RunState
+from elman.training.weights import describe_weights, load_weights
+
+# Neither changes what is learned.
+_FREE_SETTINGS = frozenset({"checkpoint_seconds", "report_every"})
+
+
+class Trainer:
+    """Trains a model, and can be stopped at any instant and continued as if nothing had been.
+
+    On a CPU, with the same number of threads, a run that was stopped (Ctrl-C, kill -9, a lost connection) and resumed
+    ends with the same bits as one that was never stopped: weights, optimiser, learning rate, order of the data,
+    random numbers, best weights, log. For this, everything random in the model must come from torch's generators,
+    and everything that changes must be a parameter or a saved buffer.
+
+    Args:
+        model: trained in place; `model(inputs)` gives the outputs. At the end it is in evaluation mode.
+        task: the loss, and the scores by which epochs are compared.
+        train: the training set.
+        validation: judged after each epoch; needed for `patience`.
+        settings: of the run.
+        folder: where `checkpoint.safetensors` and `log.jsonl` go; made if it is not there. `None` writes nothing.
+        identity: what must be the same for a run to be resumed, besides the settings, the data and the shapes of the
+            weights, as names and values that JSON can hold.
+        listener: told of each minibatch and epoch, as `progress_for(sys.stderr)` is.
+
+    Raises:
+        UsageError: the settings do not fit the data, or nothing is there to train.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        train: Examples,
+        validation: Examples | None,
+        settings: TrainingSettings,
+        *,
+        folder: Path | None = None,
+        identity: Mapping[str, Any] | None = None,
+        listener: Listener | None = None,
+    ):
+        _check_sets(train, validation, settings)
+        self._model = model
+        self._task = task
+        self._train = train
+        self._validation = validation
+        self._settings = settings
+        self._folder = None if folder is None else Path(folder)
+        self._identity = dict(identity or {})
+        self._listener = listener or Silent()
+
+    def run(self, *, resume: bool = False) -> History:
+        """Trains the model to the end of the run, and tells what happened.
+
+        Ctrl-C (or SIGTERM) lets the running minibatch finish, writes a checkpoint and raises `TrainingInterrupted`; a
+        second Ctrl-C ends at once, with the last checkpoint kept. The caller's random generators stay as they were.
+
+        Args:
+            resume: continue the run of the folder. A finished run gives its history and final weights at once.
+
+        Raises:
+            UsageError: the folder holds a run and `resume` is false, or there is no folder to resume from.
+            ModelError: the checkpoint to resume from is missing, damaged, or was made by another run.
+            TrainingError: the loss or the gradient is no finite number, or the folder cannot be written.
+            TrainingInterrupted: the run was asked to stop.
+        """
+        devices = cuda_devices(self._model)
+        with own_generators(devices), Interrupts() as interrupts:
+            checkpoint = self._checkpoint() if resume else self._begin(devices)
+            if checkpoint is not None and (state := RunState.from_json(checkpoint.state)).finished:
+                load_weights(self._model, checkpoint.group("weights"))
+                self._model.eval()
+                return state.history
+            return self._new_run(interrupts, checkpoint).to_end()
+
+    def _new_run(self, interrupts: Interrupts, checkpoint: Checkpoint | None) -> Run:
+        return Run(
+            self._model,
+            self._task,
+            self._train,
+            self._validation,
+            self._settings,
+            folder=self._folder,
+            identity=plain(self._full_identity()),
+            listener=self._listener,
+            interrupts=interrupts,
+            checkpoint=checkpoint,
+        )
+
+    def _begin(self, devices: list[int]) -> None:
+        if self._folder is not None:
+            _make_folder(self._folder)
+            _refuse_another_run(self._folder / CHECKPOINT)
+            remove_leftovers(self._folder)
+        seed_generators(self._settings.seed, devices)
+
+    def _checkpoint(self) -> Checkpoint:
+        if self._folder is None:
+            raise UsageError("There is no folder to resume from.", fix="Give the folder of the run, or resume=False.")
+        path = self._folder / CHECKPOINT
+        checkpoint = read_checkpoint(path)
+        check_identity(path, checkpoint.identity, self._full_identity())
+        remove_leftovers(self._folder)
+        return checkpoint
+
+    def _full_identity(self) -> dict[str, Any]:
+        return {
+            "identity": self._identity,
+            "settings": self._settings.model_dump(exclude=set(_FREE_SETTINGS)),
+            "task": self._task.name,
+            "training data": self._train.fingerprint,
+            "validation data": None if self._validation is None else self._validation.fingerprint,
+            "weights": describe_weights(self._model),
+        }
+
+
+def _check_sets(train: Examples, validation: Examples | None, settings: TrainingSettings) -> None:
+    mistakes = [
+        problem
+        for problem, found in (
+            ("The training set is empty.", len(train) == 0),
+            ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
+            ("patience counts epochs by a validation set; give one.", settings.patience and validation is None),
+        )
+        if found
+    ]
+    if mistakes:
+        raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
+
+
+def _is_empty(validation: Examples | None) -> bool:
+    return validation is not None and len(validation) == 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"The folder of the run cannot be made: {error.strerror or error}.",
+            where=str(folder),
+            fix="Give a folder that you may write to.",
+        ) from error
+
+
+def _refuse_another_run(path: Path) -> None:
+    if path.exists():
+        finished = RunState.from_json(read_checkpoint(path).state).finished
+        raise UsageError(
+            f"The folder holds a run that is {'finished' if finished else 'not finished'}.",
+            where=str(path),
+            fix="Continue it with resume=True; or begin anew in another folder, or after deleting this file.",
+        )

@@ -1,0 +1,123 @@
+import io
+import re
+
+import pytest
+from helpers_training import trainer
+
+from elman.training import (
+    BatchEvent,
+    EpochEvent,
+    EpochRecord,
+    History,
+    PlainProgress,
+    RichProgress,
+    RunStart,
+    progress_for,
+)
+from elman.training.progress import duration, epoch_line, metric_text
+
+START = RunStart(epochs=2, batches=5, metric="accuracy", larger_is_better=True)
+RECORD = EpochRecord(1, 0.5, 0.75, 0.001, 1234.4, 4000.0, 2.54, {"accuracy": 0.7, "loss": 0.6})
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def event(batch: int, loss: float = 0.5, metric: float = 0.5, epoch: int = 1) -> BatchEvent:
+    return BatchEvent(epoch, batch, 5, loss, metric, 10, 10, 40, 0.005, 0.001)
+
+
+def lines(listener_every: int, events: list[BatchEvent], start: RunStart = START) -> list[str]:
+    stream = io.StringIO()
+    progress = PlainProgress(stream, every=listener_every)
+    progress.start(start)
+    for one in events:
+        progress.batch(one)
+    return stream.getvalue().splitlines()
+
+
+def test_a_line_has_the_means_since_the_line_before(monkeypatch):
+    times = iter([0.0, 1.0, 2.0, 3.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    assert lines(2, [event(1, 0.2, 0.6), event(2, 0.4, 0.8), event(3), event(4), event(5)]) == [
+        " minibatches    1-   2: loss = 0.300000, metric = 70.00%, 2,000 sequences/s, 0:04 left",
+        " minibatches    3-   4: loss = 0.500000, metric = 50.00%, 2,000 sequences/s, 0:03 left",
+        " minibatches    5-   5: loss = 0.500000, metric = 50.00%, 2,000 sequences/s, 0:03 left",
+    ]
+
+
+def test_a_resumed_run_starts_its_first_line_where_it_goes_on():
+    said = lines(4, [event(3), event(4), event(5)], START._replace(batches_done=2))
+    assert [line.split(":")[0] for line in said] == [" minibatches    3-   4", " minibatches    5-   5"]
+
+
+def test_the_line_of_an_epoch_has_the_validation_figures():
+    assert epoch_line(EpochEvent(RECORD, True), START) == (
+        "epoch 1/2: loss = 0.500000, metric = 75.00%, 1,234 sequences/s, 2.5 s; "
+        "validation: loss = 0.600000, metric = 70.00% (best so far)"
+    )
+    bare = EpochEvent(EpochRecord(12, 0.5, 0.75, 0.001, 1234.4, 4000.0, 2.54), False)
+    assert epoch_line(bare, START._replace(epochs=100)) == (
+        "epoch  12/100: loss = 0.500000, metric = 75.00%, 1,234 sequences/s, 2.5 s"
+    )
+
+
+def test_an_error_is_no_percentage():
+    assert metric_text(3.25, START._replace(metric="rmse", larger_is_better=False)) == "3.250000"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0:00"), (12.4, "0:12"), (59.9, "1:00"), (754, "12:34"), (3600, "1:00:00")]
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_lines_go_to_standard_error_unless_told(capsys):
+    progress = PlainProgress(every=1)
+    progress.start(START)
+    progress.batch(event(1))
+    progress.epoch(EpochEvent(RECORD, True))
+    progress.finish(History("accuracy", True, [RECORD], stopped_early=True))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[1].startswith("epoch 1/2: ")
+    assert err.splitlines()[2] == "stopped early: no better epoch since epoch 1"
+
+
+def test_a_terminal_gets_a_bar_and_keeps_the_epochs(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    stream = Terminal()
+    progress = progress_for(stream, every=2)
+    assert isinstance(progress, RichProgress)
+    progress.start(START)
+    for batch in range(1, 6):
+        progress.batch(event(batch, loss=0.25))
+    progress.epoch(EpochEvent(RECORD, True))
+    progress.finish(History("accuracy", True, [RECORD]))
+    said = stream.getvalue()
+    assert "5/5" in said
+    assert "loss 0.2500  metric 50.00%  2,000 sequences/s" in said
+    assert "left" in said
+    assert epoch_line(EpochEvent(RECORD, True), START) in said
+    hidden, shown = said.rfind("\x1b[?25l"), said.rfind("\x1b[?25h")
+    assert -1 < hidden < shown, "the cursor is given back"
+
+
+def test_what_is_no_terminal_gets_lines():
+    assert isinstance(progress_for(io.StringIO()), PlainProgress)
+
+
+def test_a_run_tells_its_progress():
+    stream = io.StringIO()
+    trainer(None, {"epochs": 2, "batch_size": 16}, PlainProgress(stream, every=2)).run()
+    shapes = [re.sub(r"\d+(?:[.,:]\d+)*", "N", line) for line in stream.getvalue().splitlines()]
+    batches = " minibatches    N-   N: loss = N, metric = N%, N sequences/s, N left"
+    epoch = "epoch N/N: loss = N, metric = N%, N sequences/s, N s; validation: loss = N, metric = N%"
+    assert shapes[:3] == [batches, batches, f"{epoch} (best so far)"]
+    assert len(shapes) == 6

@@ -1,0 +1,452 @@
+import errno
+import json
+import os
+import signal
+import threading
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from helpers_training import EVERYTHING, At, nothing, trainer, untimed
+from small_training import Net, Signs, Words
+from torch import Tensor, nn
+
+from elman.errors import ModelError, TrainingError, UsageError
+from elman.training import Trainer, TrainingInterrupted, TrainingSettings, evaluate
+from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+
+PLAIN = {"epochs": 2, "batch_size": 16}
+interrupt = partial(signal.raise_signal, signal.SIGINT)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+def test_a_model_learns_and_the_history_says_so():
+    model = Net()
+    history = trainer(None, PLAIN | {"epochs": 40, "learning_rate": 0.02}, model=model).run()
+    assert [record.epoch for record in history.epochs] == list(range(1, 41))
+    assert history.epochs[-1].loss < 0.6 * history.epochs[0].loss
+    best = history.epochs[(history.best_epoch or 0) - 1].validation
+    assert evaluate(model, Signs(), Words(20, seed=9), TrainingSettings()) == pytest.approx(best)
+    assert best is not None
+    assert best["accuracy"] > 0.7
+
+
+def test_a_listener_hears_every_minibatch_and_epoch():
+    listener = At(nothing)
+    history = trainer(None, PLAIN, listener).run()
+    assert [(event.epoch, event.batch, event.batches) for event in listener.events] == [
+        (epoch, batch, 3) for epoch in (1, 2) for batch in (1, 2, 3)
+    ]
+    assert sum(event.sequences for event in listener.events) == 2 * 40
+    assert sum(event.tokens for event in listener.events) == 2 * sum(Words(40).lengths)
+    assert [event.record for event in listener.epochs] == history.epochs
+    assert listener.finished == [history]
+    first = listener.events[:3]
+    assert history.epochs[0].loss == pytest.approx(sum(event.loss * event.targets for event in first) / 40)
+    assert history.epochs[0].metric == pytest.approx(sum(event.metric * event.targets for event in first) / 40)
+
+
+def test_the_learning_rate_of_each_minibatch_is_the_schedule_s():
+    listener = At(nothing)
+    trainer(None, PLAIN | {"schedule": "linear", "learning_rate": 0.6}, listener).run()
+    assert [event.learning_rate for event in listener.events] == pytest.approx([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer(None, PLAIN).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_has_each_report_and_each_epoch(tmp_path):
+    history = trainer(tmp_path / "new" / "folder", PLAIN | {"report_every": 2}).run()
+    rows = [json.loads(line) for line in (tmp_path / "new" / "folder" / "log.jsonl").read_text().splitlines()]
+    assert [(row["kind"], row["epoch"], row.get("first"), row.get("last")) for row in rows] == [
+        (kind, epoch, first, last)
+        for epoch in (1, 2)
+        for kind, first, last in (("batches", 1, 2), ("batches", 3, 3), ("epoch", None, None))
+    ]
+    assert rows[2]["validation"] == history.epochs[0].validation
+    assert {"loss", "metric", "learning_rate", "sequences_per_second", "tokens_per_second", "seconds"} <= rows[0].keys()
+
+
+def test_the_seed_alone_decides_what_is_random_and_the_caller_s_generator_is_left_alone():
+    ends = []
+    for callers, seed in ((1, 0), (2, 0), (1, 5)):
+        torch.manual_seed(callers)
+        before, model = torch.get_rng_state(), Net()
+        trainer(None, PLAIN | {"seed": seed}, model=model).run()
+        assert torch.equal(torch.get_rng_state(), before)
+        ends.append(weights(model))
+    assert same(ends[0], ends[1])
+    assert not same(ends[0], ends[2])
+
+
+class Drawing(Signs):
+    """A task whose evaluation draws random numbers."""
+
+    def scores(self, outputs, targets):
+        torch.rand(7)
+        return super().scores(outputs, targets)
+
+
+def test_a_validation_set_changes_nothing_in_what_is_learned():
+    ends = []
+    for validation in (None, Words(20, seed=9)):
+        model = Net()
+        trainer(None, PLAIN | {"restore_best": False}, model=model, task=Drawing(), validation=validation).run()
+        ends.append(weights(model))
+    assert same(*ends)
+
+
+class Scripted(Signs):
+    """A task whose validation scores are given beforehand: accuracy, loss."""
+
+    def __init__(self, *scores: tuple[float, float]):
+        self._scores = list(scores)
+
+    def scores(self, outputs, targets):
+        accuracy, loss = self._scores.pop(0)
+        return {"accuracy": accuracy, "loss": loss}
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ([(0.5, 1), (0.7, 1), (0.6, 1), (0.7, 1)], 2),
+        ([(0.5, 1), (0.6, 1), (0.7, 1), (0.7, 0.9), (0.1, 0.1), (0.7, 0.9)], 4),
+        ([(0.5, 1), (float("nan"), 0), (0.4, 1)], 1),
+    ],
+)
+def test_early_stopping_restores_the_weights_of_the_best_epoch(scores, best):
+    model, at_epochs = Net(), []
+    listener = At(nothing)
+    listener.epoch = lambda event: at_epochs.append((weights(model), event.is_best))
+    settings = PLAIN | {"epochs": 50, "patience": 2}
+    history = trainer(None, settings, listener, model=model, task=Scripted(*scores)).run()
+    assert history.stopped_early
+    assert len(history.epochs) == len(scores)
+    assert history.best_epoch == best
+    assert same(weights(model), at_epochs[best - 1][0])
+    assert at_epochs[best - 1][1]
+    assert not any(is_best for _, is_best in at_epochs[best:])
+
+
+def test_without_restoring_the_last_weights_stay():
+    model, last = Net(), []
+    listener = At(nothing)
+    listener.epoch = lambda _event: last.append(weights(model))
+    settings = PLAIN | {"restore_best": False}
+    trainer(None, settings, listener, model=model, task=Scripted((0.9, 1), (0.1, 1))).run()
+    assert same(weights(model), last[-1])
+
+
+def test_the_average_follows_its_formula_and_is_what_is_judged_and_kept():
+    model, seen, expected = Net(), [], {}
+    averaged = [name for name, _ in model.named_parameters()]
+    expected = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    listener = At(nothing)
+
+    def follow(event):
+        step = (event.epoch - 1) * 3 + event.batch
+        decay = min(0.5, step / (step + 9))
+        for name, parameter in model.named_parameters():
+            expected[name] = decay * expected[name] + (1 - decay) * parameter.detach()
+
+    class Watching(Signs):
+        def scores(self, outputs, targets):
+            seen.append(weights(model))
+            return super().scores(outputs, targets)
+
+    listener.batch = follow
+    settings = PLAIN | {"epochs": 6, "average_decay": 0.5, "restore_best": False, "learning_rate": 0.05}
+    trainer(None, settings, listener, model=model, task=Watching()).run()
+    for name in averaged:
+        torch.testing.assert_close(model.state_dict()[name], expected[name].detach())
+        assert torch.equal(seen[-1][name], model.state_dict()[name])
+
+
+def test_a_long_gradient_is_clipped_to_its_norm():
+    ends = {}
+    for clip in (None, 1e-3, 1e6):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+        with torch.no_grad():
+            model[1].weight.fill_(0.1)
+            model[1].bias.zero_()
+        start = torch.cat([one.detach().flatten().clone() for one in model.parameters()])
+        settings = {"epochs": 1, "batch_size": 10, "optimizer": "sgd", "learning_rate": 1.0, "clip_norm": clip}
+        trainer(None, settings, model=model, train=Words(10, longest=1), validation=None).run()
+        ends[clip] = torch.cat([one.detach().flatten() for one in model.parameters()]) - start
+    assert ends[1e-3].norm().item() == pytest.approx(1e-3, rel=1e-3)
+    assert torch.equal(ends[None], ends[1e6])
+    torch.testing.assert_close(ends[1e-3] / ends[1e-3].norm(), ends[None] / ends[None].norm(), rtol=1e-3, atol=1e-4)
+
+
+class Exploding(Signs):
+    """A loss that stops being a number, or whose gradient does, at one of its minibatches."""
+
+    def __init__(self, at: int, gradient_only: bool):
+        self._left = at
+        self._gradient_only = gradient_only
+
+    def loss(self, outputs, targets):
+        self._left -= 1
+        loss = super().loss(outputs, targets)
+        if self._left:
+            return loss
+        # The square root has an infinite slope at 0, and 0 times infinity is no number.
+        return loss + (outputs.sum() * 0).sqrt() if self._gradient_only else loss * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("gradient_only", "said"), [(False, "The loss is nan"), (True, "The norm of the gradient is nan")]
+)
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_a_loss_that_is_no_number_leaves_the_weights_and_the_checkpoint(tmp_path, gradient_only, said, clip_norm):
+    model, before = Net(), []
+    listener = At(nothing)
+    listener.batch = lambda _event: before.append({name: one.clone() for name, one in model.named_parameters()})
+    settings = PLAIN | {"clip_norm": clip_norm}
+    with pytest.raises(TrainingError, match=said) as caught:
+        trainer(tmp_path, settings, listener, model=model, task=Exploding(5, gradient_only), validation=None).run()
+    assert caught.value.where == "epoch 2, minibatch 2 of 3"
+    assert "learning rate" in str(caught.value.fix)
+    assert "the last checkpoint is kept" in str(caught.value.fix)
+    assert len(before) == 4
+    assert same(dict(model.named_parameters()), before[-1])
+    history = trainer(tmp_path, settings, model=Net(), validation=None).run(resume=True)
+    assert len(history.epochs) == 2
+
+
+def test_a_learning_rate_that_is_far_too_high_ends_in_one_message():
+    settings = {"epochs": 50, "batch_size": 8, "optimizer": "sgd", "learning_rate": 1e30, "momentum": 0.9}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.Linear(8, 2))
+    with pytest.raises(TrainingError, match="no finite number") as caught:
+        trainer(None, settings, model=model, train=Words(40, longest=1), validation=None).run()
+    assert "checkpoint" not in str(caught.value)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+class Sometimes(Signs):
+    """A task whose minibatches may have no targets."""
+
+    def count(self, targets):
+        return 0 if 0 in targets else super().count(targets)
+
+    def loss(self, outputs, targets):
+        return super().loss(outputs, targets) * (1.0 if self.count(targets) else float("nan"))
+
+
+def test_a_minibatch_without_targets_is_passed_over():
+    listener = At(nothing)
+    history = trainer(None, {"epochs": 1, "batch_size": 4}, listener, task=Sometimes(), validation=None).run()
+    assert 0 in [event.targets for event in listener.events]
+    assert history.epochs[0].loss >= 0.0
+
+
+def test_batches_by_tokens():
+    listener = At(nothing)
+    trainer(None, {"epochs": 1, "tokens_per_batch": 30}, listener).run()
+    assert all(event.tokens <= 30 for event in listener.events)
+    assert sum(event.sequences for event in listener.events) == 40
+
+
+def test_evaluation_leaves_the_mode_and_takes_every_example_once():
+    model, counted = Net().train(), []
+
+    class Counting(Signs):
+        def scores(self, outputs, targets):
+            counted.append((len(outputs), int(targets.sum()), torch.is_inference_mode_enabled(), model.training))
+            return {}
+
+    data = Words(23)
+    for size in ({"batch_size": 1}, {"tokens_per_batch": 5}, {"batch_size": 100, "bucketing": False}):
+        evaluate(model, Counting(), data, TrainingSettings(**size))
+    assert counted == [(23, int(data.targets.sum()), True, False)] * 3
+    assert model.training
+
+
+@pytest.mark.usefixtures("python_handlers")
+class TestInterrupts:
+    def test_the_handlers_are_those_from_before_again(self):
+        before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        within = []
+        trainer(None, PLAIN, At(lambda: within.append(signal.getsignal(signal.SIGINT)), batch=1)).run()
+        assert within[0] != before[0]
+        with pytest.raises(TrainingInterrupted):
+            trainer(None, PLAIN, At(interrupt, batch=1)).run()
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+    def test_a_second_one_ends_at_once_and_keeps_the_checkpoint(self, tmp_path):
+        def twice():
+            interrupt()
+            interrupt()
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            trainer(tmp_path, PLAIN, At(twice, batch=5)).run()
+        assert not isinstance(caught.value, TrainingInterrupted)
+        assert read_checkpoint(tmp_path / CHECKPOINT).state["epoch"] == 1
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_the_message_says_where_it_stopped(self, tmp_path):
+        with pytest.raises(TrainingInterrupted) as caught:
+            trainer(tmp_path, PLAIN, At(interrupt, batch=5)).run()
+        assert str(caught.value) == (
+            f"Training was interrupted in epoch 2 after minibatch 2; resume it from {tmp_path}."
+        )
+        with pytest.raises(TrainingInterrupted, match="nothing was kept"):
+            trainer(None, PLAIN, At(interrupt, batch=1)).run()
+
+    def test_a_listener_is_told_of_the_end(self):
+        listener = At(interrupt, batch=4)
+        with pytest.raises(TrainingInterrupted):
+            trainer(None, PLAIN, listener).run()
+        assert [len(history.epochs) for history in listener.finished] == [1]
+
+    def test_a_signal_that_is_ignored_stays_ignored(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert len(trainer(None, PLAIN, At(interrupt, batch=1)).run().epochs) == 2
+
+    def test_a_thread_trains_without_handlers(self):
+        ends, before = [], signal.getsignal(signal.SIGINT)
+        thread = threading.Thread(target=lambda: ends.append(trainer(None, PLAIN).run()))
+        thread.start()
+        thread.join()
+        assert len(ends[0].epochs) == 2
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.usefixtures("python_handlers")
+class TestRefusals:
+    @staticmethod
+    def stopped(folder, **changes):
+        with pytest.raises(TrainingInterrupted):
+            trainer(folder, EVERYTHING, At(interrupt, batch=2), **changes).run()
+
+    def test_an_unfinished_run_is_not_begun_anew(self, tmp_path):
+        self.stopped(tmp_path)
+        before = (tmp_path / CHECKPOINT).read_bytes(), (tmp_path / "log.jsonl").read_bytes()
+        with pytest.raises(UsageError, match="not finished") as caught:
+            trainer(tmp_path, EVERYTHING).run()
+        assert "resume=True" in str(caught.value.fix)
+        assert "another folder" in str(caught.value.fix)
+        assert before == ((tmp_path / CHECKPOINT).read_bytes(), (tmp_path / "log.jsonl").read_bytes())
+
+    def test_a_damaged_checkpoint_is_neither_resumed_nor_written_over(self, tmp_path):
+        self.stopped(tmp_path)
+        path = tmp_path / CHECKPOINT
+        path.write_bytes(path.read_bytes()[:-9])
+        before = path.read_bytes()
+        for resume in (False, True):
+            with pytest.raises(ModelError, match="cut short"):
+                trainer(tmp_path, EVERYTHING).run(resume=resume)
+        assert path.read_bytes() == before
+
+    def test_a_finished_run_is_begun_anew_only_after_its_checkpoint_is_deleted(self, tmp_path):
+        trainer(tmp_path, PLAIN).run()
+        first = (tmp_path / "log.jsonl").read_text().splitlines()
+        with pytest.raises(UsageError, match="is finished"):
+            trainer(tmp_path, PLAIN).run()
+        (tmp_path / CHECKPOINT).unlink()
+        trainer(tmp_path, PLAIN).run()
+        again = (tmp_path / "log.jsonl").read_text().splitlines()
+        assert [untimed(json.loads(line)) for line in first] == [untimed(json.loads(line)) for line in again]
+
+    def test_there_must_be_something_to_resume(self, tmp_path):
+        with pytest.raises(UsageError, match="no folder to resume from"):
+            trainer(None, PLAIN).run(resume=True)
+        with pytest.raises(ModelError, match="no checkpoint to resume from") as caught:
+            trainer(tmp_path, PLAIN).run(resume=True)
+        assert str(caught.value.where) == str(tmp_path / CHECKPOINT)
+
+    def test_a_run_made_otherwise_is_refused_with_every_difference(self, tmp_path):
+        self.stopped(tmp_path)
+        changed = EVERYTHING | {"learning_rate": 0.5, "epochs": 4}
+        model = Net(hidden=6)
+        before = weights(model)
+        data = {"train": Words(40, seed=3), "validation": Words(20, seed=8)}
+        other = trainer(tmp_path, changed, model=model, **data)
+        with pytest.raises(ModelError, match="made by another run: 13 fields differ") as caught:
+            other.run(resume=True)
+        lines = str(caught.value.where).splitlines()
+        assert "settings.learning_rate: found 0.02, expected 0.5" in lines
+        assert "settings.epochs: found 3, expected 4" in lines
+        assert any(line.startswith("training data: found ") for line in lines)
+        assert any(line.startswith("validation data: found ") for line in lines)
+        assert 'weights.head.weight: found "float32 (2, 5) trained", expected "float32 (2, 6) trained"' in lines
+        assert same(weights(model), before)
+
+    def test_the_caller_s_identity_counts(self, tmp_path):
+        def with_tokens(tokens):
+            settings = TrainingSettings(**EVERYTHING)
+            return partial(Trainer, Net(), Signs(), Words(40), Words(20, seed=9), settings, identity={"tokens": tokens})
+
+        with pytest.raises(TrainingInterrupted):
+            with_tokens("characters")(folder=tmp_path, listener=At(interrupt, batch=2)).run()
+        with pytest.raises(ModelError, match="1 field differs") as caught:
+            with_tokens("words")(folder=tmp_path).run(resume=True)
+        assert 'identity.tokens: found "characters", expected "words"' in str(caught.value)
+        assert len(with_tokens("characters")(folder=tmp_path).run(resume=True).epochs) == 3
+
+    def test_data_that_cannot_be_trained_with_is_named_all_at_once(self):
+        with pytest.raises(UsageError) as caught:
+            trainer(None, PLAIN | {"patience": 2}, train=Empty(), validation=None)
+        assert str(caught.value).splitlines()[1:] == [
+            "  The training set is empty.",
+            "  patience counts epochs by a validation set; give one.",
+        ]
+        with pytest.raises(UsageError, match="validation set is empty"):
+            trainer(None, PLAIN, validation=Empty())
+
+    def test_a_folder_that_cannot_be_made_is_named(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(TrainingError, match="folder of the run cannot be made"):
+            trainer(tmp_path / "file" / "run", PLAIN).run()
+
+    def test_state_that_is_no_tensor_is_refused(self):
+        class Odd(Net):
+            def get_extra_state(self):
+                return {"calls": 3}
+
+            def set_extra_state(self, state):
+                self.calls = state["calls"]
+
+        with pytest.raises(UsageError, match="state that is no tensor: _extra_state"):
+            trainer(None, PLAIN, model=Odd()).run()
+
+
+class Empty(Words):
+    """A data set without examples."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # The writer of checkpoints moves them into place; the log is written otherwise.
+    fill = At(lambda: monkeypatch.setattr("pathlib.Path.replace", full), batch=5)
+    with pytest.raises(TrainingError, match="No space left"):
+        trainer(tmp_path, PLAIN, fill).run()
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "log.jsonl"}
+    whole, part = Net(), Net(seed=4)
+    trainer(None, PLAIN, model=whole).run()
+    trainer(tmp_path, PLAIN, model=part).run(resume=True)
+    assert same(weights(whole), weights(part))
+
+
+def test_training_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer(None, EVERYTHING).run()
