@@ -1,0 +1,436 @@
+"""Models that are fitted, asked and saved in one line each, in the manner of scikit-learn."""
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from elman.card import write_card
+from elman.cells.archive import cell_from_json, cell_to_json
+from elman.cells.from_file import open_cell
+from elman.compiler.cell import Cell, describe_options
+from elman.errors import DataError, ModelError, NotFittedError, ShapeError, UsageError, nearest
+from elman.model import NetworkSettings, SequenceNetwork
+from elman.saved import read_model, write_model
+from elman.sequences.batches import plan_batches
+from elman.sequences.encoder import EncoderSettings, SequenceEncoder
+from elman.sequences.ragged import Ragged
+from elman.sequences.split import split_rows
+from elman.sequences.vocabulary import Vocabulary
+from elman.settings import check_settings
+from elman.tasks.classify import Classify
+from elman.training.listener import Listener
+from elman.training.record import History
+from elman.training.settings import TrainingSettings
+from elman.training.trainer import Trainer
+
+PREDICTION_TOKENS = 20_000
+
+
+class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
+    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these.
+
+    Args:
+        label_smoothing: the part of each target's probability that is spread over all labels.
+        class_weight: `balanced` weighs each label by the inverse of its frequency.
+        validation_fraction: the part of the training set, the same of each label, that is held out to judge the epochs
+            when no validation set is given.
+    """
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weight: Literal["balanced"] | None = None
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+
+
+class LabelledSequences:
+    """Sequences with the positions of their labels, as the trainer reads them."""
+
+    def __init__(self, sequences: Ragged, targets: Tensor):
+        self.sequences = sequences
+        self.targets = targets
+        self.lengths: list[int] = sequences.lengths.tolist()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the sequences and their labels."""
+        parts = (self.sequences.data, self.sequences.lengths, self.targets)
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+
+    def batch(self, indices: list[int]) -> tuple[Ragged, Tensor]:
+        """These sequences and their targets."""
+        return self.sequences.select(indices), self.targets[indices]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+class SequenceClassifier:
+    """One label for each sequence: words, sentences, or series of numbers.
+
+    Args:
+        settings: by name, those of `ClassifierSettings`, `EncoderSettings`, `NetworkSettings` and `TrainingSettings`;
+            `cell` may also be a cell itself. They are checked when the model is fitted, all at once.
+
+    Attributes:
+        classes_: the labels, in order.
+        history_: what training recorded, epoch by epoch.
+        model_: the network.
+        vocabulary_: the tokens it knows; None for sequences of numbers.
+
+    Raises:
+        UsageError: a setting that does not exist.
+
+    >>> model = SequenceClassifier(hidden_size=8, epochs=30, learning_rate=0.02, batch_size=2)
+    >>> model.fit(["abab", "ba", "ccd", "dcd"], ["ab", "ab", "cd", "cd"]).predict(["baba", "dd"])
+    array(['ab', 'cd'], dtype='<U2')
+    """
+
+    def __init__(self, **settings: Any):
+        _check_names(settings)
+        for name, default in _defaults().items():
+            setattr(self, name, settings.get(name, default))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: getattr(self, name) for name in _defaults()}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings; a fitted model keeps what it has learned until it is fitted again."""
+        _check_names(settings)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        return self
+
+    def settings(self) -> ClassifierSettings:
+        """The settings, checked.
+
+        Raises:
+            UsageError: names every setting that is wrong.
+        """
+        values = self.get_params()
+        if isinstance(values["cell"], Cell):
+            values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
+            values["cell"] = values["cell"].name
+        return check_settings(ClassifierSettings, values)
+
+    def fit(
+        self,
+        X: Sequence[Any],
+        y: Sequence[Any],
+        *,
+        validation: tuple[Sequence[Any], Sequence[Any]] | None = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        listener: Listener | None = None,
+    ) -> Self:
+        """Train on labelled sequences.
+
+        Args:
+            X: texts, or arrays `(time, feature)` for `tokens="values"`.
+            y: a label for each: strings or whole numbers.
+            validation: sequences and labels by which epochs are compared.
+            folder: where checkpoints and the log go; nothing is written without it.
+            resume: continue the run that was stopped in that folder.
+            listener: told how it goes; `elman.training.progress.progress_for(sys.stderr)` prints it.
+
+        Raises:
+            UsageError: settings that make no sense.
+            DataError: data that cannot be learned from.
+            TrainingError: the loss is no longer a number.
+            TrainingInterrupted: Ctrl-C; the run is saved in the folder and can be resumed.
+        """
+        settings = self.settings()
+        sequences, labels = _checked_data(X, y)
+        classes = sorted(set(labels), key=lambda label: (str(type(label)), label))
+        if len(classes) < 2:
+            raise DataError(f"There is only one label, {classes[0]!r}.", fix="Give sequences of two or more labels.")
+        held = None if validation is None else _checked_data(*validation)
+        if held is None and settings.validation_fraction:
+            kept, apart = split_rows(sequences, labels, settings.validation_fraction, settings.seed)
+            held = [sequences[row] for row in apart], [labels[row] for row in apart]
+            sequences, labels = [sequences[row] for row in kept], [labels[row] for row in kept]
+        encoder = SequenceEncoder(settings).fit(sequences)
+        train = self._examples(encoder, classes, sequences, labels)
+        features = train.sequences.data.shape[1] if settings.tokens == "values" else None
+        network = self._new_network(settings, encoder, len(classes), features)
+        task = _task(settings, classes, train.targets)
+        trainer = Trainer(
+            network,
+            task,
+            train,
+            None if held is None else self._examples(encoder, classes, *held, unknown="allow"),
+            settings,
+            folder=None if folder is None else Path(folder),
+            identity={"labels": classes, "cell": _archive(network)},
+            listener=listener,
+        )
+        self.history_: History = trainer.run(resume=resume)
+        self._encoder, self._task, self._settings = encoder, task, settings
+        self.classes_ = np.array(classes)
+        self.vocabulary_ = encoder.vocabulary
+        self.model_ = network.eval()
+        return self
+
+    def _new_network(
+        self, settings: ClassifierSettings, encoder: SequenceEncoder, outputs: int, features: int | None
+    ) -> SequenceNetwork:
+        cell = None
+        if settings.cell != "none":
+            cell = open_cell(self.get_params()["cell"]).with_options(**settings.cell_options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            return _network(settings, encoder.vocabulary, outputs, features, cell)
+
+    @staticmethod
+    def _examples(
+        encoder: SequenceEncoder,
+        classes: Sequence[Any],
+        sequences: Sequence[Any],
+        labels: Sequence[Any],
+        unknown: str | None = None,
+    ) -> LabelledSequences:
+        position = {label: index for index, label in enumerate(classes)}
+        strange = sorted({str(label) for label in labels if label not in position})
+        if strange:
+            raise DataError(
+                f"There are labels that the model does not know: {', '.join(strange)}.",
+                fix=f"It knows {', '.join(map(str, classes))}.",
+            )
+        return LabelledSequences(
+            encoder.encode(sequences, unknown=unknown), torch.tensor([position[label] for label in labels])
+        )
+
+    def predict(self, X: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None) -> np.ndarray:
+        """The most probable label of each sequence, `(sequences,)`.
+
+        Args:
+            X: sequences.
+            unknown: what becomes of tokens that training never saw, for this call; see `EncoderSettings`.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            DataError: sequences that cannot be read.
+        """
+        return self.classes_[self.predict_proba(X, unknown=unknown).argmax(1)]
+
+    def predict_proba(self, X: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None) -> np.ndarray:
+        """The probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`."""
+        self._require_fitted()
+        batch = self._encoder.encode(list(X), unknown=unknown)
+        return self._task.probabilities(self._outputs(batch).double()).numpy()
+
+    def _outputs(self, batch: Ragged) -> Tensor:
+        expected = self.model_.features
+        if expected is not None and batch.batch_size and batch.data.shape[1] != expected:
+            raise ShapeError(
+                f"The sequences have {batch.data.shape[1]} features a step, and the model reads {expected}.",
+                fix="Give arrays (time, feature) with the features it was trained on.",
+            )
+        outputs = torch.empty(batch.batch_size, len(self.classes_))
+        plan = plan_batches(batch.lengths.tolist(), tokens_per_batch=PREDICTION_TOKENS, shuffle=False)
+        with torch.inference_mode():
+            for indices in plan:
+                outputs[indices] = self.model_(batch.select(indices))
+        return outputs
+
+    def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
+        """The accuracy: the part of the sequences whose most probable label is right."""
+        return self.evaluate(X, y)["accuracy"]
+
+    def evaluate(
+        self, X: Sequence[Any], y: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None
+    ) -> dict[str, Any]:
+        """Every score on labelled sequences.
+
+        Returns:
+            `accuracy`, `macro_f1`, `loss` (nats), `majority` (the accuracy of always giving the most frequent label),
+            `count`, `labels`, and `confusion`: how often each label (row) was answered as each (column).
+
+        Raises:
+            DataError: a label that the model does not know; as for `predict` otherwise.
+        """
+        self._require_fitted()
+        sequences, labels = _checked_data(X, y)
+        examples = self._examples(self._encoder, self.classes_.tolist(), sequences, labels, unknown)
+        outputs = self._outputs(examples.sequences)
+        return {
+            **self._task.scores(outputs, examples.targets),
+            "majority": int(examples.targets.bincount().max()) / len(examples),
+            "count": len(examples),
+            "labels": self.classes_.tolist(),
+            "confusion": self._task.confusion(outputs, examples.targets),
+        }
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        data: Mapping[str, Any] | None = None,
+        scores: Mapping[str, float] | None = None,
+        command: str | None = None,
+    ) -> None:
+        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
+
+        Args:
+            folder: made if it is not there.
+            data: what it was trained and judged on, for the card.
+            scores: for the card.
+            command: the command that repeats the run, for the card.
+
+        Raises:
+            NotFittedError: there is nothing to save.
+            ModelError: the folder cannot be written; what was there stays.
+        """
+        self._require_fitted()
+        labels = ", ".join(map(str, self.classes_[:12])) + (" …" if len(self.classes_) > 12 else "")
+        card = write_card(
+            name=Path(folder).name,
+            summary=f"Gives each sequence of {self._settings.tokens} one of {len(self.classes_)} labels: {labels}.",
+            data=data or {},
+            scores=scores or {},
+            settings=self._settings.model_dump(),
+            command=command,
+        )
+        config = {
+            "task": self._task.name,
+            "settings": self._settings.model_dump(mode="json"),
+            "labels": self.classes_.tolist(),
+            "features": self.model_.features,
+            "cell": _archive(self.model_),
+            "history": self.history_.to_json(),
+        }
+        vocabulary = {} if self.vocabulary_ is None else self.vocabulary_.to_json()
+        write_model(folder, config=config, tensors=self.model_.state_dict(), vocabulary=vocabulary, card=card)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The model that `save` wrote, ready to predict.
+
+        Raises:
+            ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
+        """
+        saved = read_model(folder)
+        if saved.config["task"] != Classify.name:
+            raise ModelError(
+                f"This model is for the task `{saved.config['task']}`.", where=str(folder), fix="Give a classifier."
+            )
+        try:
+            return cls._restore(saved.config, saved.tensors, saved.vocabulary)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = error.problem if isinstance(error, UsageError) else str(error).splitlines()[0]
+            raise ModelError(
+                "The model folder's files do not belong together.",
+                where=f"{folder}: {type(error).__name__}: {reason}",
+                fix="Copy the whole folder again from where it was made, or train the model again.",
+            ) from error
+
+    @classmethod
+    def _restore(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], vocabulary: Any) -> Self:
+        settings = check_settings(ClassifierSettings, config["settings"])
+        model = cls(**settings.model_dump())
+        known = Vocabulary.from_json(vocabulary) if vocabulary else None
+        cell = cell_from_json(config["cell"]) if config["cell"] else None
+        network = _network(settings, known, len(config["labels"]), config["features"], cell)
+        network.load_state_dict(dict(tensors))
+        model._encoder = SequenceEncoder(settings, known)
+        model._task = Classify(config["labels"], label_smoothing=settings.label_smoothing)
+        model._settings = settings
+        model.classes_ = np.array(config["labels"])
+        model.vocabulary_ = known
+        model.model_ = network.eval()
+        model.history_ = History.from_json(config["history"])
+        return model
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError(
+                "This classifier has not learned anything yet.",
+                fix="Call fit(sequences, labels) first, or load a saved model with SequenceClassifier.load(folder).",
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator, so that its searches and pipelines take this one."""
+        # Only scikit-learn itself calls this.
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(string=True, two_d_array=False),
+        )
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}" for name, value in _defaults().items() if getattr(self, name) != value
+        ]
+        return f"SequenceClassifier({', '.join(changed)})"
+
+
+def _defaults() -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True) for name, field in ClassifierSettings.model_fields.items()
+    }
+
+
+# What help() and editors show; the settings themselves are the only list of them.
+SequenceClassifier.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in _defaults().items()]
+)
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    unknown = [name for name in settings if name not in ClassifierSettings.model_fields]
+    if unknown:
+        raise UsageError(
+            f"A classifier has no setting {', '.join(f'`{name}`' for name in unknown)}.",
+            fix=nearest(unknown[0], ClassifierSettings.model_fields),
+        )
+
+
+def _checked_data(X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    sequences = list(X)
+    labels = [label.item() if isinstance(label, np.generic) else label for label in y]
+    if len(sequences) != len(labels):
+        raise DataError(
+            f"There are {len(sequences)} sequences and {len(labels)} labels.", fix="Give one label for each sequence."
+        )
+    if not sequences:
+        raise DataError("There is no sequence.", fix="Give one or more, each with its label.")
+    wrong = [number for number, label in enumerate(labels, 1) if not isinstance(label, str | int)]
+    if wrong:
+        raise DataError(
+            f"Label {wrong[0]} is {labels[wrong[0] - 1]!r}.", fix="Labels are strings, whole numbers or truth values."
+        )
+    return sequences, labels
+
+
+def _task(settings: ClassifierSettings, classes: Sequence[Any], targets: Tensor) -> Classify:
+    weights = None
+    if settings.class_weight == "balanced":
+        counts = targets.bincount(minlength=len(classes)).clamp(min=1)
+        weights = (len(targets) / (len(classes) * counts)).tolist()
+    return Classify(classes, label_smoothing=settings.label_smoothing, class_weights=weights)
+
+
+def _network(
+    settings: NetworkSettings, vocabulary: Vocabulary | None, outputs: int, features: int | None, cell: Cell | None
+) -> SequenceNetwork:
+    return SequenceNetwork(
+        settings,
+        outputs,
+        vocabulary_size=None if vocabulary is None else len(vocabulary),
+        unused_ids=0 if vocabulary is None else sum(name in ("padding", "unknown") for name in vocabulary.specials),
+        features=features,
+        cell=cell,
+    )
+
+
+def _archive(network: SequenceNetwork) -> dict[str, Any] | None:
+    return None if network.body is None else cell_to_json(network.body.cell, network.body.cell_sizes)

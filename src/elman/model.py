@@ -1,0 +1,165 @@
+"""A network for sequences: embed, recurrent body, pooling, dense layers; sizes are given once and wired here."""
+
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, PositiveInt, field_validator, model_validator
+from torch import Tensor, nn
+
+from elman.cells import find_cell
+from elman.compiler.cell import Cell
+from elman.nn.embedding import Embedding, OneHot
+from elman.nn.pooling import Pooling, PoolingName
+from elman.nn.recurrent import Merge, Recurrent
+from elman.nn.regularisers import SequenceDropout
+from elman.sequences.ragged import Ragged
+from elman.settings import Conflict, ConflictsError, Settings
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+class NetworkSettings(Settings):
+    """The layers of a network.
+
+    Args:
+        embedding: how tokens become rows: `one-hot`, or the size of learned rows. Numbers are read as they are.
+        cell: the cell of the recurrent layers, by name or `FILE.py:NAME`; `none` for no recurrent layer.
+        cell_options: the cell's options, such as `{"activation": "relu"}`.
+        hidden_size: of each recurrent layer and direction.
+        num_layers: recurrent layers.
+        bidirectional: whether they read both ways.
+        merge: what becomes of the outputs of both directions.
+        pooling: how the steps become one row: `last`, `mean`, `max`, `sum`, `attention`, `flatten`; several stand side
+            by side.
+        max_length: the steps that `flatten` has inputs for.
+        dense: sizes of the dense layers between the pooled row and the answer.
+        activation: of the dense layers.
+        input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
+            all steps of a sequence.
+        dropout: the same between recurrent layers, and for the rows that enter each dense layer.
+        init: where the recurrent layers' parameters start from.
+    """
+
+    embedding: Literal["one-hot"] | PositiveInt = 64
+    cell: str = "lstm"
+    cell_options: dict[str, str | float] = Field(default_factory=dict)
+    hidden_size: PositiveInt = 128
+    num_layers: PositiveInt = 1
+    bidirectional: bool = False
+    merge: Merge = "concat"
+    pooling: tuple[PoolingName, ...] = Field(("last",), min_length=1)
+    max_length: PositiveInt | None = None
+    dense: tuple[PositiveInt, ...] = ()
+    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    init: Literal["keras", "torch"] = "keras"
+
+    @field_validator("pooling", "dense", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int) else value
+
+    @model_validator(mode="after")
+    def _layers_go_together(self) -> Self:
+        conflicts = []
+        if ("flatten" in self.pooling) != (self.max_length is not None):
+            conflicts.append(
+                Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
+            )
+        if self.cell == "none" and "last" in self.pooling:
+            conflicts.append(
+                Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
+            )
+        if conflicts:
+            raise ConflictsError(conflicts)
+        return self
+
+
+class SequenceNetwork(nn.Module):
+    """A network that reads a batch of sequences and gives one row for each.
+
+    Args:
+        settings: the layers.
+        outputs: size of the rows.
+        vocabulary_size: number of token ids, if it reads tokens.
+        unused_ids: how many of the first ids stand for no token (unknown, padding): rows of zeros to begin with.
+        features: features of a step, if it reads numbers.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+    """
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        outputs: int,
+        *,
+        vocabulary_size: int | None = None,
+        unused_ids: int = 1,
+        features: int | None = None,
+        cell: Cell | None = None,
+    ):
+        super().__init__()
+        self.settings = settings
+        self.vocabulary_size = vocabulary_size
+        self.features = features
+        self.embedding = _embedding(settings, vocabulary_size, unused_ids)
+        width = features if self.embedding is None else self.embedding.output_size
+        assert width is not None
+        self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+        self.body = None
+        if settings.cell != "none":
+            self.body = _body(settings, width, cell)
+            width = self.body.output_size
+        self.pooling = Pooling(settings.pooling, width, settings.max_length)
+        self.dense = _dense(settings, self.pooling.output_size, outputs)
+
+    def forward(self, batch: Ragged) -> Tensor:
+        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
+        steps = batch if self.embedding is None else self.embedding(batch)
+        if self.dropout is not None:
+            steps = self.dropout(steps)
+        if self.body is None:
+            return self.dense(self.pooling(steps, None))
+        steps, last = self.body(steps)
+        return self.dense(self.pooling(steps, last.output))
+
+    def example(self) -> Ragged:
+        """A small batch of the kind that the network reads."""
+        lengths = [min(length, self.settings.max_length or length) for length in (3, 1)]
+        if self.features is None:
+            return Ragged(torch.zeros(sum(lengths), dtype=torch.int64), lengths)
+        return Ragged(torch.zeros(sum(lengths), self.features), lengths)
+
+
+def _embedding(settings: NetworkSettings, size: int | None, unused: int) -> OneHot | Embedding | None:
+    if size is None:
+        return None
+    if settings.embedding == "one-hot":
+        return OneHot(size, zeros=unused)
+    return Embedding(size, settings.embedding, zeros=unused)
+
+
+def _body(settings: NetworkSettings, width: int, cell: Cell | None) -> Recurrent:
+    if cell is None:
+        cell = find_cell(settings.cell).with_options(**settings.cell_options)
+    return Recurrent(
+        cell,
+        width,
+        settings.hidden_size,
+        num_layers=settings.num_layers,
+        bidirectional=settings.bidirectional,
+        merge=settings.merge,
+        dropout=settings.dropout if settings.num_layers > 1 else 0.0,
+        init=settings.init,
+    )
+
+
+def _dense(settings: NetworkSettings, width: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for size in (*settings.dense, outputs):
+        if settings.dropout:
+            layers.append(nn.Dropout(settings.dropout))
+        layers.append(nn.Linear(width, size))
+        layers.append(ACTIVATIONS[settings.activation]())
+        width = size
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,241 @@
+"""The model folder: config.json, model.safetensors, vocabulary.json and a card, written whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from elman.card import write_card
+from elman.errors import ModelError, nearest
+from elman.files import atomic_write_all, remove_leftovers
+from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
+
+__all__ = ["SavedModel", "read_model", "write_card", "write_model"]
+
+FORMAT_VERSION = 1
+_REPAIR = "Copy the whole folder again from where it was made, or train the model again."
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model folder holds.
+
+    Attributes:
+        config: the task, the settings, the labels and whatever else `write_model` was given.
+        tensors: name to weight, on the CPU.
+        vocabulary: the vocabulary as it was given.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    vocabulary: dict[str, Any]
+
+
+class _FileRecord(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    format_version: int
+    elman_version: str
+    task: str
+    files: dict[str, _FileRecord]
+
+
+def write_model(
+    folder: str | Path,
+    *,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    vocabulary: Mapping[str, Any],
+    card: str,
+) -> None:
+    """A model folder that `read_model` gives back, or the folder as it was if something fails.
+
+    Each file is complete on the disk before the first of them takes its place.
+
+    Args:
+        folder: made if it is not there; files of other names in it are left alone.
+        config: anything that JSON can say, `task` among it; format, version and checksums are added.
+        tensors: name to weight, of any shapes and devices.
+        vocabulary: anything that JSON can say.
+        card: the text of README.md, see `write_card`.
+
+    Raises:
+        ModelError: the folder cannot be written, or is a file.
+    """
+    folder = Path(folder)
+    weights = safetensors.torch.save(
+        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    )
+    checked = {TENSORS: weights, VOCABULARY: _as_json(vocabulary)}
+    config = {
+        **config,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "elman_version": version("elman"),
+        "files": {name: _record(content).model_dump() for name, content in checked.items()},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder, *checked, CARD, CONFIG)
+        atomic_write_all(folder, {**checked, CARD: card.encode(), CONFIG: _as_json(config)})
+    except OSError as error:
+        raise ModelError(
+            f"The model cannot be saved: {error.strerror or error}.",
+            where=str(folder),
+            fix="Give a folder that you may write to, on a disk with room.",
+        ) from error
+
+
+def read_model(folder: str | Path) -> SavedModel:
+    """The model in a folder, after every check of it has passed.
+
+    Args:
+        folder: a folder made by `write_model`.
+
+    Raises:
+        ModelError: the folder is missing, foreign, unfinished, damaged or from a later elman; it names the file,
+            the reason and the repair.
+    """
+    folder = Path(folder)
+    _require_model(folder)
+    config = _read_config(folder / CONFIG)
+    manifest = _check_manifest(folder / CONFIG, config)
+    contents = {name: _read_checked(folder / name, manifest) for name in (VOCABULARY, TENSORS)}
+    return SavedModel(
+        config=config,
+        tensors=_read_tensors(folder / TENSORS, contents[TENSORS]),
+        vocabulary=_parse_json(folder / VOCABULARY, contents[VOCABULARY]),
+    )
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _record(content: bytes) -> _FileRecord:
+    return _FileRecord(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _require_model(folder: Path) -> None:
+    match folder_state(folder):
+        case "model":
+            return
+        case "missing":
+            raise ModelError("There is no such model folder.", where=str(folder), fix=_neighbours(folder))
+        case "unfinished":
+            command = recorded_command(folder)
+            raise ModelError(
+                "This run is not finished: the folder holds no model yet.",
+                where=str(folder),
+                fix=f"Continue it: {resume_command(command)}" if command else "Train it on with --resume.",
+            )
+    if folder.is_file():
+        raise ModelError(
+            "This is a file; a model is a folder.",
+            where=str(folder),
+            fix=f"Give the folder: {folder.parent}" if folder.name in (CONFIG, TENSORS) else _neighbours(folder),
+        )
+    found = {path.name for path in folder.iterdir()}
+    if CONFIG not in found and found & {TENSORS, VOCABULARY}:
+        raise ModelError(f"{CONFIG} is missing.", where=str(folder / CONFIG), fix=_REPAIR)
+    raise ModelError(
+        "This is not a model folder of elman.",
+        where=str(folder),
+        fix=f"A model folder has {CONFIG}, {TENSORS} and {VOCABULARY}; `elman train` makes one.",
+    )
+
+
+def _neighbours(folder: Path) -> str:
+    near = folder.absolute().parent
+    names = [path.name for path in near.iterdir() if (path / CONFIG).is_file()] if near.is_dir() else []
+    if not names:
+        return "Give the folder that `elman train --out` made."
+    return nearest(folder.name, names)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    return _parse_json(path, _read_bytes(path))
+
+
+def _check_manifest(path: Path, config: dict[str, Any]) -> _Manifest:
+    written = config.get("format_version")
+    if isinstance(written, int) and written > FORMAT_VERSION:
+        maker = config.get("elman_version", "a later version")
+        raise ModelError(
+            f"The model was written by elman {maker} in format {written}; "
+            f"this is elman {version('elman')}, which reads formats up to {FORMAT_VERSION}.",
+            where=str(path),
+            fix="Install a later elman: pip install --upgrade elman",
+        )
+    try:
+        return _Manifest.model_validate(config)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise ModelError(
+            "The config does not say what a model folder must say.", where="\n".join([str(path), *lines]), fix=_REPAIR
+        ) from error
+
+
+def _read_checked(path: Path, manifest: _Manifest) -> bytes:
+    content = _read_bytes(path)
+    expected = manifest.files.get(path.name)
+    if expected is None:
+        raise ModelError(f"{CONFIG} has no checksum of {path.name}.", where=str(path), fix=_REPAIR)
+    if len(content) < expected.bytes:
+        raise ModelError(
+            f"The file is cut short: {len(content):,} of {expected.bytes:,} bytes.", where=str(path), fix=_REPAIR
+        )
+    if _record(content) != expected:
+        raise ModelError(
+            "The file is not the one that was saved: its checksum differs, so it was edited or damaged.",
+            where=str(path),
+            fix=_REPAIR,
+        )
+    return content
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.name} is missing.", where=str(path), fix=_REPAIR) from error
+    except OSError as error:
+        raise ModelError(
+            f"The file cannot be read: {error.strerror or error}.",
+            where=str(path),
+            fix="Check what it is and its permissions.",
+        ) from error
+
+
+def _parse_json(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise ModelError(f"The file is not UTF-8 text (byte {error.start:,}).", where=str(path), fix=_REPAIR) from error
+    except json.JSONDecodeError as error:
+        place = f"{path}, line {error.lineno}, column {error.colno}"
+        raise ModelError(f"The file is not valid JSON: {error.msg}.", where=place, fix=_REPAIR) from error
+    if not isinstance(value, dict):
+        raise ModelError("The file holds JSON, but no object.", where=str(path), fix=_REPAIR)
+    return value
+
+
+def _read_tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise ModelError(f"The weights cannot be read: {error}.", where=str(path), fix=_REPAIR) from error
