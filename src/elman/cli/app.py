@@ -1,0 +1,96 @@
+"""The command `elman`: its sub-commands, and what all of them have in common."""
+
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from elman.cli import demo, doctor, evaluate, predict, recipe, summary, train
+from elman.cli.failures import report_failure, silence_standard_output
+from elman.cli.options import examples
+from elman.cli.output import emit, say
+
+app = typer.Typer(
+    name="elman",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("Start with:  elman demo", "Your own data:  elman train classify texts.csv --out my-model"),
+)
+for module in (demo, train, evaluate, predict, summary, recipe, doctor):
+    module.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        emit(f"elman {version('elman')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def elman(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (also: ELMAN_DEBUG=1).")
+    ] = False,
+) -> None:
+    """Train, judge and use recurrent sequence models.
+
+    Data goes to standard output, messages to standard error. With --json the last line of standard output is one
+    JSON object. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
+    """
+    if context.invoked_subcommand is None:
+        emit(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and gives its exit code.
+
+    Args:
+        arguments: the words after `elman`.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _say_warning
+        try:
+            code = _invoke(list(arguments))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence_standard_output()
+            return 0
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    line = shlex.join(["elman", *arguments])
+    try:
+        # Not `app()`: that would turn the trainer's own interruption, which knows its folder, into a bare exit.
+        with command.make_context("elman", list(arguments), obj=line) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        return report_failure(
+            error,
+            command=line,
+            as_json="--json" in arguments,
+            debug="--debug" in arguments or bool(os.environ.get("ELMAN_DEBUG")),
+        )
+    return 0
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *_place: object) -> None:
+    say(f"elman: warning: {message}")

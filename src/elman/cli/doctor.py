@@ -1,0 +1,151 @@
+"""`elman doctor`: what this machine and this installation have, and what to do about what is missing."""
+
+import importlib
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from elman.cli.options import AsJson, examples
+from elman.cli.output import emit, emit_json, table
+
+CPU_FEATURES = {
+    "AVX2": ("avx2",),
+    "AVX-512": ("avx512f",),
+    "BF16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "NEON": ("asimd", "neon"),
+}
+
+
+class Finding(NamedTuple):
+    """One line of the examination.
+
+    Attributes:
+        part: what was looked at.
+        found: what is there.
+        well: `False` if elman cannot work with it; `None` if it can do without.
+        fix: what to do about it, where there is something to do.
+    """
+
+    part: str
+    found: str
+    well: bool | None = True
+    fix: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    app.command(epilog=examples("elman doctor", "elman doctor --json"))(doctor)
+
+
+def doctor(
+    as_json: AsJson = False,
+) -> None:
+    """Show what this machine and installation have.
+
+    Versions, threads, CPU features, GPU and optional parts, and what to do about what is missing.
+    """
+    findings = examine()
+    if as_json:
+        emit_json({"well": _all_well(findings), "findings": [finding._asdict() for finding in findings]})
+    else:
+        mark = {True: "ok", None: "-", False: "MISSING"}
+        for line in table((mark[each.well], each.part, each.found, each.fix or "") for each in findings):
+            emit(line)
+    if not _all_well(findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Everything that `elman doctor` looks at, in the order in which it is shown."""
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _packages, _processor, _torch, _extras)
+    return [finding for part in parts for finding in part()]
+
+
+def _all_well(findings: list[Finding]) -> bool:
+    return all(finding.well is not False for finding in findings)
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("system", f"{platform.system()} {platform.machine()}")
+    supported = tuple(map(int, platform.python_version_tuple()[:2])) >= (3, 11)
+    fix = None if supported else "Install Python 3.11 or later."
+    yield Finding("python", platform.python_version(), supported, fix)
+    yield Finding("elman", _version("elman") or "not installed, run from its source")
+
+
+def _packages() -> Iterator[Finding]:
+    for name, extra in _requirements():
+        if extra is None:
+            found = _version(name)
+            yield Finding(name, found or "not installed", bool(found), None if found else f"pip install {name}")
+
+
+def _extras() -> Iterator[Finding]:
+    extras: dict[str, list[str]] = {}
+    for name, extra in _requirements():
+        if extra is not None and name != "elman":
+            extras.setdefault(extra, []).append(name)
+    for extra, names in extras.items():
+        absent = [name for name in names if _version(name) is None]
+        fix = f'pip install "elman[{extra}]"' if absent else None
+        yield Finding(
+            f"extra {extra}", f"without {', '.join(absent)}" if absent else "complete", not absent or None, fix
+        )
+
+
+def _processor() -> Iterator[Finding]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("cores", f"{usable} usable of {os.cpu_count()}")
+    flags = _cpu_flags()
+    names = [name for name, wanted in CPU_FEATURES.items() if flags.intersection(wanted)]
+    yield Finding("CPU features", ", ".join(names) or "unknown on this system")
+
+
+def _torch() -> Iterator[Finding]:
+    # torch takes seconds to import and may be the very thing that is broken.
+    try:
+        torch = importlib.import_module("torch")
+    except Exception as error:  # whatever stops the import is what the doctor is asked about
+        yield Finding("torch runs", f"{type(error).__name__}: {error}", False, "pip install --force-reinstall torch")
+        return
+    yield Finding("threads", f"{torch.get_num_threads()} (set with --threads or OMP_NUM_THREADS)")
+    yield Finding("torch uses", torch.backends.cpu.get_cpu_capability())
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        yield Finding("GPU", ", ".join(names))
+    else:
+        yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
+
+
+def _requirements() -> Iterator[tuple[str, str | None]]:
+    """The packages that elman's own metadata asks for, each with the extra that asks for it."""
+    # Slow to import, and every `elman --help` imports this file.
+    from importlib.metadata import requires
+
+    for line in requires("elman") or []:
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if name:
+            yield name.group(), extra.group(1) if extra else None
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_flags() -> set[str]:
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return {"neon"} if platform.machine() == "arm64" else set()
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", path.read_text(), re.MULTILINE)
+    return set(found.group(1).split()) if found else set()

@@ -1,0 +1,89 @@
+"""How a command ends when it cannot do what it was asked: one message, one exit code, no traceback."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from elman.cli.output import emit_json, say
+from elman.errors import ElmanError, UsageError
+from elman.folders import resume_command
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+# typer has its own copy of click since 0.26 and shares the installed one before; this is the base in both.
+ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+class RunStopped(KeyboardInterrupt):
+    """Ctrl-C outside the trainer's own minibatches; what the last checkpoint has is kept."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.folder = folder
+
+
+def report_failure(error: BaseException, *, command: str, as_json: bool, debug: bool) -> int:
+    """Says what went wrong, and gives the exit code.
+
+    Args:
+        error: what ended the command.
+        command: the command line that was run, quoted for a shell.
+        as_json: also print one JSON object with `error`, `where` and `fix`.
+        debug: also print the traceback of a defect.
+    """
+    code, problem = _explain(error, command)
+    if debug and not isinstance(error, ClickException):
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"elman: {'interrupted' if code == INTERRUPTED else 'error'}: {problem}")
+    if as_json:
+        emit_json({"error": problem.problem, "where": problem.where, "fix": problem.fix})
+    return code
+
+
+def silence_standard_output() -> None:
+    """Whoever read standard output has left; what is still buffered goes nowhere, quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, _interruption(error, command)
+    if isinstance(error, ClickException):
+        return WRONG_USAGE, _usage(error)
+    if isinstance(error, UsageError):
+        return WRONG_USAGE, error
+    if isinstance(error, ElmanError):
+        return FAILED, error
+    if isinstance(error, MemoryError):
+        return FAILED, ElmanError("The memory is full.", fix="Try a smaller --batch-size or --hidden-size.")
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = error.strerror or type(error).__name__
+        return FAILED, ElmanError(f"{reason}.", where=str(error.filename), fix="Check the path and its permissions.")
+    return FAILED, ElmanError(
+        f"A defect in elman: {type(error).__name__}: {error}",
+        fix="Please report it with what ELMAN_DEBUG=1 prints when the command is run again.",
+    )
+
+
+def _interruption(error: KeyboardInterrupt, command: str) -> ElmanError:
+    # The trainer's own class knows where the run stopped; importing it here would import torch.
+    folder = getattr(error, "folder", None)
+    if folder is None:
+        return ElmanError("Stopped; nothing was being saved.", fix=f"Start again with: {command}")
+    place = f" in epoch {error.epoch} after minibatch {error.batch}" if hasattr(error, "epoch") else ""  # pyright: ignore[reportAttributeAccessIssue]
+    return ElmanError(
+        f"Stopped{place}; everything up to the last checkpoint is saved.",
+        where=str(folder),
+        fix=f"Continue with: {resume_command(command)}",
+    )
+
+
+def _usage(error: Any) -> ElmanError:
+    context = getattr(error, "ctx", None)
+    name = context.command_path if context else "elman"
+    message = error.format_message().rstrip(".")
+    return UsageError(f"{message}.", fix=f"See: {name} --help")

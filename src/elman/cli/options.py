@@ -1,0 +1,91 @@
+"""Options that several commands share, each said in one way."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="A model folder, as --out made it.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, metavar="N", show_default=False, help="Of everything random. [0]"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", show_default=False, help="Threads to compute with. [all cores]"),
+]
+LabelledData = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", show_default=False, help="Labelled texts: CSV, TSV, TXT or JSONL. - is standard input."
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="COL",
+        show_default=False,
+        help="Column of the texts: name or number from 1. [text, else the first]",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="COL",
+        show_default=False,
+        help="Column of the labels: name or number from 1. [label, else the second]",
+    ),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        show_default=False,
+        help="The first row names the columns, or not. [names, if --text or --label is a name]",
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        "--separator",
+        metavar="CHAR",
+        show_default=False,
+        help="What stands between two fields of a row. [by the ending of the file]",
+    ),
+]
+
+
+def _known_way(how: str | None) -> str | None:
+    if how not in (None, "allow", "refuse"):
+        raise typer.BadParameter("give allow or refuse")
+    return how
+
+
+Unknown = Annotated[
+    Any,
+    typer.Option(
+        "--unknown",
+        metavar="HOW",
+        parser=str,
+        callback=_known_way,
+        show_default=False,
+        help="Characters or words never seen in training: allow or refuse. [as the model was trained]",
+    ),
+]
+
+
+def use_threads(count: int | None) -> None:
+    """Lets torch compute with so many threads; `None` leaves its own choice."""
+    if count is not None:
+        # torch takes seconds to import; only commands that compute get here.
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: what to type, each line as it is."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

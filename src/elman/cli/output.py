@@ -1,0 +1,71 @@
+"""Where the words of a command go: data to standard output, messages to standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Sequence[object]
+
+
+def say(message: str = "") -> None:
+    """A message for the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - printing is its job
+
+
+def emit(line: str = "") -> None:
+    """A line of data."""
+    sys.stdout.write(line + "\n")
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line, the last of standard output; a number that is not finite becomes null."""
+    emit(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str))
+
+
+def table(rows: Iterable[Row], *, header: Row | None = None) -> list[str]:
+    """The lines of a table: words to the left, numbers to the right.
+
+    >>> table([("lstm", 12), ("gru", 9)], header=("cell", "layers"))
+    ['cell  layers', 'lstm      12', 'gru        9']
+    """
+    body = [list(row) for row in rows]
+    shown = [[_shown(value) for value in row] for row in ([list(header)] if header else []) + body]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    numeric = [
+        bool(body) and all(isinstance(row[column], int | float) or row[column] is None for row in body)
+        for column in range(len(widths))
+    ]
+    return [
+        "  ".join(
+            word.rjust(width) if right else word.ljust(width)
+            for word, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in shown
+    ]
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a person reads it.
+
+    >>> percent(0.7048)
+    '70.5%'
+    """
+    return f"{100 * share:.1f}%"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    infinite = isinstance(value, float) and value in (float("inf"), float("-inf"))
+    return None if infinite or value != value else value

@@ -1,0 +1,122 @@
+"""`elman predict`: the label of each text."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
+from elman.cli.output import emit, emit_json
+from elman.errors import UsageError
+
+CHUNK = 256
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    app.command(
+        epilog=examples(
+            "elman predict words-model --text stupendous --text dreadful",
+            "elman predict words-model words.txt > answers.tsv",
+            "cut -f1 words.tsv | elman predict words-model - --probabilities",
+        )
+    )(predict)
+
+
+def predict(
+    model: Model,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", show_default=False, help="A file: one text a line, or CSV, TSV, JSONL. - is standard input."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", show_default=False, help="A text itself; may be repeated."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            "--column",
+            metavar="COL",
+            show_default=False,
+            help="Column of the texts in a CSV, TSV or JSONL file: name or number from 1. [text, or the first]",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
+    ] = False,
+    unknown: Unknown = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts.
+
+    One line each: the text, its label and the probability of it, with tabs between. Tabs, line breaks and
+    backslashes inside a text are written with a backslash. With --json, one object holds all predictions, and no
+    other line is printed.
+    """
+    from elman.cli.data import read_texts
+    from elman.estimators import SequenceClassifier
+
+    if (data is None) == (not text):
+        raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
+    use_threads(threads)
+    estimator = SequenceClassifier.load(model)
+    given = read_texts(data, column) if data else ((f"--text {each}", each) for each in text or [])
+    # Someone who types texts wants each answer at once.
+    chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
+    answers = _answers(estimator, given, unknown, chunk)
+    labels = [str(label) for label in estimator.classes_]
+    if as_json:
+        emit_json({"model": str(model), "predictions": [_as_object(*each, labels, probabilities) for each in answers]})
+        return
+    for each in answers:
+        emit(_as_line(*each, labels, probabilities))
+
+
+def _answers(
+    estimator: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int
+) -> Iterator[tuple[str, list[float]]]:
+    """Each text with the probabilities of its labels, computed by chunks as the texts come in."""
+    from elman.cli.data import places_named
+
+    waiting = iter(given)
+    while chunk := list(islice(waiting, size)):
+        places, texts = zip(*chunk, strict=True)
+        with places_named(places):
+            rows = estimator.predict_proba(list(texts), unknown=unknown).tolist()
+        yield from zip(map(_as_text, texts), rows, strict=True)
+        sys.stdout.flush()
+
+
+def _as_text(given: Any) -> str:
+    return given if isinstance(given, str) else json.dumps(given)
+
+
+def _best(row: list[float]) -> int:
+    return max(range(len(row)), key=row.__getitem__)
+
+
+def _as_object(text: str, row: list[float], labels: list[str], every: bool) -> dict[str, Any]:
+    best = _best(row)
+    answer = {"text": text, "label": labels[best], "probability": row[best]}
+    return answer | ({"probabilities": dict(zip(labels, row, strict=True))} if every else {})
+
+
+def _as_line(text: str, row: list[float], labels: list[str], every: bool) -> str:
+    best = _best(row)
+    shown = (
+        [f"{label}={share:.4f}" for label, share in zip(labels, row, strict=True)] if every else [f"{row[best]:.4f}"]
+    )
+    return "\t".join([_on_one_line(text), labels[best], *shown])
+
+
+def _on_one_line(text: str) -> str:
+    for found, shown in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(found, shown)
+    return text

@@ -1,0 +1,158 @@
+"""What `train` and `demo` have in common: fit, judge, save, report, and say how to go on."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elman.cli.data import lines_of, places_named
+from elman.cli.failures import RunStopped
+from elman.cli.output import percent, say
+from elman.sequences.tables import Table
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of training.
+
+    Attributes:
+        folder: where everything of it goes.
+        train: what to train on.
+        validation: what each epoch is judged on; `None` for nothing.
+        test: what the finished model is judged on, if not on `validation`.
+        command: the command line that repeats the run.
+        resume: continue from the checkpoint in the folder.
+    """
+
+    folder: Path
+    train: Table
+    validation: Table | None
+    command: str
+    test: Table | None = None
+    resume: bool = False
+
+    @property
+    def judged(self) -> tuple[str, Table]:
+        """What the scores are taken on, and its name."""
+        if self.test is not None:
+            return "test data", self.test
+        return ("validation data", self.validation) if self.validation is not None else ("training data", self.train)
+
+
+def carry_out(run: Run, estimator: Any) -> dict[str, Any]:
+    """Trains, judges, saves and reports.
+
+    Args:
+        run: what to do.
+        estimator: a `SequenceClassifier` that is not fitted.
+
+    Returns:
+        What the run ended with, as JSON can hold it: the folder, the report, the scores, the parameters, the seconds.
+    """
+    from elman.training.progress import progress_for
+
+    begun = time.monotonic()
+    with _stopped_in(run.folder):
+        with places_named(lines_of(run.train)):
+            estimator.fit(
+                run.train.texts,
+                run.train.labels,
+                validation=None if run.validation is None else (run.validation.texts, run.validation.labels),
+                folder=run.folder,
+                resume=run.resume,
+                listener=progress_for(sys.stderr, estimator.report_every),
+            )
+        name, table = run.judged
+        scores = estimator.evaluate(table.texts, table.labels, unknown="allow")
+        result = {
+            "model": str(run.folder),
+            "report": str(run.folder / REPORT),
+            "judged_on": name,
+            **scores,
+            "parameters": sum(parameter.numel() for parameter in estimator.model_.parameters()),
+            "epochs": len(estimator.history_.epochs),
+            "best_epoch": estimator.history_.best_epoch,
+            "seconds": round(time.monotonic() - begun, 2),
+        }
+        estimator.save(run.folder, data=_data_facts(run), scores=_figures(scores), command=run.command)
+        _write_report(run, estimator, result)
+    return result
+
+
+def closing_lines(result: Mapping[str, Any], *, data: str, text: str = "TEXT") -> Iterator[str]:
+    """What a person reads at the end: the score next to the majority rate, where things are, how to go on.
+
+    Args:
+        result: what `carry_out` gave.
+        data: labelled data for the example of `elman evaluate`.
+        text: a text for the example of `elman predict`.
+    """
+    folder = shlex.quote(result["model"])
+    yield f"accuracy      {percent(result['accuracy'])} on {result['count']:,} texts ({result['judged_on']})"
+    yield f"majority rate {percent(result['majority'])}, what always giving the most frequent label gets"
+    yield f"model         {result['model']}"
+    yield f"report        {result['report']}"
+    yield ""
+    yield "Go on with:"
+    yield f"  elman predict {folder} --text {shlex.quote(text)}"
+    yield f"  elman evaluate {folder} {data}"
+    yield f"  elman summary {folder}"
+
+
+def _data_facts(run: Run) -> dict[str, str]:
+    name, table = run.judged
+    return {
+        "trained on": f"{run.train.source} ({len(run.train):,} texts)",
+        "judged on": f"{table.source}: {name} ({len(table):,} texts)",
+    }
+
+
+def _figures(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in scores.items() if isinstance(value, int | float)}
+
+
+def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
+    from elman.report import curves_of, worst_mistakes, write_report
+
+    _, table = run.judged
+    labels = [str(label) for label in estimator.classes_]
+    mistakes = worst_mistakes(
+        [str(text) for text in table.texts],
+        table.labels or [],
+        labels,
+        estimator.predict_proba(table.texts, unknown="allow").tolist(),
+    )
+    write_report(
+        run.folder / REPORT,
+        title=f"{run.folder.name}: {', '.join(labels) if len(labels) <= 5 else f'{len(labels)} labels'}",
+        evaluation=result,
+        curves=curves_of(estimator.history_),
+        mistakes=mistakes,
+        settings=estimator.settings().model_dump(),
+        facts={
+            **_data_facts(run),
+            "parameters": result["parameters"],
+            "epochs": result["epochs"],
+            "seconds": result["seconds"],
+        },
+        command=run.command,
+        best_epoch=result["best_epoch"],
+    )
+
+
+@contextmanager
+def _stopped_in(folder: Path) -> Iterator[None]:
+    """Tells the one who stops the run where it is kept, wherever the run was stopped."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if getattr(error, "folder", None) is not None:
+            raise
+        say()
+        raise RunStopped(folder) from error

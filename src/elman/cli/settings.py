@@ -1,0 +1,167 @@
+"""The flags of `elman train` that are settings of the model: one table, the names of the constructor."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from elman.errors import UsageError
+
+
+class Flag(NamedTuple):
+    """One flag.
+
+    Attributes:
+        name: the setting's name; the flag is `--` and the same with hyphens.
+        kind: type of its value; a `list` is written with commas, a `dict` as `name=value` with commas.
+        default: as the help shows it, empty for none; only the constructor's own default counts. A truth value that
+            is `yes` gets the flag `--no-` and its name.
+        help: one line.
+        metavar: how the help shows its value.
+    """
+
+    name: str
+    kind: type
+    default: str
+    help: str
+    metavar: str | None = None
+
+
+FLAGS = (
+    Flag("tokens", str, "characters", "A step is one of: characters, bytes, words, values (numbers)."),
+    Flag("lower_case", bool, "no", "Turn texts into lower case first."),
+    Flag("alphabet", str, "", "The characters to know, in place of those of DATA.", "CHARS"),
+    Flag("min_count", int, "1", "Tokens that come less often are unknown."),
+    Flag("max_tokens", int, "", "Know only so many tokens, the most frequent."),
+    Flag("marks", bool, "no", "Put a begin and an end mark around every text."),
+    Flag("unknown", str, "", "Tokens never seen in training: allow or refuse."),
+    Flag("embedding", str, "64", "A token becomes N learned numbers, or one-hot.", "N|one-hot"),
+    Flag("cell", str, "lstm", "One of elman's cells, your own as FILE.py:NAME, or none."),
+    Flag("cell_options", dict, "", "Options of the cell, such as activation=relu.", "NAME=VALUE,…"),
+    Flag("hidden_size", int, "128", "Units of each recurrent layer."),
+    Flag("num_layers", int, "1", "Recurrent layers, one on another."),
+    Flag("bidirectional", bool, "no", "Read the texts from both ends."),
+    Flag("merge", str, "concat", "Both directions by: concat, sum, mul, average."),
+    Flag("pooling", list, "last", "Steps to one row by: last, mean, max, sum, attention, flatten.", "NAME,…"),
+    Flag("max_length", int, "", "Steps that pooling by flatten has inputs for."),
+    Flag("dense", list, "", "Units of the dense layers before the answer.", "N,…"),
+    Flag("activation", str, "relu", "Of the dense layers: relu, tanh, sigmoid."),
+    Flag("dropout", float, "0", "Part of the features to drop in training."),
+    Flag("input_dropout", float, "0", "Part of the features of the embedding to drop."),
+    Flag("init", str, "keras", "Where recurrent weights start from: keras, torch."),
+    Flag("label_smoothing", float, "0", "Part of each target spread over all labels."),
+    Flag("class_weight", str, "", "balanced: rare labels weigh more in the loss."),
+    Flag("epochs", int, "20", "Passes over the data."),
+    Flag("batch_size", int, "32", "Texts in a minibatch."),
+    Flag("tokens_per_batch", int, "", "Steps in a minibatch, in place of --batch-size."),
+    Flag("bucketing", bool, "yes", "Do not group texts of like length in a minibatch."),
+    Flag("learning_rate", float, "0.001", "Size of the optimizer's steps."),
+    Flag("optimizer", str, "adam", "One of: sgd, rmsprop, adam, adamw."),
+    Flag("momentum", float, "0", "Of sgd and rmsprop."),
+    Flag("betas", list, "0.9,0.999", "Of adam and adamw.", "F,F"),
+    Flag("weight_decay", float, "0", "Of the matrices."),
+    Flag("schedule", str, "constant", "Learning rate: constant, linear, cosine, step, one-cycle."),
+    Flag("warmup_fraction", float, "0", "Part of the run in which the learning rate rises."),
+    Flag("final_fraction", float, "0", "Of the learning rate, where linear and cosine end."),
+    Flag("step_epochs", int, "", "Epochs between two falls of the step schedule."),
+    Flag("step_factor", float, "0.1", "What a fall multiplies the learning rate with."),
+    Flag("clip_norm", float, "", "The largest norm of the gradient."),
+    Flag("average_decay", float, "", "Keep an average of the weights with this decay."),
+    Flag("patience", int, "", "Stop after so many epochs without a better one."),
+    Flag("restore_best", bool, "yes", "Keep the weights of the last epoch, not of the best."),
+    Flag("seed", int, "0", "Of everything random in the run."),
+    Flag("checkpoint_seconds", float, "30", "The longest time between two checkpoints."),
+    Flag("report_every", int, "100", "Minibatches in a line of progress."),
+)
+
+
+_METAVARS = {int: "N", float: "F", str: "NAME"}
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with a flag for each setting; it gets those that the user gave as the dictionary `settings`."""
+    own = inspect.signature(command)
+    flags = [
+        inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(flag))
+        for flag in FLAGS
+    ]
+    kept = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.parameters.values() if each.name != "settings"
+    ]
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> None:
+        given = {flag.name: values.pop(flag.name) for flag in FLAGS}
+        command(
+            **values,
+            settings={flag.name: _parse(flag, given[flag.name]) for flag in FLAGS if given[flag.name] is not None},
+        )
+
+    # typer reads both of these; what it wraps would only mislead it.
+    with_flags.__signature__ = own.replace(parameters=[*kept, *flags])  # pyright: ignore[reportAttributeAccessIssue]
+    with_flags.__annotations__ = {each.name: each.annotation for each in [*kept, *flags]}
+    del with_flags.__wrapped__
+    return with_flags
+
+
+def _annotation(flag: Flag) -> Any:
+    option = typer.Option(
+        spelling(flag),
+        metavar=None if flag.kind is bool else flag.metavar or _METAVARS[flag.kind],
+        show_default=False,
+        help=f"{flag.help} [{flag.default}]" if flag.default and flag.kind is not bool else flag.help,
+    )
+    return Annotated[(flag.kind if flag.kind in (bool, int, float) else str) | None, option]
+
+
+def spelling(flag: Flag) -> str:
+    """The flag as it is typed.
+
+    >>> spelling(FLAGS[1]), spelling(Flag("bucketing", bool, "yes", ""))
+    ('--lower-case', '--no-bucketing')
+    """
+    return f"--{'no-' * (flag.default == 'yes')}{flag.name.replace('_', '-')}"
+
+
+def _parse(flag: Flag, value: Any) -> Any:
+    if flag.kind is bool:
+        return value != (flag.default == "yes")
+    if flag.name == "embedding":
+        return int(value) if value.isdecimal() else value
+    if flag.kind is list:
+        return _items(flag, value)
+    if flag.kind is dict:
+        return _pairs(flag, value)
+    return value
+
+
+def _items(flag: Flag, value: str) -> tuple[int | float | str, ...]:
+    words = [word.strip() for word in value.split(",")]
+    if words == ["none"]:
+        return ()
+    if not all(words):
+        raise UsageError(
+            f"{spelling(flag)} {value!r} is no list.",
+            fix=f"Write it as {spelling(flag)} {flag.metavar}, without blanks.",
+        )
+    return tuple(_number(word) for word in words)
+
+
+def _pairs(flag: Flag, value: str) -> Mapping[str, int | float | str]:
+    pairs = [word.partition("=") for word in value.split(",")]
+    if not all(name.strip() and sign for name, sign, _ in pairs):
+        raise UsageError(
+            f"{spelling(flag)} {value!r} is no list of options.", fix=f"Write it as {spelling(flag)} {flag.metavar}"
+        )
+    return {name.strip(): _number(text.strip()) for name, _, text in pairs}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

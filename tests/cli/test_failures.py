@@ -1,0 +1,154 @@
+"""Every failure is one message and one exit code, and with --json one object too."""
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from elman.cli import app as command_line
+from elman.cli.failures import RunStopped
+from elman.errors import DataError
+
+
+def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def raise_it() -> list:
+        raise error
+
+    monkeypatch.setattr("elman.cli.doctor.examine", raise_it)
+
+
+def test_a_named_mistake(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, DataError("The row is too long.", where="a.csv, line 3", fix="Cut it."))
+    done = elman("doctor", "--json")
+    assert done.code == 1
+    assert done.err == "elman: error: The row is too long.\n  a.csv, line 3\nCut it.\n"
+    assert done.json == {"error": "The row is too long.", "where": "a.csv, line 3", "fix": "Cut it."}
+
+
+def test_a_defect_is_one_message(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, ZeroDivisionError("a gate divided"))
+    done = elman("doctor")
+    assert done.code == 1
+    assert "A defect in elman: ZeroDivisionError: a gate divided" in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_a_defect_shows_its_traceback_if_asked(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, ZeroDivisionError())
+    assert "Traceback" in elman("--debug", "doctor").err
+    monkeypatch.setenv("ELMAN_DEBUG", "1")
+    assert "Traceback" in elman("doctor").err
+
+
+def test_a_file_that_the_system_refuses(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, PermissionError(13, "Permission denied", "secret.csv"))
+    done = elman("doctor")
+    assert done.code == 1
+    assert "Permission denied" in done.err
+    assert "secret.csv" in done.err
+    assert "defect" not in done.err
+
+
+def test_a_full_memory(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, MemoryError())
+    assert "memory is full" in elman("doctor").err
+
+
+def test_ctrl_c_without_a_run(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, KeyboardInterrupt())
+    done = elman("doctor", "--json")
+    assert done.code == 130
+    assert "elman doctor" in done.err
+    assert "elman doctor" in done.json["fix"]
+
+
+def test_ctrl_c_in_a_run_gives_the_command_that_continues(elman, monkeypatch: pytest.MonkeyPatch):
+    fails_with(monkeypatch, RunStopped(Path("my model")))
+    done = elman("doctor", "--json")
+    assert done.code == 130
+    assert done.json["where"] == "my model"
+    assert done.json["fix"] == "Continue with: elman doctor --json --resume"
+
+
+def test_a_warning_is_one_line(elman, monkeypatch: pytest.MonkeyPatch):
+    import warnings
+
+    def warn() -> list:
+        warnings.simplefilter("always")
+        warnings.warn("the log is short", stacklevel=1)
+        return []
+
+    monkeypatch.setattr("elman.cli.doctor.examine", warn)
+    assert "elman: warning: the log is short\n" in elman("doctor", "--json").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dmeo"], "demo"),
+        (["train"], "TASK"),
+        (["train", "classify", "a.csv"], "--out"),
+        (["train", "classify", "a.csv", "--out", "m", "--hiden-size", "3"], "--hidden-size"),
+        (["train", "classify", "a.csv", "--out", "m", "--hidden-size", "many"], "--hidden-size"),
+        (["doctor", "surplus"], "surplus"),
+        (["recipe", "run", "word-sentiment-lstm"], "--data"),
+        (["predict", "m", "--unknown", "perhaps"], "allow or refuse"),
+        (["demo", "--threads", "0"], "--threads"),
+    ],
+)
+def test_wrong_usage(elman, words: list[str], said: str):
+    done = elman(*words, "--json")
+    assert done.code == 2
+    assert done.err.startswith("elman: error: ")
+    assert said in done.err
+    assert "--help" in done.json["fix"]
+    assert "Traceback" not in done.err
+
+
+def test_no_command_shows_the_help(elman):
+    done = elman()
+    assert done.code == 0
+    assert "Usage: elman" in done.out
+
+
+def test_a_reader_that_leaves_is_no_error(model: Path):
+    # More than a pipe holds, so that the writer meets the closed end.
+    command = [sys.executable, "-m", "elman", "predict", str(model), "-", "--threads", "1"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    with process.stderr:
+        process.stdin.write(b"abab\n" * 300)
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        with suppress(BrokenPipeError):
+            process.stdin.write(b"abab\n" * 20_000)
+            process.stdin.flush()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
+def test_the_exit_code_reaches_the_shell(tmp_path: Path):
+    command = [sys.executable, "-m", "elman", "summary", str(tmp_path / "none"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "There is no such model folder."
+
+
+def test_every_command_takes_json():
+    import typer
+
+    group = typer.main.get_command(command_line.app)
+    commands = [*group.commands.values()]  # pyright: ignore[reportAttributeAccessIssue]
+    leaves = [leaf for each in commands for leaf in getattr(each, "commands", {"": each}).values()]
+    assert len(leaves) == 8
+    for leaf in leaves:
+        assert any("--json" in parameter.opts for parameter in leaf.params), leaf.name

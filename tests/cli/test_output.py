@@ -1,0 +1,26 @@
+"""Tables line up, and JSON is always JSON."""
+
+import json
+
+from elman.cli.output import emit_json, table
+
+
+def test_words_stand_left_and_numbers_right():
+    assert table([("a", 1), ("long", 1234)], header=("name", "n")) == ["name      n", "a         1", "long  1,234"]
+
+
+def test_values_as_a_person_reads_them():
+    assert table([(None, True, 0.5, "x")]) == ["–  yes  0.5000  x"]
+
+
+def test_a_table_without_rows_is_empty():
+    assert table([]) == []
+    assert table([], header=("name", "n")) == ["name  n"]
+
+
+def test_what_json_cannot_say_becomes_null(capsys):
+    emit_json({"loss": float("nan"), "rows": [(1, float("inf"))], "text": "é", 3: {"deep": -float("inf")}})
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "é" in line
+    assert json.loads(line) == {"loss": None, "rows": [[1, None]], "text": "é", "3": {"deep": None}}
