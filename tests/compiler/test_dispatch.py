@@ -10,8 +10,10 @@ from elman.errors import UsageError
 
 
 def test_the_choice_and_its_reason():
-    assert choose(None).target == "eager"
-    assert str(choose(None)).startswith("eager: ")
+    assert choose(None).target == "llvm"
+    assert str(choose(None)).startswith("llvm: ")
+    assert "float16" in choose(None, torch.device("cpu"), torch.float16).reason
+    assert "meta" in choose(None, torch.device("meta"), torch.float32).reason
     for name in TARGETS:
         assert str(choose(name)) == f"{name}: asked for by name"
 

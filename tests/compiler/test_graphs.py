@@ -5,19 +5,18 @@ from collections.abc import Callable
 import pytest
 
 from elman import CELLS, Next, affine, cell, parameter, relu, sigmoid, tanh
+from elman.compiler.gradient import differentiate
 from elman.compiler.graph import Graph, Node, Nodes, dependants, from_json, ordered, show, to_json
 from elman.compiler.plan import plan
+from elman.compiler.widen import widen
 
 
 def describe(graph: Graph) -> str:
-    """The graph and, below it, the operations of each part of its plan."""
-    cut = plan(graph)
-    parts = {"before": cut.before, "entering": cut.entering, "inside": cut.inside, "leaving": cut.leaving}
-    parts["after"] = cut.after
-    lines = [f"{name}: {' '.join(map(_word, nodes)) or '-'}" for name, nodes in parts.items()]
-    wide = [f"wide: {' '.join(map(_word, group))}" for group in cut.wide.values()]
+    """The graph, its plan, and its backward step."""
     learned = [f"{item.role} {item.name} {item.shape} from {item.initial:g}" for item in graph.parameters]
-    return "\n".join([show(graph), *lines, *wide, *learned])
+    gradient = differentiate(widen(graph).graph)
+    saved = f"saved: {' '.join(map(_word, gradient.saved))}"
+    return "\n".join([show(graph), *learned, str(plan(graph)), show(gradient.backward), saved])
 
 
 def _word(node: Node) -> str:
@@ -77,7 +76,7 @@ def test_every_argument_stands_before_its_user():
     [
         lambda data: data.pop("states"),
         lambda data: data["nodes"].reverse(),
-        lambda data: data.update(output=10_000),
+        lambda data: data.update(outputs=[10_000]),
         lambda data: data.update(inputs=[-1]),
         lambda data: data["nodes"][-1].__setitem__(1, [-1, -1]),
         lambda data: data["nodes"].__setitem__(0, ["input"]),
@@ -101,20 +100,16 @@ def parts(name: str) -> dict[str, set[str]]:
 
 
 def test_the_plan_of_an_lstm_has_its_input_products_before_and_its_others_inside():
-    gates = ("input", "forget", "cell", "output")
     assert parts("lstm") == {
-        "before": {f"{gate}/0" for gate in gates},
-        "inside": {f"{gate}/1" for gate in gates},
+        "before": {"input/0 forget/0 cell/0 output/0"},
+        "inside": {"input/1 forget/1 cell/1 output/1"},
         "after": set(),
     }
 
 
 def test_the_plan_of_a_gru_multiplies_the_reset_state_inside():
-    assert parts("gru")["inside"] == {"update/1", "reset/1", "candidate/1"}
-    wide = [{_word(node) for node in group} for group in plan(CELLS["gru"].trace(3, 4)).wide.values()]
-    assert {"update/1", "reset/1"} in wide
-    assert {"candidate/1"} in wide
-    assert {"update/0", "reset/0", "candidate/0"} in wide
+    assert parts("gru")["inside"] == {"update/1 reset/1", "candidate/1"}
+    assert parts("gru")["before"] == {"update/0 reset/0 candidate/0"}
 
 
 def test_the_plan_of_a_min_gru_leaves_two_operations_inside():

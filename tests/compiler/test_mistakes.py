@@ -1,10 +1,10 @@
 """Every way in which a step can be wrong: one message with the cell, the line and the repair."""
 
 import inspect
-from pathlib import Path
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -20,7 +20,7 @@ def renamed(graph: Graph, change: Callable[[Parameter], Parameter]) -> Graph:
 
 
 def with_output(node: Node) -> Graph:
-    return replace(SOUND, output=node)
+    return replace(SOUND, outputs=(node,))
 
 
 DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {

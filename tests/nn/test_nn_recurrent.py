@@ -316,7 +316,7 @@ def test_dropout_acts_on_the_input_of_each_layer_in_training_alone(inputs):
 
 
 def test_explain_tells_the_target():
-    assert LSTM(FEATURES, UNITS).explain().startswith("eager: ")
+    assert LSTM(FEATURES, UNITS).explain().startswith("llvm: ")
     assert LSTM(FEATURES, UNITS, target="reference").explain() == "reference: asked for by name"
 
 

@@ -62,7 +62,7 @@ def doctor(
 
 def examine() -> list[Finding]:
     """Everything that `elman doctor` looks at, in the order in which it is shown."""
-    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _packages, _processor, _torch, _extras)
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _packages, _processor, _torch, _kernels, _extras)
     return [finding for part in parts for finding in part()]
 
 
@@ -120,6 +120,19 @@ def _torch() -> Iterator[Finding]:
         yield Finding("GPU", ", ".join(names))
     else:
         yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
+
+
+def _kernels() -> Iterator[Finding]:
+    # Imports torch, by way of the compiler.
+    try:
+        from elman.compiler.targets.llvm import machine
+
+        host = machine.host()
+    except Exception as error:  # as for torch
+        problem = getattr(error, "problem", f"{type(error).__name__}: {error}")
+        yield Finding("kernels", f"none: {problem}", None, "elman works without them, more slowly.")
+        return
+    yield Finding("kernels", f"{host.name}, vectors of {host.bits} bits")
 
 
 def _requirements() -> Iterator[tuple[str, str | None]]:

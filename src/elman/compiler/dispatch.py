@@ -1,8 +1,9 @@
 """Which target runs a step, and why."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -10,28 +11,12 @@ from torch import Tensor
 from elman.compiler import reference
 from elman.compiler.graph import Graph
 from elman.compiler.order import TimeMajor
-from elman.compiler.plan import Plan, plan
 from elman.compiler.targets import eager
 from elman.errors import UsageError, nearest
 
-TargetName = Literal["eager", "reference"]
-
-
-class Target(Protocol):
-    """What runs a plan; see `targets.eager.run`."""
-
-    def __call__(
-        self,
-        plan: Plan,
-        weights: Mapping[str, Tensor],
-        inputs: Sequence[Tensor],
-        states: Sequence[Tensor],
-        order: TimeMajor,
-        *,
-        backward: bool = False,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The output at every step and the last states."""
-        ...
+# Outputs at every step and last states of a step; see `targets.eager.run`.
+Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+Target = Callable[..., Result]
 
 
 @dataclass(frozen=True)
@@ -46,48 +31,91 @@ class Choice:
 
 
 def _run_reference(
-    plan: Plan,
+    graph: Graph,
     weights: Mapping[str, Tensor],
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
     order: TimeMajor,
     *,
     backward: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> Result:
     if torch.is_grad_enabled() and any(value.requires_grad for value in (*weights.values(), *inputs, *states)):
         raise UsageError(
             "The target `reference` gives no gradients.",
-            fix="Run it under torch.no_grad(), or use the target `eager`.",
+            fix="Run it under torch.no_grad(), or use another target.",
         )
     plain = lambda value: value.detach().cpu().numpy()  # noqa: E731
-    output, last = reference.run(
-        plan.graph,
+    outputs, last = reference.run(
+        graph,
         {name: plain(value) for name, value in weights.items()},
         [plain(value) for value in inputs],
         [plain(value) for value in states],
         order.lengths.tolist(),
         backward=backward,
     )
-    return torch.as_tensor(output).to(inputs[0]), tuple(torch.as_tensor(value).to(inputs[0]) for value in last)
+    again = lambda value: torch.as_tensor(value).to(inputs[0])  # noqa: E731
+    return tuple(map(again, outputs)), tuple(map(again, last))
 
 
-TARGETS: dict[str, Target] = {"eager": eager.run, "reference": _run_reference}
+def _run_llvm(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    order: TimeMajor,
+    *,
+    backward: bool = False,
+) -> Result:
+    # llvmlite is only needed where kernels are built.
+    from elman.compiler.targets.llvm.run import run as run_llvm
+
+    return run_llvm(graph, weights, inputs, states, order, backward=backward)
 
 
-def choose(requested: str | None) -> Choice:
+TARGETS: dict[str, Target] = {"llvm": _run_llvm, "eager": eager.run, "reference": _run_reference}
+
+
+def choose(requested: str | None, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Choice:
     """The target for a call.
 
     Args:
         requested: a target by name, or `None` to leave the choice to elman.
+        device: where the tensors are; the CPU if not given.
+        dtype: of the tensors; float32 if not given.
 
     Raises:
         UsageError: no such target.
     """
-    if requested is None:
-        return Choice("eager", "torch's operations, step by step: runs every cell on every device")
-    if requested not in TARGETS:
-        raise UsageError(f"There is no target `{requested}`.", fix=nearest(requested, TARGETS))
-    return Choice(requested, "asked for by name")
+    if requested is not None:
+        if requested not in TARGETS:
+            raise UsageError(f"There is no target `{requested}`.", fix=nearest(requested, TARGETS))
+        return Choice(requested, "asked for by name")
+    if device is not None and device.type != "cpu":
+        return Choice("eager", f"torch's operations, step by step: kernels are for the CPU, and this is {device.type}")
+    if dtype not in (None, torch.float32, torch.float64):
+        return Choice("eager", f"torch's operations, step by step: kernels are for float32 and float64, not {dtype}")
+    if _is_transformed():
+        return Choice("eager", "torch's operations, step by step: a transformation of torch (vmap, compile) needs them")
+    if reason := _why_no_kernels():
+        return Choice("eager", f"torch's operations, step by step: {reason}")
+    return Choice("llvm", "kernels compiled for this processor")
+
+
+def _is_transformed() -> bool:
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+@cache
+def _why_no_kernels() -> str:
+    """Why this machine has no kernels; empty if it has them. Tried once, and told once."""
+    from elman.compiler.targets.llvm import machine
+
+    try:
+        machine.host()
+    except machine.Unavailable as reason:
+        warnings.warn(f"elman runs without compiled kernels, which is slower. {reason}", RuntimeWarning, stacklevel=2)
+        return reason.problem
+    return ""
 
 
 def run(
@@ -100,5 +128,23 @@ def run(
     backward: bool = False,
     target: str | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a step over every sequence of a batch on the target that fits; see `targets.eager.run`."""
-    return TARGETS[choose(target).target](plan(graph), weights, inputs, states, order, backward=backward)
+    """The output at every step and the last states, on the target that fits; see `targets.eager.run`."""
+    chosen = choose(target, inputs[0].device, inputs[0].dtype).target
+    if chosen == "llvm" and target is None:
+        chosen = _target_that_builds(graph, inputs[0].dtype)
+    outputs, last = TARGETS[chosen](graph, weights, inputs, states, order, backward=backward)
+    return outputs[0], last
+
+
+@lru_cache(maxsize=256)
+def _target_that_builds(graph: Graph, dtype: torch.dtype) -> str:
+    """`llvm`, or `eager` for a step whose kernels LLVM refuses, which is told once."""
+    from elman.compiler.targets.llvm import machine
+    from elman.compiler.targets.llvm.run import program
+
+    try:
+        program(graph, dtype).build_for_training()
+    except machine.Unavailable as reason:
+        warnings.warn(f"{graph.name} runs without compiled kernels, which is slower. {reason}", RuntimeWarning, 2)
+        return "eager"
+    return "llvm"

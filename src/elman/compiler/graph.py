@@ -82,7 +82,7 @@ class Graph:
         inputs: nodes of the step's input and, after it, its constants.
         states: nodes of the states before the step.
         following: nodes of the states after the step, in the order of `states`.
-        output: node of the step's output.
+        outputs: nodes whose value is wanted at every step; a cell's step has one, its output.
         parameters: in the order in which the step named them.
     """
 
@@ -90,8 +90,13 @@ class Graph:
     inputs: tuple[Node, ...]
     states: tuple[Node, ...]
     following: tuple[Node, ...]
-    output: Node
+    outputs: tuple[Node, ...]
     parameters: tuple[Parameter, ...]
+
+    @property
+    def output(self) -> Node:
+        """The first output."""
+        return self.outputs[0]
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -101,7 +106,7 @@ class Graph:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every node that an output needs, arguments before their users."""
-        return ordered((*self.inputs, *self.states, *self.following, self.output))
+        return ordered((*self.inputs, *self.states, *self.following, *self.outputs))
 
     @cached_property
     def recurrent(self) -> frozenset[Node]:
@@ -115,7 +120,7 @@ class Graph:
             tuple(map(translate, self.inputs)),
             tuple(map(translate, self.states)),
             tuple(map(translate, self.following)),
-            translate(self.output),
+            tuple(map(translate, self.outputs)),
             self.parameters,
         )
 
@@ -150,21 +155,40 @@ def dependants(nodes: Iterable[Node], roots: Iterable[Node]) -> frozenset[Node]:
 
 def show(graph: Graph) -> str:
     """The graph as text, one node a line."""
-    names: dict[Node, str] = {}
-    lines = []
-    for node in graph.nodes:
-        if node.op in ("input", "state", "vector"):
-            names[node] = node.attribute[0]
-        elif node.op == "number":
-            names[node] = f"{node.attribute:g}"
-        else:
-            names[node] = f"%{len(lines)}"
-            lines.append(f"  {names[node]} = {_call(node, names)}  ({node.size})")
+    names = names_of(graph)
+    lines = [f"  {line_of(node, names)}" for node in graph.nodes if is_work(node)]
     doors = ", ".join(f"{node.attribute[0]}({node.size})" for node in (*graph.inputs, *graph.states))
     following = ", ".join(
         f"{name}={names[node]}" for name, node in zip(graph.state_names, graph.following, strict=True)
     )
-    return "\n".join([f"{graph.name}({doors})", *lines, f"  next {following}; output {names[graph.output]}"])
+    outputs = ", ".join(names[node] for node in graph.outputs)
+    return "\n".join([f"{graph.name}({doors})", *lines, f"  next {following}; output {outputs}"])
+
+
+NAMED = ("input", "state", "vector")
+
+
+def is_work(node: Node) -> bool:
+    """Whether a node computes something."""
+    return node.op not in (*NAMED, "number")
+
+
+def names_of(graph: Graph) -> dict[Node, str]:
+    """What each node is called where the graph is printed."""
+    names: dict[Node, str] = {}
+    count = 0
+    for node in graph.nodes:
+        if is_work(node):
+            names[node] = f"%{count}"
+            count += 1
+        else:
+            names[node] = node.attribute[0] if node.op in NAMED else f"{node.attribute:g}"
+    return names
+
+
+def line_of(node: Node, names: Mapping[Node, str]) -> str:
+    """A node that computes something, as a line."""
+    return f"{names[node]} = {_call(node, names)}  ({node.size})"
 
 
 def _call(node: Node, names: Mapping[Node, str]) -> str:
@@ -186,7 +210,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "inputs": at(graph.inputs),
         "states": at(graph.states),
         "following": at(graph.following),
-        "output": position[graph.output],
+        "outputs": at(graph.outputs),
         "parameters": [[item.name, list(item.shape), item.role, item.initial] for item in graph.parameters],
     }
 
@@ -209,6 +233,6 @@ def from_json(data: Mapping[str, Any]) -> Graph:
         at(data["inputs"]),
         at(data["states"]),
         at(data["following"]),
-        made[data["output"]],
+        at(data["outputs"]),
         parameters,
     )

@@ -59,6 +59,12 @@ def _product(attribute: tuple[str, int, int], size: int) -> int:
     return columns
 
 
+def _expand(attribute: int, size: int) -> int:
+    if size != 1 or isinstance(attribute, bool) or attribute < 1:
+        raise Mismatch(f"only a value of size 1 can be repeated, and this one has size {size}")
+    return attribute
+
+
 def _sum_of(attribute: Any, *sizes: int) -> int:
     return sum(sizes)
 
@@ -89,6 +95,7 @@ OPERATIONS: dict[str, Operation] = {
     "max": Operation(1, _one),
     "concat": Operation(None, _sum_of),
     "slice": Operation(1, _slice),  # (start, stop)
+    "expand": Operation(1, _expand),  # how often the one number is repeated
 }
 
 

@@ -58,3 +58,18 @@ class TimeMajor:
         """The same with every sequence read from its own last step to its first. # (total,)"""
         starts, lengths, time = self._walk
         return starts + lengths - 1 - time
+
+    @cached_property
+    def sorted_lengths(self) -> Tensor:
+        """Steps of each sequence, longest first. # (batch,)"""
+        return self.lengths[self.sequences]
+
+    @cached_property
+    def sorted_starts(self) -> Tensor:
+        """Where the first step of each of them lies. # (batch,)"""
+        return (self.lengths.cumsum(0) - self.lengths)[self.sequences]
+
+    @cached_property
+    def sorted_ends(self) -> Tensor:
+        """Where the last step of each of them lies. # (batch,)"""
+        return self.sorted_starts + self.sorted_lengths - 1

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from elman.compiler.graph import Graph, Node, ordered
+from elman.compiler.graph import Graph, Node, is_work, line_of, names_of, ordered
+from elman.compiler.scan import scans
+from elman.compiler.widen import Parts, widen
 
 
 @dataclass(frozen=True, eq=False)
@@ -11,27 +13,32 @@ class Plan:
     """A step cut into three parts.
 
     Args:
-        graph: the step.
+        graph: the step, in which every value is multiplied once.
+        parts: which matrices stand side by side in each of its own.
         before: nodes that depend on no state: computed once, for all steps of all sequences together.
         inside: nodes that depend on a state and that a next state needs: computed step by step.
         after: nodes that depend on a state but feed none: computed once, when all steps are done.
         entering: nodes of `before`, and inputs, that the loop reads.
         leaving: nodes of the loop, and states before the step, that are kept for every step.
-        wide: for each value that is multiplied, all the products on it; they become one wide product.
     """
 
     graph: Graph
+    parts: Parts
     before: tuple[Node, ...]
     inside: tuple[Node, ...]
     after: tuple[Node, ...]
     entering: tuple[Node, ...]
     leaving: tuple[Node, ...]
-    wide: dict[Node, tuple[Node, ...]]
+
+    def __str__(self) -> str:
+        return show(self)
 
 
 @lru_cache(maxsize=256)
-def plan(graph: Graph) -> Plan:
+def plan(step: Graph) -> Plan:
     """The plan of a step."""
+    wide = widen(step)
+    graph = wide.graph
     recurrent = graph.recurrent
     feeding = set(ordered(graph.following))
     leaf = {*graph.inputs, *graph.states}
@@ -41,21 +48,24 @@ def plan(graph: Graph) -> Plan:
     after = tuple(node for node in work if node in recurrent and node not in feeding)
     looped = {*inside, *graph.states}
     read_inside = [*(arg for node in inside for arg in node.args), *graph.following]
-    read_after = [*(arg for node in after for arg in node.args), graph.output]
+    read_after = [*(arg for node in after for arg in node.args), *graph.outputs]
     return Plan(
         graph,
+        wide.parts,
         before,
         inside,
         after,
         tuple(dict.fromkeys(node for node in read_inside if node not in looped)),
         tuple(dict.fromkeys(node for node in read_after if node in looped)),
-        _products(graph.nodes),
     )
 
 
-def _products(nodes: tuple[Node, ...]) -> dict[Node, tuple[Node, ...]]:
-    groups: dict[Node, list[Node]] = {}
-    for node in nodes:
-        if node.op == "product":
-            groups.setdefault(node.args[0], []).append(node)
-    return {operand: tuple(products) for operand, products in groups.items()}
+def show(plan: Plan) -> str:
+    """The plan as text, one node a line, under the part that computes it."""
+    names = names_of(plan.graph)
+    lines = [f"{plan.graph.name}"]
+    titles = ("before the loop, for all steps at once", "inside the loop, step by step", "after the loop")
+    for title, nodes in zip(titles, (plan.before, plan.inside, plan.after), strict=True):
+        lines += [f"  {title}:"] + [f"    {line_of(node, names)}" for node in nodes if is_work(node)]
+    lines += [f"  {state} is a scan: {state}' = a∘{state} + b" for state, scan in scans(plan.graph).items() if scan]
+    return "\n".join(lines)

@@ -48,14 +48,14 @@ NUMPY: dict[str, Callable[..., Array]] = {
 
 def step(
     graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array], states: Sequence[Array]
-) -> tuple[Array, list[Array]]:
-    """One step of one sequence: inputs and states `(size,)` in, the output and the next states out."""
+) -> tuple[list[Array], list[Array]]:
+    """One step of one sequence: inputs and states `(size,)` in, the outputs and the next states out."""
     values: dict[Node, Array] = dict(zip((*graph.inputs, *graph.states), (*inputs, *states), strict=True))
     for node in graph.nodes:
         if node not in values:
             values[node] = _compute(node, weights, values)
     full = lambda node: np.broadcast_to(values[node], (node.size,))  # noqa: E731
-    return full(graph.output), [full(node) for node in graph.following]
+    return [full(node) for node in graph.outputs], [full(node) for node in graph.following]
 
 
 def _compute(node: Node, weights: Mapping[str, Array], values: Mapping[Node, Array]) -> Array:
@@ -68,6 +68,8 @@ def _compute(node: Node, weights: Mapping[str, Array], values: Mapping[Node, Arr
         return args[0] @ weights[node.attribute[0]]
     if node.op == "slice":
         return args[0][slice(*node.attribute)]
+    if node.op == "expand":
+        return np.broadcast_to(args[0], (node.size,))
     return NUMPY[node.op](*args)
 
 
@@ -79,22 +81,24 @@ def run(
     lengths: Sequence[int],
     *,
     backward: bool = False,
-) -> tuple[Array, tuple[Array, ...]]:
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Run a step over every sequence of a batch; arguments and results as those of the other targets, in NumPy."""
     weights, inputs, states = (
         {name: np.asarray(value, np.float64) for name, value in weights.items()},
         [np.asarray(value, np.float64) for value in inputs],
         [np.array(value, np.float64) for value in states],
     )
-    output = np.empty((len(inputs[0]), graph.output.size))
+    outputs = tuple(np.empty((len(inputs[0]), node.size)) for node in graph.outputs)
     start = 0
     with np.errstate(all="ignore"):
         for sequence, length in enumerate(lengths):
             current = [state[sequence].copy() for state in states]
             times = range(start, start + length)
             for time in reversed(times) if backward else times:
-                output[time], current = step(graph, weights, [value[time] for value in inputs], current)
+                found, current = step(graph, weights, [value[time] for value in inputs], current)
+                for output, value in zip(outputs, found, strict=True):
+                    output[time] = value
             for state, value in zip(states, current, strict=True):
                 state[sequence] = value
             start += length
-    return output, tuple(states)
+    return outputs, tuple(states)

@@ -93,7 +93,7 @@ def _run_once(
         recording.reset(token)
     doors = tuple(value.node for value in inputs), tuple(value.node for value in states)
     declared = tuple(parameter for parameter, _ in made.parameters.values())
-    graph = Graph(cell.name, *doors, following, output, _with_roles(declared, doors[1], (*following, output)))
+    graph = Graph(cell.name, *doors, following, (output,), _with_roles(declared, doors[1], (*following, output)))
     return graph, made
 
 

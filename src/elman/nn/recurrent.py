@@ -15,6 +15,7 @@ from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
 from elman.nn.regularisers import drop_features
 from elman.nn.state import State
+from elman.nn.stream import Stream
 from elman.nn.weights import Init, Weights
 from elman.sequences.ragged import Ragged
 
@@ -215,6 +216,8 @@ class Recurrent(nn.Module):
                 f"The cell takes the constants {expected}, and {given} came.",
                 fix="Give each by its name with one row a sequence: layer(batch, context=rows).",
             )
+        if not expected:
+            return []
         index = batch.sequence_index()
         return [constants[name].index_select(0, index.to(constants[name].device)) for name in expected]
 
@@ -272,6 +275,27 @@ class Recurrent(nn.Module):
             )
         return State({name: given[name] for name in zero.names}, bidirectional=self.bidirectional)
 
+    def stream(self, state: State | None = None, *, batch_size: int = 1) -> Stream:
+        """The layer fed one step at a time, for as long as one likes.
+
+        Args:
+            state: where to go on from; zeros if not given.
+            batch_size: sequences that run side by side, if no state is given.
+
+        Raises:
+            UsageError: the layer reads backward, or takes constants.
+
+        >>> stream = Recurrent("gru", 3, 5).stream()
+        >>> stream.step(torch.ones(1, 3)).shape
+        torch.Size([1, 5])
+        """
+        if self.bidirectional or self.go_backwards or self.cell.constants:
+            raise UsageError(
+                "Only a layer that reads forward, and takes no constants, can be fed step by step.",
+                fix="Give it whole sequences.",
+            )
+        return Stream(self, self.zero_state(batch_size) if state is None else state)
+
     def reset_state(self) -> None:
         """Forget the states that a stateful layer carries: the next call starts from zeros."""
         self._carried = None
@@ -320,8 +344,9 @@ class Recurrent(nn.Module):
                 named[name].copy_(value)
 
     def explain(self) -> str:
-        """Which target runs this layer, and why."""
-        return str(dispatch.choose(self.target))
+        """Which target runs this layer as it is now, and why."""
+        like = next(self.parameters(), torch.empty(()))
+        return str(dispatch.choose(self.target, like.device, like.dtype))
 
     def extra_repr(self) -> str:
         """The settings, for printing the module."""

@@ -1,13 +1,14 @@
-"""Runs a plan with torch's own operations: any device, any float type, gradients of any order."""
+"""Runs a step with torch's own operations: any device, any float type, gradients of any order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from elman.compiler.graph import Node
+from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
-from elman.compiler.plan import Plan
+from elman.compiler.plan import Plan, plan
+from elman.compiler.widen import Parts
 
 TORCH: dict[str, Callable[..., Tensor]] = {
     "neg": torch.neg,
@@ -39,61 +40,58 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 
 
 class Evaluation:
-    """Values of a plan's nodes; what is shared by all steps is computed once.
+    """Values of a step's nodes, computed with torch.
 
     A value has shape `(rows, size)`; one that depends on no input and no state, `(size,)`.
     """
 
-    def __init__(self, plan: Plan, weights: Mapping[str, Tensor], like: Tensor):
-        self.plan = plan
+    def __init__(self, weights: Mapping[str, Tensor], like: Tensor):
         self.weights = weights
         self.like = like
-        self.matrices = {
-            operand: torch.cat([weights[node.attribute[0]] for node in products], 1)
-            for operand, products in plan.wide.items()
-        }
 
     def run(self, nodes: Sequence[Node], values: dict[Node, Tensor]) -> None:
         """Compute the nodes in order, into `values`."""
         for node in nodes:
             if node not in values:
-                self._compute(node, values)
+                values[node] = self._compute(node, [values[arg] for arg in node.args])
 
-    def _compute(self, node: Node, values: dict[Node, Tensor]) -> None:
-        if node.op == "product":
-            self._wide_product(node.args[0], values)
-        elif node.op == "number":
-            values[node] = torch.tensor([node.attribute], dtype=torch.float64).to(self.like)
-        elif node.op == "vector":
-            values[node] = self.weights[node.attribute[0]]
-        elif node.op == "slice":
-            values[node] = values[node.args[0]][..., slice(*node.attribute)]
-        elif node.op == "concat":
-            parts = [values[arg] for arg in node.args]
-            rows = max((part.shape[:-1] for part in parts), key=len)
-            values[node] = torch.cat([part.expand(*rows, part.shape[-1]) for part in parts], -1)
-        else:
-            values[node] = TORCH[node.op](*(values[arg] for arg in node.args))
+    def _compute(self, node: Node, args: list[Tensor]) -> Tensor:
+        match node.op:
+            case "product":
+                return args[0] @ self.weights[node.attribute[0]]
+            case "number":
+                return torch.tensor([node.attribute], dtype=torch.float64).to(self.like)
+            case "vector":
+                return self.weights[node.attribute[0]]
+            case "slice":
+                return args[0][..., slice(*node.attribute)]
+            case "expand":
+                return args[0].expand(*args[0].shape[:-1], node.size)
+            case "concat":
+                rows = max((arg.shape[:-1] for arg in args), key=len)
+                return torch.cat([arg.expand(*rows, arg.shape[-1]) for arg in args], -1)
+        return TORCH[node.op](*args)
 
-    def _wide_product(self, operand: Node, values: dict[Node, Tensor]) -> None:
-        products = self.plan.wide[operand]
-        wide = values[operand] @ self.matrices[operand]
-        values.update(zip(products, wide.split([node.size for node in products], -1), strict=True))
+
+def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of a wide step, from those of the step as it was written."""
+    found = {name: [weights[part] for part in parts.get(name, (name,))] for name in names}
+    return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for name, tensors in found.items()}
 
 
 def run(
-    plan: Plan,
+    graph: Graph,
     weights: Mapping[str, Tensor],
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
     order: TimeMajor,
     *,
     backward: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Run a step over every sequence of a batch.
 
     Args:
-        plan: the step.
+        graph: the step.
         weights: a tensor for each parameter of the step.
         inputs: the input and each constant, `(total, size)`, sequence after sequence.
         states: each initial state, `(batch, size)`.
@@ -101,27 +99,27 @@ def run(
         backward: read every sequence from its last step to its first.
 
     Returns:
-        The output at every step, `(total, size)`, where its input stands; the last states, `(batch, size)` each.
+        The outputs at every step, `(total, size)`, where their input stands; the last states, `(batch, size)`.
     """
-    graph = plan.graph
+    cut = plan(graph)
     index = order.backward_index if backward else order.index
     index = index.to(inputs[0].device)
-    evaluation = Evaluation(plan, weights, inputs[0])
+    names = [parameter.name for parameter in cut.graph.parameters]
+    evaluation = Evaluation(side_by_side(cut.parts, names, weights), inputs[0])
     values: dict[Node, Tensor] = {
-        node: value.index_select(0, index) for node, value in zip(graph.inputs, inputs, strict=True)
+        node: value.index_select(0, index) for node, value in zip(cut.graph.inputs, inputs, strict=True)
     }
-    evaluation.run(plan.before, values)
-    last, kept = _loop(evaluation, values, states, order)
+    evaluation.run(cut.before, values)
+    last, kept = _loop(cut, evaluation, values, states, order)
     values.update(kept)
-    evaluation.run(plan.after, values)
-    output = values[graph.output].expand(order.total, graph.output.size)
-    return output.new_empty(output.shape).index_copy(0, index, output), last
+    evaluation.run(cut.after, values)
+    outputs = [values[node].expand(order.total, node.size) for node in cut.graph.outputs]
+    return tuple(output.new_empty(output.shape).index_copy(0, index, output) for output in outputs), last
 
 
 def _loop(
-    evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
+    plan: Plan, evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
 ) -> tuple[tuple[Tensor, ...], dict[Node, Tensor]]:
-    plan = evaluation.plan
     entering = {node: _by_step(values[node], order.rows) for node in plan.entering}
     device = states[0].device
     sorted_by_length = order.sequences.to(device)

@@ -1,0 +1,372 @@
+"""The backward step: from one step, another one in the same language that carries gradients the other way.
+
+It reads what the forward step saved and the gradient of the output; its states are the gradients of the forward
+step's next states, and it runs over every sequence in the opposite order.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from elman.compiler.graph import Graph, Node, Nodes, Parameter
+from elman.compiler.simplify import simplify
+
+TRANSPOSED = "ᵀ"
+
+# What costs less to compute again than to write to memory and read back.
+CHEAP = frozenset(
+    [
+        "neg",
+        "square",
+        "relu",
+        "abs",
+        "sign",
+        "add",
+        "sub",
+        "mul",
+        "maximum",
+        "minimum",
+        "less",
+        "less_equal",
+        "equal",
+        "where",
+        "slice",
+        "concat",
+        "expand",
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """A step with its gradient.
+
+    Args:
+        forward: the step, with `saved` after its own output.
+        backward: the backward step. Its inputs are the saved values, then the gradient of the output; its outputs are
+            those the fields below point to.
+        saved: nodes of the forward step that are kept for the backward step; may be its inputs and states.
+        inputs: for each input of the step, which output of `backward` is its gradient; None if it has none.
+        matrices: for each matrix by its name, pairs: which saved value it multiplied, which output of `backward` is
+            the gradient of that product. The matrix's gradient is the sum over all steps of their outer products.
+        vectors: for each vector by its name, which features of which output of `backward` sum up, over all steps, to
+            its gradient: (output, first feature, first feature beyond).
+    """
+
+    forward: Graph
+    backward: Graph
+    saved: tuple[Node, ...]
+    inputs: tuple[int | None, ...]
+    matrices: dict[str, tuple[int, int]]
+    vectors: dict[str, tuple[int, int, int]]
+
+
+class _Builder:
+    """Gradients of the nodes of a step, collected from the last node to the first."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.nodes = Nodes()
+        self.parts: dict[Node, list[Node]] = {}
+        self.pieces: dict[Node, list[tuple[int, int, Node]]] = {}
+
+    def make(self, op: str, *args: Node, attribute: object = None) -> Node:
+        return self.nodes.make(op, args, attribute)
+
+    def number(self, value: float) -> Node:
+        return self.make("number", attribute=value)
+
+    def value(self, node: Node) -> Node:
+        """The value that a node of the forward step had: numbers and vectors themselves, others as inputs."""
+        if node.op in ("number", "vector"):
+            return self.make(node.op, attribute=node.attribute)
+        return self.make("input", attribute=(f"%{self.graph.nodes.index(node)}", node.size))
+
+    def give(self, node: Node, gradient: Node) -> None:
+        """Add to the gradient of a node, summed over the features if the node has only one."""
+        if node.size == 1 and gradient.size > 1:
+            gradient = self.make("sum", gradient)
+        self.parts.setdefault(node, []).append(gradient)
+
+    def give_piece(self, node: Node, start: int, stop: int, gradient: Node) -> None:
+        """Add to the gradient of some features of a node."""
+        self.pieces.setdefault(node, []).append((start, stop, self.full(gradient, stop - start)))
+
+    def full(self, node: Node, size: int) -> Node:
+        """A value of one feature repeated to a size."""
+        return node if node.size == size else self.make("expand", node, attribute=size)
+
+    def gradient(self, node: Node) -> Node | None:
+        """The sum of what was given so far, of the node's own size; None if nothing was."""
+        terms = self.parts.get(node, []) + self._joined(node)
+        if not terms:
+            return None
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.make("add", total, term)
+        return self.full(total, node.size)
+
+    def _joined(self, node: Node) -> list[Node]:
+        """The pieces as values of the whole size: those that do not overlap become one."""
+        waiting = sorted(self.pieces.get(node, []), key=lambda piece: piece[:2])
+        joined = []
+        while waiting:
+            row, rest, end = [], [], 0
+            for start, stop, gradient in waiting:
+                if start < end:
+                    rest.append((start, stop, gradient))
+                    continue
+                row += [*self._gap(start - end), gradient]
+                end = stop
+            row += self._gap(node.size - end)
+            joined.append(self.make("concat", *row) if len(row) > 1 else row[0])
+            waiting = rest
+        return joined
+
+    def _gap(self, size: int) -> list[Node]:
+        return [self.full(self.number(0.0), size)] if size else []
+
+
+Rule = Callable[[_Builder, Node, Node], None]
+
+
+def _to_each(*factors: Callable[[_Builder, Node, Node], Node | None]) -> Rule:
+    """A rule that gives each argument what its own function makes of (node, gradient)."""
+
+    def rule(b: _Builder, node: Node, g: Node) -> None:
+        for arg, factor in zip(node.args, factors, strict=True):
+            if arg.op != "number" and (part := factor(b, node, g)) is not None:
+                b.give(arg, part)
+
+    return rule
+
+
+def _nothing(b: _Builder, node: Node, g: Node) -> None:
+    return None
+
+
+def _same(b: _Builder, node: Node, g: Node) -> Node:
+    return g
+
+
+def _negated(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("neg", g)
+
+
+def _times(factor: Callable[[_Builder, Node], Node]) -> Callable[[_Builder, Node, Node], Node]:
+    return lambda b, node, g: b.make("mul", g, factor(b, node))
+
+
+def _arg(position: int) -> Callable[[_Builder, Node], Node]:
+    return lambda b, node: b.value(node.args[position])
+
+
+def _tanh_slope(b: _Builder, node: Node) -> Node:
+    return b.make("sub", b.number(1.0), b.make("square", b.value(node)))
+
+
+def _sigmoid_slope(b: _Builder, node: Node) -> Node:
+    return b.make("mul", b.value(node), b.make("sub", b.number(1.0), b.value(node)))
+
+
+def _reciprocal_slope(b: _Builder, node: Node) -> Node:
+    return b.make("neg", b.make("square", b.value(node)))
+
+
+def _by_sqrt(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("div", b.make("mul", g, b.number(0.5)), b.value(node))
+
+
+def _minus_sine(b: _Builder, node: Node) -> Node:
+    return b.make("neg", b.make("sin", b.value(node.args[0])))
+
+
+def _where_positive(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("where", b.make("less", b.number(0.0), b.value(node)), g, b.number(0.0))
+
+
+def _quotient_divisor(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("neg", b.make("mul", g, b.make("div", b.value(node), b.value(node.args[1]))))
+
+
+def _of_extreme(position: int) -> Callable[[_Builder, Node, Node], Node]:
+    """All of the gradient to the argument that was taken, half where both are equal."""
+
+    def part(b: _Builder, node: Node, g: Node) -> Node:
+        mine, other = b.value(node.args[position]), b.value(node.args[1 - position])
+        taken = b.make("less", other, mine) if node.op == "maximum" else b.make("less", mine, other)
+        share = b.make("add", taken, b.make("mul", b.number(0.5), b.make("equal", mine, other)))
+        return b.make("mul", g, share)
+
+    return part
+
+
+def _where_chosen(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("where", b.value(node.args[0]), g, b.number(0.0))
+
+
+def _where_not_chosen(b: _Builder, node: Node, g: Node) -> Node:
+    return b.make("where", b.value(node.args[0]), b.number(0.0), g)
+
+
+def _of_largest(b: _Builder, node: Node, g: Node) -> Node:
+    largest = b.make("equal", b.value(node.args[0]), b.value(node))
+    return b.make("mul", largest, b.make("div", g, b.make("sum", largest)))
+
+
+def _of_product(b: _Builder, node: Node, g: Node) -> None:
+    name, rows, columns = node.attribute
+    b.give(node.args[0], b.make("product", g, attribute=(name + TRANSPOSED, columns, rows)))
+
+
+def _of_concat(b: _Builder, node: Node, g: Node) -> None:
+    start = 0
+    for arg in node.args:
+        b.give(arg, b.make("slice", g, attribute=(start, start + arg.size)))
+        start += arg.size
+
+
+def _of_slice(b: _Builder, node: Node, g: Node) -> None:
+    start, stop = node.attribute
+    b.give_piece(node.args[0], start, stop, g)
+
+
+RULES: dict[str, Rule] = {
+    "neg": _to_each(_negated),
+    "exp": _to_each(_times(lambda b, node: b.value(node))),
+    "log": _to_each(lambda b, node, g: b.make("div", g, b.value(node.args[0]))),
+    "sqrt": _to_each(_by_sqrt),
+    "square": _to_each(_times(lambda b, node: b.make("mul", b.number(2.0), b.value(node.args[0])))),
+    "reciprocal": _to_each(_times(_reciprocal_slope)),
+    "sin": _to_each(_times(lambda b, node: b.make("cos", b.value(node.args[0])))),
+    "cos": _to_each(_times(_minus_sine)),
+    "tanh": _to_each(_times(_tanh_slope)),
+    "sigmoid": _to_each(_times(_sigmoid_slope)),
+    "relu": _to_each(_where_positive),
+    "abs": _to_each(_times(lambda b, node: b.make("sign", b.value(node.args[0])))),
+    "sign": _nothing,
+    "add": _to_each(_same, _same),
+    "sub": _to_each(_same, _negated),
+    "mul": _to_each(_times(_arg(1)), _times(_arg(0))),
+    "div": _to_each(lambda b, node, g: b.make("div", g, b.value(node.args[1])), _quotient_divisor),
+    "maximum": _to_each(_of_extreme(0), _of_extreme(1)),
+    "minimum": _to_each(_of_extreme(0), _of_extreme(1)),
+    "less": _nothing,
+    "less_equal": _nothing,
+    "equal": _nothing,
+    "where": _to_each(lambda b, node, g: None, _where_chosen, _where_not_chosen),
+    "product": _of_product,
+    "sum": _to_each(lambda b, node, g: b.full(g, node.args[0].size)),
+    "max": _to_each(_of_largest),
+    "concat": _of_concat,
+    "slice": _of_slice,
+    "expand": _to_each(_same),
+}
+
+
+def differentiate(graph: Graph) -> Gradient:
+    """The gradient of a step with one output.
+
+    Args:
+        graph: a step, best a wide one (see `widen`).
+    """
+    b = _Builder(graph)
+    b.give(graph.output, b.make("input", attribute=("d output", graph.output.size)))
+    states = [b.make("state", attribute=(f"d {state.attribute[0]}", state.size)) for state in graph.states]
+    for following, state in zip(graph.following, states, strict=True):
+        b.give(following, state)
+    found: dict[Node, Node] = {}
+    for node in reversed(graph.nodes):
+        g = b.gradient(node)
+        if g is None:
+            continue
+        found[node] = g
+        if node.op in RULES:
+            RULES[node.op](b, node, g)
+    return _assemble(b, found, states)
+
+
+def _assemble(b: _Builder, found: dict[Node, Node], states: list[Node]) -> Gradient:
+    graph = b.graph
+    zeros = lambda node: b.full(b.number(0.0), node.size)  # noqa: E731
+    following = tuple(found.get(state, zeros(state)) for state in graph.states)
+    outputs: dict[Node, int] = {}
+    number = lambda node: outputs.setdefault(node, len(outputs))  # noqa: E731
+    inputs = tuple(number(found[node]) if node in found else None for node in graph.inputs)
+    products = [node for node in graph.nodes if node.op == "product" and node in found]
+    matrices = {node.attribute[0]: (node.args[0], number(found[node])) for node in products}
+    parts = _parts_of_concats(outputs)
+    vectors = {
+        node.attribute[0]: parts.get(found[node]) or (number(found[node]), 0, node.size)
+        for node in graph.nodes
+        if node.op == "vector" and node in found
+    }
+    draft = Graph(f"{graph.name} backward", (), tuple(states), following, tuple(outputs), ())
+    saved, backward = _choose_saved(b, draft, [operand for operand, _ in matrices.values()])
+    return Gradient(
+        replace(graph, outputs=(*graph.outputs, *saved)),
+        backward,
+        saved,
+        inputs,
+        {name: (saved.index(operand), output) for name, (operand, output) in matrices.items()},
+        vectors,
+    )
+
+
+def _parts_of_concats(outputs: dict[Node, int]) -> dict[Node, tuple[int, int, int]]:
+    """Where the parts of concatenated outputs stand in them."""
+    places = {}
+    for node, output in outputs.items():
+        start = 0
+        for part in node.args if node.op == "concat" else ():
+            places[part] = (output, start, start + part.size)
+            start += part.size
+    return places
+
+
+def _choose_saved(b: _Builder, draft: Graph, operands: Iterable[Node]) -> tuple[tuple[Node, ...], Graph]:
+    """Which values of the forward step are kept; the others the backward step computes again from those."""
+    graph = b.graph
+    read = {node.attribute[0] for node in draft.nodes if node.op == "input"} - {"d output"}
+    needed = [node for index, node in enumerate(graph.nodes) if f"%{index}" in read]
+    kept: dict[Node, None] = dict.fromkeys(operands)
+    again: dict[Node, Node] = {}
+    for node in needed:
+        if node in kept:
+            continue
+        known = [b.value(arg) if arg in kept or arg.op in ("number", "vector") else again.get(arg) for arg in node.args]
+        if node.op in CHEAP and all(arg is not None for arg in known):
+            again[node] = b.nodes.make(node.op, [arg for arg in known if arg is not None], node.attribute)
+        else:
+            kept[node] = None
+    return tuple(kept), _with_doors(b, draft, tuple(kept), again)
+
+
+def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[Node, Node]) -> Graph:
+    replaced = {b.value(node): value for node, value in again.items()}
+    nodes = Nodes()
+    renewed: dict[Node, Node] = {}
+
+    def renew(node: Node) -> Node:
+        for each in Graph("", (), (), (), (node,), ()).nodes:
+            if each not in renewed:
+                made = replaced.get(each)
+                renewed[each] = (
+                    renew(made)
+                    if made is not None
+                    else nodes.make(each.op, [renewed[arg] for arg in each.args], each.attribute)
+                )
+        return renewed[node]
+
+    graph = draft.rebuild(renew)
+    d_output = b.make("input", attribute=("d output", b.graph.output.size))
+    doors = tuple(renew(node) for node in (*(b.value(node) for node in saved), d_output))
+    return simplify(replace(graph, inputs=doors, parameters=_parameters(graph)))
+
+
+def _parameters(graph: Graph) -> tuple[Parameter, ...]:
+    matrices = [node.attribute for node in graph.nodes if node.op == "product"]
+    vectors = [node.attribute for node in graph.nodes if node.op == "vector"]
+    return (
+        *(Parameter(name, (rows, columns), "recurrent") for name, rows, columns in matrices),
+        *(Parameter(name, (size,), "vector") for name, size in vectors),
+    )

@@ -1,0 +1,203 @@
+"""The order of work inside one step of a compiled loop.
+
+A step is a row of phases. At the head of a phase stands what needs whole rows: products and reductions. Then come its
+columns: loops over the features in which everything elementwise is computed at once, in registers, and written only
+where somebody else reads it.
+
+Everything elementwise is computed in the loop, also what depends on no state, since a register is nearer than memory.
+Before the loop come only products of the input and what they need, after it only products that feed no state and what
+needs them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from elman.compiler.graph import Graph, Node, dependants, ordered
+
+LEAVES = ("number", "vector")
+WHOLE_ROWS = ("product", "sum", "max")
+IN_MEMORY = ("input", "state", "concat", "slice", *WHOLE_ROWS)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value is written.
+
+    Args:
+        kind: `row`: the node's own row of scratch memory; `part`: some features of the row of a concatenation; `next`:
+            a next state; `kept`: memory that has a row for every step.
+        node: the concatenation, for `part`.
+        offset: the first feature.
+        position: which state, or which kept value.
+    """
+
+    kind: Literal["row", "part", "next", "kept"]
+    node: Node | None = None
+    offset: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase.
+
+    Args:
+        whole: products and reductions, in order.
+        columns: for each size, small sizes first, the nodes computed or copied feature by feature, in order.
+    """
+
+    whole: tuple[Node, ...]
+    columns: tuple[tuple[int, tuple[Node, ...]], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """How a step runs.
+
+    Args:
+        graph: the step.
+        before: nodes computed once for all steps, in order.
+        entering: values that the loop reads from memory at every step: inputs, and products of `before`.
+        phases: of one step.
+        rows: nodes that have a row in scratch memory.
+        places: where each node that is written goes.
+        kept: nodes whose value at every step is kept.
+        after: nodes computed once when all steps are done, in order.
+    """
+
+    graph: Graph
+    before: tuple[Node, ...]
+    entering: tuple[Node, ...]
+    phases: tuple[Phase, ...]
+    rows: tuple[Node, ...]
+    places: dict[Node, tuple[Place, ...]]
+    kept: tuple[Node, ...]
+    after: tuple[Node, ...]
+
+
+@lru_cache(maxsize=256)
+def schedule(graph: Graph) -> Schedule:
+    """The schedule of a step."""
+    hoisted = [node for node in graph.nodes if node.op == "product" and node not in graph.recurrent]
+    before = tuple(node for node in ordered(hoisted) if node not in graph.inputs)
+    doors = {*graph.inputs, *hoisted}
+    after = _after(graph)
+    wanted = [arg for node in after for arg in node.args] + list(graph.outputs)
+    kept = tuple(
+        dict.fromkeys(node for node in wanted if node not in after and node not in doors and node.op not in LEAVES)
+    )
+    inside = _inside((*graph.following, *kept), doors)
+    read = {arg for node in inside for arg in node.args} | set(graph.following)
+    entering = tuple(node for node in graph.nodes if node in doors and node in read)
+    work = _Work(graph, inside, kept)
+    return Schedule(graph, before, entering, work.phases(), work.rows(), dict(work.places), kept, after)
+
+
+def _after(graph: Graph) -> tuple[Node, ...]:
+    feeding = set(ordered(graph.following))
+    late = [node for node in graph.nodes if node.op == "product" and node in graph.recurrent and node not in feeding]
+    found = dependants(graph.nodes, late)
+    return tuple(node for node in graph.nodes if node in found)
+
+
+def _inside(targets: Iterable[Node], doors: set[Node]) -> list[Node]:
+    """All that the targets need down to the doors, in order, the doors left out."""
+    found: dict[Node, None] = {}
+    stack = [(node, False) for node in targets]
+    while stack:
+        node, visited = stack.pop()
+        if node in found or node in doors:
+            continue
+        if visited:
+            found[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((arg, False) for arg in node.args)
+    return list(found)
+
+
+class _Work:
+    """Finds the phase of every node, and where it is written.
+
+    `at[node]` is the phase that computes it; `ready[node]` the first phase at whose head its whole row lies in memory.
+    """
+
+    def __init__(self, graph: Graph, inside: list[Node], kept: tuple[Node, ...]):
+        self.graph = graph
+        self.inside = inside
+        self.kept = kept
+        self.at: dict[Node, int] = {}
+        self.ready: dict[Node, int] = {}
+        self.places: dict[Node, tuple[Place, ...]] = defaultdict(tuple)
+        for node in inside:
+            self._set_phase(node)
+        for node in inside:
+            self._set_rows(node)
+        for position, node in enumerate(graph.following):
+            self._write(node, Place("next", position=position))
+        for position, node in enumerate(kept):
+            if node.op != "concat":
+                self._write(node, Place("kept", position=position))
+
+    def _set_phase(self, node: Node) -> None:
+        if node.op in LEAVES or node.op == "state":
+            self.at[node] = self.ready[node] = 0
+        elif node.op in IN_MEMORY:
+            whole = max(self._ready(arg) for arg in node.args)
+            copied = node.op == "concat" and any(arg.op in IN_MEMORY + LEAVES for arg in node.args)
+            self.at[node] = self.ready[node] = whole + copied
+        else:
+            self.at[node] = max((self._readable(arg) for arg in node.args), default=0)
+            self.ready[node] = self.at[node] + 1
+
+    def _ready(self, node: Node) -> int:
+        return self.ready.get(node, 0)
+
+    def _readable(self, node: Node) -> int:
+        """The phase in whose columns the node's value can be had, feature by feature."""
+        return self.ready.get(node, 0) if node.op in IN_MEMORY else self.at.get(node, 0)
+
+    def _set_rows(self, node: Node) -> None:
+        """Give a row to what this node reads otherwise than feature by feature in the same phase."""
+        for position, arg in enumerate(node.args):
+            if node.op == "concat":
+                start = sum(other.size for other in node.args[:position])
+                self._write(arg, Place("part", node, start))
+                if node in self.kept:
+                    self._write(arg, Place("kept", position=self.kept.index(node), offset=start))
+            elif arg.op not in IN_MEMORY + LEAVES and self._reads_elsewhere(node, arg):
+                self._write(arg, Place("row"))
+
+    def _reads_elsewhere(self, node: Node, arg: Node) -> bool:
+        return node.op in IN_MEMORY or self.at[node] > self.at[arg] or node.size != arg.size
+
+    def _write(self, node: Node, place: Place) -> None:
+        if place not in self.places[node]:
+            self.places[node] = (*self.places[node], place)
+
+    def rows(self) -> tuple[Node, ...]:
+        """The nodes that have a row of their own."""
+        own = {node for node, places in self.places.items() if any(place.kind == "row" for place in places)}
+        return tuple(node for node in self.inside if node in own or node.op in ("concat", *WHOLE_ROWS))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The work, phase by phase."""
+        columns: dict[int, dict[int, list[Node]]] = defaultdict(lambda: defaultdict(list))
+        written = [node for node in self.places if node not in self.at]
+        for node in (*written, *self.inside):
+            if node.op not in IN_MEMORY + LEAVES:
+                columns[self.at[node]][node.size].append(node)
+            elif self.places[node]:
+                columns[self._ready(node)][node.size].append(node)
+        whole = [node for node in self.inside if node.op in WHOLE_ROWS]
+        last = max([*columns, *(self.at[node] for node in whole)], default=0)
+        return tuple(
+            Phase(
+                tuple(node for node in whole if self.at[node] == number),
+                tuple((size, tuple(columns[number][size])) for size in sorted(columns[number])),
+            )
+            for number in range(last + 1)
+        )

@@ -1,0 +1,193 @@
+"""Runs a kernel over a batch: memory, what stands before and after the loop, the call."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from elman.compiler.graph import Node, ordered
+from elman.compiler.order import TimeMajor
+from elman.compiler.schedule import LEAVES, Schedule
+from elman.compiler.targets import eager
+from elman.compiler.targets.llvm.loop import Kernel
+from elman.compiler.targets.llvm.threads import parallel
+
+TILE_ROWS = 24
+WORTH_PACKING = 256  # rows: for fewer, packing a matrix takes longer than it saves
+
+
+def new_memory(rows: int, width: int, dtype: torch.dtype) -> Tensor:
+    """Memory that holds anything, `(rows, width)`; all that kernels write comes from here."""
+    return torch.empty(rows, width, dtype=dtype)
+
+
+class Products:
+    """Products of a kernel's dtype, with matrices packed when they are first asked for.
+
+    Args:
+        kernel: gives the dtype.
+        weights: each matrix by its name.
+    """
+
+    def __init__(self, kernel: Kernel, weights: Mapping[str, Tensor]):
+        self.kernel = kernel
+        self.weights = weights
+        self.threads = torch.get_num_threads()
+        self._packed: dict[str, Tensor] = {}
+
+    def packed(self, name: str) -> Tensor:
+        """A matrix in the layout that products read."""
+        if name not in self._packed:
+            matrix = self.weights[name]
+            rows, columns = matrix.shape
+            target = new_memory(rows, self.kernel.width(columns), self.kernel.type)
+            row, column = matrix.stride()
+            self.kernel.native.pack(rows, columns, matrix.data_ptr(), row, column, target.data_ptr())
+            self._packed[name] = target
+        return self._packed[name]
+
+    def by_matrix(self, operand: Tensor, name: str) -> Tensor:
+        """The product of `(total, rows)` and a matrix `(rows, columns)`, its rows filled up to whole vectors."""
+        plain = self.weights[name]
+        is_packed = len(operand) >= WORTH_PACKING or not self._has_whole_vectors(plain)
+        matrix = self.packed(name) if is_packed else plain
+        out = new_memory(len(operand), matrix.shape[1], self.kernel.type)
+        sizes = len(operand), matrix.shape[1] // self.kernel.native.lanes, matrix.shape[0]
+        a, b, c = operand.data_ptr(), matrix.data_ptr(), out.data_ptr()
+        self.kernel.native.product(
+            *(*sizes, a, *operand.stride(), b, is_packed, matrix.stride(0), c, matrix.shape[1], 0),
+            threads=self.threads,
+        )
+        return out
+
+    def _has_whole_vectors(self, matrix: Tensor) -> bool:
+        return (
+            matrix.stride(1) == 1
+            and matrix.stride(0) % self.kernel.native.lanes == 0 == matrix.shape[1] % self.kernel.native.lanes
+        )
+
+    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
+        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`."""
+        wide = self._whole_vectors(gradient)
+        out = new_memory(operand.shape[1], wide.shape[1], self.kernel.type)
+        sizes = operand.shape[1], wide.shape[1] // self.kernel.native.lanes, len(operand)
+        a, b, c = operand.data_ptr(), wide.data_ptr(), out.data_ptr()
+        strides = operand.stride(1), operand.stride(0)
+        self.kernel.native.product(
+            *(*sizes, a, *strides, b, 0, wide.stride(0), c, wide.shape[1], 0), threads=self.threads
+        )
+        return out[:, : gradient.shape[1]]
+
+    def _whole_vectors(self, value: Tensor) -> Tensor:
+        """The value with the rest of its rows' last vectors, which may hold anything."""
+        width, distance = self.kernel.width(value.shape[1]), value.stride(0)
+        if distance >= width and distance % self.kernel.native.lanes == 0 and value.stride(1) == 1:
+            return value.as_strided((len(value), width), (distance, 1))
+        filled = value.new_zeros(len(value), width)
+        filled[:, : value.shape[1]] = value
+        return filled
+
+
+def execute(
+    kernel: Kernel,
+    products: Products,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    order: TimeMajor,
+    *,
+    backward: bool = False,
+    wanted: tuple[Node, ...] | None = None,
+) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
+    """Run a kernel, and what stands before and after its loop. Nothing here is seen by autograd.
+
+    Args:
+        kernel: a compiled step.
+        products: with each parameter of its graph.
+        inputs: each input, `(total, size)`.
+        states: each initial state, `(batch, size)`.
+        order: of the batch.
+        backward: read every sequence from its last step to its first.
+        wanted: the outputs to compute; all if not given.
+
+    Returns:
+        The values of these outputs, `(total, size)`; the last states, `(batch, size)`.
+    """
+    plan = kernel.schedule
+    outputs = plan.graph.outputs if wanted is None else wanted
+    values = dict(zip(plan.graph.inputs, inputs, strict=True))
+    _compute(plan.before, values, products, order.total)
+    kept = [new_memory(order.total, kernel.width(node.size), kernel.type) for node in plan.kept]
+    last = tuple(state.clone(memory_format=torch.contiguous_format) for state in states)
+    _call(kernel, products, values, kept, last, order, backward)
+    for node, rows in zip(plan.kept, kept, strict=True):
+        values[node] = rows if rows.shape[1] == node.size else rows[:, : node.size]
+    _compute(_after(plan, outputs), values, products, order.total)
+    return {node: _full(values[node], order.total, node.size) for node in outputs}, last
+
+
+def _full(value: Tensor, total: int, size: int) -> Tensor:
+    return value if value.shape == (total, size) else value.expand(total, size)
+
+
+@lru_cache(maxsize=1024)
+def _after(plan: Schedule, outputs: tuple[Node, ...]) -> tuple[Node, ...]:
+    """What these outputs need after the loop."""
+    needed = set(ordered(outputs))
+    leaves = (node for node in outputs if node.op in LEAVES)
+    return (*(node for node in plan.after if node in needed), *leaves)
+
+
+def _compute(nodes: Sequence[Node], values: dict[Node, Tensor], products: Products, total: int) -> None:
+    """Compute nodes for all steps at once: products by kernels, the rest by torch."""
+    for node in nodes:
+        if node.op == "product":
+            operand = _full(values[node.args[0]], total, node.args[0].size)
+            values[node] = products.by_matrix(operand, node.attribute[0])[:, : node.size]
+        else:
+            evaluation = eager.Evaluation(products.weights, next(iter(values.values())))
+            evaluation.run([*(arg for arg in node.args if arg.op in LEAVES), node], values)
+
+
+def _call(
+    kernel: Kernel,
+    products: Products,
+    values: Mapping[Node, Tensor],
+    kept: Sequence[Tensor],
+    last: Sequence[Tensor],
+    order: TimeMajor,
+    backward: bool,
+) -> None:
+    places, threads, batch = kernel.arguments, products.threads, len(order.lengths)
+    rows = tile_rows(batch, threads)
+    tiles = -(-batch // rows)
+    edges = torch.tensor([*range(0, batch, rows), batch])
+    scratch = new_memory(tiles * rows, kernel.scratch, kernel.type)
+    first = order.sorted_ends if backward else order.sorted_starts
+    entering = [_with_rows(values[node]) for node in places.entering]
+    vectors = [products.weights[name].contiguous() for name in places.vectors]
+    given = [
+        *(edges.data_ptr(), order.sorted_lengths.data_ptr(), first.data_ptr(), -1 if backward else 1),
+        *(order.sequences.data_ptr(), scratch.data_ptr(), rows),
+        *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
+        *(products.packed(name).data_ptr() for name in places.matrices),
+        *(vector.data_ptr() for vector in vectors),
+        *(state.data_ptr() for state in last),
+        *(state.data_ptr() for state in last),
+        *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
+    ]
+    array = (ctypes.c_int64 * places.count)(*given)
+    parallel(kernel.address, ctypes.addressof(array), tiles, threads)
+
+
+def _with_rows(value: Tensor) -> Tensor:
+    return value if value.stride(-1) == 1 else value.contiguous()
+
+
+def tile_rows(batch: int, threads: int) -> int:
+    """Sequences in a tile: few enough that every thread has work, a multiple of what a product computes at once."""
+    share = -(-batch // threads)
+    if share <= 8:
+        return max(share, 1)
+    return min(TILE_ROWS, -(-share // 8) * 8)

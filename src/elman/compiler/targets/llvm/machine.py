@@ -1,0 +1,165 @@
+"""The processor kernels are built for, and the building: from LLVM's language to addresses that can be called."""
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from elman.errors import ElmanError, UsageError
+
+try:
+    import llvmlite.binding as binding
+except (ImportError, OSError, RuntimeError) as reason:
+    binding, missing = None, str(reason)
+else:
+    missing = ""
+
+WIDTHS = (128, 256, 512)
+
+
+class Unavailable(ElmanError):
+    """A kernel that cannot be built on this machine; says why."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What kernels are built for.
+
+    Args:
+        name: the processor as LLVM calls it.
+        features: LLVM's list of what it can and cannot do.
+        bits: width of a vector.
+        registers: how many vectors the processor holds.
+    """
+
+    name: str
+    features: str
+    bits: int
+    registers: int
+
+    def lanes(self, dtype: Any) -> int:
+        """How many numbers of a dtype one vector holds."""
+        return self.bits // (8 * np.dtype(dtype).itemsize)
+
+
+def host() -> Host:
+    """The processor at hand.
+
+    The environment variable ELMAN_VECTOR_BITS (128, 256, 512) makes it a narrower one.
+
+    Raises:
+        Unavailable: llvmlite is not installed, or the processor has none of AVX-512, AVX2 with FMA, and NEON.
+        UsageError: ELMAN_VECTOR_BITS is not a width that the processor has.
+    """
+    return _host(os.environ.get("ELMAN_VECTOR_BITS", ""))
+
+
+def lanes(dtype: Any) -> int:
+    """How many numbers of a dtype one vector of this machine holds."""
+    return host().lanes(dtype)
+
+
+@cache
+def _host(asked: str) -> Host:
+    if binding is None:
+        raise Unavailable(f"llvmlite cannot be imported: {missing}.", fix="pip install llvmlite")
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    name, features = binding.get_host_cpu_name(), dict(binding.get_host_cpu_features())
+    is_arm = binding.get_process_triple().startswith(("aarch64", "arm64"))
+    widest = _widest(features, is_arm)
+    if not widest:
+        raise Unavailable(f"The processor ({name}) has none of AVX-512, AVX2 with FMA, and NEON.")
+    if asked and asked not in map(str, WIDTHS[: WIDTHS.index(widest) + 1]):
+        raise UsageError(
+            f"ELMAN_VECTOR_BITS is {asked!r}, and this processor's vectors have at most {widest} bits.",
+            fix="Set it to 128, 256 or 512 and no more than that, or not at all.",
+        )
+    bits = int(asked or widest)
+    listed = [f"{'+' if present else '-'}{feature}" for feature, present in sorted(features.items())]
+    if not is_arm:
+        # Left alone, LLVM splits wide vectors on some processors; and a narrower one has no AVX-512 registers.
+        listed.append("-prefer-256-bit" if bits == 512 else "-avx512f")
+    return Host(name, ",".join(listed), bits, 32 if is_arm or bits == 512 else 16)
+
+
+def _widest(features: dict[str, bool], is_arm: bool) -> int:
+    has = lambda *names: all(features.get(name) for name in names)  # noqa: E731
+    if is_arm:
+        return 128
+    return 512 if has("avx512f", "avx512dq", "avx512vl") else 256 if has("avx2", "fma") else 0
+
+
+@dataclass(frozen=True)
+class Library:
+    """Compiled functions; they live as long as it does.
+
+    Args:
+        name: what it was built as.
+        seconds: how long that took.
+        engine: LLVM's owner of the code.
+    """
+
+    name: str
+    seconds: float
+    engine: Any
+
+    def address(self, function: str) -> int:
+        """Where a function of it begins.
+
+        Raises:
+            KeyError: it has no such function.
+        """
+        address = self.engine.get_function_address(function)
+        if not address:
+            raise KeyError(function)
+        return address
+
+
+def compile(module: Any, name: str, *, optimise: bool = True) -> Library:
+    """Machine code of a module, for this machine's processor.
+
+    Numbers keep their meaning: nothing is reordered, NaN and infinity are honoured.
+
+    Args:
+        module: an `llvmlite.ir.Module`, or LLVM's language as text.
+        name: names the library in messages.
+        optimise: run LLVM's passes first; code written as it shall run needs none and is built in half the time.
+
+    Raises:
+        Unavailable: no kernel can be built here, or LLVM refuses the module.
+    """
+    began = time.perf_counter()
+    engine = _engine(str(module), host(), name, optimise)
+    return Library(name, time.perf_counter() - began, engine)
+
+
+def _engine(text: str, host: Host, name: str, optimise: bool) -> Any:
+    assert binding is not None
+    try:
+        parsed = binding.parse_assembly(text)
+        target = binding.Target.from_default_triple().create_target_machine(
+            cpu=host.name, features=host.features, opt=3, jit=True
+        )
+        parsed.triple, parsed.data_layout = target.triple, str(target.target_data)
+        parsed.verify()
+        if optimise:
+            _optimise(parsed, target)
+        engine = binding.create_mcjit_compiler(parsed, target)
+        engine.finalize_object()
+    except RuntimeError as reason:
+        raise Unavailable(f"LLVM cannot build {name}: {reason}") from None
+    return engine
+
+
+def _optimise(parsed: Any, target: Any) -> None:
+    """Run LLVM's passes, except those that guess: vectors and unrolling are written out in the module."""
+    assert binding is not None
+    tuning = binding.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_unrolling = tuning.loop_vectorization = tuning.slp_vectorization = False
+    tuning.loop_interleaving = False
+    passes = binding.create_pass_builder(target, tuning)
+    passes.getModulePassManager().run(parsed, passes)

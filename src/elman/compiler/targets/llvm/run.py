@@ -1,0 +1,182 @@
+"""Steps as compiled kernels, forward and backward, under torch's autograd."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
+from elman.compiler.graph import Graph, Node
+from elman.compiler.order import TimeMajor
+from elman.compiler.schedule import schedule
+from elman.compiler.targets import eager
+from elman.compiler.targets.llvm.execute import Products, execute
+from elman.compiler.targets.llvm.loop import Kernel, build
+from elman.compiler.widen import Wide, widen
+
+
+class Program:
+    """A step compiled for one dtype: kernels are built when they are first needed.
+
+    Args:
+        graph: the step.
+        dtype: float32 or float64.
+    """
+
+    def __init__(self, graph: Graph, dtype: torch.dtype):
+        self.graph = graph
+        self.dtype = np.dtype(str(dtype).removeprefix("torch."))
+        self.wide: Wide = widen(graph)
+        self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
+
+    @cached_property
+    def gradient(self) -> Gradient:
+        """The step with its gradient."""
+        return differentiate(self.wide.graph)
+
+    @cached_property
+    def inference(self) -> Kernel:
+        """The step alone, without saved values."""
+        return build(schedule(self.wide.graph), self.dtype)
+
+    @cached_property
+    def forward(self) -> Kernel:
+        """The step, saving what the backward step reads."""
+        return build(schedule(self.gradient.forward), self.dtype)
+
+    @cached_property
+    def backward(self) -> Kernel:
+        """The backward step."""
+        return build(schedule(self.gradient.backward), self.dtype)
+
+    def build_for_training(self) -> None:
+        """Build both kernels of a training step now, so that what cannot be built is known before anything runs."""
+        _ = self.forward, self.backward
+
+    @cache  # noqa: B019 (a program lives as long as the process)
+    def wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
+        """The outputs of the backward step that are needed, given which inputs need a gradient."""
+        gradient = self.gradient
+        found = {output for output, wish in zip(gradient.inputs, inputs, strict=True) if output is not None and wish}
+        found |= {output for output, _, _ in gradient.vectors.values()}
+        found |= {output for _, output in gradient.matrices.values()}
+        return tuple(gradient.backward.outputs[output] for output in sorted(found))
+
+
+@lru_cache(maxsize=256)
+def program(graph: Graph, dtype: torch.dtype) -> Program:
+    """The compiled step; made once for each graph and dtype."""
+    return Program(graph, dtype)
+
+
+def run(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    order: TimeMajor,
+    *,
+    backward: bool = False,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Run a step over every sequence of a batch; see `targets.eager.run`.
+
+    Raises:
+        Unavailable: this machine has no kernels.
+    """
+    compiled = program(graph, inputs[0].dtype)
+    named = eager.side_by_side(compiled.wide.parts, compiled.names, weights)
+    tensors = [*inputs, *states, *named.values()]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        compiled.build_for_training()
+        output, *last = _Run.apply(compiled, order, backward, *tensors)  # type: ignore[misc]
+        return (output,), tuple(last)
+    with torch.no_grad():
+        kernel = compiled.inference
+        values, last = execute(kernel, Products(kernel, named), inputs, states, order, backward=backward)
+    return tuple(values[node] for node in compiled.wide.graph.outputs), last
+
+
+class _Run(torch.autograd.Function):
+    """A step as torch's autograd sees it: of (program, order, direction, inputs, states, parameters)."""
+
+    @staticmethod
+    def forward(ctx: Any, compiled: Program, order: TimeMajor, reads_backward: bool, *tensors: Tensor) -> Any:
+        graph = compiled.gradient.forward
+        inputs, states, learned = _parts(graph, tensors)
+        kernel = compiled.forward
+        products = Products(kernel, dict(zip(compiled.names, learned, strict=True)))
+        values, last = execute(kernel, products, inputs, states, order, backward=reads_backward)
+        output = values[graph.output]
+        own = [values[node] for node in compiled.gradient.saved if node not in (*graph.inputs, graph.output)]
+        # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
+        ctx.save_for_backward(*tensors, output)
+        ctx.own, ctx.compiled, ctx.order, ctx.reads_backward = own, compiled, order, reads_backward
+        return output, *last
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor) -> Any:
+        *tensors, output = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return (None, None, None, *_eager_gradients(ctx, tensors, given))
+        return (None, None, None, *_gradients(ctx, tensors, output, given))
+
+
+def _parts(graph: Graph, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+    inputs, states = len(graph.inputs), len(graph.inputs) + len(graph.states)
+    return tensors[:inputs], tensors[inputs:states], tensors[states:]
+
+
+def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Sequence[Tensor]) -> list[Tensor | None]:
+    compiled: Program = ctx.compiled
+    gradient, kernel = compiled.gradient, compiled.backward
+    graph = gradient.forward
+    inputs, _, learned = _parts(graph, tensors)
+    named = dict(zip(compiled.names, learned, strict=True))
+    transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
+    products = Products(kernel, {**named, **transposed})
+    own = iter(ctx.own)
+    known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True))}
+    saved = [known[node] if node in known else next(own) for node in gradient.saved]
+    wishes = tuple(ctx.needs_input_grad[3 : 3 + len(inputs)])
+    values, d_states = execute(
+        kernel,
+        products,
+        [*saved, given[0]],
+        given[1:],
+        ctx.order,
+        backward=not ctx.reads_backward,
+        wanted=compiled.wanted(wishes),
+    )
+    outputs = gradient.backward.outputs
+    d_inputs = [
+        values[outputs[place]] if place is not None and wish else None
+        for place, wish in zip(gradient.inputs, wishes, strict=True)
+    ]
+    sums: dict[int, Tensor] = {}
+
+    def of_parameter(name: str) -> Tensor | None:
+        if name in gradient.matrices:
+            operand, place = gradient.matrices[name]
+            return products.outer(saved[operand], values[outputs[place]])
+        if name not in gradient.vectors:
+            return None
+        place, start, stop = gradient.vectors[name]
+        if place not in sums:
+            sums[place] = values[outputs[place]].sum(0)
+        return sums[place][start:stop]
+
+    return [*d_inputs, *d_states, *map(of_parameter, compiled.names)]
+
+
+def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: the step once more on torch's operations."""
+    graph = ctx.compiled.wide.graph
+    inputs, states, learned = _parts(graph, tensors)
+    named = dict(zip(ctx.compiled.names, learned, strict=True))
+    outputs, last = eager.run(graph, named, inputs, states, ctx.order, backward=ctx.reads_backward)
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    found = iter(torch.autograd.grad((*outputs, *last), wanted, given, create_graph=True, allow_unused=True))
+    return [next(found) if tensor.requires_grad else None for tensor in tensors]

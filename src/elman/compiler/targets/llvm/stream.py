@@ -1,0 +1,95 @@
+"""One step at a time, with nothing made anew between two steps: packed matrices, memory and addresses are kept."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from elman.compiler.graph import Graph
+from elman.compiler.targets import eager
+from elman.compiler.targets.llvm.execute import Products, new_memory
+from elman.compiler.targets.llvm.run import program
+from elman.compiler.targets.llvm.threads import parallel
+
+
+class StepKernel:
+    """A step of a cell for a fixed number of sequences, with the weights as they are now.
+
+    Args:
+        graph: the step.
+        weights: each parameter.
+        input: `(batch, input size)`, read at every step; the caller writes it.
+        states: each initial state, `(batch, size)`; changed in place at every step.
+
+    Attributes:
+        output: `(batch, output size)`, written at every step.
+    """
+
+    def __init__(self, graph: Graph, weights: Mapping[str, Tensor], input: Tensor, states: Sequence[Tensor]):
+        compiled = program(graph, input.dtype)
+        kernel = compiled.inference
+        named = eager.side_by_side(compiled.wide.parts, compiled.names, weights)
+        self.kernel = kernel
+        self.plan = kernel.schedule
+        self.products = Products(kernel, {name: tensor.detach().contiguous() for name, tensor in named.items()})
+        self.input, self.states = input, states
+        batch = len(input)
+        self.order = [torch.ones(batch, dtype=torch.int64), torch.arange(batch), torch.tensor([0, batch])]
+        self.scratch = new_memory(batch, kernel.scratch + 1, kernel.type)
+        self.values = {self.plan.graph.inputs[0]: input}
+        self.before = [self._product(node) for node in self.plan.before if node.op == "product"]
+        kept = [new_memory(batch, kernel.width(node.size), kernel.type) for node in self.plan.kept]
+        node = self.plan.graph.output
+        self.output = kept[self.plan.kept.index(node)][:, : node.size] if node in self.plan.kept else self.values[node]
+        self.array = self._arguments(kept)
+
+    @staticmethod
+    def takes(graph: Graph) -> bool:
+        """Whether a step is simple enough: one input, nothing before the loop but products of it, nothing after."""
+        plan = program(graph, torch.float32).inference.schedule
+        x = plan.graph.inputs[0]
+        simple = all(node.op == "product" and node.args[0] is x for node in plan.before)
+        known = {*plan.kept, *plan.before, *plan.graph.inputs}
+        return len(plan.graph.inputs) == 1 and simple and not plan.after and plan.graph.output in known
+
+    def _product(self, node) -> list[int]:
+        kernel, name = self.kernel, node.attribute[0]
+        matrix = self.products.packed(name)
+        out = new_memory(len(self.input), matrix.shape[1], kernel.type)
+        self.values[node] = out
+        sizes = len(out), matrix.shape[1] // kernel.native.lanes, matrix.shape[0]
+        return [
+            *sizes,
+            self.input.data_ptr(),
+            *self.input.stride(),
+            matrix.data_ptr(),
+            1,
+            0,
+            out.data_ptr(),
+            out.stride(0),
+            0,
+        ]
+
+    def _arguments(self, kept: Sequence[Tensor]) -> ctypes.Array:
+        ones, positions, edges = self.order
+        places, batch = self.kernel.arguments, len(self.input)
+        self.held = kept, [self.products.weights[name] for name in places.vectors]
+        entering = [self.values[node] for node in places.entering]
+        given = [
+            *(edges.data_ptr(), ones.data_ptr(), positions.data_ptr(), 1, positions.data_ptr()),
+            *(self.scratch.data_ptr(), batch),
+            *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
+            *(self.products.packed(name).data_ptr() for name in places.matrices),
+            *(vector.data_ptr() for vector in self.held[1]),
+            *(state.data_ptr() for state in self.states),
+            *(state.data_ptr() for state in self.states),
+            *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
+        ]
+        return (ctypes.c_int64 * places.count)(*given)
+
+    def step(self) -> None:
+        """Read `input`, change `states`, write `output`."""
+        for given in self.before:
+            self.kernel.native.product(*given)
+        parallel(self.kernel.address, ctypes.addressof(self.array), 1, 1)

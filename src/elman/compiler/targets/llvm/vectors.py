@@ -1,0 +1,406 @@
+"""Writing kernels: vectors of the machine's width, memory, loops.
+
+A `Code` stands inside one function and adds to its end. Numbers of Python may stand wherever an integer does.
+
+    module = ir.Module()
+    code = begin(module, "double", [("n", INDEX), ("source", POINTER), ("target", POINTER)], np.float32)
+    n, source, target = code.arguments
+
+    def step(i, _):
+        value = code.load(source, i)
+        code.store(code.add(value, value), target, i)
+
+    code.loop(0, n, code.lanes, step)
+    code.end()
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from elman.compiler.targets.llvm import machine
+
+Value = Any  # an llvmlite.ir value
+Integer = Any  # a value of type i64, or a Python int
+
+INDEX, BIT, POINTER, VOID = ir.IntType(64), ir.IntType(1), ir.PointerType(), ir.VoidType()
+LANE = ir.IntType(32)
+
+
+def function(
+    module: ir.Module,
+    name: str,
+    arguments: Sequence[tuple[str, ir.Type]],
+    *,
+    result: ir.Type = VOID,
+    local: bool = False,
+) -> ir.Function:
+    """A function without a body yet.
+
+    Args:
+        module: where it goes.
+        name: what it is called.
+        arguments: a name and a type for each.
+        result: what it gives.
+        local: nobody outside the module calls it.
+    """
+    made = ir.Function(module, ir.FunctionType(result, [type for _, type in arguments]), name)
+    made.attributes.add("nounwind")
+    if local:
+        made.linkage = "internal"
+    for argument, (title, _) in zip(made.args, arguments, strict=True):
+        argument.name = title
+    return made
+
+
+class Code:
+    """Writes the body of a function for vectors of one dtype.
+
+    Args:
+        function: has no body yet.
+        dtype: float32 or float64.
+
+    Attributes:
+        lanes: how many numbers a vector holds.
+        scalar, vector: LLVM's types of a number and of a vector.
+        whole, wholes: the integers of the same width.
+        arguments: of the function.
+        builder: llvmlite's, for everything that has no word here.
+    """
+
+    def __init__(self, function: ir.Function, dtype: Any):
+        self.function = function
+        self.module = function.module
+        self.dtype = np.dtype(dtype)
+        self.host = machine.host()
+        self.lanes = self.host.lanes(self.dtype)
+        self.bytes = self.dtype.itemsize
+        self.scalar = ir.FloatType() if self.bytes == 4 else ir.DoubleType()
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.whole = ir.IntType(8 * self.bytes)
+        self.wholes = ir.VectorType(self.whole, self.lanes)
+        self.mask_type = ir.VectorType(BIT, self.lanes)
+        self.arguments = function.args
+        self.builder: Any = ir.IRBuilder(function.append_basic_block("entry"))
+
+    def end(self, value: Value | None = None) -> None:
+        """Return from the function."""
+        if value is None:
+            self.builder.ret_void()
+        else:
+            self.builder.ret(value)
+
+    # Integers
+
+    def index(self, value: Integer) -> Value:
+        """A count or an offset as a value."""
+        return ir.Constant(INDEX, value) if isinstance(value, int) else value
+
+    def plus(self, a: Integer, b: Integer) -> Value:
+        """The sum of two integers."""
+        return self.builder.add(self.index(a), self.index(b), flags=("nsw",))
+
+    def minus(self, a: Integer, b: Integer) -> Value:
+        """The difference of two integers."""
+        return self.builder.sub(self.index(a), self.index(b), flags=("nsw",))
+
+    def times(self, a: Integer, b: Integer) -> Value:
+        """The product of two integers."""
+        return self.builder.mul(self.index(a), self.index(b), flags=("nsw",))
+
+    def quotient(self, a: Integer, b: Integer) -> Value:
+        """How often `b` fits into `a`, neither of them negative."""
+        return self.builder.udiv(self.index(a), self.index(b))
+
+    def remainder(self, a: Integer, b: Integer) -> Value:
+        """What is left of `a` after division by `b`, neither of them negative."""
+        return self.builder.urem(self.index(a), self.index(b))
+
+    def compare(self, a: Integer, sign: str, b: Integer) -> Value:
+        """Whether `a < b`, and so on, as a bit."""
+        return self.builder.icmp_signed(sign, self.index(a), self.index(b))
+
+    def smaller(self, a: Integer, b: Integer) -> Value:
+        """The smaller of two integers."""
+        return self.choose(self.compare(a, "<", b), self.index(a), self.index(b))
+
+    def choose(self, condition: Value, a: Value, b: Value) -> Value:
+        """`a` where the bit (or each lane's bit) is set, `b` where it is not."""
+        return self.builder.select(condition, a, b)
+
+    # Numbers
+
+    def number(self, value: float) -> Value:
+        """A vector of equal numbers."""
+        if str(value) == "0.0":
+            return ir.Constant(self.vector, None)
+        with np.errstate(over="ignore"):
+            rounded = float(self.dtype.type(value))
+        return ir.Constant(self.vector, [rounded] * self.lanes)
+
+    def one_number(self, value: float) -> Value:
+        """A single number."""
+        return ir.Constant(self.scalar, float(self.dtype.type(value)))
+
+    def whole_number(self, value: int) -> Value:
+        """A vector of equal integers as wide as the numbers."""
+        return ir.Constant(self.wholes, [value] * self.lanes)
+
+    def splat(self, value: Value) -> Value:
+        """A vector with one number in every lane."""
+        nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
+        first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
+        return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(LANE, self.lanes), None))
+
+    def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+        """Lanes picked from two vectors set side by side."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
+
+    def intrinsic(self, name: str, *values: Value) -> Value:
+        """LLVM's `name` of vectors, with one vector as its result."""
+        full = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
+        return self.builder.call(self.declared(full, self.vector, [value.type for value in values]), values)
+
+    def declared(self, name: str, result: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
+        """A function that LLVM or another module has, declared once."""
+        known = self.module.globals.get(name)
+        return known or ir.Function(self.module, ir.FunctionType(result, list(arguments)), name)
+
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """`a·b + c`, rounded once."""
+        return self.intrinsic("fma", a, b, c)
+
+    def add(self, a: Value, b: Value) -> Value:
+        """`a + b`."""
+        return self.builder.fadd(a, b)
+
+    def sub(self, a: Value, b: Value) -> Value:
+        """`a − b`."""
+        return self.builder.fsub(a, b)
+
+    def mul(self, a: Value, b: Value) -> Value:
+        """`a·b`."""
+        return self.builder.fmul(a, b)
+
+    def div(self, a: Value, b: Value) -> Value:
+        """`a / b`."""
+        return self.builder.fdiv(a, b)
+
+    def holds(self, a: Value, sign: str, b: Value) -> Value:
+        """Whether `a < b`, and so on, in each lane; never for NaN, except `!=`."""
+        compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
+        return compare(sign, a, b)
+
+    def any(self, mask: Value) -> Value:
+        """Whether any lane's bit is set."""
+        bits = ir.IntType(self.lanes)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, bits), ir.Constant(bits, 0))
+
+    def bits_of(self, value: Value) -> Value:
+        """A vector's numbers as integers, bit by bit."""
+        return self.builder.bitcast(value, self.wholes)
+
+    def of_bits(self, value: Value) -> Value:
+        """A vector of integers as numbers, bit by bit."""
+        return self.builder.bitcast(value, self.vector)
+
+    def lanes_summed(self, value: Value) -> Value:
+        """The sum of a vector's numbers, pair by pair: one number."""
+        return self._halved(value, self.add)
+
+    def lanes_largest(self, value: Value) -> Value:
+        """The largest of a vector's numbers (NaN where there is one): one number."""
+        larger = lambda a, b: self.choose(self.builder.fcmp_unordered(">", a, b), a, b)  # noqa: E731
+        either = lambda a, b: self.choose(self.builder.fcmp_unordered("uno", b, b), b, larger(a, b))  # noqa: E731
+        return self._halved(value, either)
+
+    def _halved(self, value: Value, combine: Callable[[Value, Value], Value]) -> Value:
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            low, high = (self.shuffle(value, value, range(at, at + width)) for at in (0, width))
+            value = combine(low, high)
+        return self.builder.extract_element(value, ir.Constant(LANE, 0))
+
+    def turned(self, rows: Sequence[Value]) -> list[Value]:
+        """A square of as many vectors as each has lanes, transposed."""
+        rows, distance = list(rows), 1
+        while distance < self.lanes:
+            low = [lane if not lane & distance else lane - distance + self.lanes for lane in range(self.lanes)]
+            high = [lane if lane & distance else lane + distance for lane in range(self.lanes)]
+            high = [index + self.lanes if lane & distance else index for lane, index in enumerate(high)]
+            for i in range(self.lanes):
+                if not i & distance:
+                    a, b = rows[i], rows[i + distance]
+                    rows[i], rows[i + distance] = self.shuffle(a, b, low), self.shuffle(a, b, high)
+            distance *= 2
+        return rows
+
+    # Memory
+
+    def at(self, pointer: Value, index: Integer = 0) -> Value:
+        """Where the number `index` after a pointer lies."""
+        if isinstance(index, int) and index == 0:
+            return pointer
+        return self.builder.gep(pointer, [self.index(index)], source_etype=self.scalar)
+
+    def load(self, pointer: Value, index: Integer = 0) -> Value:
+        """The vector that begins `index` numbers after a pointer."""
+        return self.builder.load(self.at(pointer, index), align=self.bytes, typ=self.vector)
+
+    def store(self, value: Value, pointer: Value, index: Integer = 0) -> None:
+        """Write a vector, `index` numbers after a pointer."""
+        self.builder.store(value, self.at(pointer, index), align=self.bytes)
+
+    def load_one(self, pointer: Value, index: Integer = 0) -> Value:
+        """One number."""
+        return self.builder.load(self.at(pointer, index), align=self.bytes, typ=self.scalar)
+
+    def store_one(self, value: Value, pointer: Value, index: Integer = 0) -> None:
+        """Write one number."""
+        self.builder.store(value, self.at(pointer, index), align=self.bytes)
+
+    def load_spread(self, pointer: Value, index: Integer = 0) -> Value:
+        """One number from memory, in every lane."""
+        return self.splat(self.load_one(pointer, index))
+
+    def load_index(self, pointer: Value, index: Integer = 0) -> Value:
+        """An integer of 64 bits, out of an array of them."""
+        return self.builder.load(self.builder.gep(pointer, [self.index(index)], source_etype=INDEX), typ=INDEX)
+
+    def load_pointer(self, pointer: Value, index: Integer = 0) -> Value:
+        """A pointer, out of an array of them."""
+        return self.builder.load(self.builder.gep(pointer, [self.index(index)], source_etype=INDEX), typ=POINTER)
+
+    def call(
+        self, address: Integer, types: Sequence[ir.Type], values: Sequence[Value], result: ir.Type = VOID
+    ) -> Value:
+        """Call a function by its address."""
+        kind = ir.FunctionType(result, list(types))
+        return self.builder.call(self.builder.inttoptr(self.index(address), kind.as_pointer()), list(values))
+
+    def first_lanes(self, count: Integer) -> Value:
+        """A mask of the first lanes; all of them where `count` is large enough."""
+        lane = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", lane, self.splat(self.index(count)))
+
+    def load_some(self, mask: Value, pointer: Value, index: Integer = 0) -> Value:
+        """A vector whose masked lanes are read; the others are 0 and their memory is not touched."""
+        name = f"llvm.masked.load.v{self.lanes}f{8 * self.bytes}.p0"
+        load = self.declared(name, self.vector, [POINTER, LANE, self.mask_type, self.vector])
+        align = ir.Constant(LANE, self.bytes)
+        return self.builder.call(load, [self.at(pointer, index), align, mask, self.number(0.0)])
+
+    def store_some(self, value: Value, mask: Value, pointer: Value, index: Integer = 0) -> None:
+        """Write the masked lanes of a vector; the memory of the others is not touched."""
+        name = f"llvm.masked.store.v{self.lanes}f{8 * self.bytes}.p0"
+        store = self.declared(name, VOID, [self.vector, POINTER, LANE, self.mask_type])
+        self.builder.call(store, [value, self.at(pointer, index), ir.Constant(LANE, self.bytes), mask])
+
+    def prefetch(self, pointer: Value, index: Integer = 0, *, write: bool = False, near: int = 3) -> None:
+        """Ask for memory ahead of its use: `near` 3 for the nearest cache, 1 for the farthest."""
+        ask = self.declared("llvm.prefetch.p0", VOID, [POINTER, LANE, LANE, LANE])
+        self.builder.call(ask, [self.at(pointer, index), *(ir.Constant(LANE, n) for n in (int(write), near, 1))])
+
+    def scratch(self, count: int) -> Value:
+        """Room for that many numbers on the stack, aligned to 64 bytes, once a call."""
+        with self.builder.goto_entry_block():
+            room: Any = self.builder.alloca(ir.ArrayType(self.scalar, count))
+            room.align = 64
+        room.type = POINTER  # llvmlite still gives it the type of what it points to
+        return room
+
+    # Flow
+
+    def block(self, name: str = "") -> ir.Block:
+        """A new basic block, not entered yet."""
+        return self.function.append_basic_block(name)
+
+    def loop(
+        self,
+        start: Integer,
+        stop: Integer,
+        step: Integer,
+        body: Callable[[Value, list[Value]], Sequence[Value] | None],
+        carried: Sequence[Value] = (),
+    ) -> list[Value]:
+        """Repeat for `start`, `start + step`, … below `stop`.
+
+        Args:
+            start: the first index.
+            stop: the index lies below it.
+            step: more than 0.
+            body: writes one turn from its index and the carried values, and gives their next ones.
+            carried: values before the first turn.
+
+        Returns:
+            The carried values after the last turn.
+        """
+        builder, before = self.builder, self.builder.block
+        head, inside, done = self.block("head"), self.block("turn"), self.block("done")
+        builder.branch(head)
+        builder.position_at_end(head)
+        index = builder.phi(INDEX)
+        index.add_incoming(self.index(start), before)
+        values = [builder.phi(value.type) for value in carried]
+        for phi, value in zip(values, carried, strict=True):
+            phi.add_incoming(value, before)
+        builder.cbranch(self.compare(index, "<", stop), inside, done)
+        builder.position_at_end(inside)
+        following = list(body(index, list(values)) or ())
+        index.add_incoming(self.plus(index, step), builder.block)
+        for phi, value in zip(values, following, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(done)
+        return values
+
+    def when(
+        self,
+        condition: Value,
+        then: Callable[[], Sequence[Value] | None],
+        otherwise: Callable[[], Sequence[Value] | None] | None = None,
+    ) -> list[Value]:
+        """Take one of two ways; both give values of the same types, or none.
+
+        Returns:
+            The values of the way taken.
+        """
+        builder = self.builder
+        yes, no, done = self.block("then"), self.block("else"), self.block("joined")
+        builder.cbranch(condition, yes, no)
+        ways = []
+        for block, write in ((yes, then), (no, otherwise)):
+            builder.position_at_end(block)
+            values = list((write() if write else None) or ())
+            ways.append((values, builder.block))
+            builder.branch(done)
+        builder.position_at_end(done)
+        joined = []
+        for pair in zip(*(values for values, _ in ways), strict=True):
+            phi = builder.phi(pair[0].type)
+            for value, (_, block) in zip(pair, ways, strict=True):
+                phi.add_incoming(value, block)
+            joined.append(phi)
+        return joined
+
+    def switch(self, value: Value, ways: dict[int, Callable[[], None]]) -> None:
+        """Take the way of an integer; none for one that has no way."""
+        done = self.block("joined")
+        chosen = self.builder.switch(self.index(value), done)
+        for key, write in ways.items():
+            block = self.block(f"case{key}")
+            chosen.add_case(ir.Constant(INDEX, key), block)
+            self.builder.position_at_end(block)
+            write()
+            self.builder.branch(done)
+        self.builder.position_at_end(done)
+
+
+def begin(
+    module: ir.Module, name: str, arguments: Sequence[tuple[str, ir.Type]], dtype: Any, *, local: bool = False
+) -> Code:
+    """A function and the code to write its body; see `function` and `Code`."""
+    return Code(function(module, name, arguments, local=local), dtype)

@@ -1,0 +1,136 @@
+"""The products against NumPy's in float64."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.compiler.targets.llvm import gemm, machine
+from elman.errors import ShapeError
+
+SIZES = st.one_of(st.sampled_from([1, 3, 7, 8, 9, 15, 16, 17, 24, 31, 65, 129]), st.integers(0, 140))
+DTYPES = st.sampled_from([np.float32, np.float64])
+
+
+def _whole(columns: int, dtype: type) -> int:
+    return gemm.vectors(columns, dtype) * machine.lanes(dtype)
+
+
+def _near(got: np.ndarray, wanted: np.ndarray, k: int) -> None:
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=8 * (k + 1) * np.finfo(got.dtype).eps)
+
+
+def _strided(matrix: np.ndarray, form: str) -> np.ndarray:
+    """The same matrix with other strides."""
+    if form == "transposed":
+        return np.asfortranarray(matrix)
+    if form == "scattered":
+        return np.repeat(np.repeat(matrix, 2, 0), 3, 1)[::2, ::3]
+    if form == "backwards":
+        return np.ascontiguousarray(matrix[::-1, ::-1])[::-1, ::-1]
+    if form == "wide":
+        return np.concatenate([matrix, matrix], 1)[:, : matrix.shape[1]]
+    return matrix
+
+
+FORMS = st.sampled_from(["plain", "transposed", "scattered", "backwards", "wide"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(SIZES, SIZES, SIZES, DTYPES, FORMS, FORMS, st.booleans(), st.booleans(), st.integers(1, 3), st.integers(0, 99))
+def test_product(m, k, n, dtype, a_form, b_form, packed, accumulate, threads, seed):
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(-1, 1, (m, k)).astype(dtype), rng.uniform(-1, 1, (k, n)).astype(dtype)
+    wide = _whole(n, dtype)
+    filled = np.zeros((k, wide), dtype)
+    filled[:, :n] = b
+    before = rng.uniform(-1, 1, (m, wide)).astype(dtype)
+    room = np.full((m, wide + machine.lanes(dtype)), np.nan, dtype)
+    out = room[:, :wide]
+    out[:] = before if accumulate else np.nan
+    gemm.product(
+        _strided(a, a_form),
+        gemm.pack(_strided(b, b_form)) if packed else filled,
+        out,
+        accumulate=accumulate,
+        threads=threads,
+    )
+    _near(out, a.astype(float) @ filled.astype(float) + accumulate * before, k)
+    assert np.isnan(room[:, wide:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "k", "n"), [(9, 1300, 120), (900, 20, 33), (17, 300, 700), (530, 600, 200)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks(m: int, k: int, n: int, dtype: type, threads: int):
+    """Shapes larger than the blocks in each direction, with A as it is in a weight gradient too."""
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(-1, 1, (m, k)).astype(dtype), np.zeros((k, _whole(n, dtype)), dtype)
+    b[:, :n] = rng.uniform(-1, 1, (k, n))
+    wanted = a.astype(float) @ b.astype(float)
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, gemm.pack(b)):
+            out = np.full((m, b.shape[1]), np.nan, dtype)
+            _near(gemm.product(left, right, out, threads=threads), wanted, k)
+
+
+def test_same_bits_with_the_same_threads():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(200, 300)).astype(np.float32), rng.normal(size=(300, 480)).astype(np.float32)
+    first, second = (gemm.product(a, b, np.empty((200, 480), np.float32), threads=2) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_nan_and_infinity_go_where_they_belong():
+    a, b = np.ones((5, 7), np.float32), np.ones((7, 48), np.float32)
+    a[2, 3], b[6, 40] = np.nan, np.inf
+    out = gemm.product(a, gemm.pack(b), np.empty((5, 48), np.float32))
+    assert np.isnan(out[2]).all()
+    assert np.isposinf(np.delete(out, 2, 0)[:, 40]).all()
+    np.testing.assert_array_equal(np.delete(np.delete(out, 2, 0), 40, 1), 7.0)
+
+
+@given(SIZES, SIZES, DTYPES)
+@settings(max_examples=60, deadline=None)
+def test_packed_layout(k: int, n: int, dtype: type):
+    matrix = np.arange(1, k * n + 1, dtype=dtype).reshape(k, n)
+    lanes, filled = machine.lanes(dtype), np.zeros((k, _whole(n, dtype)), dtype)
+    filled[:, :n] = matrix
+    wanted, column = [], 0
+    for width in gemm.panel_widths(gemm.vectors(n, dtype)):
+        wanted.append(filled[:, column : column + width * lanes].ravel())
+        column += width * lanes
+    wanted = np.concatenate([*wanted, np.zeros(0, dtype)])
+    for form in (matrix, np.asfortranarray(matrix), _strided(matrix, "scattered")):
+        packed = gemm.pack(form)
+        assert packed.size == 0 or packed.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(packed, wanted)
+
+
+@pytest.mark.parametrize("vectors", range(30))
+def test_panels_are_narrow_only_for_one_vector(vectors: int):
+    widths = gemm.panel_widths(vectors)
+    assert sum(widths) == vectors
+    assert 1 not in widths or vectors == 1
+    assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "out"),
+    [
+        (np.zeros((3, 4), np.float32), np.zeros((4, 16), np.float32), np.zeros((2, 16), np.float32)),
+        (np.zeros((3, 4), np.float32), np.zeros((5, 16), np.float32), np.zeros((3, 16), np.float32)),
+        (np.zeros((3, 4), np.float32), np.zeros(60, np.float32), np.zeros((3, 16), np.float32)),
+        (np.zeros((3, 4), np.float32), np.zeros((4, 17), np.float32), np.zeros((3, 17), np.float32)),
+        (np.zeros((3, 4), np.float32), np.zeros((4, 16), np.float64), np.zeros((3, 16), np.float32)),
+        (np.zeros((3, 4), np.float32), np.zeros((4, 16), np.float32, order="F"), np.zeros((3, 16), np.float32)),
+    ],
+)
+def test_what_does_not_fit_is_refused(a: np.ndarray, b: np.ndarray, out: np.ndarray):
+    with pytest.raises(ShapeError):
+        gemm.product(a, b, out)
+
+
+def test_measurements_are_positive():
+    assert gemm.measure_peak(np.float32, seconds=0.01) > 0
+    assert gemm.measure_bandwidth(1 << 16, seconds=0.01) > 0

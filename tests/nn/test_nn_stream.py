@@ -1,0 +1,89 @@
+"""A layer fed step by step gives what it gives for whole sequences, and its state can be read, set and branched."""
+
+import pytest
+import torch
+
+from elman import CELLS, Next, Recurrent, affine, cell, tanh
+from elman.errors import ShapeError, UsageError
+
+BATCH, TIME, FEATURES = 3, 6, 5
+
+
+def fed(layer: Recurrent, data: torch.Tensor, state=None):
+    stream = layer.stream(state, batch_size=len(data))
+    return torch.stack([stream.step(data[:, time]) for time in range(data.shape[1])], 1), stream
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", CELLS)
+def test_step_by_step_is_all_at_once(name, dtype):
+    layer = Recurrent(name, FEATURES, 7, num_layers=2).to(dtype)
+    data = torch.randn(BATCH, TIME, FEATURES, dtype=dtype)
+    outputs, stream = fed(layer, data)
+    with torch.no_grad():
+        steps, last = layer(data)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(outputs, steps, rtol=tolerance, atol=tolerance)
+    for state in last.names:
+        torch.testing.assert_close(stream.state[state], last[state], rtol=tolerance, atol=tolerance)
+
+
+@cell
+def projecting(x, h):
+    h = tanh(affine("hidden", x, h))
+    return Next(h=h, output=affine("output", h, size=2))
+
+
+@pytest.mark.parametrize("target", ["llvm", "eager", None])
+def test_a_cell_that_no_kernel_takes_step_by_step_is_streamed_all_the_same(target):
+    layer = Recurrent(projecting, FEATURES, 7, target=target)
+    data = torch.randn(BATCH, TIME, FEATURES)
+    outputs, stream = fed(layer, data)
+    with torch.no_grad():
+        torch.testing.assert_close(outputs, layer(data)[0])
+    assert stream.target.target == "eager"
+    assert stream.target.reason
+
+
+def test_a_stream_goes_on_from_a_state_and_can_be_rewound():
+    layer = Recurrent("lstm", FEATURES, 7)
+    data = torch.randn(BATCH, TIME, FEATURES)
+    with torch.no_grad():
+        whole, _ = layer(data)
+        _, half = layer(data[:, :3])
+    outputs, stream = fed(layer, data[:, 3:], half)
+    torch.testing.assert_close(outputs, whole[:, 3:])
+    stream.state = half
+    torch.testing.assert_close(stream.step(data[:, 3]), whole[:, 3])
+
+
+def test_what_a_stream_gave_stays_as_it_was():
+    layer = Recurrent("gru", FEATURES, 7)
+    stream = layer.stream()
+    first = stream.step(torch.ones(1, FEATURES))
+    kept, state = first.clone(), stream.state.h.clone()
+    before = stream.state
+    stream.step(torch.ones(1, FEATURES))
+    assert torch.equal(first, kept)
+    assert torch.equal(before.h, state)
+    assert not torch.equal(stream.state.h, state)
+
+
+def test_a_stream_has_the_weights_it_was_made_with():
+    layer = Recurrent("gru", FEATURES, 7)
+    stream, x = layer.stream(), torch.ones(1, FEATURES)
+    expected = layer.stream().step(x)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    assert torch.equal(stream.step(x), expected)
+
+
+def test_what_cannot_be_streamed_is_refused():
+    with pytest.raises(UsageError, match="reads forward"):
+        Recurrent("gru", 3, 4, bidirectional=True).stream()
+    stream = Recurrent("gru", 3, 4).stream()
+    with pytest.raises(ShapeError, match=r"\(1, 3\)"):
+        stream.step(torch.ones(1, 4))
+    with pytest.raises(ShapeError, match="states of shapes"):
+        stream.state = Recurrent("gru", 3, 4).zero_state(2)
