@@ -1,7 +1,8 @@
 """Positive or negative, from the letters of a word: the three networks of the lecture, and the best one here.
 
 The lecture's networks read words of up to 24 letters of the alphabet a to z, one-hot, in minibatches of 10 for 20
-epochs; any other character is a row of zeros.
+epochs; any other character is a row of zeros. Learning rates, dropout before the dense layers and the average of the
+weights were chosen on 15% of the training words, held out; the test words chose nothing.
 """
 
 import string
@@ -42,8 +43,11 @@ word_sentiment_rnn = Recipe(
         "cell_options": {"activation": "relu"},
         "hidden_size": 200,
         "dense": (100,),
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "schedule": "cosine",
+        "bucketing": False,
+        "dropout": 0.3,
+        "average_decay": 0.998,
         "clip_norm": 1.0,
     },
     reported={"accuracy": 0.698, "parameters": 65_702},
@@ -60,8 +64,10 @@ word_sentiment_lstm = Recipe(
         "cell": "lstm",
         "hidden_size": 200,
         "dense": (100,),
-        "learning_rate": 3e-3,
-        "schedule": "cosine",
+        "learning_rate": 1e-2,
+        "schedule": "one-cycle",
+        "dropout": 0.5,
+        "average_decay": 0.998,
         "clip_norm": 1.0,
     },
     reported={"accuracy": 0.828, "parameters": 201_902},
