@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -46,6 +47,19 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weight: Literal["balanced"] | None = None
     validation_fraction: float = Field(0.0, ge=0, lt=1)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a network has learned elsewhere, to start from.
+
+    Args:
+        vocabulary: the tokens it knows.
+        weights: parameters by their names in the network, such as `body.layer0.input/0`; the others are drawn anew.
+    """
+
+    vocabulary: Vocabulary | None
+    weights: Mapping[str, Tensor]
 
 
 class LabelledSequences:
@@ -128,6 +142,7 @@ class SequenceClassifier:
         folder: str | Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
+        start: Pretrained | None = None,
     ) -> Self:
         """Train on labelled sequences.
 
@@ -138,6 +153,7 @@ class SequenceClassifier:
             folder: where checkpoints and the log go; nothing is written without it.
             resume: continue the run that was stopped in that folder.
             listener: told how it goes; `elman.training.progress.progress_for(sys.stderr)` prints it.
+            start: a vocabulary and weights to start from, in place of drawn ones.
 
         Raises:
             UsageError: settings that make no sense.
@@ -155,10 +171,14 @@ class SequenceClassifier:
             kept, apart = split_rows(sequences, labels, settings.validation_fraction, settings.seed)
             held = [sequences[row] for row in apart], [labels[row] for row in apart]
             sequences, labels = [sequences[row] for row in kept], [labels[row] for row in kept]
-        encoder = SequenceEncoder(settings).fit(sequences)
+        encoder = (
+            SequenceEncoder(settings).fit(sequences) if start is None else SequenceEncoder(settings, start.vocabulary)
+        )
         train = self._examples(encoder, classes, sequences, labels)
         features = train.sequences.data.shape[1] if settings.tokens == "values" else None
         network = self._new_network(settings, encoder, len(classes), features)
+        if start is not None:
+            _start_from(network, start.weights)
         task = _task(settings, classes, train.targets)
         trainer = Trainer(
             network,
@@ -217,7 +237,8 @@ class SequenceClassifier:
             NotFittedError: the model has not been fitted.
             DataError: sequences that cannot be read.
         """
-        return self.classes_[self.predict_proba(X, unknown=unknown).argmax(1)]
+        probabilities = self.predict_proba(X, unknown=unknown)
+        return self.classes_[probabilities.argmax(1)]
 
     def predict_proba(self, X: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None) -> np.ndarray:
         """The probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`."""
@@ -428,8 +449,21 @@ def _network(
         vocabulary_size=None if vocabulary is None else len(vocabulary),
         unused_ids=0 if vocabulary is None else sum(name in ("padding", "unknown") for name in vocabulary.specials),
         features=features,
+        ngrams=settings.ngrams if isinstance(settings, EncoderSettings) else 1,
         cell=cell,
     )
+
+
+def _start_from(network: SequenceNetwork, weights: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    wrong = [
+        f"{name}: {tuple(value.shape)} came, {tuple(own[name].shape) if name in own else 'no such parameter'} is here"
+        for name, value in weights.items()
+        if name not in own or own[name].shape != value.shape
+    ]
+    if wrong:
+        raise ShapeError("The weights to start from do not fit the network.", where="\n".join(wrong))
+    network.load_state_dict({**own, **weights})
 
 
 def _archive(network: SequenceNetwork) -> dict[str, Any] | None:

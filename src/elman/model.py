@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from elman.cells import find_cell
 from elman.compiler.cell import Cell
+from elman.errors import UsageError
 from elman.nn.embedding import Embedding, OneHot
 from elman.nn.pooling import Pooling, PoolingName
 from elman.nn.recurrent import Merge, Recurrent
@@ -34,6 +35,7 @@ class NetworkSettings(Settings):
         max_length: the steps that `flatten` has inputs for.
         dense: sizes of the dense layers between the pooled row and the answer.
         activation: of the dense layers.
+        token_dropout: the probability of reading a token (or an n-gram) as unknown.
         input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
             all steps of a sequence.
         dropout: the same between recurrent layers, and for the rows that enter each dense layer.
@@ -51,6 +53,7 @@ class NetworkSettings(Settings):
     max_length: PositiveInt | None = None
     dense: tuple[PositiveInt, ...] = ()
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
+    token_dropout: float = Field(0.0, ge=0, lt=1)
     input_dropout: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     init: Literal["keras", "torch"] = "keras"
@@ -71,6 +74,8 @@ class NetworkSettings(Settings):
             conflicts.append(
                 Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
             )
+        if self.token_dropout and self.embedding == "one-hot":
+            conflicts.append(Conflict(("embedding", "token_dropout"), "only learned rows can drop tokens."))
         if conflicts:
             raise ConflictsError(conflicts)
         return self
@@ -85,6 +90,7 @@ class SequenceNetwork(nn.Module):
         vocabulary_size: number of token ids, if it reads tokens.
         unused_ids: how many of the first ids stand for no token (unknown, padding): rows of zeros to begin with.
         features: features of a step, if it reads numbers.
+        ngrams: ids of a step that add up.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
@@ -96,13 +102,15 @@ class SequenceNetwork(nn.Module):
         vocabulary_size: int | None = None,
         unused_ids: int = 1,
         features: int | None = None,
+        ngrams: int = 1,
         cell: Cell | None = None,
     ):
         super().__init__()
         self.settings = settings
         self.vocabulary_size = vocabulary_size
         self.features = features
-        self.embedding = _embedding(settings, vocabulary_size, unused_ids)
+        self.ngrams = ngrams
+        self.embedding = _embedding(settings, vocabulary_size, unused_ids, ngrams)
         width = features if self.embedding is None else self.embedding.output_size
         assert width is not None
         self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
@@ -127,16 +135,26 @@ class SequenceNetwork(nn.Module):
         """A small batch of the kind that the network reads."""
         lengths = [min(length, self.settings.max_length or length) for length in (3, 1)]
         if self.features is None:
-            return Ragged(torch.zeros(sum(lengths), dtype=torch.int64), lengths)
+            shape = (sum(lengths),) if self.ngrams == 1 else (sum(lengths), self.ngrams)
+            return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
         return Ragged(torch.zeros(sum(lengths), self.features), lengths)
 
 
-def _embedding(settings: NetworkSettings, size: int | None, unused: int) -> OneHot | Embedding | None:
+LARGEST_ONE_HOT = 5_000
+
+
+def _embedding(settings: NetworkSettings, size: int | None, unused: int, ngrams: int) -> OneHot | Embedding | None:
     if size is None:
         return None
-    if settings.embedding == "one-hot":
-        return OneHot(size, zeros=unused)
-    return Embedding(size, settings.embedding, zeros=unused)
+    if settings.embedding != "one-hot":
+        deviation = 1.0 if ngrams == 1 else 0.1
+        return Embedding(size, settings.embedding, zeros=unused, deviation=deviation, dropout=settings.token_dropout)
+    if ngrams > 1 or size > LARGEST_ONE_HOT:
+        raise UsageError(
+            f"One-hot rows are for one token a step out of at most {LARGEST_ONE_HOT:,}, and there are {size:,}.",
+            fix="Say embedding=64, or another size.",
+        )
+    return OneHot(size, zeros=unused)
 
 
 def _body(settings: NetworkSettings, width: int, cell: Cell | None) -> Recurrent:

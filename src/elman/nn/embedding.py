@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from elman.errors import ShapeError
 from elman.sequences.ragged import Ragged
@@ -38,22 +39,33 @@ class Embedding(nn.Module):
         size: number of ids.
         features: length of a row.
         zeros: how many of the first rows start from 0, so that an id that training never meets says nothing.
+        deviation: standard deviation of the other rows at the start.
+        dropout: the probability with which an id is read as id 0 while training.
 
     Source:
-        Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The other rows start from a normal
-        distribution with standard deviation 1, as in torch.
+        Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The rows start from a normal
+        distribution, as in torch.
     """
 
-    def __init__(self, size: int, features: int, zeros: int = 0):
+    def __init__(self, size: int, features: int, zeros: int = 0, deviation: float = 1.0, dropout: float = 0.0):
         super().__init__()
         self.output_size = features
+        self.dropout = dropout
         self.table = nn.Embedding(size, features)
         with torch.no_grad():
-            self.table.weight[:zeros] = 0.0
+            self.table.weight.mul_(deviation)[:zeros] = 0.0
 
     def forward(self, batch: Ragged) -> Ragged:
-        """From ids `(total,)` to rows `(total, features)`."""
-        return batch.replace(self.table(batch.data))
+        """From ids to rows `(total, features)`.
+
+        The ids are `(total,)`, or `(total, ids)` for several a step, whose rows add up, those of id 0 left out.
+        """
+        ids = batch.data
+        if self.training and self.dropout:
+            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.dropout)
+        if ids.dim() == 1:
+            return batch.replace(self.table(ids))
+        return batch.replace(functional.embedding_bag(ids, self.table.weight, mode="sum", padding_idx=0))
 
 
 class EachStep(nn.Module):

@@ -6,9 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.nn.embedding import Embedding
 from elman.nn.recurrent import Recurrent
 from elman.nn.state import State
 from elman.sequences.ragged import Ragged
+
+WHOLE = (Recurrent, Embedding)
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
 
 
 def _is_layer(model: nn.Module, module: nn.Module) -> bool:
-    """A recurrent layer, whatever it is made of, or a module that has parameters of its own or no parts."""
-    if isinstance(module, Recurrent):
+    """A layer that is told as one, whatever it is made of, or a module without parts."""
+    if isinstance(module, WHOLE):
         return True
-    inner = any(module is part for layer in model.modules() if isinstance(layer, Recurrent) for part in layer.modules())
+    inner = any(module is part for layer in model.modules() if isinstance(layer, WHOLE) for part in layer.modules())
     return not inner and not any(True for _ in module.children())
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from elman.estimators import SequenceClassifier
 from elman.sequences.tables import Table
@@ -72,22 +72,47 @@ class Recipe:
             runs.append({"seed": settings["seed"], "seconds": seconds, **model.evaluate(test.texts, test.labels or [])})
         if folder is not None:
             model.save(folder, data={"trained on": self.data}, scores={"accuracy": runs[-1]["accuracy"]})
-        return {
-            "recipe": self.name,
-            "parameters": sum(parameter.numel() for parameter in model.model_.parameters()),
-            **self._figures(runs),
-            "reported": dict(self.reported),
-            "source": self.source,
-            "majority": runs[0]["majority"],
-            "test_sequences": runs[0]["count"],
-            "seed": runs[0]["seed"],
-            "seconds": round(sum(run["seconds"] for run in runs), 1),
-        }
+        return figures(self, model, runs)
 
-    def _figures(self, runs: list[dict[str, Any]]) -> dict[str, Any]:
-        accuracies = [run["accuracy"] for run in runs]
-        if self.seeds == 1:
-            return {"accuracy": accuracies[0], "macro_f1": runs[0]["macro_f1"], "loss": runs[0]["loss"]}
-        mean = sum(accuracies) / len(accuracies)
-        deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5
-        return {"accuracy_mean": mean, "accuracy_deviation": deviation, "accuracy_each": accuracies}
+
+class Described(Protocol):
+    """What `figures` reads of a recipe."""
+
+    @property
+    def name(self) -> str:
+        """As the command line knows it."""
+        ...
+
+    @property
+    def reported(self) -> Mapping[str, float]:
+        """What the source reports."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where that is reported."""
+        ...
+
+
+def figures(recipe: Described, model: SequenceClassifier, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of a recipe from its runs: the measured figures, their mean over several seeds, the reported ones."""
+    return {
+        "recipe": recipe.name,
+        "parameters": sum(parameter.numel() for parameter in model.model_.parameters()),
+        **_accuracies(runs),
+        "reported": dict(recipe.reported),
+        "source": recipe.source,
+        "majority": runs[0]["majority"],
+        "test_sequences": runs[0]["count"],
+        "seed": runs[0]["seed"],
+        "seconds": round(sum(run["seconds"] for run in runs), 1),
+    }
+
+
+def _accuracies(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    accuracies = [run["accuracy"] for run in runs]
+    if len(runs) == 1:
+        return {"accuracy": accuracies[0], "macro_f1": runs[0]["macro_f1"], "loss": runs[0]["loss"]}
+    mean = sum(accuracies) / len(accuracies)
+    deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5
+    return {"accuracy_mean": mean, "accuracy_deviation": deviation, "accuracy_each": accuracies}

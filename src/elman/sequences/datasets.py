@@ -65,7 +65,46 @@ DATASETS = {
                     sha256="c864e23fec0bc66b1c942532f8e86a5690ac179a5c1ae2e20dcf0041a30acc70",
                 ),
             ),
-        )
+        ),
+        Dataset(
+            name="wikitext-2",
+            folder="wikitext-2",
+            description="Wikipedia articles, 2.1 million words; the documents of the training text in another order",
+            files=(
+                DataFile(
+                    part="train",
+                    name="train_documents_reordered.txt.xz",
+                    address="https://github.com/longluv1605/drive",
+                    sha256="682bebbd7d0bde395a98866bae4a9fa222b72ff7781e7d6948a4ea623139deb0",
+                ),
+            ),
+        ),
+        Dataset(
+            name="ag-news",
+            folder="ag-news",
+            description="news items: class, title, description, source; part of the training set",
+            files=(
+                DataFile(
+                    part="train",
+                    name="train_subset.csv.xz",
+                    address="https://github.com/jatin-12-2002/AG_News_Classification",
+                    sha256="abd408edf787817c2fbb129ea3ae50299d08d7b9ea1c1a315bb48bb5cceb186c",
+                ),
+            ),
+        ),
+        Dataset(
+            name="enwik8-prefix",
+            folder="enwik8-prefix",
+            description="the first 4,154,399 bytes of enwik8: Wikipedia of 2006, as XML",
+            files=(
+                DataFile(
+                    part="text",
+                    name="enwik8_first_4154399.xz",
+                    address="https://github.com/Mentors4EDU/Break-CS",
+                    sha256="863457c34a5891ee9d9bc81961f25177653d5b9c44e39871eebb024deb76804f",
+                ),
+            ),
+        ),
     ]
 }
 

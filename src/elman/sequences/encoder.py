@@ -12,6 +12,9 @@ from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import Conflict, ConflictsError, Settings
 
+# The begin and end of a text inside n-grams: control characters that texts do not have.
+BEGIN, END = "\x02", "\x03"
+
 
 class EncoderSettings(Settings):
     """How sequences are read.
@@ -24,6 +27,8 @@ class EncoderSettings(Settings):
         min_count: tokens that come less often in the training texts count as unknown.
         max_tokens: only so many tokens are known, the most frequent ones.
         marks: whether a begin and an end mark stand around every sequence.
+        ngrams: at each step, read all that end there of 1 up to so many tokens (subword features in the manner of
+            P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017); their rows add up.
         unknown: what becomes of a token that training never saw: `allow` reads it as the unknown token, `refuse` is an
             error that names it. If not given: `refuse` for characters and bytes that were all learned, else `allow`.
     """
@@ -34,18 +39,24 @@ class EncoderSettings(Settings):
     min_count: PositiveInt = 1
     max_tokens: PositiveInt | None = None
     marks: bool = False
+    ngrams: PositiveInt = 1
     unknown: Literal["allow", "refuse"] | None = None
 
     @model_validator(mode="after")
     def _alphabet_is_of_characters(self) -> Self:
-        if self.alphabet and self.tokens != "characters":
-            raise ConflictsError([Conflict(("alphabet", "tokens"), "an alphabet is for characters only.")])
+        conflicts = []
+        if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
+            conflicts.append(Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only."))
+        if self.ngrams > 1 and self.tokens != "characters":
+            conflicts.append(Conflict(("ngrams", "tokens"), "n-grams are made of characters only."))
+        if conflicts:
+            raise ConflictsError(conflicts)
         return self
 
     @property
     def refuses_unknown(self) -> bool:
         """Whether a token that training never saw is an error."""
-        learned_all = not self.alphabet and self.min_count == 1 and self.max_tokens is None
+        learned_all = not self.alphabet and self.min_count == self.ngrams == 1 and self.max_tokens is None
         default = "refuse" if self.tokens in ("characters", "bytes") and learned_all else "allow"
         return (self.unknown or default) == "refuse"
 
@@ -71,12 +82,16 @@ class SequenceEncoder:
         settings = self.settings
         if settings.tokens == "values":
             return self
-        options: dict[str, Any] = {"begin": settings.marks, "end": settings.marks}
+        has_own_marks = settings.marks and settings.ngrams == 1
+        options: dict[str, Any] = {"begin": has_own_marks, "end": has_own_marks}
         if settings.alphabet:
             self.vocabulary = Vocabulary(dict.fromkeys(settings.alphabet), **options)
         else:
             limits = {"min_count": settings.min_count, "max_tokens": settings.max_tokens}
-            self.vocabulary = Vocabulary.build(self._split(sequences), **limits, **options)
+            texts = self._split(sequences)
+            if settings.ngrams > 1:
+                texts = [[gram for grams in self._ngrams(tokens) for gram in grams if gram] for tokens in texts]
+            self.vocabulary = Vocabulary.build(texts, **limits, **options)
         if not self.vocabulary.tokens:
             raise DataError(
                 "The training texts have no token to learn from.",
@@ -92,7 +107,8 @@ class SequenceEncoder:
             unknown: `allow` or `refuse` for this call in place of the settings'.
 
         Returns:
-            int64 ids `(total,)`, or float32 numbers `(total, feature)` for `values`.
+            int64 ids `(total,)`, or `(total, ngrams)` for n-grams, the shortest first and the unknown id where there is
+            none; or float32 numbers `(total, feature)` for `values`.
 
         Raises:
             DataError: a token that training never saw, where these are refused; a text that is no text; a number that
@@ -104,7 +120,25 @@ class SequenceEncoder:
         texts = self._split(sequences)
         if unknown == "refuse" or (unknown is None and self.settings.refuses_unknown):
             self._refuse_unknown(texts)
+        if self.settings.ngrams > 1:
+            return self._encode_ngrams(texts)
         return self.vocabulary.encode_batch(texts, marks=True)
+
+    def _encode_ngrams(self, texts: list[list[str]]) -> Ragged:
+        import torch
+
+        assert self.vocabulary is not None
+        steps = [self._ngrams(tokens) for tokens in texts]
+        ids = self.vocabulary.encode([gram for text in steps for grams in text for gram in grams])
+        return Ragged(
+            torch.tensor(ids, dtype=torch.int64).view(-1, self.settings.ngrams), [len(text) for text in steps]
+        )
+
+    def _ngrams(self, tokens: list[str]) -> list[list[str]]:
+        """At each step the n-grams that end there, shortest first; the empty one where a text is too short."""
+        text = BEGIN + "".join(tokens) + END if self.settings.marks else "".join(tokens)
+        sizes = range(1, self.settings.ngrams + 1)
+        return [[text[end - size : end] if size <= end else "" for size in sizes] for end in range(1, len(text) + 1)]
 
     def _split(self, sequences: Sequence[Any]) -> list[list[str]]:
         tokenizer = Tokenizer(self.settings.tokens, self.settings.lower_case)  # type: ignore[arg-type]

@@ -291,9 +291,16 @@ class Ragged:
         return total / counts.reshape(-1, *[1] * len(self.feature_shape))
 
     def max(self) -> Tensor:
-        """The largest of each feature over the steps: (batch, feature…); zeros for an empty sequence."""
-        index = self.sequence_index().reshape(-1, *[1] * len(self.feature_shape)).expand_as(self.data)
-        return self._empty_result().scatter_reduce(0, index, self.data, "amax", include_self=False)
+        """The largest of each feature over the steps: (batch, feature…), NaN where there is one; zeros for an empty
+        sequence. Steps that are equally large share the gradient."""
+        if not self.data.is_floating_point():
+            index = self.sequence_index().reshape(-1, *[1] * len(self.feature_shape)).expand_as(self.data)
+            return self._empty_result().scatter_reduce(0, index, self.data, "amax", include_self=False)
+        if not self.batch_size:
+            return self._empty_result()
+        lengths = self.lengths.to(self.data.device)
+        largest = torch.segment_reduce(self.data, "max", lengths=lengths, axis=0)
+        return torch.where((lengths > 0).reshape(-1, *[1] * len(self.feature_shape)), largest, 0.0)
 
     def _empty_result(self) -> Tensor:
         return self.data.new_zeros((self.batch_size, *self.feature_shape))

@@ -1,0 +1,96 @@
+"""Vectors of words from the company they keep in a text, without labels."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WINDOW = 4
+CONTEXTS = 8_000
+POWER_STEPS = 3
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """A vector of length 1 for each word.
+
+    Args:
+        words: the most frequent first.
+        counts: how often each came, `(words,)`.
+        vectors: `(words, features)`.
+    """
+
+    words: list[str]
+    counts: Tensor
+    vectors: Tensor
+
+
+def word_vectors(
+    tokens: Sequence[str], *, features: int = 150, min_count: int = 3, leave_out: Collection[str] = (), seed: int = 0
+) -> WordVectors:
+    """The vectors of all words that come often enough.
+
+    Args:
+        tokens: the text, word by word.
+        features: length of a vector.
+        min_count: words that come less often get none.
+        leave_out: words that get none and count for none, as if the text had another in their places.
+        seed: of the random start of the decomposition.
+
+    Source:
+        O. Levy, Y. Goldberg, I. Dagan, Improving Distributional Similarity with Lessons Learned from Word Embeddings,
+        TACL 2015: positive pointwise mutual information with smoothed contexts (power 0.75), singular vectors times the
+        root of the singular values. Differences: a window of 4 whose farther words count less; next neighbours are
+        contexts of their own by side; the decomposition is randomised (N. Halko et al., 2011, algorithm 4.4).
+    """
+    counted = Counter(tokens)
+    words = [word for word, count in counted.most_common() if count >= min_count and word not in leave_out]
+    matrix = _information(_cooccurrences(tokens, words), len(words))
+    vectors = _singular_vectors(matrix, features, seed)
+    counts = torch.tensor([counted[word] for word in words])
+    return WordVectors(words, counts, torch.nn.functional.normalize(vectors, dim=1))
+
+
+def _cooccurrences(tokens: Sequence[str], words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of word and context that come together, as one number each, and how often, near ones more."""
+    position = {word: index for index, word in enumerate(words)}
+    ids = np.array([position.get(token, -1) for token in tokens], np.int64)
+    pairs, weights = [], []
+    for distance in range(1, WINDOW + 1):
+        for word, context, is_right in ((ids[:-distance], ids[distance:], 0), (ids[distance:], ids[:-distance], 1)):
+            valid = (word >= 0) & (context >= 0) & (context < CONTEXTS)
+            own_side = CONTEXTS if distance == 1 and is_right else 0
+            found, count = np.unique(word[valid] * 2 * CONTEXTS + context[valid] + own_side, return_counts=True)
+            pairs.append(found)
+            weights.append(count / max(1, distance - 1))
+    found, inverse = np.unique(np.concatenate(pairs), return_inverse=True)
+    return found, np.bincount(inverse, np.concatenate(weights))
+
+
+def _information(cooccurrences: tuple[np.ndarray, np.ndarray], words: int) -> Tensor:
+    """Positive pointwise mutual information, sparse, `(words, contexts)`."""
+    pairs, weights = cooccurrences
+    row, column = pairs // (2 * CONTEXTS), pairs % (2 * CONTEXTS)
+    of_row = np.bincount(row, weights, words) + 1e-9
+    of_column = np.bincount(column, weights, 2 * CONTEXTS) ** 0.75 + 1e-9
+    information = np.log(weights * of_column.sum() / (of_row[row] * of_column[column]))
+    positive = information > 0
+    places = torch.from_numpy(np.stack([row[positive], column[positive]]))
+    values = torch.from_numpy(information[positive]).float()
+    return torch.sparse_coo_tensor(places, values, (words, 2 * CONTEXTS), check_invariants=False).coalesce()
+
+
+def _singular_vectors(matrix: Tensor, features: int, seed: int) -> Tensor:
+    """The first left singular vectors times the roots of their singular values, `(rows, features)`."""
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(matrix.shape[1], features + 10, generator=generator)
+    turned = matrix.t().coalesce()
+    basis = torch.linalg.qr(torch.sparse.mm(matrix, start)).Q
+    for _ in range(POWER_STEPS):
+        basis = torch.linalg.qr(torch.sparse.mm(turned, basis)).Q
+        basis = torch.linalg.qr(torch.sparse.mm(matrix, basis)).Q
+    left, values, _ = torch.linalg.svd(torch.sparse.mm(turned, basis).t(), full_matrices=False)
+    return (basis @ left[:, :features]) * values[:features].sqrt()

@@ -1,0 +1,75 @@
+"""The recipes: exact sizes, what they return, and that their text features are what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from elman.errors import DataError
+from elman.recipes import RECIPES
+from elman.recipes.word_sentiment_best import SayVectors
+from elman.recipes.word_vectors import word_vectors
+from elman.training.record import History
+
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason=f"the data sets are not in {DATA}; see its README for sources"
+)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("word-sentiment-dense", 313_502), ("word-sentiment-rnn", 65_702), ("word-sentiment-lstm", 201_902)],
+)
+def test_the_textbook_networks_have_their_exact_sizes(name, parameters, monkeypatch):
+    def untrained(self):
+        return History("accuracy", True)
+
+    monkeypatch.setattr("elman.training.trainer.Trainer.run", lambda self, resume=False: untrained(self))
+    result = RECIPES[name].run(DATA)
+    assert result["parameters"] == parameters == result["reported"]["parameters"]
+    assert result["majority"] == pytest.approx(511 / 725)
+    assert result["test_sequences"] == 725
+    assert 0.0 <= result["accuracy"] <= 1.0
+
+
+def test_missing_data_is_named_with_where_to_get_it(tmp_path):
+    for recipe in RECIPES.values():
+        with pytest.raises(DataError, match="sentiment-words") as caught:
+            recipe.run(tmp_path)
+        assert "https://" in str(caught.value)
+
+
+def test_words_in_like_company_have_like_vectors():
+    random = np.random.default_rng(0)
+    sides = [["cat", "dog", "cow"], ["red", "blue", "green"]]
+    company = [["eats", "sleeps", "runs"], ["paint", "colour", "bright"]]
+    tokens = []
+    for _ in range(3_000):
+        side = random.integers(2)
+        tokens += [
+            str(random.choice(company[side])),
+            str(random.choice(sides[side])),
+            str(random.choice(company[side])),
+            ".",
+        ]
+    found = word_vectors(tokens, features=6, leave_out={"cow"})
+    place = {word: index for index, word in enumerate(found.words)}
+    assert "cow" not in place
+    cosine = found.vectors @ found.vectors.T
+    assert cosine.diagonal() == pytest.approx(torch.ones(len(found.words)), abs=1e-5)
+    assert cosine[place["cat"], place["dog"]] > cosine[place["cat"], place["red"]] + 0.2
+    assert torch.equal(word_vectors(tokens, features=6).vectors, word_vectors(tokens, features=6).vectors)
+    assert found.counts[place["cat"]] == tokens.count("cat")
+
+
+def test_saying_vectors_is_judged_by_weighted_cosines():
+    outputs = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    targets = torch.tensor([[1.0, 0.0, 3.0], [1.0, 0.0, 1.0]])
+    task = SayVectors()
+    assert task.loss(outputs, targets).item() == pytest.approx((0.0 * 3 + 1.0 * 1) / 2)
+    assert task.hits(outputs, targets).item() == pytest.approx(0.5)
+    assert task.scores(outputs, targets) == pytest.approx({"loss": 0.5, "cosine": 0.5})
+    assert task.count(targets) == 2
