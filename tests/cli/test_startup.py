@@ -31,6 +31,9 @@ sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
         ["recipe", "list", "--help"],
         ["recipe", "run", "--help"],
         ["doctor", "--help"],
+        ["bench", "--help"],
+        ["bench", "--list"],
+        ["explain", "--help"],
     ],
 )
 def test_help_loads_nothing_heavy(words: list[str]):

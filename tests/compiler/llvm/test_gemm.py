@@ -129,8 +129,3 @@ def test_panels_are_narrow_only_for_one_vector(vectors: int):
 def test_what_does_not_fit_is_refused(a: np.ndarray, b: np.ndarray, out: np.ndarray):
     with pytest.raises(ShapeError):
         gemm.product(a, b, out)
-
-
-def test_measurements_are_positive():
-    assert gemm.measure_peak(np.float32, seconds=0.01) > 0
-    assert gemm.measure_bandwidth(1 << 16, seconds=0.01) > 0

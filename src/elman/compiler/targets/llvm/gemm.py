@@ -7,7 +7,6 @@ or 1) and in each of them row after row of the matrix, with zeros beyond its las
 
 import ctypes
 import threading
-import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -526,73 +525,3 @@ def _shared(dtype: np.dtype, given: list[int], threads: int) -> None:
 
 def _whole(share: float, unit: int) -> int:
     return max(1, round(share / unit)) * unit
-
-
-# What the machine can do
-
-
-def measure_peak(dtype: Any, *, seconds: float = 0.2) -> float:
-    """The most this processor does on one core: fused multiply-adds of registers, two operations each.
-
-    Args:
-        dtype: float32 or float64.
-        seconds: how long to measure; the best of many short runs counts.
-
-    Returns:
-        Operations a second.
-    """
-    module = ir.Module(name="peak")
-    code = begin(module, "run", [("turns", INDEX), ("target", POINTER)], dtype)
-    turns, target = code.arguments
-    factor, chains = code.load(target), 12  # more sums than a multiply-add takes steps
-    body = lambda _, sums: [code.fma(total, factor, factor) for total in sums]  # noqa: E731
-    totals = code.loop(0, turns, 1, body, [factor] * chains)
-    for total in totals:
-        code.store(total, target)
-    code.end()
-    built = machine.compile(module, "the peak's measurement", optimise=False)
-    turns_a_run = 20_000
-    room = np.zeros(code.lanes, dtype)
-    run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(built.address("run"))
-    best = _best_seconds(lambda: run(turns_a_run, room.ctypes.data), seconds)
-    return 2 * chains * code.lanes * turns_a_run / best
-
-
-def measure_bandwidth(size: int, *, seconds: float = 0.2) -> float:
-    """How fast one core reads memory over and over.
-
-    Args:
-        size: in bytes, a working set that fits the cache to be measured, or none of them.
-        seconds: how long to measure; the best of many runs counts.
-
-    Returns:
-        Bytes a second.
-    """
-    module = ir.Module(name="bandwidth")
-    code = begin(module, "run", [("turns", INDEX), ("count", INDEX), ("source", POINTER)], np.float32)
-    turns, count, source = code.arguments
-    chains = 8
-    step = chains * code.lanes
-
-    def read(i: Value, sums: list[Value]) -> list[Value]:
-        return [code.add(total, code.load(source, code.plus(i, j * code.lanes))) for j, total in enumerate(sums)]
-
-    totals = code.loop(0, turns, 1, lambda _, sums: code.loop(0, count, step, read, sums), [code.number(0.0)] * chains)
-    for j, total in enumerate(totals):
-        code.store(total, source, j * code.lanes)
-    code.end()
-    built = machine.compile(module, "the bandwidth's measurement", optimise=False)
-    source = aligned(max(1, size // (4 * step)) * step, np.float32)
-    source[:] = 0
-    repeats = max(1, (1 << 18) // source.nbytes)
-    run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(built.address("run"))
-    return repeats * source.nbytes / _best_seconds(lambda: run(repeats, source.size, source.ctypes.data), seconds)
-
-
-def _best_seconds(run: Callable[[], None], seconds: float) -> float:
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - began)
-    return best

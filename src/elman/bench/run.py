@@ -1,0 +1,169 @@
+"""Runs cases: elman and its peers in turns, judged by what the machine can do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from elman.bench import arrays, layers, loops, modules
+from elman.bench.cases import Case
+from elman.bench.timing import time_in_turns
+from elman.bench.work import Side, Work
+from elman.compiler.targets.llvm import machine
+
+SECONDS_A_SIDE = 2.0
+REPEAT = 25
+
+OWN = "elman"
+SAME_STEPS = "elman same steps"
+LIMIT = "weights/bandwidth"
+JAX = "jax.lax.scan"
+# Their first run compiles, which is not the work to be timed.
+COMPILED = (OWN, SAME_STEPS, JAX)
+
+Make = Callable[[Work], Side]
+
+
+class Machine:
+    """What one core of this machine does at most; nothing is known of it where no kernel can be built.
+
+    Attributes:
+        peak: multiply-adds in float32, two operations each, in operations a second: the best that was seen so far.
+    """
+
+    def __init__(self) -> None:
+        self.peak: float | None = None
+        self.has_kernels = _has_kernels()
+        self.measure()
+
+    def measure(self) -> None:
+        """Measure the peak once more: on a machine that others use too, one look may meet a bad moment."""
+        if self.has_kernels:
+            # llvmlite is only needed where kernels are built.
+            from elman.bench.limits import measure_peak
+
+            self.peak = max(self.peak or 0.0, measure_peak(np.float32))
+
+    def bandwidth(self, size: int) -> float | None:
+        """How many bytes of a working set of that size are read a second."""
+        if not self.has_kernels:
+            return None
+        from elman.bench.limits import measure_bandwidth
+
+        return measure_bandwidth(size)
+
+
+def _has_kernels() -> bool:
+    try:
+        machine.host()
+    except machine.Unavailable:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured of a case.
+
+    Args:
+        case: the case.
+        threads: how many computed.
+        elman_ms: the median time of elman, in milliseconds; of one step in `streaming`.
+        peers: that of the others, by name. `elman same steps` is elman itself on a batch of as many steps in which all
+            sequences are equally long; `weights/bandwidth` no program, but the least time in which one core can read
+            the weights from where they lie.
+        samples: how many times each was measured, `elman` among them.
+        gflops: useful operations of elman, in 10⁹ a second.
+        fraction_of_peak: the same as a share of what the threads could do.
+        compile_ms: the first call of a cell never seen before: trace, gradient, plan, compile.
+    """
+
+    case: Case
+    threads: int
+    elman_ms: float
+    peers: dict[str, float]
+    samples: dict[str, int]
+    gflops: float
+    fraction_of_peak: float | None
+    compile_ms: float
+
+    def record(self) -> dict[str, Any]:
+        """The result as one line of JSON has it."""
+        case = self.case
+        return {
+            "case": case.name,
+            "cell": case.cell,
+            "batch": case.batch,
+            "steps": case.steps,
+            "input_size": case.input_size,
+            "hidden_size": case.hidden_size,
+            "ragged": case.ragged,
+            "mode": case.mode,
+            "threads": self.threads,
+            "elman_ms": self.elman_ms,
+            "peers": self.peers,
+            "gflops": self.gflops,
+            "fraction_of_peak": self.fraction_of_peak,
+            "compile_ms": self.compile_ms,
+        }
+
+
+def peers_of(case: Case) -> dict[str, Make]:
+    """Who else does the work of a case, by name."""
+    if case.mode == "streaming":
+        return {
+            "hand-written": loops.streaming,
+            "torch.nn": modules.streaming,
+            "torch.nn cell": modules.streaming_cells,
+            "numpy": arrays.numpy_streaming,
+        }
+    found: dict[str, Make] = {"hand-written": loops.side, "torch.nn": modules.padded}
+    if case.ragged:
+        found |= {"torch.nn packed": modules.packed, SAME_STEPS: layers.same_steps}
+    if arrays.has_jax():
+        found[JAX] = arrays.jax_scan
+    return found
+
+
+def run_case(case: Case, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE) -> Result:
+    """Measure one case.
+
+    Args:
+        case: the case.
+        limits: what the machine can do; its peak is measured anew before and after.
+        repeat: the most samples of each side.
+        seconds: about how long each side is run; the slow ones are run three times however long that takes.
+    """
+    limits.measure()
+    work = Work(case)
+    own = layers.streaming if case.mode == "streaming" else layers.side
+    sides = {name: make(work) for name, make in {OWN: own, **peers_of(case)}.items()}
+    for name in sides.keys() & set(COMPILED):
+        sides[name].run()
+    timings = time_in_turns({name: side.run for name, side in sides.items()}, repeat=repeat, seconds=seconds)
+    milliseconds = {name: timing.milliseconds for name, timing in timings.items()}
+    elman_ms = milliseconds.pop(OWN)
+    limits.measure()
+    threads = torch.get_num_threads()
+    speed = case.operations / (elman_ms / 1000)
+    return Result(
+        case,
+        threads,
+        elman_ms,
+        milliseconds | _limit(case, limits),
+        {name: timing.samples for name, timing in timings.items()},
+        speed / 1e9,
+        speed / (limits.peak * threads) if limits.peak else None,
+        layers.first_call_ms(case),
+    )
+
+
+def _limit(case: Case, limits: Machine) -> dict[str, float]:
+    """One step at a time cannot be quicker than its weights are read."""
+    if case.mode != "streaming":
+        return {}
+    size = 4 * case.weights
+    bandwidth = limits.bandwidth(size)
+    return {LIMIT: 1000 * size / bandwidth} if bandwidth else {}

@@ -1,0 +1,82 @@
+"""The numbers of a case: inputs, weights and the gradient of the outputs, the same for every side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.bench.cases import GATES, Case
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to do the work of a case.
+
+    Args:
+        run: does it once. Gives the outputs in the side's own form, and the gradients (the input's first) in a case
+            that asks for them.
+        flat: from the side's own form of steps to `(total, feature)`, one sequence after the other.
+    """
+
+    run: Callable[[], tuple[Any, Any]]
+    flat: Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """The parameters of one layer; gates stand side by side: update, reset, candidate, or input, forget, cell, output.
+
+    Args:
+        input: `(input size, gates · hidden)`.
+        hidden: `(hidden, gates · hidden)`.
+        bias: `(gates · hidden,)`.
+        memory_bias: `(hidden,)`, added to the candidate's product with the state; of `gru_reset_after` alone.
+    """
+
+    input: Tensor
+    hidden: Tensor
+    bias: Tensor
+    memory_bias: Tensor
+
+
+class Work:
+    """What every side of a case is given.
+
+    Args:
+        case: the case; its numbers are drawn from a seed of their own.
+
+    Attributes:
+        lengths: `(batch,)`.
+        inputs: `(batch, time, input_size)`, zeros beyond each sequence's length.
+        gradient: of the outputs, `(batch, time, hidden_size)`, zeros likewise.
+        layers: the parameters of each layer.
+    """
+
+    def __init__(self, case: Case):
+        self.case = case
+        self.lengths = torch.tensor(case.lengths)
+        self.longest = max(case.lengths)
+        self.exists = torch.arange(self.longest) < self.lengths[:, None]
+        draw = torch.Generator().manual_seed(0)
+        self.inputs = self._rows(case.input_size, draw)
+        self.gradient = self._rows(case.hidden_size, draw)
+        sizes = [case.input_size] + [case.hidden_size] * (case.layers - 1)
+        self.layers = tuple(_matrices(size, case, draw) for size in sizes)
+
+    def _rows(self, size: int, draw: torch.Generator) -> Tensor:
+        rows = torch.randn(self.case.batch, self.longest, size, generator=draw)
+        return rows * self.exists[:, :, None]
+
+    def flat(self, rows: Tensor) -> Tensor:
+        """From `(batch, time, feature)` to `(total, feature)`."""
+        return rows[self.exists]
+
+
+def _matrices(input_size: int, case: Case, draw: torch.Generator) -> Matrices:
+    hidden = case.hidden_size
+    scale = hidden**-0.5
+    gates = GATES[case.cell] * hidden
+    shapes = (input_size, gates), (hidden, gates), (gates,), (hidden,)
+    return Matrices(*((2 * torch.rand(shape, generator=draw) - 1) * scale for shape in shapes))

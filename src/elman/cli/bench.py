@@ -1,0 +1,84 @@
+"""`elman bench`: this machine, elman beside its peers, the same work in the same run."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from elman.cli.options import AsJson, Threads, examples, use_threads
+from elman.cli.output import emit, emit_json, say
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CASE …]",
+        show_default=False,
+        help="Names of cases, or patterns of them with *. Any sizes do: lstm-b4-t50-i32-h64-ragged-forward. "
+        "[all of --list]",
+    ),
+]
+Listed = Annotated[bool, typer.Option("--list", help="Name the cases and run none.")]
+Repeat = Annotated[
+    int,
+    typer.Option("--repeat", min=1, metavar="N", help="Samples of each side, at most; slow ones get 3 or more."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    epilog = examples(
+        "elman bench --list",
+        "elman bench lstm-b16-t40-i64-h64-forward+backward",
+        'elman bench "gru-*-ragged-*" --threads 1 --json',
+    )
+    app.command(epilog=epilog)(bench)
+
+
+def bench(
+    cases: Words = None, listed: Listed = False, threads: Threads = None, repeat: Repeat = 25, as_json: AsJson = False
+) -> None:
+    """Time elman beside its peers on this machine.
+
+    The peers: the same cell written by hand in torch, torch.nn's layer (padded and packed), JAX's scan if it is
+    installed; they take turns, and medians count. All cases together take half an hour. With --json, one line a case.
+    """
+    from elman.bench.cases import find_cases
+
+    chosen = find_cases(cases or [])
+    if listed:
+        _show_names([case.name for case in chosen], as_json)
+        return
+    if threads is not None:
+        # NumPy's products have threads of their own, and their number is read once, when NumPy is loaded.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    use_threads(threads)
+    # torch takes seconds to import; only commands that compute get here.
+    import torch
+
+    from elman.bench.run import Machine, Result, run_case
+    from elman.bench.table import describe_machine, line_of, lines_of
+
+    machine = Machine()
+    limits = describe_machine(machine, torch.get_num_threads())
+    say(limits)
+    results: list[Result] = []
+    try:
+        for number, case in enumerate(chosen, 1):
+            say(f"[{number}/{len(chosen)}] {case.name}")
+            results.append(run_case(case, machine, repeat=repeat))
+            say(f"    {line_of(results[-1])}")
+            if as_json:
+                emit_json(results[-1].record())
+                sys.stdout.flush()
+    finally:
+        # Also when it is interrupted: what is done is shown.
+        if results and not as_json:
+            emit("\n".join([limits, "", *lines_of(results)]))
+
+
+def _show_names(names: list[str], as_json: bool) -> None:
+    if as_json:
+        emit_json({"cases": names})
+    for name in names if not as_json else []:
+        emit(name)

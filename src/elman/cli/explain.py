@@ -1,0 +1,110 @@
+"""`elman explain`: what the compiler makes of a cell or of a model's layers."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elman.cli.options import AsJson, examples
+from elman.cli.output import emit, emit_json
+from elman.errors import UsageError, nearest
+
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="CELL|MODEL",
+        show_default=False,
+        help="One of elman's cells, your own as FILE.py:NAME, or a model folder.",
+    ),
+]
+INPUT_SIZE, HIDDEN_SIZE = 64, 128
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    epilog = examples(
+        "elman explain lstm", "elman explain my_cells.py:mine --hidden-size 300", "elman explain my-model"
+    )
+    app.command(epilog=epilog)(explain)
+
+
+def explain(
+    what: What,
+    input_size: Annotated[
+        int | None,
+        typer.Option("--input-size", min=1, metavar="N", show_default=False, help="Features of a cell's input. [64]"),
+    ] = None,
+    hidden_size: Annotated[
+        int | None,
+        typer.Option("--hidden-size", min=1, metavar="N", show_default=False, help="Size of a cell's states. [128]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is hoisted, fused and saved, and which target runs it.
+
+    For a cell, or for each recurrent layer of a model: the step as a graph, what is computed before, inside and after
+    the loop over time, what is saved for the backward step, that step itself, and the memory of both.
+    """
+    from elman.cells import CELLS
+
+    if what in CELLS or ".py" in what:
+        layers = _layers_of_cell(what, input_size or INPUT_SIZE, hidden_size or HIDDEN_SIZE)
+    elif not Path(what).exists():
+        raise UsageError(
+            f"There is no cell and no model folder `{what}`.",
+            fix=f"Cells: {nearest(what, CELLS)} Or give FILE.py:NAME.",
+        )
+    elif input_size or hidden_size:
+        raise UsageError("A model has its own sizes.", fix="Leave out --input-size and --hidden-size.")
+    else:
+        layers = _layers_of_model(Path(what))
+    if as_json:
+        emit_json({"explained": what, "layers": [record for record, _ in layers]})
+        return
+    emit("\n\n\n".join(text for _, text in layers))
+
+
+def _layers_of_cell(name: str, input_size: int, hidden_size: int) -> list[tuple[dict[str, Any], str]]:
+    from elman.cells.from_file import open_cell
+    from elman.nn.recurrent import Recurrent
+
+    cell = open_cell(name)
+    constants = dict.fromkeys(cell.constants, hidden_size)
+    return _layers_of("", Recurrent(cell, input_size, hidden_size, constants=constants))
+
+
+def _layers_of_model(folder: Path) -> list[tuple[dict[str, Any], str]]:
+    from elman.estimators import SequenceClassifier
+    from elman.nn.recurrent import Recurrent
+
+    model = SequenceClassifier.load(folder).model_
+    parts = [(name, part) for name, part in model.named_modules() if isinstance(part, Recurrent)]
+    if not parts:
+        raise UsageError("This model has no recurrent layer.", where=str(folder), fix="See its layers: elman summary")
+    return [layer for name, part in parts for layer in _layers_of(f"{name} ", part)]
+
+
+def _layers_of(prefix: str, recurrent: Any) -> list[tuple[dict[str, Any], str]]:
+    """For each layer of a stack: what there is to say as a record, and as text."""
+    from elman.compiler.explain import Explanation
+
+    found = []
+    for number, (input_size, hidden_size, constants) in enumerate(recurrent.cell_sizes):
+        explanation = Explanation(recurrent.cell.trace(input_size, hidden_size, constants))
+        place = f"{prefix}layer {number}" if prefix or len(recurrent.cell_sizes) > 1 else ""
+        target, _, reason = recurrent.explain().partition(": ")
+        record = {
+            "layer": place or None,
+            "cell": recurrent.cell.name,
+            "input_size": input_size,
+            "hidden_size": hidden_size,
+            "bidirectional": recurrent.bidirectional,
+            "target": target,
+            "reason": reason,
+        }
+        both = ", in both directions with weights of their own" if recurrent.bidirectional else ""
+        title = f"{place + ': ' if place else ''}{recurrent.cell.name}, input {input_size}, hidden {hidden_size}{both}"
+        note = "" if target == "llvm" else "\n  What follows is how compiled kernels run it."
+        text = f"{title}\n\nRun by\n  {target}: {reason}{note}\n\n{explanation}"
+        found.append((record | explanation.record(), text))
+    return found

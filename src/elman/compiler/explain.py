@@ -1,0 +1,293 @@
+"""Says in words what becomes of a step: what is computed when, what is saved, and the step of its gradients."""
+
+import linecache
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from elman.compiler.gradient import Gradient, differentiate
+from elman.compiler.graph import Graph, Node, Nodes, is_work, line_of, names_of, show
+from elman.compiler.scan import Scan, scans
+from elman.compiler.schedule import Phase, Schedule, schedule
+from elman.compiler.widen import Wide, widen
+
+WHOLE = {"sum": "the sum of the features of {}", "max": "the largest feature of {}"}
+# What is only moved while the loop runs over the features.
+MOVED = ("product", "sum", "max", "concat", "slice", "expand")
+WORDS = {
+    "neg": "negation",
+    "exp": "exponential",
+    "log": "logarithm",
+    "sqrt": "square root",
+    "square": "square",
+    "reciprocal": "reciprocal",
+    "sin": "sine",
+    "cos": "cosine",
+    "abs": "absolute value",
+    "add": "addition",
+    "sub": "subtraction",
+    "mul": "multiplication",
+    "div": "division",
+    "less": "comparison",
+    "less_equal": "comparison",
+    "equal": "comparison",
+    "where": "choice",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What becomes of a step.
+
+    Args:
+        graph: the step as it was traced.
+    """
+
+    graph: Graph
+
+    @cached_property
+    def wide(self) -> Wide:
+        """The step in which every value is multiplied once."""
+        return widen(self.graph)
+
+    @cached_property
+    def gradient(self) -> Gradient:
+        """The step with its gradient."""
+        return differentiate(self.wide.graph)
+
+    @cached_property
+    def backward(self) -> Graph:
+        """The backward step; what was saved has the name it has in the forward step."""
+        names = names_of(self.wide.graph)
+        titles = [names[node] if not is_work(node) else f"saved:{names[node]}" for node in self.gradient.saved]
+        return _renamed(self.gradient.backward, titles)
+
+    @cached_property
+    def scans(self) -> dict[str, Scan | None]:
+        """The states that are scans."""
+        return scans(self.wide.graph)
+
+    @cached_property
+    def recomputed(self) -> tuple[Node, ...]:
+        """Nodes of the forward step whose value is not saved but computed again in the backward step."""
+        known = dict(zip(self.gradient.backward.inputs, self.gradient.saved, strict=False))
+        places = {_key(node, node.args): node for node in self.wide.graph.nodes}
+        found: dict[Node, None] = {}
+        for node in self.gradient.backward.nodes:
+            args = [known.get(arg) for arg in node.args]
+            same = places.get(_key(node, args)) if None not in args else None
+            if node not in known and node.op not in ("input", "state") and same is not None:
+                known[node] = same
+                found.update({same: None} if is_work(same) else {})
+        return tuple(found)
+
+    @cached_property
+    def copied(self) -> tuple[Node, ...]:
+        """What is saved in memory of its own: the input and the output are there anyway."""
+        there = (*self.gradient.forward.inputs, self.gradient.forward.output)
+        return tuple(node for node in self.gradient.saved if node not in there)
+
+    def record(self) -> dict[str, Any]:
+        """Everything as plain lists, dictionaries and numbers."""
+        names = names_of(self.wide.graph)
+        return {
+            "graph": show(self.wide.graph),
+            "scans": {state: scan is not None for state, scan in self.scans.items()},
+            "wide_products": [
+                {"matrices": list(self.wide.parts[item.name]), "rows": item.shape[0], "columns": item.shape[1]}
+                for item in self.wide.graph.parameters
+                if item.name in self.wide.parts
+            ],
+            **_parts(schedule(self.wide.graph), names),
+            "saved": [
+                {"value": names[node], "operation": node.op, "size": node.size, "copied": node in self.copied}
+                for node in self.gradient.saved
+            ],
+            "recomputed": [line_of(node, names) for node in self.recomputed],
+            "backward": {
+                "graph": show(self.backward),
+                **_parts(schedule(self.backward), names_of(self.backward)),
+            },
+            "numbers_per_step": self.memory(),
+        }
+
+    def memory(self) -> dict[str, int]:
+        """How many numbers are kept for every step of every sequence, and how long.
+
+        Returns:
+            `products`: of the products before the loop, until the forward pass ends; `saved`: for the backward pass,
+            without the input and the output, which are not copied; `gradients`: of what the backward loop leaves for
+            the products after it, until the backward pass ends; `output`: the output itself.
+        """
+        forward, backward = schedule(self.gradient.forward), schedule(self.backward)
+        return {
+            "output": self.graph.output.size,
+            "products": sum(node.size for node in forward.entering if node.op != "input"),
+            "saved": sum(node.size for node in self.copied),
+            "gradients": sum(node.size for node in backward.kept),
+        }
+
+    def __str__(self) -> str:
+        sections = {
+            "The step, every value multiplied once": show(self.wide.graph).splitlines() + self._scan_lines(),
+            "Wide products": self._product_lines(),
+            **self._run_sections(schedule(self.wide.graph), "each sequence from its first step to its last"),
+            "Saved for the backward step": self._saved_lines(),
+            "Computed again in the backward step, which is cheaper than saving it": self._recomputed_lines(),
+            "The backward step": show(self.backward).splitlines(),
+            **{
+                f"Backward: {title[0].lower()}{title[1:]}": lines
+                for title, lines in self._run_sections(schedule(self.backward), "in the opposite order").items()
+            },
+            "Gradients of the parameters, one product or sum over all steps each": self._parameter_lines(),
+            "Memory, numbers for every step of every sequence": self._memory_lines(),
+        }
+        return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
+
+    def _scan_lines(self) -> list[str]:
+        found = [
+            f"{state} is a scan: {state}' = a∘{state} + b, where a and b depend on no state"
+            for state, scan in self.scans.items()
+            if scan
+        ]
+        return found or ["No state is a scan: every step needs the one before."]
+
+    def _product_lines(self) -> list[str]:
+        operands = {node.attribute[0]: node.args[0] for node in self.wide.graph.nodes if node.op == "product"}
+        names = names_of(self.wide.graph)
+        return [
+            f"{names[operands[name]]} ({operand.size} features) by {', '.join(matrices)}: {_sides(matrices)}"
+            for name, matrices in self.wide.parts.items()
+            for operand in [operands[name]]
+        ]
+
+    def _run_sections(self, plan: Schedule, order: str) -> dict[str, list[str]]:
+        parts = _parts(plan, names_of(plan.graph))
+        return {
+            "Before the loop, for all steps of all sequences at once": parts["before"] or ["nothing"],
+            f"Inside the loop, {order}": [
+                line for number, phase in enumerate(parts["inside"], 1) for line in _phase_lines(number, phase)
+            ],
+            "After the loop, for all steps at once": parts["after"] or ["nothing"],
+        }
+
+    def _saved_lines(self) -> list[str]:
+        names = names_of(self.wide.graph)
+        return [f"{names[node]} ({node.size}): {self._what_is(node)}" for node in self.gradient.saved]
+
+    def _what_is(self, node: Node) -> str:
+        if node.op == "state":
+            return "the state before the step"
+        if node.op == "input":
+            return "the input itself, not copied"
+        return _where_from(node) + ("; it is the output, not copied" if node not in self.copied else "")
+
+    def _recomputed_lines(self) -> list[str]:
+        names = names_of(self.wide.graph)
+        cheap = [f"{names[node]} ({node.size}): {_where_from(node)}" for node in self.recomputed]
+        return cheap or ["nothing"]
+
+    def _parameter_lines(self) -> list[str]:
+        gradient, names = self.gradient, names_of(self.backward)
+        outputs = [names[node] for node in self.backward.outputs]
+        matrices = [
+            f"{name}: {names[self.backward.inputs[operand]]} transposed, by {outputs[output]}"
+            for name, (operand, output) in gradient.matrices.items()
+        ]
+        vectors = [
+            f"{name}: the sum of {outputs[output]}, features {start} to {stop - 1}"
+            for name, (output, start, stop) in gradient.vectors.items()
+        ]
+        return [*matrices, *vectors]
+
+    def _memory_lines(self) -> list[str]:
+        found = self.memory()
+        return [
+            f"{found['saved']:,} saved from the forward pass to the backward pass "
+            f"({4 * found['saved']:,} bytes in float32); without gradients, none",
+            f"{found['products']:,} for the products before the loop, while the forward pass runs",
+            f"{found['gradients']:,} for the gradients that the products after the loop read, while the backward "
+            "pass runs",
+            f"{found['output']:,} for the output",
+        ]
+
+
+def _key(node: Node, args: Iterable[Node | None]) -> tuple:
+    return (node.op, tuple(map(id, args)), node.attribute)
+
+
+def _renamed(graph: Graph, titles: list[str]) -> Graph:
+    """The graph with other names for its first inputs."""
+    nodes = Nodes()
+    renewed: dict[Node, Node] = {}
+    titled = dict(zip(graph.inputs, titles, strict=False))
+    for node in graph.nodes:
+        attribute = (titled[node], node.size) if node in titled else node.attribute
+        renewed[node] = nodes.make(node.op, [renewed[arg] for arg in node.args], attribute)
+    return graph.rebuild(renewed.__getitem__)
+
+
+def _parts(plan: Schedule, names: Mapping[Node, str]) -> dict[str, Any]:
+    return {
+        "before": [_in_words(node, names) for node in plan.before if is_work(node)],
+        "inside": [_phase(phase, plan, names) for phase in plan.phases],
+        "after": [_in_words(node, names) for node in plan.after if is_work(node)],
+    }
+
+
+def _phase(phase: Phase, plan: Schedule, names: Mapping[Node, str]) -> dict[str, Any]:
+    states = plan.graph.state_names
+    work = [(size, [node for node in nodes if is_work(node)]) for size, nodes in phase.columns]
+    computed = {node for _, nodes in work for node in nodes}
+    fresh = [(size, [node for node in nodes if node.op not in MOVED]) for size, nodes in work]
+    following = zip(states, plan.graph.following, strict=True)
+    return {
+        "whole": [_in_words(node, names) for node in phase.whole],
+        "features": [
+            {"size": size, "operations": dict(Counter(node.op for node in nodes)), "values": [names[n] for n in nodes]}
+            for size, nodes in fresh
+            if nodes
+        ],
+        "next_states": [name for name, node in following if node in computed],
+    }
+
+
+def _phase_lines(number: int, phase: Mapping[str, Any]) -> list[str]:
+    lines = [f"{number}. {line}" if place == 0 else f"   {line}" for place, line in enumerate(phase["whole"])]
+    for work in phase["features"]:
+        operations = ", ".join(_counted(op, count) for op, count in work["operations"].items())
+        rows = "the one feature" if work["size"] == 1 else f"{work['size']} features"
+        text = f"over {rows}, in one pass: {operations}"
+        lines.append(f"   {text}" if lines else f"{number}. {text}")
+    if not lines:
+        lines.append(f"{number}. values are copied")
+    if phase["next_states"]:
+        lines.append(f"   which gives the next {' and '.join(phase['next_states'])}")
+    return lines
+
+
+def _counted(op: str, count: int) -> str:
+    word = WORDS.get(op, op)
+    return f"{count} {word}{'s' * (count > 1 and op in WORDS)}"
+
+
+def _in_words(node: Node, names: Mapping[Node, str]) -> str:
+    if node.op == "product":
+        name, rows, columns = node.attribute
+        return f"{names[node]} = {names[node.args[0]]} times {name}  ({rows} → {columns})"
+    if node.op in WHOLE:
+        return f"{names[node]} = {WHOLE[node.op].format(names[node.args[0]])}"
+    return line_of(node, names)
+
+
+def _where_from(node: Node) -> str:
+    """What a value is, with the line of the step that makes it where its file can be read."""
+    text = linecache.getline(node.source.file, node.source.line).strip() if node.source else ""
+    word = WORDS.get(node.op, node.op)
+    return f"the {word} in  {text}" if text else f"the result of {node.op}"
+
+
+def _sides(matrices: tuple[str, ...]) -> str:
+    return f"{len(matrices)} matrices side by side" if len(matrices) > 1 else "one matrix"
