@@ -7,12 +7,13 @@ from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from elman.compiler import reference
 from elman.compiler.graph import Graph
 from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
-from elman.errors import UsageError, nearest
+from elman.errors import ShapeError, UsageError, nearest
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
@@ -95,14 +96,21 @@ def choose(requested: str | None, device: torch.device | None = None, dtype: tor
     if dtype not in (None, torch.float32, torch.float64):
         return Choice("eager", f"torch's operations, step by step: kernels are for float32 and float64, not {dtype}")
     if _is_transformed():
-        return Choice("eager", "torch's operations, step by step: a transformation of torch (vmap, compile) needs them")
+        return Choice(
+            "eager", "torch's operations, step by step: a transformation of torch (vmap, jvp, compile) needs them"
+        )
     if reason := _why_no_kernels():
         return Choice("eager", f"torch's operations, step by step: {reason}")
     return Choice("llvm", "kernels compiled for this processor")
 
 
 def _is_transformed() -> bool:
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
 
 
 @cache
@@ -128,12 +136,29 @@ def run(
     backward: bool = False,
     target: str | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The output at every step and the last states, on the target that fits; see `targets.eager.run`."""
+    """The output at every step and the last states, on the target that fits; see `targets.eager.run`.
+
+    Raises:
+        UsageError: no such target.
+        ShapeError: tensors of several types, or in several places.
+    """
+    _check_kinds((*inputs, *states, *weights.values()))
     chosen = choose(target, inputs[0].device, inputs[0].dtype).target
     if chosen == "llvm" and target is None:
         chosen = _target_that_builds(graph, inputs[0].dtype)
     outputs, last = TARGETS[chosen](graph, weights, inputs, states, order, backward=backward)
     return outputs[0], last
+
+
+def _check_kinds(tensors: Sequence[Tensor]) -> None:
+    """Kernels read memory as it lies there: a number of another type would be nonsense, and nobody would see it."""
+    kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
+    if len(kinds) > 1:
+        came = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ShapeError(
+            f"Inputs, states, constants and parameters are of several kinds: {came}.",
+            fix="Convert them to one type and one device with .to(...).",
+        )
 
 
 @lru_cache(maxsize=256)

@@ -115,6 +115,11 @@ def _single_concat(nodes: Nodes, node: Node) -> Node | None:
     return node.args[0] if node.op == "concat" and len(node.args) == 1 else None
 
 
+def _reduction_of_one(nodes: Nodes, node: Node) -> Node | None:
+    """The sum and the largest of a value of one feature, and that value once, are itself."""
+    return node.args[0] if node.op in ("sum", "max", "expand") and node.args[0].size == node.size else None
+
+
 RULES: tuple[Rule, ...] = (
     _fold_numbers,
     _drop_neutral,
@@ -124,6 +129,7 @@ RULES: tuple[Rule, ...] = (
     _slice_of_slice,
     _slice_of_concat,
     _single_concat,
+    _reduction_of_one,
 )
 
 

@@ -84,7 +84,10 @@ class Products:
         """The value with the rest of its rows' last vectors, which may hold anything."""
         width, distance = self.kernel.width(value.shape[1]), value.stride(0)
         if distance >= width and distance % self.kernel.native.lanes == 0 and value.stride(1) == 1:
-            return value.as_strided((len(value), width), (distance, 1))
+            end = value.storage_offset() + (len(value) - 1) * distance + width
+            # The right half of a wider tensor may end with its last number: nothing to read lies behind it.
+            if end * value.element_size() <= value.untyped_storage().nbytes():
+                return value.as_strided((len(value), width), (distance, 1))
         filled = value.new_zeros(len(value), width)
         filled[:, : value.shape[1]] = value
         return filled

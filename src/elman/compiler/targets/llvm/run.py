@@ -1,5 +1,6 @@
 """Steps as compiled kernels, forward and backward, under torch's autograd."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
 from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
-from elman.compiler.schedule import schedule
+from elman.compiler.schedule import LEAVES, schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.execute import Products, execute
 from elman.compiler.targets.llvm.loop import Kernel, build
@@ -30,6 +31,7 @@ class Program:
         self.graph = graph
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
         self.wide: Wide = widen(graph)
+        self._building = threading.Lock()
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
 
     @cached_property
@@ -54,7 +56,9 @@ class Program:
 
     def build_for_training(self) -> None:
         """Build both kernels of a training step now, so that what cannot be built is known before anything runs."""
-        _ = self.forward, self.backward
+        # Two threads would each make a gradient, and take nodes of one for those of the other.
+        with self._building:
+            _ = self.forward, self.backward
 
     @cache  # noqa: B019 (a program lives as long as the process)
     def wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
@@ -96,7 +100,7 @@ def run(
     with torch.no_grad():
         kernel = compiled.inference
         values, last = execute(kernel, Products(kernel, named), inputs, states, order, backward=backward)
-    return tuple(values[node] for node in compiled.wide.graph.outputs), last
+    return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
 
 
 class _Run(torch.autograd.Function):
@@ -109,7 +113,7 @@ class _Run(torch.autograd.Function):
         kernel = compiled.forward
         products = Products(kernel, dict(zip(compiled.names, learned, strict=True)))
         values, last = execute(kernel, products, inputs, states, order, backward=reads_backward)
-        output = values[graph.output]
+        output = _own(values[graph.output], graph.output)
         own = [values[node] for node in compiled.gradient.saved if node not in (*graph.inputs, graph.output)]
         # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
         ctx.save_for_backward(*tensors, output)
@@ -122,6 +126,11 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, None, None, *_eager_gradients(ctx, tensors, given))
         return (None, None, None, *_gradients(ctx, tensors, output, given))
+
+
+def _own(value: Tensor, node: Node) -> Tensor:
+    """The value in memory of its own: whoever changes an output must not change an input or a parameter."""
+    return value.clone(memory_format=torch.contiguous_format) if node.op in ("input", *LEAVES) else value
 
 
 def _parts(graph: Graph, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:

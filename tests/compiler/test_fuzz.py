@@ -1,0 +1,162 @@
+"""Random cells, judged; and the judge itself, on targets and gradients made wrong."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from elman.compiler import dispatch, gradient, reference
+from elman.compiler.fuzz.data import draw, fill, split_tensors
+from elman.compiler.fuzz.interpreted import interpreted_gradients
+from elman.compiler.fuzz.judge import backward, differences, find_truth, judge
+from elman.compiler.fuzz.jumps import distance_to_jumps
+from elman.compiler.fuzz.search import Findings, search
+from elman.compiler.fuzz.shrink import shrink
+from elman.compiler.fuzz.steps import MOST, random_step
+from elman.compiler.graph import Graph, Nodes, show
+from elman.compiler.operations import OPERATIONS
+from elman.compiler.verify import verify
+
+FEW = range(60)
+
+
+def test_random_cells_are_right():
+    found = search(25)
+    assert not found.failures
+    assert found.count >= 23
+    assert found.count + found.unjudged == 25
+
+
+# The cells
+
+
+def test_a_seed_gives_one_cell_and_others_give_others():
+    assert show(random_step(7)) == show(random_step(7))
+    assert len({show(random_step(seed)) for seed in FEW}) > 0.95 * len(FEW)
+
+
+def test_cells_use_every_operation_and_every_kind_of_door():
+    graphs = [random_step(seed) for seed in range(200)]
+    seen = Counter(node.op for graph in graphs for node in graph.nodes)
+    assert set(seen) == set(OPERATIONS)
+    assert {len(graph.states) for graph in graphs} == {1, 2, 3}
+    assert {len(graph.inputs) for graph in graphs} == {1, 2, 3}
+    assert any(len({state.size for state in graph.states}) == 3 for graph in graphs)
+    following = Counter(node.op for graph in graphs for node in graph.following)
+    assert {"input", "state", "vector", "number", "expand"} <= set(following)
+    outputs = Counter(graph.output.op for graph in graphs)
+    assert {"input", "state", "vector", "product", "concat"} <= set(outputs)
+    unread = [state for graph in graphs for state in graph.states if len(reads(graph, state)) == 0]
+    assert unread
+
+
+def reads(graph: Graph, state: Any) -> list[Any]:
+    return [node for node in graph.nodes if state in node.args]
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_values_of_a_cell_are_moderate(seed: int):
+    graph = random_step(seed)
+    everything = replace(verify(graph), outputs=(graph.output, *graph.nodes))
+    data = fill(graph, [3, 1, 0, 4], seed)
+    inputs, states, weights = split_tensors(graph, data.tensors)
+    named = {name: value.numpy() for name, value in weights.items()}
+    values, _ = reference.run(
+        everything, named, [value.numpy() for value in inputs], [value.numpy() for value in states], data.lengths
+    )
+    assert all(abs(value).max(initial=0.0) <= 1.5 * MOST * graph.output.size for value in values)
+
+
+# The judge
+
+
+def wrong_by(part: float) -> Callable[..., Any]:
+    """The eager target with its output a little wrong."""
+    right = dispatch.TARGETS["eager"]
+
+    def run(*args: Any, **named: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        outputs, last = right(*args, **named)
+        return tuple(output * (1.0 + part) for output in outputs), last
+
+    return run
+
+
+@pytest.mark.parametrize(("part", "is_found"), [(0.0, False), (1e-15, False), (1e-9, True), (1e-3, True)])
+def test_a_wrong_output_is_found(part: float, is_found: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", wrong_by(part))
+    assert bool(judge(random_step(1), 1)) == is_found
+
+
+@pytest.mark.parametrize("operation", ["tanh", "mul", "slice", "concat", "sum", "max", "where", "div", "product"])
+def test_a_wrong_rule_of_the_gradient_is_found(operation: str, monkeypatch: pytest.MonkeyPatch):
+    rule = gradient.RULES[operation]
+
+    def wrong(b: Any, node: Any, g: Any) -> None:
+        rule(b, node, b.make("mul", g, b.number(1.0 + 1e-6)))
+
+    monkeypatch.setitem(gradient.RULES, operation, wrong)
+    graphs = [graph for graph in map(random_step, range(120)) if operation in {node.op for node in graph.nodes}]
+    assert any(differs(graph) for graph in graphs[:12])
+
+
+def differs(graph: Graph) -> bool:
+    data = fill(graph, [2, 0, 3], 1)
+    wanted = [value for name, value in backward(graph, data, "eager") if name.startswith("gradient")]
+    pairs = zip(interpreted_gradients(graph, data), wanted, strict=True)
+    return any(not torch.allclose(one, other, rtol=1e-9, atol=1e-9) for one, other in pairs)
+
+
+def test_a_jump_nearby_is_seen():
+    nodes = Nodes()
+    x, h = nodes.make("input", attribute=("x", 2)), nodes.make("state", attribute=("h", 2))
+    step = nodes.make("less", (x, nodes.make("number", attribute=0.5)))
+    graph = Graph("jumping", (x,), (h,), (step,), (step,), ())
+    data = fill(graph, [3])
+    for distance in (1e-3, 1e-6):
+        inputs = torch.full((3, 2), 0.5 + distance, dtype=torch.float64)
+        found = distance_to_jumps(graph, replace(data, tensors=(inputs, *data.tensors[1:])))
+        assert found == pytest.approx(distance, rel=1e-6)
+
+
+def test_a_tie_that_is_no_accident_is_no_jump():
+    nodes = Nodes()
+    x, h = nodes.make("input", attribute=("x", 2)), nodes.make("state", attribute=("h", 2))
+    both = nodes.make("maximum", (x, x))
+    graph = Graph("tied", (x,), (h,), (both,), (both,), ())
+    data = draw(graph, 3)
+    assert distance_to_jumps(graph, data) == float("inf")
+    assert not list(differences(graph, data, find_truth(graph, data)))
+
+
+# The search
+
+
+def test_a_failing_cell_is_made_smaller_and_shown():
+    graph = random_step(1)
+    assert "less" in {node.op for node in graph.nodes}
+    smallest = shrink(graph, lambda other: any(node.op == "less" for node in other.nodes))
+    assert verify(smallest) is smallest
+    assert any(node.op == "less" for node in smallest.nodes)
+    assert len(smallest.nodes) < len(graph.nodes) / 2
+
+
+def test_failures_come_with_their_seed_and_the_search_goes_on(monkeypatch: pytest.MonkeyPatch):
+    def broken(graph: Graph, *_: Any, **__: Any) -> None:
+        raise KeyError(f"lost in {graph.name}")
+
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", broken)
+    told: list[Findings] = []
+    found = search(3, 40, watch=told.append)
+    assert [failure.seed for failure in found.failures] == [40, 41, 42]
+    assert found.failures[0].differences == ("raises KeyError: 'lost in step40'",)
+    assert found.failures[0].graph.startswith("step40(")
+    assert [len(each.failures) for each in told] == [1, 2, 3]
+    assert (found.count, found.unjudged, found.seed) == (3, 0, 40)
+
+
+def test_the_search_stops_when_its_time_is_over():
+    assert search(1000, seconds=0.0).count == 1
