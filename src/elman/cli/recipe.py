@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.folder import check_folder
-from elman.cli.options import AsJson, Seed, Threads, examples, use_threads
+from elman.cli.options import AsJson, Seed, examples, use_threads
 from elman.cli.output import emit, emit_json, percent, say, table
 from elman.errors import UsageError, nearest
 from elman.folders import record_run
@@ -76,7 +76,7 @@ def run_recipe(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of elman that FOLDER holds.")] = False,
-    threads: Threads = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Threads to compute with.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train and judge one recipe.
@@ -91,6 +91,7 @@ def run_recipe(
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
     if out is not None:
         check_folder(out, overwrite=overwrite)
+    # The minibatches are small: a second thread gains nothing, and another number of threads gives other last bits.
     use_threads(threads)
     recipe = RECIPES[name]
     say(f"{name}: {recipe.summary}")
