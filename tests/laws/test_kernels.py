@@ -1,6 +1,8 @@
 """Kernels at every size, batch and number of threads, in every memory, and in several threads at once."""
 
+import gc
 import itertools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +17,7 @@ from elman.compiler import dispatch
 from elman.compiler.fuzz.data import Data, fill
 from elman.compiler.fuzz.judge import backward, differences, find_truth, forward
 from elman.compiler.graph import Graph
+from elman.compiler.targets.llvm.run import program
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
 
@@ -167,6 +170,17 @@ def test_a_cell_first_met_by_several_threads_at_once(trial: int):
 
 
 # Memory
+
+
+def test_kernels_of_a_cell_that_is_no_longer_used_are_let_go():
+    graph, data = small("lstm", torch.float64)
+    backward(graph, data, "llvm")
+    kept = weakref.ref(program(graph, torch.float64))
+    assert kept() is not None
+    program.cache_clear()
+    gc.collect()
+    assert kept() is None
+
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "transposed": lambda value: value.mT.contiguous().mT if value.dim() == 2 else value.clone(),

@@ -32,6 +32,7 @@ class Program:
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
         self.wide: Wide = widen(graph)
         self._building = threading.Lock()
+        self.wanted = cache(self._wanted)  # its own: one of the class would keep every program for ever
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
 
     @cached_property
@@ -60,8 +61,7 @@ class Program:
         with self._building:
             _ = self.forward, self.backward
 
-    @cache  # noqa: B019 (a program lives as long as the process)
-    def wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
+    def _wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
         """The outputs of the backward step that are needed, given which inputs need a gradient."""
         gradient = self.gradient
         found = {output for output, wish in zip(gradient.inputs, inputs, strict=True) if output is not None and wish}
