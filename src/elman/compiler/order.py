@@ -1,6 +1,6 @@
 """The order in which a loop over time meets the steps of sequences of unequal length."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -18,8 +18,29 @@ class TimeMajor:
 
     def __init__(self, lengths: Tensor):
         self.lengths = lengths
-        self.total = int(lengths.sum())
-        self.longest = int(lengths.max()) if len(lengths) else 0
+        self._tiles: dict[int, Tensor] = {}
+
+    @cached_property
+    def total(self) -> int:
+        """Steps of all sequences."""
+        return int(self.lengths.sum())
+
+    @cached_property
+    def longest(self) -> int:
+        """Steps of the longest sequence; 0 for an empty batch."""
+        return int(self.lengths.max()) if len(self.lengths) else 0
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """Where each sequence begins, and at the end the total. # (batch + 1,)"""
+        return torch.cat([self.lengths.new_zeros(1), self.lengths.cumsum(0)])
+
+    def tiles(self, rows: int) -> Tensor:
+        """Where tiles of so many sequences begin, and at the end the batch. # (tiles + 1,)"""
+        if rows not in self._tiles:
+            batch = len(self.lengths)
+            self._tiles[rows] = torch.tensor([*range(0, batch, rows), batch])
+        return self._tiles[rows]
 
     @cached_property
     def sequences(self) -> Tensor:
@@ -41,7 +62,7 @@ class TimeMajor:
     def _walk(self) -> tuple[Tensor, Tensor, Tensor]:
         """Start of its sequence, length of its sequence and time, of each step in time order."""
         lengths = self.lengths[self.sequences]
-        starts = (self.lengths.cumsum(0) - self.lengths)[self.sequences]
+        starts = self.sorted_starts
         sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         time = torch.arange(self.total) - (lengths.cumsum(0) - lengths)[sequence]
         order = torch.sort(time, stable=True).indices
@@ -67,9 +88,15 @@ class TimeMajor:
     @cached_property
     def sorted_starts(self) -> Tensor:
         """Where the first step of each of them lies. # (batch,)"""
-        return (self.lengths.cumsum(0) - self.lengths)[self.sequences]
+        return self.offsets[:-1][self.sequences]
 
     @cached_property
     def sorted_ends(self) -> Tensor:
         """Where the last step of each of them lies. # (batch,)"""
         return self.sorted_starts + self.sorted_lengths - 1
+
+
+@lru_cache(maxsize=256)
+def equal(batch: int, steps: int) -> TimeMajor:
+    """The order of sequences that all have so many steps; its tensors must not be changed."""
+    return TimeMajor(torch.full((batch,), steps))

@@ -10,7 +10,6 @@ from elman.cells import find_cell
 from elman.compiler import dispatch
 from elman.compiler.cell import Cell
 from elman.compiler.graph import Graph
-from elman.compiler.order import TimeMajor
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
 from elman.nn.regularisers import drop_features
@@ -107,11 +106,10 @@ class Recurrent(nn.Module):
         return graph.output.size * (2 if self.bidirectional and merge == "concat" else 1)
 
     def _place(self, layer: int, backward: bool) -> Weights:
-        names = [_place_name(index, direction) for index in range(self.num_layers) for direction in self._directions]
         name = _place_name(layer + self.num_layers if layer < 0 else layer, backward)
-        if name not in names:
-            raise UsageError(f"There is no {name}.", fix=f"Layers and directions: {', '.join(names)}.")
-        return self.get_submodule(name)  # type: ignore[return-value]
+        if name not in self._modules:
+            raise UsageError(f"There is no {name}.", fix=f"Layers and directions: {', '.join(self._modules)}.")
+        return self._modules[name]  # type: ignore[return-value]
 
     def _places(self) -> list[Weights]:
         return [self._place(layer, backward) for layer in range(self.num_layers) for backward in self._directions]
@@ -150,7 +148,6 @@ class Recurrent(nn.Module):
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
 
     def _run(self, batch: Ragged, state: State, constants: list[Tensor]) -> tuple[list[Tensor], State]:
-        order = TimeMajor(batch.lengths)
         last: dict[str, list[Tensor]] = {name: [] for name in self.cell.states}
         data, outputs, ends = batch.data, [], []
         for layer in range(self.num_layers):
@@ -166,7 +163,7 @@ class Recurrent(nn.Module):
                     weights.named(),
                     [data, *constants],
                     initial,
-                    order,
+                    batch.order,
                     backward=backward,
                     target=self.target,
                 )
@@ -186,8 +183,7 @@ class Recurrent(nn.Module):
         if isinstance(inputs, Ragged):
             batch, expected = inputs, f"a Ragged batch with data (total, {self.input_size})"
         elif isinstance(inputs, Tensor) and inputs.dim() == 3:
-            lengths = torch.full((inputs.shape[0],), inputs.shape[1])
-            batch, expected = Ragged(inputs.flatten(0, 1), lengths), f"(batch, time, {self.input_size})"
+            batch, expected = Ragged.from_dense(inputs), f"(batch, time, {self.input_size})"
         else:
             came = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise ShapeError(

@@ -1,6 +1,5 @@
 """What stands beside the kernel and keeps a network from learning by heart."""
 
-import torch
 from torch import Tensor, nn
 
 from elman.sequences.ragged import Ragged
@@ -39,8 +38,7 @@ class SequenceDropout(nn.Module):
         """The same `Ragged` batch, or `(batch, time, feature)`, with features dropped."""
         if isinstance(batch, Ragged):
             return batch.replace(drop_features(batch.data, batch, self.probability, self.training))
-        lengths = torch.full((batch.shape[0],), batch.shape[1])
-        return self(Ragged(batch.flatten(0, 1), lengths)).data.unflatten(0, batch.shape[:2])
+        return self(Ragged.from_dense(batch)).data.unflatten(0, batch.shape[:2])
 
     def extra_repr(self) -> str:
         """The settings, for printing the module."""

@@ -106,7 +106,7 @@ class _Layer(nn.Module):
     def _run(self, inputs: Any, initial: Sequence[Tensor] | None) -> tuple[Any, tuple[Tensor, ...]]:
         steps = self._read_input(inputs)
         states = self._read_states(initial, steps)
-        output, last = self._run_layers(steps.data, states, TimeMajor(steps.lengths))
+        output, last = self._run_layers(steps.data, states, steps.order)
         if steps.restored is not None:
             last = [state.index_select(1, steps.restored) for state in last]
         return steps.restore(output), tuple(state if steps.batched else state.squeeze(1) for state in last)
@@ -160,10 +160,10 @@ class _Layer(nn.Module):
 
     def _read_states(self, initial: Sequence[Tensor] | None, steps: Steps) -> list[Tensor]:
         places = self.num_layers * self._directions
-        batch = (len(steps.lengths),) if steps.batched else ()
+        batch = (len(steps.order.lengths),) if steps.batched else ()
         wanted = [(places, *batch, size) for size in self._state_sizes]
         if initial is None:
-            return [steps.data.new_zeros(places, len(steps.lengths), size) for size in self._state_sizes]
+            return [steps.data.new_zeros(places, len(steps.order.lengths), size) for size in self._state_sizes]
         came = [tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__ for state in initial]
         if came != wanted:
             names = " and ".join(f"{name}_0" for name in self._layout.cell.states)
@@ -172,7 +172,7 @@ class _Layer(nn.Module):
                 fix="The axes are (layers · directions, batch, size); an input without batch has states without it.",
             )
         states = [state if steps.batched else state.unsqueeze(1) for state in initial]
-        return states if steps.order is None else [state.index_select(1, steps.order) for state in states]
+        return states if steps.sorting is None else [state.index_select(1, steps.sorting) for state in states]
 
     def extra_repr(self) -> str:
         """The settings that are not torch's defaults, for printing the module."""

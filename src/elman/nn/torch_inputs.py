@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.compiler.order import TimeMajor
+from elman.compiler.order import TimeMajor, equal
 from elman.sequences.positions import packed_lengths
 from elman.sequences.ragged import Ragged
 
@@ -17,37 +17,38 @@ class Steps(NamedTuple):
 
     Args:
         data: `(total, feature)`, sequence after sequence.
-        lengths: `(batch,)`.
+        order: the lengths, and where the steps lie.
         restore: makes the input's own form of the outputs, `(total, size)`.
-        order: where each sequence of this batch stands in the caller's states, or `None` for the same order.
+        sorting: where each sequence of this batch stands in the caller's states, or `None` for the same order.
         restored: where each of the caller's sequences stands in this batch.
         batched: whether the caller's states have an axis for the batch.
     """
 
     data: Tensor
-    lengths: Tensor
+    order: TimeMajor
     restore: Callable[[Tensor], Any]
-    order: Tensor | None = None
+    sorting: Tensor | None = None
     restored: Tensor | None = None
     batched: bool = True
 
 
 def read_ragged(batch: Ragged) -> Steps:
     """The steps of a `Ragged` batch."""
-    return Steps(batch.data, batch.lengths, batch.replace)
+    return Steps(batch.data, batch.order, batch.replace)
 
 
 def read_packed(packed: PackedSequence) -> Steps:
     """The steps of a `PackedSequence`, its sequences longest first, as they stand in it."""
     lengths = packed_lengths(packed.batch_sizes)
-    index = TimeMajor(lengths).index.to(packed.data.device)
+    order = TimeMajor(lengths)
+    index = order.index.to(packed.data.device)
 
     def restore(output: Tensor) -> PackedSequence:
         rows = output.index_select(0, index)
         return PackedSequence(rows, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
     data = packed.data.index_select(0, torch.argsort(index))
-    return Steps(data, lengths, restore, packed.sorted_indices, packed.unsorted_indices)
+    return Steps(data, order, restore, packed.sorted_indices, packed.unsorted_indices)
 
 
 def read_dense(inputs: Tensor, batch_first: bool) -> Steps:
@@ -60,5 +61,5 @@ def read_dense(inputs: Tensor, batch_first: bool) -> Steps:
         dense = output.unflatten(0, shape)
         return dense if batch_first or not batched else dense.transpose(0, 1).contiguous()
 
-    lengths = torch.full((shape[0] if batched else 1,), shape[-1])
-    return Steps(rows.flatten(0, 1) if batched else rows, lengths, restore, batched=batched)
+    order = equal(shape[0] if batched else 1, shape[-1])
+    return Steps(rows.flatten(0, 1) if batched else rows, order, restore, batched=batched)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.compiler.order import TimeMajor
 from elman.errors import ShapeError
 from elman.sequences.listing import listed
 
@@ -40,16 +41,16 @@ def checked_lengths(lengths: Any) -> Tensor:
     return checked
 
 
-def check_data(data: Tensor, lengths: Tensor) -> None:
+def check_data(data: Tensor, order: TimeMajor) -> None:
     """Data must be a tensor with one entry for each step."""
     if not isinstance(data, Tensor):
         raise ShapeError(
             f"The data must be a torch tensor; came: {type(data).__name__}.",
             fix="Use Ragged.from_list(...) for lists and arrays, Vocabulary.encode_batch(...) for strings.",
         )
-    if data.ndim == 0 or data.shape[0] != lengths.sum():
+    if data.ndim == 0 or data.shape[0] != order.total:
         raise ShapeError(
-            f"The lengths sum to {int(lengths.sum())}, and the data has shape {tuple(data.shape)}.",
+            f"The lengths sum to {order.total}, and the data has shape {tuple(data.shape)}.",
             fix="The first axis of the data holds all steps of all sequences, one after the other: it must "
             "have as many entries as the lengths sum to.",
         )

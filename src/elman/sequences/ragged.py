@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman.compiler.order import TimeMajor, equal
 from elman.errors import ShapeError, UsageError
 from elman.sequences import positions
 from elman.sequences.lengths import (
@@ -45,25 +46,33 @@ class Ragged:
 
     Attributes:
         data: as given.
-        lengths: (batch,) int64 on the CPU.
-        offsets: (batch + 1,) int64 on the CPU: where each sequence begins, and the total.
+        order: where a loop over time meets the steps; what has the same lengths shares it.
 
     Raises:
         ShapeError: data and lengths do not fit each other.
     """
 
     data: Tensor
-    lengths: Tensor
-    offsets: Tensor
+    order: TimeMajor
 
     def __init__(self, data: Tensor, lengths: Tensor | Sequence[int] | np.ndarray):
-        checked = checked_lengths(lengths)
-        check_data(data, checked)
-        self._set(data, checked, positions.offsets_of(checked))
+        order = TimeMajor(checked_lengths(lengths))
+        check_data(data, order)
+        self._set(data, order)
 
-    def _set(self, data: Tensor, lengths: Tensor, offsets: Tensor) -> None:
-        for name, value in (("data", data), ("lengths", lengths), ("offsets", offsets)):
-            object.__setattr__(self, name, value)
+    def _set(self, data: Tensor, order: TimeMajor) -> None:
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "order", order)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(batch,) int64 on the CPU: the steps of each sequence."""
+        return self.order.lengths
+
+    @property
+    def offsets(self) -> Tensor:
+        """(batch + 1,) int64 on the CPU: where each sequence begins, and the total."""
+        return self.order.offsets
 
     @classmethod
     def from_list(
@@ -89,6 +98,18 @@ class Ragged:
             DataError: sequences of strings.
         """
         return cls(*join_sequences(sequences, feature_shape, dtype))
+
+    @classmethod
+    def from_dense(cls, tensor: Tensor) -> Self:
+        """Sequences of equal length, all of whose steps count: (batch, time, feature…).
+
+        Raises:
+            ShapeError: a tensor of fewer than two axes.
+        """
+        batch, time = padded_sizes(tensor, batch_first=True)
+        ragged = object.__new__(cls)
+        ragged._set(tensor.flatten(0, 1), equal(batch, time))
+        return ragged
 
     @classmethod
     def from_padded(
@@ -218,7 +239,7 @@ class Ragged:
         Raises:
             ShapeError: the data has another number of steps.
         """
-        check_data(data, self.lengths)
+        check_data(data, self.order)
         return self._same_lengths(data)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Ragged":
@@ -262,7 +283,7 @@ class Ragged:
 
     def _same_lengths(self, data: Tensor) -> "Ragged":
         ragged = object.__new__(Ragged)
-        ragged._set(data, self.lengths, self.offsets)
+        ragged._set(data, self.order)
         return ragged
 
     def _gather(self, index: Tensor) -> Tensor:
@@ -318,7 +339,7 @@ class Ragged:
     @property
     def longest(self) -> int:
         """The largest length; 0 for an empty batch."""
-        return int(self.lengths.max()) if self.batch_size else 0
+        return self.order.longest
 
     @property
     def feature_shape(self) -> torch.Size:

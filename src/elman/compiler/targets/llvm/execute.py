@@ -12,15 +12,20 @@ from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
+from elman.compiler.targets.llvm.memory import new_memory
 from elman.compiler.targets.llvm.threads import parallel
 
 TILE_ROWS = 24
+ALIASED_BYTES, ALIASED_ROWS = 2048, 8  # rows at such a distance compete for the same lines of the nearest cache
+LINE = 64
 WORTH_PACKING = 256  # rows: for fewer, packing a matrix takes longer than it saves
 
 
-def new_memory(rows: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Memory that holds anything, `(rows, width)`; all that kernels write comes from here."""
-    return torch.empty(rows, width, dtype=dtype)
+def new_rows(rows: int, width: int, dtype: torch.dtype) -> Tensor:
+    """The same, with rows so far apart that a column of them does not fall on a few lines of the caches."""
+    if rows < ALIASED_ROWS or width * dtype.itemsize % ALIASED_BYTES:
+        return new_memory(rows, width, dtype)
+    return new_memory(rows, width + LINE // dtype.itemsize, dtype)[:, :width]
 
 
 class Products:
@@ -53,11 +58,11 @@ class Products:
         plain = self.weights[name]
         is_packed = len(operand) >= WORTH_PACKING or not self._has_whole_vectors(plain)
         matrix = self.packed(name) if is_packed else plain
-        out = new_memory(len(operand), matrix.shape[1], self.kernel.type)
+        out = new_rows(len(operand), matrix.shape[1], self.kernel.type)
         sizes = len(operand), matrix.shape[1] // self.kernel.native.lanes, matrix.shape[0]
         a, b, c = operand.data_ptr(), matrix.data_ptr(), out.data_ptr()
         self.kernel.native.product(
-            *(*sizes, a, *operand.stride(), b, is_packed, matrix.stride(0), c, matrix.shape[1], 0),
+            *(*sizes, a, *operand.stride(), b, is_packed, matrix.stride(0), c, out.stride(0), 0),
             threads=self.threads,
         )
         return out
@@ -71,12 +76,12 @@ class Products:
     def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
         """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`."""
         wide = self._whole_vectors(gradient)
-        out = new_memory(operand.shape[1], wide.shape[1], self.kernel.type)
+        out = new_rows(operand.shape[1], wide.shape[1], self.kernel.type)
         sizes = operand.shape[1], wide.shape[1] // self.kernel.native.lanes, len(operand)
         a, b, c = operand.data_ptr(), wide.data_ptr(), out.data_ptr()
         strides = operand.stride(1), operand.stride(0)
         self.kernel.native.product(
-            *(*sizes, a, *strides, b, 0, wide.stride(0), c, wide.shape[1], 0), threads=self.threads
+            *(*sizes, a, *strides, b, 0, wide.stride(0), c, out.stride(0), 0), threads=self.threads
         )
         return out[:, : gradient.shape[1]]
 
@@ -121,7 +126,11 @@ def execute(
     outputs = plan.graph.outputs if wanted is None else wanted
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
     _compute(plan.before, values, products, order.total)
-    kept = [new_memory(order.total, kernel.width(node.size), kernel.type) for node in plan.kept]
+    # The first output is what others see: its rows lie side by side if they can.
+    kept = [
+        (new_memory if node is plan.graph.output else new_rows)(order.total, kernel.width(node.size), kernel.type)
+        for node in plan.kept
+    ]
     last = tuple(state.clone(memory_format=torch.contiguous_format) for state in states)
     _call(kernel, products, values, kept, last, order, backward)
     for node, rows in zip(plan.kept, kept, strict=True):
@@ -165,7 +174,7 @@ def _call(
     places, threads, batch = kernel.arguments, products.threads, len(order.lengths)
     rows = tile_rows(batch, threads)
     tiles = -(-batch // rows)
-    edges = torch.tensor([*range(0, batch, rows), batch])
+    edges = order.tiles(rows)
     scratch = new_memory(tiles * rows, kernel.scratch, kernel.type)
     first = order.sorted_ends if backward else order.sorted_starts
     entering = [_with_rows(values[node]) for node in places.entering]
@@ -189,8 +198,9 @@ def _with_rows(value: Tensor) -> Tensor:
 
 
 def tile_rows(batch: int, threads: int) -> int:
-    """Sequences in a tile: few enough that every thread has work, a multiple of what a product computes at once."""
+    """Sequences in a tile: a multiple of what a product computes at once, and every thread gets as many tiles."""
     share = -(-batch // threads)
     if share <= 8:
         return max(share, 1)
-    return min(TILE_ROWS, -(-share // 8) * 8)
+    turns = -(-share // TILE_ROWS)
+    return -(-share // (8 * turns)) * 8

@@ -34,6 +34,14 @@ class Program:
         self._building = threading.Lock()
         self.wanted = cache(self._wanted)  # its own: one of the class would keep every program for ever
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
+        self.columns = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
+        self.parts = [(name, self.wide.parts.get(name, (name,))) for name in self.names]
+
+    def wide_weights(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The parameters of the wide step from all parts, in the order of `parts`."""
+        rest = iter(tensors)
+        found = {name: [next(rest) for _ in names] for name, names in self.parts}
+        return {name: parts[0] if len(parts) == 1 else torch.cat(parts, 1) for name, parts in found.items()}
 
     @cached_property
     def gradient(self) -> Gradient:
@@ -91,15 +99,16 @@ def run(
         Unavailable: this machine has no kernels.
     """
     compiled = program(graph, inputs[0].dtype)
-    named = eager.side_by_side(compiled.wide.parts, compiled.names, weights)
-    tensors = [*inputs, *states, *named.values()]
+    learned = [weights[part] for _, parts in compiled.parts for part in parts]
+    tensors = [*inputs, *states, *learned]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         compiled.build_for_training()
         output, *last = _Run.apply(compiled, order, backward, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
     with torch.no_grad():
         kernel = compiled.inference
-        values, last = execute(kernel, Products(kernel, named), inputs, states, order, backward=backward)
+        products = Products(kernel, compiled.wide_weights(learned))
+        values, last = execute(kernel, products, inputs, states, order, backward=backward)
     return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
 
 
@@ -111,13 +120,14 @@ class _Run(torch.autograd.Function):
         graph = compiled.gradient.forward
         inputs, states, learned = _parts(graph, tensors)
         kernel = compiled.forward
-        products = Products(kernel, dict(zip(compiled.names, learned, strict=True)))
-        values, last = execute(kernel, products, inputs, states, order, backward=reads_backward)
+        weights = compiled.wide_weights(learned)
+        values, last = execute(kernel, Products(kernel, weights), inputs, states, order, backward=reads_backward)
         output = _own(values[graph.output], graph.output)
         own = [values[node] for node in compiled.gradient.saved if node not in (*graph.inputs, graph.output)]
         # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
         ctx.save_for_backward(*tensors, output)
-        ctx.own, ctx.compiled, ctx.order, ctx.reads_backward = own, compiled, order, reads_backward
+        ctx.own, ctx.weights = own, weights
+        ctx.compiled, ctx.order, ctx.reads_backward = compiled, order, reads_backward
         return output, *last
 
     @staticmethod
@@ -142,8 +152,8 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
     compiled: Program = ctx.compiled
     gradient, kernel = compiled.gradient, compiled.backward
     graph = gradient.forward
-    inputs, _, learned = _parts(graph, tensors)
-    named = dict(zip(compiled.names, learned, strict=True))
+    inputs, _, _ = _parts(graph, tensors)
+    named: dict[str, Tensor] = ctx.weights
     transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
     products = Products(kernel, {**named, **transposed})
     own = iter(ctx.own)
@@ -177,14 +187,21 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
             sums[place] = values[outputs[place]].sum(0)
         return sums[place][start:stop]
 
-    return [*d_inputs, *d_states, *map(of_parameter, compiled.names)]
+    learned: list[Tensor | None] = []
+    for name, parts in compiled.parts:
+        found = of_parameter(name)
+        if found is None or len(parts) == 1:
+            learned += [found] * len(parts)
+        else:
+            learned += found.split([compiled.columns[part] for part in parts], 1)
+    return [*d_inputs, *d_states, *learned]
 
 
 def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor | None]:
     """Gradients that can be differentiated again: the step once more on torch's operations."""
-    graph = ctx.compiled.wide.graph
+    graph = ctx.compiled.graph
     inputs, states, learned = _parts(graph, tensors)
-    named = dict(zip(ctx.compiled.names, learned, strict=True))
+    named = dict(zip([part for _, parts in ctx.compiled.parts for part in parts], learned, strict=True))
     outputs, last = eager.run(graph, named, inputs, states, ctx.order, backward=ctx.reads_backward)
     wanted = [tensor for tensor in tensors if tensor.requires_grad]
     found = iter(torch.autograd.grad((*outputs, *last), wanted, given, create_graph=True, allow_unused=True))

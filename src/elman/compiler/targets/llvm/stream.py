@@ -8,7 +8,8 @@ from torch import Tensor
 
 from elman.compiler.graph import Graph
 from elman.compiler.targets import eager
-from elman.compiler.targets.llvm.execute import Products, new_memory
+from elman.compiler.targets.llvm.execute import Products
+from elman.compiler.targets.llvm.memory import new_memory
 from elman.compiler.targets.llvm.run import program
 from elman.compiler.targets.llvm.threads import parallel
 
