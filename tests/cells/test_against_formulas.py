@@ -144,7 +144,7 @@ def test_every_cell_has_a_formula():
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
-@pytest.mark.parametrize("target", ["eager", "reference"])
+@pytest.mark.parametrize("target", ["eager", "llvm", "reference"])
 @pytest.mark.parametrize("name", FORMULAS)
 @torch.no_grad()
 def test_a_cell_is_its_formula(name: str, target: str, dtype: torch.dtype):

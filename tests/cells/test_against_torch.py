@@ -15,7 +15,7 @@ LSTM = ("input", "forget", "cell", "output")
 GRU = ("reset", "update")
 
 dtypes = pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
-targets = pytest.mark.parametrize("target", ["eager", "reference"])
+targets = pytest.mark.parametrize("target", ["eager", "llvm", "reference"])
 
 
 def pair(cell: Cell | str, theirs: nn.Module, dtype: torch.dtype, target: str) -> tuple[Recurrent, nn.Module]:

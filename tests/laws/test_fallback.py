@@ -135,7 +135,8 @@ def forgotten() -> Iterator[None]:
 
     def forget() -> None:
         dispatch._why_no_kernels.cache_clear()
-        dispatch._target_that_builds.cache_clear()
+        dispatch._why_not_built.cache_clear()
+        dispatch._tell_once.cache_clear()
 
     forget()
     yield

@@ -76,13 +76,22 @@ def _run_llvm(
 TARGETS: dict[str, Target] = {"llvm": _run_llvm, "eager": eager.run, "reference": _run_reference}
 
 
-def choose(requested: str | None, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Choice:
+def choose(
+    requested: str | None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    graph: Graph | None = None,
+    *,
+    trains: bool = True,
+) -> Choice:
     """The target for a call.
 
     Args:
         requested: a target by name, or `None` to leave the choice to elman.
         device: where the tensors are; the CPU if not given.
         dtype: of the tensors; float32 if not given.
+        graph: the step; without it the answer is for steps whose kernels can be built, as nearly all can.
+        trains: whether gradients are asked for.
 
     Raises:
         UsageError: no such target.
@@ -100,6 +109,8 @@ def choose(requested: str | None, device: torch.device | None = None, dtype: tor
             "eager", "torch's operations, step by step: a transformation of torch (vmap, jvp, compile) needs them"
         )
     if reason := _why_no_kernels():
+        return Choice("eager", f"torch's operations, step by step: {reason}")
+    if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
     return Choice("llvm", "kernels compiled for this processor")
 
@@ -121,7 +132,7 @@ def _why_no_kernels() -> str:
     try:
         machine.host()
     except machine.Unavailable as reason:
-        warnings.warn(f"elman runs without compiled kernels, which is slower. {reason}", RuntimeWarning, stacklevel=2)
+        _tell_once(f"elman runs without compiled kernels, which is slower. {reason}")
         return reason.problem
     return ""
 
@@ -143,10 +154,9 @@ def run(
         ShapeError: tensors of several types, or in several places.
     """
     _check_kinds((*inputs, *states, *weights.values()))
-    chosen = choose(target, inputs[0].device, inputs[0].dtype).target
-    if chosen == "llvm" and target is None:
-        chosen = _target_that_builds(graph, inputs[0].dtype)
-    outputs, last = TARGETS[chosen](graph, weights, inputs, states, order, backward=backward)
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *states, *weights.values()))
+    chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
+    outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward)
     return outputs[0], last
 
 
@@ -162,14 +172,19 @@ def _check_kinds(tensors: Sequence[Tensor]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _target_that_builds(graph: Graph, dtype: torch.dtype) -> str:
-    """`llvm`, or `eager` for a step whose kernels LLVM refuses, which is told once."""
+def _why_not_built(graph: Graph, dtype: torch.dtype, trains: bool) -> str:
+    """Why LLVM refuses the kernels of a step; empty if it does not."""
     from elman.compiler.targets.llvm import machine
     from elman.compiler.targets.llvm.run import program
 
     try:
-        program(graph, dtype).build_for_training()
+        program(graph, dtype).build(trains=trains)
     except machine.Unavailable as reason:
-        warnings.warn(f"{graph.name} runs without compiled kernels, which is slower. {reason}", RuntimeWarning, 2)
-        return "eager"
-    return "llvm"
+        _tell_once(f"{graph.name} runs without compiled kernels, which is slower. {reason}")
+        return reason.problem
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _tell_once(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=2)

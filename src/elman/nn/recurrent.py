@@ -342,7 +342,7 @@ class Recurrent(nn.Module):
     def explain(self) -> str:
         """Which target runs this layer as it is now, and why."""
         like = next(self.parameters(), torch.empty(()))
-        return str(dispatch.choose(self.target, like.device, like.dtype))
+        return str(dispatch.choose(self.target, like.device, like.dtype, self._place(0, False).graph))
 
     def extra_repr(self) -> str:
         """The settings, for printing the module."""

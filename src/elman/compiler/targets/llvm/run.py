@@ -63,11 +63,11 @@ class Program:
         """The backward step."""
         return build(schedule(self.gradient.backward), self.dtype)
 
-    def build_for_training(self) -> None:
-        """Build both kernels of a training step now, so that what cannot be built is known before anything runs."""
+    def build(self, *, trains: bool) -> None:
+        """Build the kernels of a step, or both of a training step, now: what cannot be built is known at once."""
         # Two threads would each make a gradient, and take nodes of one for those of the other.
         with self._building:
-            _ = self.forward, self.backward
+            _ = (self.forward, self.backward) if trains else self.inference
 
     def _wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
         """The outputs of the backward step that are needed, given which inputs need a gradient."""
@@ -102,7 +102,7 @@ def run(
     learned = [weights[part] for _, parts in compiled.parts for part in parts]
     tensors = [*inputs, *states, *learned]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        compiled.build_for_training()
+        compiled.build(trains=True)
         output, *last = _Run.apply(compiled, order, backward, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
     with torch.no_grad():
