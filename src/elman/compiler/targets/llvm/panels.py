@@ -1,0 +1,109 @@
+"""How the second matrix of a product lies in memory: in panels, packed so that a product reads it in one go.
+
+A *packed* matrix is panel after panel, each 3 vectors wide (the last ones 2 + 2, 2 or 1) and in each of them row after
+row of the matrix, with zeros beyond its last column.
+"""
+
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+
+from elman.compiler.targets.llvm import machine
+from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Code, Value, begin
+
+WIDTH = 3  # vectors in a panel
+
+
+def tile_rows(width: int = WIDTH) -> int:
+    """How many rows of C a tile of that many vectors has: what fits the registers (and few, for the rare width 1)."""
+    return 8 if machine.host().registers == 32 and width > 1 else 4
+
+
+def panel_widths(vectors: int) -> list[int]:
+    """The widths, in vectors, of the panels of a packed matrix.
+
+    >>> panel_widths(7), panel_widths(5), panel_widths(1)
+    ([3, 2, 2], [3, 2], [1])
+    """
+    pairs = {0: 0, 1: 2, 2: 1}[vectors % WIDTH] if vectors > 1 else 0
+    threes = (vectors - 2 * pairs) // WIDTH
+    return [3] * threes + [2] * pairs + [1] * (vectors - 3 * threes - 2 * pairs)
+
+
+def panel_ranges(code: Code, vectors: Value) -> list[tuple[int, Value, Value]]:
+    """Where the panels of each width begin and end, in vectors; `panel_widths`, when the kernel runs."""
+    rest = code.remainder(vectors, WIDTH)
+    pairs = code.choose(code.compare(rest, "==", 1), code.index(2), code.quotient(rest, 2))
+    pairs = code.choose(code.compare(vectors, "<", 2), code.index(0), pairs)
+    left = code.minus(vectors, code.times(pairs, 2))
+    threes = code.minus(left, code.remainder(left, WIDTH))
+    twos = code.plus(threes, code.times(pairs, 2))
+    return [(3, code.index(0), threes), (2, threes, twos), (1, twos, vectors)]
+
+
+def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
+    """One vector's width of a matrix into its panel: along rows, or by turning squares, or number by number."""
+    names = [("k", INDEX), ("count", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
+    code = begin(module, "pack_column", [*names, ("target", POINTER), ("step", INDEX)], dtype, local=True)
+    k, count, b, b_row, b_column, target, step = code.arguments
+    mask = code.first_lanes(count)
+
+    def along_rows() -> None:
+        def row(position: Value, _: list[Value]) -> None:
+            vector = code.load_some(mask, b, code.times(position, b_row))
+            code.store(vector, target, code.times(position, step))
+
+        code.loop(0, k, 1, row)
+
+    def square(position: Value, _: list[Value]) -> None:
+        start = code.smaller(position, code.minus(k, code.lanes))  # the last square may overlap the one before
+        rows = []
+        for lane in range(code.lanes):
+            inside = code.compare(lane, "<", count)
+            column = code.times(code.choose(inside, code.index(lane), code.index(0)), b_column)
+            vector = code.load(b, code.plus(column, start))
+            rows.append(code.choose(inside, vector, code.number(0.0)))
+        for lane, vector in enumerate(code.turned(rows)):
+            code.store(vector, target, code.times(code.plus(start, lane), step))
+
+    def one_by_one() -> None:
+        def row(position: Value, _: list[Value]) -> None:
+            code.store(code.number(0.0), target, code.times(position, step))
+            source, place = code.at(b, code.times(position, b_row)), code.at(target, code.times(position, step))
+
+            def number(lane: Value, _: list[Value]) -> None:
+                code.store_one(code.load_one(source, code.times(lane, b_column)), place, lane)
+
+            code.loop(0, code.smaller(count, code.lanes), 1, number)
+
+        code.loop(0, k, 1, row)
+
+    def across_rows() -> None:
+        fits = code.builder.and_(code.compare(b_row, "==", 1), code.compare(k, ">=", code.lanes))
+        code.when(fits, lambda: code.loop(0, k, code.lanes, square) and None, one_by_one)
+
+    code.when(code.compare(b_column, "==", 1), along_rows, across_rows)
+    code.end()
+    return code.function
+
+
+def write_pack(module: ir.Module, dtype: Any) -> None:
+    """`pack(k, n, b, b_row, b_column, target)`, with `n` in columns."""
+    column = _pack_column(module, dtype)
+    names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
+    code = begin(module, "pack", [*names, ("target", POINTER)], dtype)
+    k, n, b, b_row, b_column, target = code.arguments
+
+    def panel(width: int, first: Value, _: list[Value]) -> None:
+        for j in range(width):
+            start = code.times(code.plus(first, j), code.lanes)
+            source = code.at(b, code.times(start, b_column))
+            place = code.at(target, code.plus(code.times(code.times(first, code.lanes), k), j * code.lanes))
+            step = code.index(width * code.lanes)
+            code.builder.call(column, [k, code.minus(n, start), source, b_row, b_column, place, step])
+
+    vectors = code.quotient(code.plus(n, code.lanes - 1), code.lanes)
+    for width, start, stop in panel_ranges(code, vectors):
+        code.loop(start, stop, width, partial(panel, width))
+    code.end()
