@@ -15,6 +15,9 @@ from elman.compiler.targets.llvm import machine
 
 SECONDS_A_SIDE = 2.0
 REPEAT = 25
+# Whoever streams takes one step after the other, and the weights stay in the caches; steps of several sides in turns
+# would drive each other's weights out of them, and a step after another side's measures that.
+BURST_STEPS = 32
 
 OWN = "elman"
 SAME_STEPS = "elman same steps"
@@ -70,10 +73,13 @@ class Result:
     Args:
         case: the case.
         threads: how many computed.
-        elman_ms: the median time of elman, in milliseconds; of one step in `streaming`.
-        peers: that of the others, by name. `elman same steps` is elman itself on a batch of as many steps in which all
-            sequences are equally long; `weights/bandwidth` no program, but the least time in which one core can read
-            the weights from where they lie.
+        elman_ms: the median time of elman, in milliseconds; in `streaming` of one step, from bursts of `BURST_STEPS`
+            steps in a row.
+        peers: that of the others, by name. `hand-written` is the cell as a loop in torch over the unbound steps;
+            `hand-written, indexed` one that takes the input product of all steps at once and then indexes it step by
+            step, as many write it: its backward pass fills a gradient of full size at every step. `elman same steps`
+            is elman itself on a batch of as many steps in which all sequences are equally long; `weights/bandwidth` no
+            program, but the least time in which one core can read the weights from where they lie.
         samples: how many times each was measured, `elman` among them.
         gflops: useful operations of elman, in 10⁹ a second.
         fraction_of_peak: the same as a share of what the threads could do.
@@ -122,6 +128,8 @@ def peers_of(case: Case) -> dict[str, Make]:
     found: dict[str, Make] = {"hand-written": loops.side, "torch.nn": modules.padded}
     if case.ragged:
         found |= {"torch.nn packed": modules.packed, SAME_STEPS: layers.same_steps}
+    else:
+        found["hand-written, indexed"] = loops.indexed
     if arrays.has_jax():
         found[JAX] = arrays.jax_scan
     return found
@@ -142,7 +150,12 @@ def run_case(case: Case, limits: Machine, *, repeat: int = REPEAT, seconds: floa
     sides = {name: make(work) for name, make in {OWN: own, **peers_of(case)}.items()}
     for name in sides.keys() & set(COMPILED):
         sides[name].run()
-    timings = time_in_turns({name: side.run for name, side in sides.items()}, repeat=repeat, seconds=seconds)
+    timings = time_in_turns(
+        {name: side.run for name, side in sides.items()},
+        repeat=repeat,
+        seconds=seconds,
+        burst=BURST_STEPS if case.mode == "streaming" else 1,
+    )
     milliseconds = {name: timing.milliseconds for name, timing in timings.items()}
     elman_ms = milliseconds.pop(OWN)
     limits.measure()

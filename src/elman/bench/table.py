@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from elman.bench.run import OWN, Machine, Result
+from elman.bench.run import BURST_STEPS, OWN, Machine, Result
 
 KINDS = {
     "sequences of equal length": lambda result: result.case.mode != "streaming" and not result.case.ragged,
@@ -10,8 +10,8 @@ KINDS = {
     "streaming, one step at a time": lambda result: result.case.mode == "streaming",
 }
 NOTE = (
-    "Times are medians in milliseconds (streaming: of one step); ×: how many times elman's own; "
-    "(n): measured only so many times, as it is slow."
+    f"Times are medians in milliseconds (streaming: of one step, {BURST_STEPS} in a row); "
+    "×: how many times elman's own; (n): measured only so many times, as it is slow."
 )
 CACHES = {"256 KiB": 1 << 18, "8 MiB": 1 << 23, "256 MiB": 1 << 28}
 

@@ -40,8 +40,10 @@ def bench(
 ) -> None:
     """Time elman beside its peers on this machine.
 
-    The peers: the same cell written by hand in torch, torch.nn's layer (padded and packed), JAX's scan if it is
-    installed; they take turns, and medians count. All cases together take half an hour. With --json, one line a case.
+    The peers: the same cell written by hand in torch (over unbound steps, and over indexed ones, whose backward pass is
+    quadratic in time), torch.nn's layer (padded and packed), JAX's scan if it is installed; they take turns, when
+    streaming a burst of steps each, and medians count. All cases together take half an hour. With --json, one line a
+    case.
     """
     from elman.bench.cases import find_cases
 
