@@ -15,6 +15,7 @@ Words = Annotated[
         metavar="[CASE …]",
         show_default=False,
         help="Names of cases, or patterns of them with *. Any sizes do: lstm-b4-t50-i32-h64-ragged-forward. "
+        "language: all cases of language models. "
         "[all of --list]",
     ),
 ]
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
         "elman bench --list",
         "elman bench lstm-b16-t40-i64-h64-forward+backward",
         'elman bench "gru-*-ragged-*" --threads 1 --json',
+        "elman bench language --repeat 3 --json",
     )
     app.command(epilog=epilog)(bench)
 
