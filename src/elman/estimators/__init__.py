@@ -1,0 +1,5 @@
+"""Models that are fitted, asked and saved in one line each, in the manner of scikit-learn."""
+
+from elman.estimators.classifier import ClassifierSettings, LabelledSequences, Pretrained, SequenceClassifier
+
+__all__ = ["ClassifierSettings", "LabelledSequences", "Pretrained", "SequenceClassifier"]
