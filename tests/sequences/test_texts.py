@@ -1,4 +1,4 @@
-"""Texts for language models: where they are cut, and that a stretch of a file is read as it stands there."""
+"""Texts for language models: what they are cut into, and that the cuts lose nothing."""
 
 import gzip
 import lzma
@@ -7,63 +7,30 @@ from pathlib import Path
 import pytest
 
 from elman.errors import DataError, UsageError
-from elman.sequences.texts import TEXTS, TextPart, open_text, split_bytes
+from elman.sequences.corpus import open_corpus
+from elman.sequences.texts import TEXTS, open_text
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data sets in {DATA}: elman data get NAME")
 TEXT = "ein Käfer, 二つの虫, 🪲🪲 et un œuf. " * 50
+PACK = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress}
 
 
-@pytest.fixture(params=["text", "text.xz", "text.gz"])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    pack = {".xz": lzma.compress, ".gz": gzip.compress}.get(Path(request.param).suffix, bytes)
-    (tmp_path / request.param).write_bytes(pack(TEXT.encode()))
-    return tmp_path / request.param
-
-
-def test_parts_are_cut_between_characters_and_lose_nothing(path: Path):
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("first", [0.5, 0.501, 0.502, 0.503, 0.504, 0.505, 0.9])
+def test_parts_of_a_file_are_cut_between_characters_and_lose_nothing(tmp_path: Path, ending: str, first: float):
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(PACK[ending](TEXT.encode()))
+    parts = open_corpus(path).split(first, 0.05, 0.95 - first)
+    assert "".join(piece for part in parts for piece in part.pieces()) == TEXT
     size = len(TEXT.encode())
-    for shares in ((0.9, 0.05), (0.5, 0.25), (0.501, 0.2), (0.502, 0.2), (0.503, 0.2), (1.0, 0.0), (0.0, 0.0)):
-        parts = [part for part in split_bytes(path, size, shares) if part]
-        assert "".join(part.read() for part in parts) == TEXT
-        assert parts[0].start == 0
-        assert parts[-1].stop == size
-        for wanted, part in zip((shares[0], sum(shares)), parts[1:], strict=False):
-            assert 0 <= part.start - int(size * wanted) <= 3
+    assert sum(part.size() for part in parts) == size
+    for wanted, part in zip((first, first + 0.05), parts[1:], strict=False):
+        assert 0 <= part.start - round(size * wanted) <= 3
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
-def test_characters_are_whole_however_small_the_chunks(path: Path, size: int):
-    part = TextPart(path, 0, len(TEXT.encode()))
-    assert "".join(part.chunks(size)) == TEXT
-    assert b"".join(part.blocks(size)) == TEXT.encode()
-    assert max(map(len, part.blocks(size))) <= size
-
-
-def test_what_is_no_utf8_is_named_by_its_byte(tmp_path: Path):
-    path = tmp_path / "text"
-    content = "Käfer".encode()
-    for place in range(len(content) + 1):
-        path.write_bytes(content[:place] + b"\xff" + content[place:])
-        start = place - 1 if place == 2 else place
-        for size in (1, 2, 100):
-            with pytest.raises(DataError, match="is not UTF-8") as caught:
-                list(TextPart(path, 0, len(content) + 1).chunks(size))
-            assert caught.value.where == f"byte {start}"
-    path.write_bytes(content[:2])
-    with pytest.raises(DataError) as caught:
-        TextPart(path, 0, 2).read()
-    assert caught.value.where == "byte 1"
-
-
-def test_a_file_that_is_cut_or_damaged_is_refused(path: Path):
-    size = len(TEXT.encode())
-    with pytest.raises(DataError, match=r"ends 7 bytes before it should"):
-        TextPart(path, 0, size + 7).read()
-    if path.suffix:
-        path.write_bytes(path.read_bytes()[:60])
-        with pytest.raises(DataError, match="cannot be read"):
-            TextPart(path, 0, size).read()
+def test_a_corpus_is_its_own_corpus():
+    part = open_corpus(TEXT).split(0.5, 0.5)[1]
+    assert open_corpus(part) is part
 
 
 def test_a_data_set_that_is_absent_or_no_text(tmp_path: Path):
@@ -71,21 +38,17 @@ def test_a_data_set_that_is_absent_or_no_text(tmp_path: Path):
         open_text("enwik8", tmp_path)
     assert str(tmp_path / "enwik8") in caught.value.where
     assert f"elman data get enwik8 --data {tmp_path}" in caught.value.fix
-    with pytest.raises(UsageError, match="no text for a language model"):
+    with pytest.raises(UsageError, match="no text for language models"):
         open_text("sick", tmp_path)
 
 
-@needs_data
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data sets in {DATA}: elman data get NAME")
 @pytest.mark.parametrize("name", [name for name in TEXTS if (DATA / name).is_dir()])
 def test_the_parts_of_the_texts_here(name: str):
     texts = open_text(name, DATA)
-    shown = {part: text.size for part, text in vars(texts).items() if text}
-    assert (
-        shown
-        == {
-            "enwik8-prefix": {"train": 3_738_959, "validation": 207_720, "test": 207_720},
-            "tiny-shakespeare": {"train": 1_003_854, "validation": 111_540},
-            "wikitext-2": {"train": 10_797_148, "validation": 1_121_681, "test": 1_256_449},
-        }[name]
-    )
-    assert texts.train.read()
+    assert [part.size() for part in texts if part] == {
+        "enwik8-prefix": [3_738_959, 207_720, 207_720],
+        "tiny-shakespeare": [1_003_855, 111_539],
+        "wikitext-2": [10_797_148, 1_121_681, 1_256_449],
+    }[name]
+    assert all(any(part.pieces()) for part in texts if part)

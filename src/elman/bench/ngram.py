@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.sequences.texts import TextPart, open_text
+from elman.sequences.corpus import Corpus
+from elman.sequences.texts import open_text
 
 ORDER = 5
 # For texts so small that the estimate has nothing to go by; those of KenLM's --discount_fallback.
@@ -161,9 +162,13 @@ def measure(name: str, folder: Path, order: int = ORDER) -> dict[str, Any]:
     """
     texts = open_text(name, folder)
     judged = texts.test or texts.validation
-    assert judged is not None
-    parts = [part for part in (texts.train, texts.validation, texts.test) if part is not None]
-    figures = {"data": name, "order": order, "characters": len(judged.read()), "bytes": judged.size}
+    parts = [part for part in texts if part is not None]
+    figures: dict[str, Any] = {
+        "data": name,
+        "order": order,
+        "characters": len(characters_of(judged)),
+        "bytes": len(bytes_of(judged)),
+    }
     for kind, read in (("characters", characters_of), ("bytes", bytes_of)):
         alphabet = np.unique(np.concatenate([np.unique(read(part)) for part in parts]))
         model = KneserNey(np.searchsorted(alphabet, read(texts.train)), len(alphabet), order)
@@ -176,14 +181,14 @@ def measure(name: str, folder: Path, order: int = ORDER) -> dict[str, Any]:
     return figures
 
 
-def characters_of(part: TextPart) -> np.ndarray:
+def characters_of(part: Corpus) -> np.ndarray:
     """The code points of a text, `(characters,)`."""
-    return np.frombuffer(part.read().encode("utf-32-le"), np.uint32)
+    return np.frombuffer("".join(part.pieces()).encode("utf-32-le"), np.uint32)
 
 
-def bytes_of(part: TextPart) -> np.ndarray:
+def bytes_of(part: Corpus) -> np.ndarray:
     """The bytes of a text, `(bytes,)`."""
-    return np.frombuffer(b"".join(part.blocks()), np.uint8)
+    return np.frombuffer(b"".join(part.byte_pieces()), np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -49,7 +49,7 @@ class Dataset:
         source: where it is described.
         files: its files.
         is_text: whether it is a text for language models: one file that is cut, or `train`, `validation` and `test`.
-        split: of a text in one file, the shares for training and validation, from the start; the rest is the test.
+        split: of a text in one file, the shares for training, validation and, if there is one, the test.
         instead: a data set of the same kind whose files can all be downloaded, where those of this one cannot.
     """
 
@@ -60,7 +60,7 @@ class Dataset:
     source: str
     files: tuple[DataFile, ...]
     is_text: bool = False
-    split: tuple[float, float] | None = None
+    split: tuple[float, ...] | None = None
     instead: str | None = None
 
     @property

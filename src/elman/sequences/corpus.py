@@ -1,6 +1,5 @@
 """One long text, of any length: read in pieces, as often as one likes, and never held whole."""
 
-import bz2
 import codecs
 import gzip
 import hashlib
@@ -17,13 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from elman.errors import DataError
-from elman.sequences.files import missing_file, place
+from elman.sequences.files import PACKED, missing_file, open_unpacked, place
 
 PIECE_BYTES = 2**20
-_UNPACK: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _BYTE_ORDER_MARK = "\ufeff"
-
-Text = str | Path | Iterable[str]
 
 
 @dataclass(frozen=True)
@@ -123,17 +119,22 @@ class Corpus:
             ) from None
 
 
+Text = str | Path | Iterable[str] | Corpus
+
+
 def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
     """The text as a corpus.
 
     Args:
         text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
-            or an iterable of parts of the text, kept in a temporary file.
+            or an iterable of parts of the text, kept in a temporary file; or a corpus, which stays what it is.
         name: what a text that is no file is called in messages.
 
     Raises:
         DataError: a file that is missing, a part that is no string, or text that cannot be written as UTF-8.
     """
+    if isinstance(text, Corpus):
+        return text
     if isinstance(text, str):
         content = _encoded(text, name)
         return Corpus(name, lambda: io.BytesIO(content))
@@ -147,10 +148,8 @@ def _open_file(path: Path) -> Corpus:
         return _kept("standard input", iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b""))
     if not path.is_file():
         raise missing_file(path)
-    unpack = _UNPACK.get(path.suffix.lower())
-    if unpack is not None:
-        return Corpus(str(path), lambda: unpack(path, "rb"))
-    return Corpus(str(path), lambda: path.open("rb"), path)
+    is_packed = path.suffix.lower() in PACKED
+    return Corpus(str(path), lambda: open_unpacked(path), None if is_packed else path)
 
 
 def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
