@@ -67,19 +67,19 @@ def test_torchs_own_layer_learns_the_same_text_with_another_cell():
 
 def test_states_are_carried_from_window_to_window():
     work = LanguageWork(case_of(f"wiki-chars-gru-{SMALL}"))
-    models = (language.Network(work), language_peers.Model(work, language_peers.HandWrittenBody(work)))
-    for model in models:
+    mine = language.loss_of(language.network_of(work))
+    for loss in (mine, language_peers.Model(work, language_peers.HandWrittenBody(work)).loss):
         first, second = work.window(0), work.window(1)
-        _, state = model.loss(*first, None)
-        parts = [model.loss(*first, None)[0], model.loss(*second, state)[0]]
+        part, state = loss(*first, None)
+        parts = [part, loss(*second, state)[0]]
         whole = [torch.cat(pair, 1) for pair in zip(first, second, strict=True)]
-        torch.testing.assert_close(sum(parts) / 2, model.loss(*whole, None)[0])
+        torch.testing.assert_close(sum(parts) / 2, loss(*whole, None)[0])
 
 
 def test_the_hand_written_network_writes_what_elman_would():
     """The same characters read, the same scores."""
     work = LanguageWork(case_of("language-generate-i4-h6-a7"))
-    stream = language.Network(work).stream()
+    stream = language.Streamed(language.network_of(work)).stream()
     model = language_peers.Model(work, language_peers.HandWrittenBody(work))
     states = None
     for character in (3, 0, 6):

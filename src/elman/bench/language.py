@@ -4,17 +4,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from elman.bench import language_peers, layers
 from elman.bench.language_case import GENERATING, LAYERS, OWN, LanguageCase
-from elman.bench.language_work import LanguageWork, Run, training
+from elman.bench.language_work import LanguageWork, Loss, Run, training
 from elman.bench.work import Matrices
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell
 from elman.generation.generator import GenerationSettings, Samples
-from elman.nn.embedding import Embedding
-from elman.nn.recurrent import Recurrent
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.nn.softmax import Softmax
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.sequences.ragged import Ragged
@@ -23,26 +22,40 @@ from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 
 
-class Network(nn.Module):
-    """Embedding, two recurrent layers, softmax over the whole alphabet."""
+class Streamed:
+    """The network fed one character at a time."""
 
-    def __init__(self, work: LanguageWork):
-        super().__init__()
-        case = work.case
-        self.embedding = Embedding(case.alphabet, case.input_size)
-        self.body = Recurrent(cell_of(case), case.input_size, case.hidden_size, num_layers=LAYERS)
-        self.head = nn.Linear(case.hidden_size, case.alphabet)
-        _fill(self, work)
-
-    def loss(self, characters: Tensor, following: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Nats a character, and the states to go on from."""
-        lengths = torch.full((len(characters),), characters.shape[1])
-        steps, last = self.body(self.embedding(Ragged(characters.flatten(), lengths)), state)
-        return functional.cross_entropy(self.head(steps.data), following.flatten()), last.detach()
+    def __init__(self, network: LanguageNetwork):
+        assert isinstance(network.head, Softmax)
+        self.network = network
+        self.head = nn.Linear(network.body.output_size, network.tokens)
+        self.head.weight, self.head.bias = nn.Parameter(network.head.weight), nn.Parameter(network.head.bias)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
-        """The network fed one character at a time."""
-        return TokenStream(self.embedding.table.weight, self.body, self.head, state, batch_size=batch_size)
+        """What `Samples` asks for."""
+        table = self.network.embedding.table.weight
+        return TokenStream(table, self.network.body, self.head, state, batch_size=batch_size)
+
+
+def network_of(work: LanguageWork) -> LanguageNetwork:
+    """The network with the parameters of the case."""
+    case = work.case
+    sizes = {"embedding_size": case.input_size, "hidden_size": case.hidden_size, "num_layers": LAYERS}
+    settings = check_settings(LanguageNetworkSettings, sizes)
+    network = LanguageNetwork(settings, case.alphabet, cell=cell_of(case))
+    _fill(network, work)
+    return network
+
+
+def loss_of(network: LanguageNetwork) -> Loss:
+    """The loss of a batch, taken as the task `language` takes it."""
+
+    def loss(characters: Tensor, following: Tensor, state: State | None) -> tuple[Tensor, State]:
+        lengths = torch.full((len(characters),), characters.shape[1])
+        reading = network.read(Ragged(characters.flatten(), lengths), state)
+        return network.head.loss(reading.outputs.data, following.flatten()), reading.last.detach()
+
+    return loss
 
 
 def cell_of(case: LanguageCase) -> Cell:
@@ -54,12 +67,12 @@ def cell_of(case: LanguageCase) -> Cell:
 
 def side(work: LanguageWork) -> Run:
     """elman; a run is one batch, or one character drawn."""
-    network = Network(work)
+    network = network_of(work)
     if work.case.mode != GENERATING:
-        return training(network, network.loss, work)
+        return training(network, loss_of(network), work)
     # Which characters they are plays no part: each is another code point.
     vocabulary = Vocabulary([chr(256 + number) for number in range(work.case.alphabet)], unknown="refuse")
-    samples = Samples(network, Tokenizer("characters"), vocabulary, check_settings(GenerationSettings, {}))
+    samples = Samples(Streamed(network), Tokenizer("characters"), vocabulary, check_settings(GenerationSettings, {}))
     return lambda: next(samples)
 
 
@@ -69,7 +82,8 @@ def peers(work: LanguageWork) -> dict[str, Run]:
 
 
 @torch.no_grad()
-def _fill(network: Network, work: LanguageWork) -> None:
+def _fill(network: LanguageNetwork, work: LanguageWork) -> None:
+    assert isinstance(network.head, Softmax)
     network.embedding.table.weight.copy_(work.table)
     network.head.weight.copy_(work.head.T)
     network.head.bias.zero_()

@@ -13,6 +13,9 @@ WINDOWS = 4
 LEARNING_RATE = 1e-3
 
 Run = Callable[[], Any]
+# From characters, those that follow each, and the states carried on (at first `None`), to the mean nats a character and
+# the next states.
+Loss = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
 
 
 class LanguageWork:
@@ -46,13 +49,12 @@ class LanguageWork:
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
 
-def training(network: nn.Module, loss: Callable[..., tuple[Tensor, Any]], work: LanguageWork) -> Run:
+def training(network: nn.Module, loss: Loss, work: LanguageWork) -> Run:
     """A run is a batch: forward, backward, the optimiser's step; the states are carried on to the next.
 
     Args:
         network: whose parameters are learned.
-        loss: from characters, those that follow, and the states carried on (at first `None`), to nats a character and
-            the next states.
+        loss: of a batch.
         work: gives the characters.
 
     Returns:
