@@ -1,10 +1,14 @@
 """`elman data`: what is known, and how getting it ends. The download itself is tested in tests/sequences."""
 
 import dataclasses
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from elman.sequences.catalogue import DATASETS
+from elman.sequences.catalogue import DATASETS, DataFile, Dataset
 
 
 def test_every_data_set_is_listed_with_size_licence_and_source(elman):
@@ -41,6 +45,38 @@ def test_what_is_there_is_said_and_not_downloaded(elman, lying_there):
         "path": str(lying_there / "sick" / "SICK_train.txt"),
         "downloaded": False,
     }
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A data set `small` of one file that a server on this machine has."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    content = b"a text " * 100_000
+    (tmp_path / "text").write_bytes(content)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    address = f"http://127.0.0.1:{server.server_address[1]}/text"
+    file = DataFile("text", "text", len(content), address, hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(DATASETS, "small", Dataset("small", "test", "bytes", "none", "here", (file,)))
+    yield tmp_path / "data"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_download_tells_how_far_it_is_and_where_the_file_is(elman, served):
+    done = elman("data", "get", "small", "--data", served)
+    assert done.code == 0
+    assert done.out == f"small\ttext\t{served / 'small' / 'text'}\tdownloaded\n"
+    assert done.err.splitlines()[-1] == "text: 0.7 MB of 0.7 MB (100%)"
+    again = elman("data", "get", "small", "--data", served, "--json")
+    assert (again.json["data_sets"]["small"][0]["downloaded"], again.err) == (False, "")
 
 
 def test_an_unknown_name_is_wrong_usage_before_anything_is_downloaded(elman, tmp_path):
