@@ -97,9 +97,16 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"There is no file {path}.", fix=_nearby(path)) from None
+        raise missing_file(path) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fix="Give the path of a readable file.") from None
+
+
+def missing_file(path: Path) -> DataError:
+    """The error that says that there is no such file, and what is there instead."""
+    if path.is_dir():
+        return DataError(f"{path} is a folder.", fix="Give a file.")
+    return DataError(f"There is no file {path}.", fix=_nearby(path))
 
 
 def _nearby(path: Path) -> str:
