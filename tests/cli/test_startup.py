@@ -26,6 +26,7 @@ sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
         ["train", "--help"],
         ["evaluate", "--help"],
         ["predict", "--help"],
+        ["generate", "--help"],
         ["summary", "--help"],
         ["recipe", "--help"],
         ["recipe", "list", "--help"],
