@@ -24,6 +24,8 @@ sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
         [],
         ["demo", "--help"],
         ["train", "--help"],
+        ["train", "classify", "--help"],
+        ["train", "language", "--help"],
         ["evaluate", "--help"],
         ["predict", "--help"],
         ["generate", "--help"],

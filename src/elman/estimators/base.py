@@ -85,7 +85,11 @@ class Estimator(ABC):
         Raises:
             ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
         """
-        saved = read_model(folder)
+        return cls.from_saved(read_model(folder), folder)
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, folder: str | Path) -> Self:
+        """The model of a folder that was read already; errors as for `load`."""
         if saved.config["task"] != cls.task:
             raise ModelError(
                 f"This model is for the task `{saved.config['task']}`.", where=str(folder), fix=f"Give a {cls.noun}."

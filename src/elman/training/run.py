@@ -13,7 +13,13 @@ from elman.tasks.base import StreamTask, Task
 from elman.training.checkpoint import CHECKPOINT, Checkpoint, write_checkpoint
 from elman.training.evaluation import evaluate
 from elman.training.examples import Examples, Minibatches, in_minibatches
-from elman.training.generators import cuda_devices, generator_tensors, load_generator_tensors, own_generators
+from elman.training.generators import (
+    cuda_devices,
+    generator_tensors,
+    load_generator_tensors,
+    own_generators,
+    seed_generators,
+)
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.learner import Learner, NotFiniteError
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Sampler
@@ -186,6 +192,7 @@ class Run:
         was_training = model.training
         model.eval()
         with own_generators(self._devices), self._learner.evaluated():
+            seed_generators(self._settings.seed + self._state.steps, self._devices)
             text = self._sample(model)
         model.train(was_training)
         self._write_log("sample", {"epoch": self._state.epoch + 1, "batch": self._state.batch, "text": text})
