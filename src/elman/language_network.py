@@ -13,6 +13,7 @@ from elman.nn.embedding import Embedding
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax, SoftmaxName
 from elman.nn.state import State
+from elman.nn.token_stream import TokenStream
 from elman.sequences.ragged import Ragged
 from elman.settings import Conflict
 
@@ -137,48 +138,18 @@ class LanguageNetwork(nn.Module):
         """The logits of the token after each step, `(total, tokens)`."""
         return self.head(self.read(tokens).outputs.data)
 
-    def stream(self, state: State | None = None, *, batch_size: int = 1) -> "TokenStream":
-        """The network fed one token of each sequence at a time; see `TokenStream`.
+    def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
+        """The network fed one token of each text at a time, nothing dropped; see `TokenStream`.
 
         Args:
             state: where to go on from; zeros if not given.
-            batch_size: sequences that run side by side, if no state is given.
+            batch_size: texts that run side by side, if no state is given.
         """
-        return TokenStream(self, state, batch_size)
+        return TokenStream(self.embedding.table.weight, self.body, self.head, state, batch_size=batch_size)
 
     def example(self) -> Ragged:
         """A small batch of the kind that the network reads."""
         return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
-
-
-class TokenStream:
-    """A language network fed step by step: token ids in, logits of the next tokens out.
-
-    It has the weights as they were when it was made. Gradients do not pass through it.
-
-    Args:
-        network: put into evaluation mode by who made it.
-        state: where to go on from; zeros if not given.
-        batch_size: sequences that run side by side, if no state is given.
-    """
-
-    def __init__(self, network: LanguageNetwork, state: State | None = None, batch_size: int = 1):
-        self._network = network
-        self._body = network.body.stream(state, batch_size=batch_size)
-
-    @property
-    def state(self) -> State:
-        """A copy of the states as they are now."""
-        return self._body.state
-
-    @state.setter
-    def state(self, state: State) -> None:
-        self._body.state = state
-
-    @torch.no_grad()
-    def step(self, ids: Tensor) -> Tensor:
-        """Take one token of each sequence, `(batch,)`; the logits of the next ones, `(batch, tokens)`."""
-        return self._network.head(self._body.step(self._network.embedding.table.weight[ids]))
 
 
 def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts: Tensor | None, table: Tensor) -> Head:

@@ -79,7 +79,7 @@ def test_states_are_carried_from_window_to_window():
 def test_the_hand_written_network_writes_what_elman_would():
     """The same characters read, the same scores."""
     work = LanguageWork(case_of("language-generate-i4-h6-a7"))
-    stream = language.Streamed(language.network_of(work)).stream()
+    stream = language.network_of(work).stream()
     model = language_peers.Model(work, language_peers.HandWrittenBody(work))
     states = None
     for character in (3, 0, 6):

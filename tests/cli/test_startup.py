@@ -28,6 +28,7 @@ sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
         ["train", "language", "--help"],
         ["evaluate", "--help"],
         ["predict", "--help"],
+        ["generate", "--help"],
         ["summary", "--help"],
         ["recipe", "--help"],
         ["data", "--help"],

@@ -6,16 +6,18 @@ from torch import Tensor, nn
 from elman import Recurrent, State
 from elman.generation.generator import GenerationSettings, Generator, Samples
 from elman.nn.token_stream import TokenStream
-from elman.sequences.text import Tokenizer, TokenKind
+from elman.sequences.coders import ByteCoder, CharacterCoder, Coder, CoderSettings, WordCoder
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 
 LETTERS = "abcdefgh .\n"
-KINDS: dict[TokenKind, Vocabulary] = {
-    "characters": Vocabulary(LETTERS, unknown="refuse"),
-    # The bytes of "aé€😀", so that characters of all lengths come up.
-    "bytes": Vocabulary(["61", "c3", "a9", "e2", "82", "ac", "f0", "9f", "98", "80"], unknown="refuse"),
-    "words": Vocabulary(["so", "it", "goes", ",", "then", "."], begin=True, end=True),
+WORDS = ["so", "it", "goes", ",", "then", ".", "\n"]
+# The bytes of "aé€😀", so that characters of all lengths come up.
+BYTES = [0x61, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80]
+CODERS: dict[str, Coder] = {
+    "characters": CharacterCoder(CoderSettings(tokens="characters"), Vocabulary(LETTERS, unknown="refuse")),
+    "bytes": ByteCoder(CoderSettings(tokens="bytes")),
+    "words": WordCoder(CoderSettings(tokens="words"), Vocabulary(WORDS, begin=True, end=True)),
 }
 
 
@@ -43,12 +45,19 @@ class Network(nn.Module):
         return self.head(self.body(self.embedding(torch.tensor([tokens])))[0][0])
 
 
-def samples(kind: TokenKind = "characters", *, network: Network | None = None, prompt="", state=None, **settings):
-    vocabulary = KINDS[kind]
-    network = network or Network(len(vocabulary))
+def network_for(kind: str, **options) -> Network:
+    """A network that writes tokens of this kind; of all bytes, only some are likely."""
+    network = Network(len(CODERS[kind].vocabulary), **options)
+    if kind == "bytes":
+        with torch.no_grad():
+            network.head.bias[[byte for byte in range(256) if byte not in BYTES]] -= 30
+    return network
+
+
+def samples(kind: str = "characters", *, network: Network | None = None, prompt="", state=None, **settings) -> Samples:
     checked = check_settings(GenerationSettings, settings)
-    return Samples(network, Tokenizer(kind), vocabulary, checked, prompt=prompt, state=state)
+    return Samples(network or network_for(kind), CODERS[kind], checked, prompt=prompt, state=state)
 
 
-def generate(kind: TokenKind = "characters", **given) -> Generator:
+def generate(kind: str = "characters", **given) -> Generator:
     return Generator(samples(kind, **given))

@@ -11,10 +11,9 @@ from elman.compiler.dispatch import TARGETS
 from elman.errors import DataError, ModelError, ShapeError, UsageError
 from elman.generation.places import DRAWN, RECENT, VOCABULARY
 from elman.nn.state import State
-from elman.sequences.text import TokenKind
-from tests.generation.networks import KINDS, LETTERS, Network, generate, samples
+from tests.generation.networks import CODERS, LETTERS, Network, generate, network_for, samples
 
-ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
+ALL_KINDS = pytest.mark.parametrize("kind", CODERS)
 
 
 def text(**given) -> str:
@@ -34,8 +33,8 @@ def test_greedy_text_is_the_most_probable_token_after_all_before_it(target: str,
 
 
 @ALL_KINDS
-def test_the_probabilities_are_those_of_the_network(kind: TokenKind):
-    vocabulary, network = KINDS[kind], Network(len(KINDS[kind]))
+def test_the_probabilities_are_those_of_the_network(kind: str):
+    vocabulary, network = CODERS[kind].vocabulary, network_for(kind)
     begin = [vocabulary.specials["begin"]] if vocabulary.begin else []
     generator, tokens = generate(kind, network=network, temperature=1.8, top_k=5, length=20), list(begin)
     assert generator.token is generator.log_probability is None
@@ -59,7 +58,7 @@ def test_the_seed_repeats_the_text_on_every_target(cell: str, settings: dict):
 
 @ALL_KINDS
 @pytest.mark.parametrize("half", [0, 1, 7, 19])
-def test_two_halves_through_a_file_are_the_whole(tmp_path, kind: TokenKind, half: int):
+def test_two_halves_through_a_file_are_the_whole(tmp_path, kind: str, half: int):
     whole = list(samples(kind, samples=3, length=20, seed=4))
     first = samples(kind, samples=3, length=half, seed=4)
     pieces = list(first)
@@ -69,7 +68,7 @@ def test_two_halves_through_a_file_are_the_whole(tmp_path, kind: TokenKind, half
 
 
 @ALL_KINDS
-def test_a_prompt_in_two_parts_is_one_prompt(kind: TokenKind):
+def test_a_prompt_in_two_parts_is_one_prompt(kind: str):
     first, second = {"characters": ("bad ", "cafe"), "bytes": ("aé", "€a"), "words": ("so it", "goes")}[kind]
     blank = " " if kind == "words" else ""
     begun = generate(kind, prompt=first, length=0)
@@ -129,7 +128,7 @@ def test_a_stop_may_spread_over_several_tokens():
 
 
 def test_the_end_mark_ends_a_text():
-    vocabulary, network = KINDS["words"], Network(len(KINDS["words"]))
+    vocabulary, network = CODERS["words"].vocabulary, network_for("words")
     generator = generate("words", network=network, seed=1)
     drawn = [generator.token for _ in generator]
     assert drawn[-1] == vocabulary.specials["end"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.bench import language_peers, layers
 from elman.bench.language_case import GENERATING, LAYERS, OWN, LanguageCase
@@ -15,26 +15,10 @@ from elman.generation.generator import GenerationSettings, Samples
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.softmax import Softmax
 from elman.nn.state import State
-from elman.nn.token_stream import TokenStream
+from elman.sequences.coders import CharacterCoder, CoderSettings
 from elman.sequences.ragged import Ragged
-from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
-
-
-class Streamed:
-    """The network fed one character at a time."""
-
-    def __init__(self, network: LanguageNetwork):
-        assert isinstance(network.head, Softmax)
-        self.network = network
-        self.head = nn.Linear(network.body.output_size, network.tokens)
-        self.head.weight, self.head.bias = nn.Parameter(network.head.weight), nn.Parameter(network.head.bias)
-
-    def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
-        """What `Samples` asks for."""
-        table = self.network.embedding.table.weight
-        return TokenStream(table, self.network.body, self.head, state, batch_size=batch_size)
 
 
 def network_of(work: LanguageWork) -> LanguageNetwork:
@@ -72,7 +56,8 @@ def side(work: LanguageWork) -> Run:
         return training(network, loss_of(network), work)
     # Which characters they are plays no part: each is another code point.
     vocabulary = Vocabulary([chr(256 + number) for number in range(work.case.alphabet)], unknown="refuse")
-    samples = Samples(Streamed(network), Tokenizer("characters"), vocabulary, check_settings(GenerationSettings, {}))
+    coder = CharacterCoder(check_settings(CoderSettings, {"unknown": "refuse"}), vocabulary)
+    samples = Samples(network.eval(), coder, check_settings(GenerationSettings, {}))
     return lambda: next(samples)
 
 

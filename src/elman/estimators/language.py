@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -14,9 +14,11 @@ from elman.cells.archive import cell_from_json
 from elman.compiler.cell import Cell
 from elman.errors import UsageError
 from elman.estimators.base import Estimator, archive_cell
+from elman.generation.generator import GenerationSettings, Generator, Samples, write_text
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.nn.state import State
 from elman.saved import SavedModel, write_model
-from elman.sequences.coders import LINE_END, Coder, CoderSettings, coder_from_json
+from elman.sequences.coders import Coder, CoderSettings, coder_from_json
 from elman.sequences.corpus import Corpus, Text, open_corpus
 from elman.sequences.streams import TokenStreams, streams_to_judge
 from elman.sequences.token_text import TokenText, encode_tokens, learn_tokens, remove_kept
@@ -120,7 +122,9 @@ class LanguageModel(Estimator):
             folder=place,
             identity={"cell": archive_cell(network.body)},
             listener=listener,
-            sample=(lambda model: write_text(model, coder, settings.show_sample)) if settings.show_sample else None,
+            sample=(lambda network: write_text(network, coder, settings.show_sample, settings.seed))
+            if settings.show_sample
+            else None,
         )
         self.history_ = trainer.run(resume=resume)
         if place is not None:
@@ -169,6 +173,65 @@ class LanguageModel(Estimator):
             cut = TokenStreams(tokens, streams=streams, window=min(window or settings.window, len(tokens) // streams))
         with torch.inference_mode():
             return task.judge(self.model_.eval(), cut)
+
+    def generate(self, prompt: str = "", *, state: State | None = None, **settings: Any) -> Generator:
+        """A text that the model writes: iterate for its pieces, token by token, each as soon as it is written.
+
+        Args:
+            prompt: what the text begins with; it is read, not given back. Without a prompt the first token is drawn
+                from the network's scores before it has read anything.
+            state: where to go on from: what `state` of a generator, or `read`, gave.
+            settings: by name, those of `GenerationSettings` and `SamplingSettings` but `samples`: `length` (tokens; for
+                as long as one asks without it), `stop`, `temperature` (1; higher is wilder, 0 is greedy), `top_k`,
+                `top_p`, `seed` (0), `unknown` (`refuse` or `allow`, for what the model does not know of the prompt).
+
+        Raises:
+            UsageError: a setting that makes no sense, a state of several texts.
+            DataError: a prompt with tokens that the model has not learned; names them.
+            ModelError, ShapeError: a state of another model.
+
+        >>> model = LanguageModel(hidden_size=16, streams=4, window=10, epochs=20, learning_rate=0.02)
+        >>> text = model.fit("do re mi fa " * 40).generate("do re", temperature=0, length=9)
+        >>> "".join(text)
+        ' mi fa do'
+        >>> "".join(model.generate(state=text.state, temperature=0, length=6))
+        ' re mi'
+        """
+        if "samples" in settings:
+            raise UsageError(
+                "`generate` writes one text, and `samples` was given.", fix="Call generate_samples(samples=…)."
+            )
+        return Generator(self.generate_samples(prompt, state=state, **settings))
+
+    def generate_samples(self, prompt: str = "", *, state: State | None = None, **settings: Any) -> Samples:
+        """Several texts that the model writes side by side: each turn gives the next piece of every text.
+
+        Text i is the same however many there are, and text 0 is what `generate` writes.
+
+        Args:
+            prompt: what the texts begin with.
+            state: where to go on from, of one text or of as many as there are samples.
+            settings: by name, those of `GenerationSettings` and `SamplingSettings`; `samples` is the number of texts.
+
+        Raises:
+            UsageError, DataError, ModelError, ShapeError: as for `generate`.
+        """
+        self._require_fitted()
+        checked = check_settings(GenerationSettings, settings)
+        return Samples(self.model_.eval(), self.coder_, checked, prompt=prompt, state=state)
+
+    def read(self, text: str, *, state: State | None = None, unknown: Literal["allow", "refuse"] = "refuse") -> State:
+        """The state after a text, from which `generate` goes on.
+
+        Args:
+            text: read token by token.
+            state: where to go on from.
+            unknown: what becomes of tokens that the model has not learned: `refuse` names them.
+
+        Raises:
+            UsageError, DataError, ModelError, ShapeError: as for `generate`.
+        """
+        return self.generate_samples(text, state=state, unknown=unknown).state
 
     def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
         counts = None
@@ -230,25 +293,6 @@ class LanguageModel(Estimator):
         model.model_ = network.eval()
         model.history_ = History.from_json(saved.config["history"])
         return model
-
-
-@torch.no_grad()
-def write_text(model: nn.Module, coder: Coder, length: int) -> str:
-    """A text that the model writes, drawn from its own probabilities with torch's generator.
-
-    Args:
-        model: a `LanguageNetwork` in evaluation mode.
-        coder: its tokens.
-        length: tokens.
-    """
-    assert isinstance(model, LanguageNetwork)
-    stream = model.stream()
-    start = coder.encode(LINE_END) if LINE_END in coder.vocabulary.tokens else [len(coder.vocabulary.specials)]
-    token, written = torch.tensor([int(start[0])]), []
-    for _ in range(length):
-        token = torch.multinomial(stream.step(token).double().softmax(1), 1)[:, 0]
-        written.append(int(token))
-    return coder.decode(written)
 
 
 def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corpus, Corpus | None]:

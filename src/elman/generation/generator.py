@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -10,11 +10,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from elman.errors import UsageError
 from elman.generation.places import place_of, read_place
 from elman.generation.sampling import Sampler, SamplingSettings
-from elman.generation.writing import MEMORY, Writer, read_prompt
+from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
-from elman.sequences.text import Tokenizer
-from elman.sequences.vocabulary import Vocabulary
+from elman.sequences.coders import Coder
+from elman.settings import check_settings
 
 
 class GenerationSettings(SamplingSettings):
@@ -55,8 +55,7 @@ class Samples(Iterator[tuple[str, ...]]):
 
     Args:
         network: gives a `stream`.
-        tokenizer: how prompts are split and tokens joined.
-        vocabulary: the tokens by their numbers; padding, begin and unknown are never drawn.
+        coder: texts to tokens and back; padding, begin and unknown are never drawn.
         settings: how to generate.
         prompt: what the texts begin with; it is read, not given back.
         state: where to go on from: what `state` of a generator gave, of one text or of as many as there are samples.
@@ -74,23 +73,22 @@ class Samples(Iterator[tuple[str, ...]]):
     def __init__(
         self,
         network: LanguageModelNetwork,
-        tokenizer: Tokenizer,
-        vocabulary: Vocabulary,
+        coder: Coder,
         settings: GenerationSettings,
         *,
         prompt: str = "",
         state: State | None = None,
     ):
+        vocabulary = coder.vocabulary
         begin = vocabulary.specials.get("begin")
-        never = [vocabulary.specials[name] for name in ("padding", "unknown", "begin") if name in vocabulary.specials]
         self.settings = settings
         self.vocabulary = vocabulary
         self.tokens = np.zeros(0, np.int64)
-        prompt_tokens = read_prompt(prompt, tokenizer, vocabulary, unknown=settings.unknown)
+        prompt_tokens = read_prompt(prompt, coder, unknown=settings.unknown)
         self._end = vocabulary.specials.get("end", -1)
         self._stream = network.stream(batch_size=settings.samples)
-        self._sampler = Sampler(settings, settings.samples, first=max(never, default=-1) + 1)
-        self._writers = [Writer(tokenizer, vocabulary) for _ in range(settings.samples)]
+        self._sampler = Sampler(settings, settings.samples, first=never_drawn(coder))
+        self._writers = [Writer(coder) for _ in range(settings.samples)]
         self._turns = 0
         self._is_whole = True
         if state is None:
@@ -117,6 +115,11 @@ class Samples(Iterator[tuple[str, ...]]):
     def turns(self) -> int:
         """How many turns were taken."""
         return self._turns
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens that were written for each text."""
+        return [self._ended_at.get(text, self._turns) for text in range(self.settings.samples)]
 
     @property
     def state(self) -> State:
@@ -149,8 +152,8 @@ class Samples(Iterator[tuple[str, ...]]):
         """
         before = self._sampler.drawn.max()
         self._go_on(state, False)
-        self._find_ended()
         self._turns = max(0, self._turns - max(0, int(before - self._sampler.drawn.max())))
+        self._find_ended()
         self.tokens = self.tokens[:0]
 
     def __next__(self) -> tuple[str, ...]:
@@ -181,7 +184,7 @@ class Samples(Iterator[tuple[str, ...]]):
             ends = ends or stop in tail
             self._tails[text] = tail[max(0, len(tail) - len(stop) + 1) :]
         if ends:
-            self._ended[text] = self.state.select([text])
+            self._ended[text], self._ended_at[text] = self.state.select([text]), self._turns
         return piece
 
     def _read(self, tokens: list[int]) -> None:
@@ -196,6 +199,7 @@ class Samples(Iterator[tuple[str, ...]]):
         """A text whose last token is the end mark has ended, in whichever generator it was written."""
         over = np.flatnonzero(self._recent[-1] == self._end) if self._end >= 0 else ()
         self._ended = {int(text): self.state.select([int(text)]) for text in over}
+        self._ended_at = dict.fromkeys(self._ended, self._turns)
 
     def _resume_writers(self) -> None:
         for text, writer in enumerate(self._writers):
@@ -248,3 +252,16 @@ class Generator(Iterator[str]):
 
     def __next__(self) -> str:
         return next(self.samples)[0]
+
+
+def write_text(network: Any, coder: Coder, length: int, seed: int) -> str:
+    """A text drawn from a network's own distribution; torch's random numbers are not touched.
+
+    Args:
+        network: gives a `stream`.
+        coder: texts to tokens and back.
+        length: tokens.
+        seed: of the text.
+    """
+    settings = check_settings(GenerationSettings, {"length": length, "seed": seed})
+    return "".join(Generator(Samples(network, coder, settings)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from elman.compiler import dispatch
 from elman.errors import ShapeError, UsageError
 from elman.nn.recurrent import Recurrent
+from elman.nn.softmax import Softmax
 from elman.nn.state import State
 
 
@@ -21,8 +22,8 @@ class TokenStream:
     Args:
         embedding: the row of each token, `(tokens, features)`.
         layer: reads forward.
-        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; an
-            `nn.Linear` becomes a kernel.
+        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; a
+            `Softmax` and an `nn.Linear` become kernels.
         state: where to go on from; zeros if not given.
         batch_size: texts side by side, if no state is given.
 
@@ -105,16 +106,21 @@ class TokenStream:
 
     def _scorer(self, head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], np.ndarray]:
         output = self._stream.output
-        if isinstance(head, nn.Linear) and self._stream.kernels and head.weight.dtype == output.dtype:
+        linears = _linears(head)
+        if linears and self._stream.kernels:
             # llvmlite is only needed where kernels are built.
             from elman.compiler.targets.llvm.stream import LinearKernel
 
-            kernel = LinearKernel(head.weight.t(), head.bias, output)
-            scores, step = kernel.output.numpy(), kernel.step
-            self._check_scores(scores.shape)
+            kernels, read = [], output
+            for matrix, bias in linears:
+                kernels.append(LinearKernel(matrix.t(), bias, read))
+                read = kernels[-1].output
+            self._check_scores(read.shape)
+            scores, steps = read.numpy(), [kernel.step for kernel in kernels]
 
             def score(_: Tensor) -> np.ndarray:
-                step()
+                for step in steps:
+                    step()
                 return scores
 
             return score
@@ -134,3 +140,12 @@ class TokenStream:
                 f"{self.batch_size} texts.",
                 fix="Give a head with one score for each token.",
             )
+
+
+def _linears(head: Callable[[Tensor], Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """The matrices `(outputs, inputs)` and biases that a head is made of, one after the other; none if it is not."""
+    if isinstance(head, nn.Linear):
+        return [(head.weight, head.bias)]
+    if isinstance(head, Softmax):
+        return [*(_linears(head.project) if head.project is not None else ()), (head.weight, head.bias)]
+    return []
