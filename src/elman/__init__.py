@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import tanh as tanh
     from elman.compiler.language import where as where
     from elman.errors import ElmanError as ElmanError
+    from elman.estimators import LanguageModel as LanguageModel
     from elman.estimators import SequenceClassifier as SequenceClassifier
     from elman.nn.layers import GRU as GRU
     from elman.nn.layers import LSTM as LSTM
@@ -64,7 +65,7 @@ _MODULES = {
     "elman.nn.layers": "GRU LSTM SimpleRNN",
     "elman.nn.state": "State",
     "elman.nn.summary": "summary",
-    "elman.estimators": "SequenceClassifier",
+    "elman.estimators": "LanguageModel SequenceClassifier",
     "elman.errors": "ElmanError",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -1,7 +1,7 @@
 """The card of a model: what it is, what it was trained on, how well it does, and how to repeat it."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +14,7 @@ def write_card(
     scores: Mapping[str, float | int],
     settings: Mapping[str, Any],
     command: str | None = None,
+    use: Sequence[str] = ("elman predict {name} TEXTS.txt", "elman evaluate {name} DATA.csv"),
 ) -> str:
     """The text of a model's card: what it is, how to use it, its data, scores, settings, seed and versions.
 
@@ -24,16 +25,18 @@ def write_card(
         scores: name to value; shares such as the accuracy are given from 0 to 1.
         settings: every setting, the seed among them.
         command: the command that repeats the run.
+        use: commands that use the model, with `{name}` for its name.
 
     Returns:
         Markdown, with the front matter that model collections read.
     """
+    commands = "\n".join(use).replace("{name}", name)
     return (
         "\n".join(
             [
                 "---\nlibrary_name: elman\ntags:\n- recurrent-neural-network\n---",
                 f"# {name}\n\n{summary}\n",
-                f"## Use\n\n```\nelman predict {name} TEXTS.txt\nelman evaluate {name} DATA.csv\n```\n",
+                f"## Use\n\n```\n{commands}\n```\n",
                 _card_table("Data", data),
                 _card_table("Scores", scores),
                 _card_table("Settings", settings),

@@ -1,9 +1,10 @@
 """A network for sequences: embed, recurrent body, pooling, dense layers; sizes are given once and wired here."""
 
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from elman.cells import find_cell
@@ -14,20 +15,39 @@ from elman.nn.pooling import Pooling, PoolingName
 from elman.nn.recurrent import Merge, Recurrent
 from elman.nn.regularisers import SequenceDropout
 from elman.sequences.ragged import Ragged
-from elman.settings import Conflict, ConflictsError, Settings
+from elman.settings import Conflict, Settings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
-class NetworkSettings(Settings):
-    """The layers of a network.
+class BodySettings(Settings):
+    """The recurrent layers of a network, whatever stands before and after them.
 
     Args:
-        embedding: how tokens become rows: `one-hot`, or the size of learned rows. Numbers are read as they are.
         cell: the cell of the recurrent layers, by name or `FILE.py:NAME`; `none` for no recurrent layer.
         cell_options: the cell's options, such as `{"activation": "relu"}`.
         hidden_size: of each recurrent layer and direction.
         num_layers: recurrent layers.
+        input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
+            all steps of a sequence.
+        dropout: the same between recurrent layers.
+        init: where the recurrent layers' parameters start from.
+    """
+
+    cell: str = "lstm"
+    cell_options: dict[str, str | float] = Field(default_factory=dict)
+    hidden_size: PositiveInt = 128
+    num_layers: PositiveInt = 1
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    init: Literal["keras", "torch"] = "keras"
+
+
+class NetworkSettings(BodySettings):
+    """The layers of a network that gives one row a sequence; those of `BodySettings` besides.
+
+    Args:
+        embedding: how tokens become rows: `one-hot`, or the size of learned rows. Numbers are read as they are.
         bidirectional: whether they read both ways.
         merge: what becomes of the outputs of both directions.
         pooling: how the steps become one row: `last`, `mean`, `max`, `sum`, `attention`, `flatten`; several stand side
@@ -36,17 +56,10 @@ class NetworkSettings(Settings):
         dense: sizes of the dense layers between the pooled row and the answer.
         activation: of the dense layers.
         token_dropout: the probability of reading a token (or an n-gram) as unknown.
-        input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
-            all steps of a sequence.
-        dropout: the same between recurrent layers, and for the rows that enter each dense layer.
-        init: where the recurrent layers' parameters start from.
+        dropout: between recurrent layers, and for the rows that enter each dense layer.
     """
 
     embedding: Literal["one-hot"] | PositiveInt = 64
-    cell: str = "lstm"
-    cell_options: dict[str, str | float] = Field(default_factory=dict)
-    hidden_size: PositiveInt = 128
-    num_layers: PositiveInt = 1
     bidirectional: bool = False
     merge: Merge = "concat"
     pooling: tuple[PoolingName, ...] = Field(("last",), min_length=1)
@@ -54,31 +67,19 @@ class NetworkSettings(Settings):
     dense: tuple[PositiveInt, ...] = ()
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     token_dropout: float = Field(0.0, ge=0, lt=1)
-    input_dropout: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    init: Literal["keras", "torch"] = "keras"
 
     @field_validator("pooling", "dense", mode="before")
     @classmethod
     def _one_is_a_list_too(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | int) else value
 
-    @model_validator(mode="after")
-    def _layers_go_together(self) -> Self:
-        conflicts = []
+    def _conflicts(self) -> Iterator[Conflict]:
         if ("flatten" in self.pooling) != (self.max_length is not None):
-            conflicts.append(
-                Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
-            )
+            yield Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
         if self.cell == "none" and "last" in self.pooling:
-            conflicts.append(
-                Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
-            )
+            yield Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
         if self.token_dropout and self.embedding == "one-hot":
-            conflicts.append(Conflict(("embedding", "token_dropout"), "only learned rows can drop tokens."))
-        if conflicts:
-            raise ConflictsError(conflicts)
-        return self
+            yield Conflict(("embedding", "token_dropout"), "only learned rows can drop tokens.")
 
 
 class SequenceNetwork(nn.Module):
@@ -116,7 +117,7 @@ class SequenceNetwork(nn.Module):
         self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
         self.body = None
         if settings.cell != "none":
-            self.body = _body(settings, width, cell)
+            self.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
             width = self.body.output_size
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = _dense(settings, self.pooling.output_size, outputs)
@@ -157,7 +158,15 @@ def _embedding(settings: NetworkSettings, size: int | None, unused: int, ngrams:
     return OneHot(size, zeros=unused)
 
 
-def _body(settings: NetworkSettings, width: int, cell: Cell | None) -> Recurrent:
+def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Recurrent:
+    """The recurrent layers that these settings mean.
+
+    Args:
+        settings: the layers.
+        width: features of a step that they read.
+        cell: the cell itself, where `settings.cell` only names it.
+        directions: `bidirectional` and `merge`, where both are read.
+    """
     if cell is None:
         cell = find_cell(settings.cell).with_options(**settings.cell_options)
     return Recurrent(
@@ -165,10 +174,9 @@ def _body(settings: NetworkSettings, width: int, cell: Cell | None) -> Recurrent
         width,
         settings.hidden_size,
         num_layers=settings.num_layers,
-        bidirectional=settings.bidirectional,
-        merge=settings.merge,
         dropout=settings.dropout if settings.num_layers > 1 else 0.0,
         init=settings.init,
+        **directions,
     )
 
 

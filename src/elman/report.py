@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from elman.card import versions
 from elman.files import atomic_write
@@ -18,6 +18,14 @@ from elman.training.record import History
 SHOWN_LABELS = 20
 SHOWN_PAIRS = 20
 SHOWN_CHARACTERS = 400
+# More points than this are a line without marks.
+MARKED_POINTS = 60
+_LANGUAGE_CARDS = (
+    ("bits_per_character", 3, "What a character costs, on average, to be told."),
+    ("bits_per_byte", 3, "The same for each byte of UTF-8."),
+    ("perplexity", 2, "As unsure as among so many tokens, each as likely."),
+    ("loss", 3, "Mean cross entropy, nats a token."),
+)
 
 # Colours that no figure uses otherwise: in the finished drawing each becomes a colour of the page.
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#0a0b0c": "var(--train)", "#1a1b1c": "var(--validation)"}
@@ -47,30 +55,41 @@ class Curve:
 
     Attributes:
         name: what it is, such as `loss`.
-        train: epoch to value, on the training data.
-        validation: epoch to value, on the validation data; empty without any.
+        train: epochs done to value, on the training data.
+        validation: epochs done to value, on the validation data; empty without any.
     """
 
     name: str
-    train: Mapping[int, float]
-    validation: Mapping[int, float]
+    train: Mapping[float, float]
+    validation: Mapping[float, float]
 
 
-def curves_of(history: History) -> list[Curve]:
+def curves_of(history: History, rows: Sequence[Mapping[str, Any]] = ()) -> list[Curve]:
     """The curves of a run: its loss and its metric, train and validation.
 
     Args:
         history: what `Trainer.run` returned.
+        rows: of the run's log; given, the curves of training show what happened within the epochs.
     """
-    judged = {record.epoch: record.validation for record in history.epochs if record.validation}
+    judged: dict[float, Mapping[str, float]] = {
+        check.epoch - 1 + check.batch / check.batches: check.validation for check in history.checks
+    }
+    judged |= {record.epoch: record.validation for record in history.epochs if record.validation}
     return [
         Curve(
             name,
-            {record.epoch: getattr(record, attribute) for record in history.epochs},
-            {epoch: scores[name] for epoch, scores in judged.items() if name in scores},
+            _within(rows, attribute) or {record.epoch: getattr(record, attribute) for record in history.epochs},
+            {epoch: judged[epoch][name] for epoch in sorted(judged) if name in judged[epoch]},
         )
         for name, attribute in (("loss", "loss"), (history.metric, "metric"))
     ]
+
+
+def _within(rows: Sequence[Mapping[str, Any]], attribute: str) -> dict[float, float]:
+    """The figures of the log's lots of minibatches, by the epochs done at their ends."""
+    lots = [row for row in rows if row["kind"] == "batches" and row[attribute] is not None]
+    batches = max((row["last"] for row in lots), default=1)
+    return {row["epoch"] - 1 + row["last"] / batches: row[attribute] for row in lots}
 
 
 def worst_mistakes(
@@ -133,12 +152,56 @@ def write_report(
     Raises:
         OSError: the file cannot be written.
     """
-    page = _template().render(
+    page = _page(
+        "report_classifier.html.jinja",
         title=title,
         headline=_headline(evaluation),
         figures=[(curve.name, _draw(curve, best_epoch)) for curve in curves if curve.train or curve.validation],
         confusion=_confusion(evaluation),
         mistakes=[_shorten(mistake) for mistake in mistakes],
+        tables={"About": facts or {}, "Settings": settings, "Versions": versions()},
+        command=command,
+    )
+    atomic_write(Path(path), page)
+
+
+def write_language_report(
+    path: str | Path,
+    *,
+    title: str,
+    scores: Mapping[str, float],
+    judged_on: str,
+    curves: Iterable[Curve] = (),
+    sample: str | None = None,
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    best_epoch: int | None = None,
+) -> None:
+    """One self-contained HTML page on a language model: scores, curves, a text it wrote, settings, versions, command.
+
+    Args:
+        path: the file to write, atomically.
+        title: the heading.
+        scores: as `LanguageModel.evaluate` gives them; those that are missing are left out.
+        judged_on: what the scores are on.
+        sample: a text that the model wrote.
+        curves, settings, facts, command, best_epoch: as for `write_report`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    page = _page(
+        "report_language.html.jinja",
+        title=title,
+        cards=[
+            (name.replace("_", " "), f"{scores[name]:.{digits}f}", note)
+            for name, digits, note in _LANGUAGE_CARDS
+            if name in scores
+        ],
+        judged_on=judged_on,
+        figures=[(curve.name, _draw(curve, best_epoch)) for curve in curves if curve.train or curve.validation],
+        sample=sample,
         tables={"About": facts or {}, "Settings": settings, "Versions": versions()},
         command=command,
     )
@@ -158,10 +221,16 @@ def accuracy_interval(accuracy: float, count: int) -> tuple[float, float]:
     return min(accuracy, max(0.0, middle - reach)), max(accuracy, min(1.0, middle + reach))
 
 
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def _page(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FunctionLoader(lambda name: files("elman").joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(percent=_percent, plain=_plain)
-    return environment.from_string(files("elman").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    return environment.get_template(template).render(values)
 
 
 def _percent(value: float, digits: int = 1) -> str:
@@ -232,11 +301,12 @@ def _draw(curve: Curve, best_epoch: int | None) -> str:
         axes = figure.add_subplot()
         for name, values, colour in (("train", curve.train, _TRAIN), ("validation", curve.validation, _VALIDATION)):
             if values:
-                axes.plot(list(values), list(values.values()), color=colour, marker="o", markersize=3, label=name)
+                mark = "o" if len(values) <= MARKED_POINTS else None
+                axes.plot(list(values), list(values.values()), color=colour, marker=mark, markersize=3, label=name)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=_INK, linewidth=0.8, linestyle=":", label=f"kept: epoch {best_epoch}")
         axes.set_xlabel("epoch")
-        axes.set_ylabel(curve.name)
+        axes.set_ylabel(curve.name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2)

@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from elman.errors import UsageError, nearest
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
-
-
-class Settings(BaseModel):
-    """A frozen set of named settings that takes no name and no number it does not know (infinity and NaN included)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Conflict(NamedTuple):
@@ -30,6 +24,23 @@ class ConflictsError(ValueError):
     def __init__(self, conflicts: Sequence[Conflict]):
         super().__init__("; ".join(f"{', '.join(fields)}: {problem}" for fields, problem in conflicts))
         self.conflicts = list(conflicts)
+
+
+class Settings(BaseModel):
+    """A frozen set of named settings that takes no name and no number it does not know (infinity and NaN included).
+
+    A class whose settings do not all go together says so in a method `_conflicts`, which yields a `Conflict` for each
+    such mistake; those of all its base classes are asked too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _all_go_together(self) -> Self:
+        methods = [vars(cls)["_conflicts"] for cls in type(self).__mro__ if "_conflicts" in vars(cls)]
+        if conflicts := [conflict for method in methods for conflict in method(self)]:
+            raise ConflictsError(conflicts)
+        return self
 
 
 def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> SettingsType:

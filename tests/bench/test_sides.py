@@ -39,6 +39,7 @@ def test_all_sides_agree_on_a_batch(cell: str, mode: str, ragged: str):
     assert own.flat(outputs).shape == (sum(work.case.lengths), 5)
     found = sides(work.case)
     assert "hand-written" in found
+    assert ("hand-written, indexed" in found) == (not ragged)
     for name, make in found.items():
         other = make(work)
         other_outputs, other_gradients = other.run()

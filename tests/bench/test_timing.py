@@ -67,3 +67,17 @@ def test_what_is_quick_is_called_several_times_a_sample(clock: Clock):
     found = time_in_turns({"a": clock.side("a", 0.0005)}, repeat=2, seconds=1, clock=clock)
     assert len(clock.order) == 2 + 2 * 4
     assert found["a"].milliseconds == pytest.approx(0.5)
+
+
+def test_a_burst_is_so_many_runs_of_one_side_in_a_row(clock: Clock):
+    sides = {"a": clock.side("a", 0.01), "b": clock.side("b", 0.02)}
+    found = time_in_turns(sides, repeat=2, seconds=10, burst=4, clock=clock)
+    assert "".join(clock.order) == "a" * 8 + "b" * 8 + "aaaabbbb" * 2
+    assert found["a"].milliseconds == pytest.approx(10)
+    assert found["b"].milliseconds == pytest.approx(20)
+
+
+def test_a_slow_burst_is_a_sample_from_the_start(clock: Clock):
+    found = time_in_turns({"slow": clock.side("s", 0.5)}, repeat=9, seconds=1, burst=4, clock=clock)
+    assert found["slow"].samples == 3
+    assert len(clock.order) == 3 * 4

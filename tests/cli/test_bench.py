@@ -5,7 +5,8 @@ import json
 import pytest
 
 from elman.bench import run as bench_run
-from elman.bench.cases import CASES, find_cases
+from elman.bench.cases import LISTED, find_cases
+from elman.bench.language_case import parse_language
 
 FIELDS = [
     "case",
@@ -25,6 +26,8 @@ FIELDS = [
 ]
 RAGGED = "gru-b3-t5-i3-h4-ragged-forward+backward"
 STREAMING = "lstm-b1-t1-i3-h4-streaming"
+TRAINING = ("wiki-chars-gru-b3-t5-i4-h6-a7", "wiki-chars-own-gru-b3-t5-i4-h6-a7")
+WRITING = "language-generate-i4-h6-a7"
 
 
 @pytest.fixture
@@ -38,8 +41,8 @@ def quick(monkeypatch: pytest.MonkeyPatch):
 def test_the_cases_are_listed_one_a_line(elman):
     done = elman("bench", "--list")
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == list(CASES)
-    assert elman("bench", "--list", "--json").json == {"cases": list(CASES)}
+    assert done.out.splitlines() == list(LISTED)
+    assert elman("bench", "--list", "--json").json == {"cases": list(LISTED)}
     assert elman("bench", "lstm-*-streaming", "--list").out.count("\n") == 3
 
 
@@ -123,3 +126,27 @@ def test_a_machine_without_kernels_is_measured_without_its_limits(elman, quick, 
     record = elman(*words, "--json").json
     assert record["fraction_of_peak"] is None
     assert "weights/bandwidth" not in record["peers"]
+
+
+def test_a_line_of_json_has_the_fields_of_every_case_and_the_pace(elman, quick):
+    names = (*TRAINING, WRITING)
+    done = elman("bench", *names, "--json", "--repeat", 1, "--threads", 1)
+    assert done.code == 0
+    for name, line in zip(names, done.out.splitlines(), strict=True):
+        record = json.loads(line)
+        case = parse_language(name)
+        assert list(record) == [*FIELDS, "characters_per_second"]
+        assert record["case"] == name
+        assert (record["cell"], record["mode"], record["ragged"]) == (case.cell, case.mode, False)
+        assert set(record["peers"]) == {"torch.nn.GRU", "torch hand-written"}
+        assert record["characters_per_second"] == pytest.approx(1000 * case.characters / record["elman_ms"])
+        assert min(record["gflops"], record["fraction_of_peak"], record["compile_ms"], *record["peers"].values()) > 0
+
+
+def test_a_table_for_training_and_one_for_writing(elman, quick):
+    done = elman("bench", TRAINING[0], WRITING, "--repeat", 1)
+    assert [line for line in done.out.splitlines() if line.startswith("language models")] == [
+        "language models, a batch of training",
+        "language models, a character of writing",
+    ]
+    assert "characters/s" in done.err

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from elman.cli.settings import FLAGS, spelling
-from elman.estimators import ClassifierSettings
+from elman.cli.settings import CLASSIFIER_FLAGS, LANGUAGE_FLAGS, spelling
+from elman.estimators import ClassifierSettings, LanguageSettings
 from elman.folders import folder_state
 from elman.saved import read_model
 
@@ -60,15 +60,18 @@ def test_only_settings_that_were_given_reach_the_model(elman, words: Path, tmp_p
     assert settings == expected.model_dump(mode="json")
 
 
-def test_there_is_a_flag_for_each_setting_and_its_help_shows_the_default():
+@pytest.mark.parametrize(
+    ("flags", "settings"), [(CLASSIFIER_FLAGS, ClassifierSettings), (LANGUAGE_FLAGS, LanguageSettings)]
+)
+def test_there_is_a_flag_for_each_setting_and_its_help_shows_the_default(flags, settings):
     special = {"validation_fraction"}
-    assert {flag.name for flag in FLAGS} | special == set(ClassifierSettings.model_fields)
-    for flag in FLAGS:
-        default = ClassifierSettings.model_fields[flag.name].get_default(call_default_factory=True)
+    assert {flag.name for flag in flags} | special == set(settings.model_fields)
+    for flag in flags:
+        default = settings.model_fields[flag.name].get_default(call_default_factory=True)
         if flag.kind is bool:
             assert flag.default == ("yes" if default else "no")
         elif flag.kind is list:
-            assert flag.default == ",".join(map(str, default))
+            assert flag.default == ",".join(map(str, default or ()))
         elif not flag.default:
             assert default in (None, {})
         else:
@@ -76,7 +79,7 @@ def test_there_is_a_flag_for_each_setting_and_its_help_shows_the_default():
 
 
 def test_every_flag_is_one_line_of_help_that_is_no_longer_than_two_of_a_terminal():
-    for flag in FLAGS:
+    for flag in (*CLASSIFIER_FLAGS, *LANGUAGE_FLAGS):
         assert len(flag.help) <= 65, flag.name
         assert flag.help.endswith("."), flag.name
         assert spelling(flag).islower()

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from elman.errors import ModelError, ShapeError
 from elman.nn import LSTM, State
+from elman.nn.state import _checksum
 
 SIZE = 4
 
@@ -74,6 +75,41 @@ def test_concatenated_batches():
     assert equal(joined.select([1, 2, 3]), b)
 
 
+def with_attached(batch: int = 3) -> State:
+    state = make(2, batch)
+    return State(state.tensors, attached={"token": torch.arange(batch) + 2**40, "seen": torch.rand(batch, 2)})
+
+
+def test_what_is_attached_is_selected_joined_and_copied_with_the_states():
+    state = with_attached()
+    both = State.concatenate([state.select([2, 2]), state.select([0])])
+    assert both.attached["token"].tolist() == [2**40 + 2, 2**40 + 2, 2**40]
+    assert torch.equal(both.attached["seen"], state.attached["seen"][[2, 2, 0]])
+    copy = state.detach().clone()
+    copy.attached["token"].zero_()
+    assert state.attached["token"].tolist() == [2**40, 2**40 + 1, 2**40 + 2]
+    converted = state.to(torch.float64)
+    assert converted.h.dtype == torch.float64
+    assert torch.equal(converted.attached["token"], state.attached["token"])
+    with pytest.raises(ShapeError, match="same things attached"):
+        State.concatenate([state, make(2)])
+    with pytest.raises(ShapeError, match="is attached"):
+        State(state.tensors, attached={"token": torch.zeros(2)})
+
+
+def test_sequences_are_repeated_side_by_side():
+    state = make(2)
+    assert torch.equal(state.repeat(2).h, state.h[:, [0, 0, 1, 1, 2, 2]])
+    with pytest.raises(ShapeError, match="0 times"):
+        state.repeat(0)
+
+
+@pytest.mark.parametrize("sequence", [3, -4])
+def test_a_sequence_that_is_not_there_is_refused(sequence: int):
+    with pytest.raises(ShapeError, match=f"no sequence {sequence} among 3"):
+        make().select([0, sequence])
+
+
 @pytest.mark.parametrize("states", [[], [make(1), make(2)], [make(2), make(1, bidirectional=True)]])
 def test_only_states_of_one_layer_are_joined(states):
     with pytest.raises(ShapeError, match="same layer"):
@@ -104,6 +140,28 @@ def test_save_and_load(tmp_path: Path, bidirectional: bool):
     assert equal(State.load(tmp_path / "state"), state)
 
 
+def test_save_and_load_with_what_is_attached(tmp_path: Path):
+    state = with_attached()
+    state.save(tmp_path / "state")
+    loaded = State.load(tmp_path / "state")
+    assert equal(loaded, state)
+    assert list(loaded.attached) == ["token", "seen"]
+    assert all(torch.equal(loaded.attached[name], value) for name, value in state.attached.items())
+
+
+def test_a_single_wrong_bit_is_refused(tmp_path: Path):
+    path = tmp_path / "state"
+    with_attached().save(path)
+    whole = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for place in range(start, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match="not those that were written"):
+            State.load(path)
+
+
 def test_a_layer_goes_on_from_a_loaded_state(tmp_path: Path):
     layer = LSTM(2, SIZE, num_layers=2, bidirectional=True)
     inputs = torch.randn(3, 5, 2)
@@ -120,9 +178,13 @@ RUBBISH = {
     "no header": None,
     "a header that is no object": {"elman_state": "[1]"},
     "a header that is no JSON": {"elman_state": "{"},
-    "a name that is missing": header(names=["h"], bidirectional=False),
-    "no directions": header(names=["a"]),
-    "a tensor that is no state": header(names=["a"], bidirectional=False),
+    "a name that is missing": header(names=["h"], attached=[], bidirectional=False),
+    "no directions": header(names=["a"], attached=[]),
+    "no checksum": header(names=["a"], attached=[], bidirectional=False),
+    "a foreign checksum": header(names=["a"], attached=[], bidirectional=False, sha256="0"),
+    "a tensor that is no state": header(
+        names=["a"], attached=[], bidirectional=False, sha256=_checksum({"a": torch.zeros(2)})
+    ),
 }
 
 

@@ -5,6 +5,7 @@ import torch
 
 from elman import CELLS, Next, Recurrent, affine, cell, tanh
 from elman.errors import ShapeError, UsageError
+from elman.nn import stream as nn_stream
 
 BATCH, TIME, FEATURES = 3, 6, 5
 
@@ -77,6 +78,34 @@ def test_a_stream_has_the_weights_it_was_made_with():
         for parameter in layer.parameters():
             parameter.zero_()
     assert torch.equal(stream.step(x), expected)
+
+
+@pytest.mark.parametrize("target", ["llvm", "eager"])
+def test_nothing_is_dropped_and_later_changes_of_the_layer_are_not_seen(target):
+    layer = Recurrent("gru", FEATURES, 7, num_layers=2, dropout=0.5, target=target).train()
+    data = torch.randn(BATCH, TIME, FEATURES)
+    with torch.no_grad():
+        steps, _ = layer.eval()(data)
+    stream = layer.train().stream(batch_size=BATCH)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    outputs = torch.stack([stream.step(data[:, time]) for time in range(TIME)], 1)
+    torch.testing.assert_close(outputs, steps)
+    assert layer.training
+
+
+@pytest.mark.parametrize("numbers", [0, 1 << 20])
+@pytest.mark.parametrize("target", ["llvm", "eager"])
+@pytest.mark.parametrize("name", CELLS)
+def test_reading_from_a_table_is_reading_its_rows(monkeypatch, name, target, numbers):
+    monkeypatch.setattr(nn_stream, "TABLE_NUMBERS", numbers)
+    layer, rows = Recurrent(name, FEATURES, 7, num_layers=2, target=target), torch.randn(11, FEATURES)
+    plain, stream = layer.stream(batch_size=BATCH), layer.stream(batch_size=BATCH)
+    read = stream.reader(rows)
+    for index in torch.randint(11, (TIME, BATCH)):
+        read(index.numpy())
+        torch.testing.assert_close(stream.output, plain.step(rows[index]), rtol=1e-5, atol=1e-6)
 
 
 def test_what_cannot_be_streamed_is_refused():

@@ -1,6 +1,7 @@
 """Known data sets: found, proved by checksum, and refused when missing or changed."""
 
 import dataclasses
+import gzip
 import hashlib
 import importlib.util
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from elman.errors import DataError, UsageError
-from elman.sequences import datasets
-from elman.sequences.datasets import DATASETS, open_dataset, read_sentiment_words, vader_words
+from elman.sequences.catalogue import DATASETS
+from elman.sequences.datasets import open_dataset, read_sentiment_words, vader_words
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_words = pytest.mark.skipif(
@@ -48,7 +49,38 @@ def test_missing_files_are_named_with_where_to_get_them(tmp_path):
         open_dataset("sentiment-words", tmp_path)
     for file in DATASETS["sentiment-words"].files:
         assert f"{tmp_path / 'sentiment-words' / file.name}, from {file.address}" in caught.value.where
-    assert "--data DIR" in caught.value.fix
+    assert f"elman data get sentiment-words --data {tmp_path}" in caught.value.fix
+
+
+def test_what_cannot_be_downloaded_is_replaced_by_what_can(tmp_path):
+    with pytest.raises(DataError, match="1 of 1 files") as caught:
+        open_dataset("wikitext-2", tmp_path, "train")
+    assert "elman data get wikitext-2-v1" in caught.value.fix
+
+
+def test_a_part_is_asked_for_by_name(small_dataset):
+    (small_dataset / "sentiment-words" / "sentiment-train.txt").unlink()
+    assert set(open_dataset("sentiment-words", small_dataset, "test")) == {"test"}
+    with pytest.raises(UsageError, match="no part `tests`"):
+        open_dataset("sentiment-words", small_dataset, "tests")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the data sets in {DATA}")
+@pytest.mark.parametrize("name", [path.name for path in sorted(DATA.glob("*/"))] if DATA.is_dir() else [])
+def test_every_data_set_here_has_the_checksums_that_elman_knows(name):
+    assert set(open_dataset(name, DATA)) == {file.part for file in DATASETS[name].files}
+
+
+def test_a_packed_file_is_proved_by_what_it_holds(small_dataset):
+    place = small_dataset / "sentiment-words"
+    content = (place / "sentiment-test.txt").read_bytes()
+    (place / "sentiment-test.txt").unlink()
+    for level in (1, 9):
+        (place / "sentiment-test.txt.gz").write_bytes(gzip.compress(content, level))
+        assert open_dataset("sentiment-words", small_dataset)["test"].name == "sentiment-test.txt.gz"
+    (place / "sentiment-test.txt.gz").write_bytes(gzip.compress(content)[:-3])
+    with pytest.raises(DataError, match=r"is damaged: sentiment-test\.txt\.gz"):
+        open_dataset("sentiment-words", small_dataset)
 
 
 @pytest.fixture
@@ -62,7 +94,7 @@ def small_dataset(tmp_path, monkeypatch):
     files = tuple(
         dataclasses.replace(file, sha256=hashlib.sha256(contents[file.name]).hexdigest()) for file in known.files
     )
-    monkeypatch.setitem(datasets.DATASETS, known.name, dataclasses.replace(known, files=files))
+    monkeypatch.setitem(DATASETS, known.name, dataclasses.replace(known, files=files))
     return tmp_path
 
 
@@ -77,10 +109,10 @@ def test_a_damaged_file_is_named_with_both_checksums(small_dataset):
     damaged.write_bytes(b"fine,-1\n")
     with pytest.raises(DataError, match=r"is damaged: sentiment-test\.txt") as caught:
         open_dataset("sentiment-words", small_dataset)
-    expected = datasets.DATASETS["sentiment-words"].files[1].sha256
+    expected = DATASETS["sentiment-words"].files[1].sha256
     found = hashlib.sha256(b"fine,-1\n").hexdigest()
     assert caught.value.where == f"{damaged}: expected sha256 {expected}, found {found}"
-    assert "Get it again from https://" in caught.value.fix
+    assert f"Get it again: elman data get sentiment-words --data {small_dataset}" in caught.value.fix
 
 
 def test_one_missing_file_of_two(small_dataset):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
+from elman.bench.language_case import GROUP, LANGUAGE_CASES, LanguageCase, parse_language
 from elman.errors import UsageError
 
 # How many matrices of each kind (input and recurrent) the cell multiplies at every step.
@@ -102,22 +103,26 @@ def _listed() -> list[Case]:
 
 
 CASES: dict[str, Case] = {case.name: case for case in _listed()}
+LISTED: dict[str, Case | LanguageCase] = {**CASES, **LANGUAGE_CASES}
 
 
-def find_cases(words: Sequence[str]) -> list[Case]:
-    """The cases that are meant: names, and patterns with * and ? of listed names; all that are listed if none is given.
+def find_cases(words: Sequence[str]) -> list[Case | LanguageCase]:
+    """The cases that are meant; all that are listed if no word is given.
+
+    Args:
+        words: names, also of cases that are not listed; patterns with * and ? of listed names; `language`, which means
+            all cases of language models.
 
     Raises:
         UsageError: names each word that means no case, with the nearest that does.
     """
-    found: dict[str, Case] = {}
+    found: dict[str, Case | LanguageCase] = {}
     problems = []
     for word in words or ["*"]:
-        case = parse(word)
-        cases = [case] if case else [CASES[name] for name in fnmatch.filter(CASES, word)]
+        cases = _meant(word)
         found.update({each.name: each for each in cases})
         if not cases:
-            near = difflib.get_close_matches(word, CASES, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(word, [*LISTED, GROUP], n=1, cutoff=0.0)
             problems.append((word, near[0]))
     if problems:
         raise UsageError(
@@ -125,3 +130,10 @@ def find_cases(words: Sequence[str]) -> list[Case]:
             fix=f"Did you mean {' and '.join(f'`{name}`' for _, name in problems)}? See: elman bench --list",
         )
     return list(found.values())
+
+
+def _meant(word: str) -> list[Case | LanguageCase]:
+    if word == GROUP:
+        return list(LANGUAGE_CASES.values())
+    case = parse(word) or parse_language(word)
+    return [case] if case else [LISTED[name] for name in fnmatch.filter(LISTED, word)]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from elman.bench.cases import Case
+from elman.bench.language_case import GENERATING, TRAINING, LanguageCase
 from elman.bench.work import Matrices, Side, Work
-from elman.cells import CELLS
-from elman.compiler.cell import Cell
+from elman.compiler.cell import Cell, Step
 from elman.nn.recurrent import Recurrent
 from elman.sequences.ragged import Ragged
 
@@ -44,26 +44,30 @@ def layer_of(work: Work) -> Recurrent:
     case = work.case
     layer = Recurrent(case.cell, case.input_size, case.hidden_size, num_layers=case.layers)
     for index, matrices in enumerate(work.layers):
-        _fill(layer.weights(index), matrices, case.cell)
+        fill(layer.weights(index), matrices, case.cell)
     return layer
 
 
-def first_call_ms(case: Case) -> float:
+def first_call_ms(step: Step, case: Case | LanguageCase) -> float:
     """How long a cell that was never seen before needs for its first call, in milliseconds.
+
+    Args:
+        step: of the cell.
+        case: says the sizes, and whether there is a backward pass, or steps come one at a time.
 
     That is: trace, gradient, plan, compile, and one step of one sequence. What all cells share (the kernels of matrix
     products, the threads) and the initial weights are not part of it.
     """
-    fresh = Cell(CELLS[case.cell].step)
+    fresh = Cell(step)
     began = time.perf_counter()
     fresh.trace(case.input_size, case.hidden_size)
     traced = time.perf_counter() - began
     layer = Recurrent(fresh, case.input_size, case.hidden_size, num_layers=case.layers)
     x = torch.zeros(1, 1, case.input_size, requires_grad=True)
     began = time.perf_counter()
-    if case.mode == "forward+backward":
+    if case.mode in ("forward+backward", TRAINING):
         layer(x)[0].sum().backward()
-    elif case.mode == "streaming":
+    elif case.mode in ("streaming", GENERATING):
         layer.stream().step(x.detach()[:, 0])
     else:
         with torch.no_grad():
@@ -92,7 +96,8 @@ def _rows(steps: Ragged | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _fill(weights: dict[str, Tensor], matrices: Matrices, cell: str) -> None:
+def fill(weights: dict[str, Tensor], matrices: Matrices, cell: str) -> None:
+    """Give a layer of elman the parameters of a case."""
     count = len(AFFINES[cell])
     parts = zip(
         AFFINES[cell],

@@ -20,6 +20,10 @@ class HandWritten(nn.Module):
 
     def step(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """The next states, the first of which is the output; each is `(batch, hidden)`."""
+        return self.step_on(self.from_input(x), *states)
+
+    def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """The same from the input's product with its matrix, `(batch, gates · hidden)`."""
         raise NotImplementedError
 
     def zeros(self, batch: int) -> tuple[Tensor, ...]:
@@ -44,10 +48,10 @@ class ResetBeforeGRU(HandWritten):
         self.gates = _linear(matrices.hidden[:, : 2 * self.hidden_size])
         self.candidate = _linear(matrices.hidden[:, 2 * self.hidden_size :])
 
-    def step(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """One step."""
         (h,) = states
-        x_z, x_r, x_n = self.from_input(x).chunk(3, 1)
+        x_z, x_r, x_n = read.chunk(3, 1)
         h_z, h_r = self.gates(h).chunk(2, 1)
         z = torch.sigmoid(x_z + h_z)
         r = torch.sigmoid(x_r + h_r)
@@ -63,10 +67,10 @@ class ResetAfterGRU(HandWritten):
         self.from_hidden = _linear(matrices.hidden)
         self.memory_bias = nn.Parameter(matrices.memory_bias.clone())
 
-    def step(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """One step."""
         (h,) = states
-        x_z, x_r, x_n = self.from_input(x).chunk(3, 1)
+        x_z, x_r, x_n = read.chunk(3, 1)
         h_z, h_r, h_n = self.from_hidden(h).chunk(3, 1)
         z = torch.sigmoid(x_z + h_z)
         r = torch.sigmoid(x_r + h_r)
@@ -85,12 +89,37 @@ class LSTM(HandWritten):
         """The initial states."""
         return torch.zeros(batch, self.hidden_size), torch.zeros(batch, self.hidden_size)
 
-    def step(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """One step."""
         h, c = states
-        i, f, g, o = (self.from_input(x) + self.from_hidden(h)).chunk(4, 1)
+        i, f, g, o = (read + self.from_hidden(h)).chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class Indexed(nn.Module):
+    """The input product of all steps at once, then a loop that indexes it.
+
+    The gradient of each `read[:, t]` is a tensor as large as `read`, zero but for one step: O(time²) in the backward
+    pass.
+
+    Args:
+        loop: the cell.
+    """
+
+    def __init__(self, loop: HandWritten):
+        super().__init__()
+        self.loop = loop
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """From `(batch, time, feature)` to `(batch, time, hidden)`."""
+        states = self.loop.zeros(inputs.shape[0])
+        read = self.loop.from_input(inputs)
+        outputs = []
+        for t in range(inputs.shape[1]):
+            states = self.loop.step_on(read[:, t], *states)
+            outputs.append(states[0])
+        return torch.stack(outputs, 1)
 
 
 LOOPS: dict[str, type[HandWritten]] = {"gru": ResetBeforeGRU, "gru_reset_after": ResetAfterGRU, "lstm": LSTM}
@@ -99,6 +128,11 @@ LOOPS: dict[str, type[HandWritten]] = {"gru": ResetBeforeGRU, "gru_reset_after":
 def side(work: Work) -> Side:
     """The loop on the padded batch."""
     return padded_side(work, LOOPS[work.case.cell](work.layers[0]))
+
+
+def indexed(work: Work) -> Side:
+    """The loop that indexes, on a batch of equal lengths."""
+    return padded_side(work, Indexed(LOOPS[work.case.cell](work.layers[0])))
 
 
 def padded_side(work: Work, module: nn.Module) -> Side:

@@ -74,7 +74,7 @@ def streaming_cells(work: Work) -> Side:
     kind = nn.LSTMCell if work.case.cell == "lstm" else nn.GRUCell
     cells = [kind(matrices.input.shape[0], work.case.hidden_size) for matrices in work.layers]
     for cell, matrices in zip(cells, work.layers, strict=True):
-        _fill([cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh], matrices, work.case.cell)
+        fill([cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh], matrices, work.case.cell)
     states: list[Any] = [None] * len(cells)
 
     @torch.no_grad()
@@ -94,12 +94,13 @@ def layer_of(work: Work) -> nn.GRU | nn.LSTM:
     kind = nn.LSTM if case.cell == "lstm" else nn.GRU
     layer = kind(case.input_size, case.hidden_size, case.layers, batch_first=True)
     for parameters, matrices in zip(layer.all_weights, work.layers, strict=True):
-        _fill(parameters, matrices, case.cell)
+        fill(parameters, matrices, case.cell)
     return layer
 
 
 @torch.no_grad()
-def _fill(parameters: Sequence[Tensor], matrices: Matrices, cell: str) -> None:
+def fill(parameters: Sequence[Tensor], matrices: Matrices, cell: str) -> None:
+    """Give a layer or a cell of torch's the parameters of a case, in the order of `all_weights`."""
     from_input, from_hidden, bias, hidden_bias = parameters
     from_input.copy_(_gates(matrices.input, cell).T)
     from_hidden.copy_(_gates(matrices.hidden, cell).T)

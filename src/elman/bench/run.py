@@ -7,14 +7,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.bench import arrays, layers, loops, modules
+from elman.bench import arrays, language, layers, loops, modules
 from elman.bench.cases import Case
-from elman.bench.timing import time_in_turns
+from elman.bench.language_case import GENERATING, LanguageCase
+from elman.bench.language_work import LanguageWork
+from elman.bench.timing import Run, time_in_turns
 from elman.bench.work import Side, Work
+from elman.cells import CELLS
+from elman.compiler.cell import Step
 from elman.compiler.targets.llvm import machine
 
 SECONDS_A_SIDE = 2.0
 REPEAT = 25
+STEPWISE = ("streaming", GENERATING)
+# Whoever streams takes one step after the other, and the weights stay in the caches; steps of several sides in turns
+# would drive each other's weights out of them, and a step after another side's measures that.
+BURST_STEPS = 32
 
 OWN = "elman"
 SAME_STEPS = "elman same steps"
@@ -70,17 +78,20 @@ class Result:
     Args:
         case: the case.
         threads: how many computed.
-        elman_ms: the median time of elman, in milliseconds; of one step in `streaming`.
-        peers: that of the others, by name. `elman same steps` is elman itself on a batch of as many steps in which all
-            sequences are equally long; `weights/bandwidth` no program, but the least time in which one core can read
-            the weights from where they lie.
+        elman_ms: the median time of elman, in milliseconds; in `streaming` of one step, from bursts of `BURST_STEPS`
+            steps in a row.
+        peers: that of the others, by name. `hand-written` is the cell as a loop in torch over the unbound steps;
+            `hand-written, indexed` one that takes the input product of all steps at once and then indexes it step by
+            step, as many write it: its backward pass fills a gradient of full size at every step. `elman same steps`
+            is elman itself on a batch of as many steps in which all sequences are equally long; `weights/bandwidth` no
+            program, but the least time in which one core can read the weights from where they lie.
         samples: how many times each was measured, `elman` among them.
         gflops: useful operations of elman, in 10⁹ a second.
         fraction_of_peak: the same as a share of what the threads could do.
         compile_ms: the first call of a cell never seen before: trace, gradient, plan, compile.
     """
 
-    case: Case
+    case: Case | LanguageCase
     threads: int
     elman_ms: float
     peers: dict[str, float]
@@ -90,8 +101,9 @@ class Result:
     compile_ms: float
 
     def record(self) -> dict[str, Any]:
-        """The result as one line of JSON has it."""
+        """The result as one line of JSON has it; that of a language model has `characters_per_second` besides."""
         case = self.case
+        characters = {"characters_per_second": self.characters_per_second} if self.characters_per_second else {}
         return {
             "case": case.name,
             "cell": case.cell,
@@ -107,7 +119,13 @@ class Result:
             "gflops": self.gflops,
             "fraction_of_peak": self.fraction_of_peak,
             "compile_ms": self.compile_ms,
+            **characters,
         }
+
+    @property
+    def characters_per_second(self) -> float | None:
+        """Of elman, where the case is a language model."""
+        return 1000 * self.case.characters / self.elman_ms if isinstance(self.case, LanguageCase) else None
 
 
 def peers_of(case: Case) -> dict[str, Make]:
@@ -119,15 +137,37 @@ def peers_of(case: Case) -> dict[str, Make]:
             "torch.nn cell": modules.streaming_cells,
             "numpy": arrays.numpy_streaming,
         }
-    found: dict[str, Make] = {"hand-written": loops.side, "torch.nn": modules.padded}
     if case.ragged:
-        found |= {"torch.nn packed": modules.packed, SAME_STEPS: layers.same_steps}
+        found: dict[str, Make] = {
+            "hand-written": loops.side,
+            "torch.nn": modules.padded,
+            "torch.nn packed": modules.packed,
+            SAME_STEPS: layers.same_steps,
+        }
+    else:
+        found = {"hand-written": loops.side, "hand-written, indexed": loops.indexed, "torch.nn": modules.padded}
     if arrays.has_jax():
         found[JAX] = arrays.jax_scan
     return found
 
 
-def run_case(case: Case, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE) -> Result:
+def sides_of(case: Case | LanguageCase) -> dict[str, Run]:
+    """Who does the work of a case, by name, `elman` first; those that compile have done so."""
+    if isinstance(case, LanguageCase):
+        language_work = LanguageWork(case)
+        sides = {OWN: language.side(language_work), **language.peers(language_work)}
+    else:
+        work = Work(case)
+        own = layers.streaming if case.mode == "streaming" else layers.side
+        sides = {name: make(work).run for name, make in {OWN: own, **peers_of(case)}.items()}
+    for name in sides.keys() & set(COMPILED):
+        sides[name]()
+    return sides
+
+
+def run_case(
+    case: Case | LanguageCase, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE
+) -> Result:
     """Measure one case.
 
     Args:
@@ -137,12 +177,8 @@ def run_case(case: Case, limits: Machine, *, repeat: int = REPEAT, seconds: floa
         seconds: about how long each side is run; the slow ones are run three times however long that takes.
     """
     limits.measure()
-    work = Work(case)
-    own = layers.streaming if case.mode == "streaming" else layers.side
-    sides = {name: make(work) for name, make in {OWN: own, **peers_of(case)}.items()}
-    for name in sides.keys() & set(COMPILED):
-        sides[name].run()
-    timings = time_in_turns({name: side.run for name, side in sides.items()}, repeat=repeat, seconds=seconds)
+    burst = BURST_STEPS if case.mode in STEPWISE else 1
+    timings = time_in_turns(sides_of(case), repeat=repeat, seconds=seconds, burst=burst)
     milliseconds = {name: timing.milliseconds for name, timing in timings.items()}
     elman_ms = milliseconds.pop(OWN)
     limits.measure()
@@ -156,13 +192,17 @@ def run_case(case: Case, limits: Machine, *, repeat: int = REPEAT, seconds: floa
         {name: timing.samples for name, timing in timings.items()},
         speed / 1e9,
         speed / (limits.peak * threads) if limits.peak else None,
-        layers.first_call_ms(case),
+        layers.first_call_ms(_step(case), case),
     )
 
 
-def _limit(case: Case, limits: Machine) -> dict[str, float]:
+def _step(case: Case | LanguageCase) -> Step:
+    return (language.cell_of(case) if isinstance(case, LanguageCase) else CELLS[case.cell]).step
+
+
+def _limit(case: Case | LanguageCase, limits: Machine) -> dict[str, float]:
     """One step at a time cannot be quicker than its weights are read."""
-    if case.mode != "streaming":
+    if isinstance(case, LanguageCase) or case.mode != "streaming":
         return {}
     size = 4 * case.weights
     bandwidth = limits.bandwidth(size)

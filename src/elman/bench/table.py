@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 
-from elman.bench.run import OWN, Machine, Result
+from elman.bench.cases import MODES
+from elman.bench.language_case import GENERATING, TRAINING
+from elman.bench.run import BURST_STEPS, OWN, Machine, Result
 
 KINDS = {
-    "sequences of equal length": lambda result: result.case.mode != "streaming" and not result.case.ragged,
+    "sequences of equal length": lambda result: result.case.mode in MODES[:2] and not result.case.ragged,
     "ragged batches, lengths from 1 to the longest": lambda result: result.case.ragged,
     "streaming, one step at a time": lambda result: result.case.mode == "streaming",
+    "language models, a batch of training": lambda result: result.case.mode == TRAINING,
+    "language models, a character of writing": lambda result: result.case.mode == GENERATING,
 }
 NOTE = (
-    "Times are medians in milliseconds (streaming: of one step); ×: how many times elman's own; "
-    "(n): measured only so many times, as it is slow."
+    f"Times are medians in milliseconds (streaming: of one step, {BURST_STEPS} in a row); "
+    "×: how many times elman's own; (n): measured only so many times, as it is slow."
 )
 CACHES = {"256 KiB": 1 << 18, "8 MiB": 1 << 23, "256 MiB": 1 << 28}
 
@@ -83,4 +87,6 @@ def line_of(result: Result) -> str:
         f"{name} {milliseconds(found)} ms" + (f" ({result.samples[name]})" if name in result.samples else "")
         for name, found in times.items()
     ]
-    return f"{', '.join(words)}; {result.gflops:.3g} GF/s, first call {result.compile_ms:.0f} ms"
+    pace = result.characters_per_second
+    characters = f"{pace:,.0f} characters/s, " if pace else ""
+    return f"{', '.join(words)}; {characters}{result.gflops:.3g} GF/s, first call {result.compile_ms:.0f} ms"

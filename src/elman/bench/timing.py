@@ -28,7 +28,12 @@ class Timing:
 
 
 def time_in_turns(
-    sides: Mapping[str, Run], *, repeat: int, seconds: float, clock: Callable[[], float] = time.perf_counter
+    sides: Mapping[str, Run],
+    *,
+    repeat: int,
+    seconds: float,
+    burst: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """The median time of each side.
 
@@ -37,9 +42,11 @@ def time_in_turns(
         repeat: rounds; in each, every side is sampled once.
         seconds: for each side; one that would need longer is left out of some rounds, spread evenly, but is sampled
             at least three times.
+        burst: a sample is at least so many runs in a row, and its time that of one of them. A run that works on what
+            the run before left in the caches must not always find there what another side left.
         clock: gives the time in seconds.
     """
-    plans = {name: _Plan(run, repeat, seconds, clock) for name, run in sides.items()}
+    plans = {name: _Plan(run, repeat, seconds, burst, clock) for name, run in sides.items()}
     for round in range(repeat):
         for plan in plans.values():
             if plan.is_due(round):
@@ -50,16 +57,16 @@ def time_in_turns(
 class _Plan:
     """One side: it is warmed up, and from how long that took follows how often it is run."""
 
-    def __init__(self, run: Run, repeat: int, seconds: float, clock: Callable[[], float]):
+    def __init__(self, run: Run, repeat: int, seconds: float, burst: int, clock: Callable[[], float]):
         self.run, self.repeat, self.clock = run, repeat, clock
-        self.calls = 1
+        self.calls = burst
         self.found: list[float] = []
         first = self._measure()
-        if first > SLOW_SECONDS:
+        if first * burst > SLOW_SECONDS:
             self.found.append(first)
         else:
             first = self._measure()
-        self.calls = max(1, round(SAMPLE_SECONDS / max(first, 1e-9)))
+        self.calls = max(burst, round(SAMPLE_SECONDS / max(first, 1e-9)))
         wanted = int(seconds / max(first * self.calls, 1e-9))
         self.samples = min(repeat, max(FEWEST_RUNS, wanted)) - len(self.found)
 

@@ -63,7 +63,7 @@ class Work:
         self.inputs = self._rows(case.input_size, draw)
         self.gradient = self._rows(case.hidden_size, draw)
         sizes = [case.input_size] + [case.hidden_size] * (case.layers - 1)
-        self.layers = tuple(_matrices(size, case, draw) for size in sizes)
+        self.layers = tuple(draw_matrices(size, case.hidden_size, GATES[case.cell], draw) for size in sizes)
 
     def _rows(self, size: int, draw: torch.Generator) -> Tensor:
         rows = torch.randn(self.case.batch, self.longest, size, generator=draw)
@@ -74,9 +74,16 @@ class Work:
         return rows[self.exists]
 
 
-def _matrices(input_size: int, case: Case, draw: torch.Generator) -> Matrices:
-    hidden = case.hidden_size
+def draw_matrices(input_size: int, hidden: int, gates: int, draw: torch.Generator) -> Matrices:
+    """The parameters of one layer, drawn as torch draws them.
+
+    Args:
+        input_size: features of its input.
+        hidden: size of its states.
+        gates: matrices of each kind.
+        draw: the generator.
+    """
     scale = hidden**-0.5
-    gates = GATES[case.cell] * hidden
-    shapes = (input_size, gates), (hidden, gates), (gates,), (hidden,)
+    columns = gates * hidden
+    shapes = (input_size, columns), (hidden, columns), (columns,), (hidden,)
     return Matrices(*((2 * torch.rand(shape, generator=draw) - 1) * scale for shape in shapes))

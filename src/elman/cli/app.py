@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from elman.cli import bench, demo, doctor, evaluate, explain, fuzz, predict, recipe, summary, train
+from elman.cli import bench, datasets, demo, doctor, evaluate, explain, fuzz, generate, predict, recipe, summary, train
 from elman.cli.failures import report_failure, silence_standard_output
 from elman.cli.options import examples
 from elman.cli.output import emit, say
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples("Start with:  elman demo", "Your own data:  elman train classify texts.csv --out my-model"),
 )
-for module in (demo, train, evaluate, predict, summary, explain, recipe, bench, fuzz, doctor):
+for module in (demo, train, evaluate, predict, generate, summary, explain, recipe, datasets, bench, fuzz, doctor):
     module.register(app)
 
 

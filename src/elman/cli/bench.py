@@ -15,6 +15,7 @@ Words = Annotated[
         metavar="[CASE …]",
         show_default=False,
         help="Names of cases, or patterns of them with *. Any sizes do: lstm-b4-t50-i32-h64-ragged-forward. "
+        "language: all cases of language models. "
         "[all of --list]",
     ),
 ]
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
         "elman bench --list",
         "elman bench lstm-b16-t40-i64-h64-forward+backward",
         'elman bench "gru-*-ragged-*" --threads 1 --json',
+        "elman bench language --repeat 3 --json",
     )
     app.command(epilog=epilog)(bench)
 
@@ -40,8 +42,10 @@ def bench(
 ) -> None:
     """Time elman beside its peers on this machine.
 
-    The peers: the same cell written by hand in torch, torch.nn's layer (padded and packed), JAX's scan if it is
-    installed; they take turns, and medians count. All cases together take half an hour. With --json, one line a case.
+    The peers: the same cell written by hand in torch (over unbound steps, and over indexed ones, whose backward pass is
+    quadratic in time), torch.nn's layer (padded and packed), JAX's scan if it is installed; they take turns, when
+    streaming a burst of steps each, and medians count. All cases together take half an hour. With --json, one line a
+    case.
     """
     from elman.bench.cases import find_cases
 

@@ -1,7 +1,8 @@
-"""`elman evaluate`: how well a model does on labelled data."""
+"""`elman evaluate`: how well a model does on labelled data, or on a text."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -9,7 +10,6 @@ from elman.cli.options import (
     AsJson,
     Header,
     LabelColumn,
-    LabelledData,
     Model,
     Separator,
     TextColumn,
@@ -19,6 +19,7 @@ from elman.cli.options import (
     use_threads,
 )
 from elman.cli.output import emit, emit_json, percent, table
+from elman.errors import UsageError
 
 SHOWN_LABELS = 12
 
@@ -29,30 +30,57 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "elman evaluate words-model test.csv",
             "elman evaluate words-model test.tsv --no-header --text 2 --label 1 --json",
+            "elman evaluate book-model other-book.txt --dynamic 0.1",
         )
     )(evaluate)
 
 
 def evaluate(
     model: Model,
-    data: LabelledData,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            show_default=False,
+            help="Labelled texts: CSV, TSV, TXT or JSONL; for a language model a text. - is standard input.",
+        ),
+    ],
     text: TextColumn = None,
     label: LabelColumn = None,
     header: Header = None,
     separator: Separator = None,
     unknown: Unknown = None,
+    dynamic: Annotated[
+        float | None,
+        typer.Option(
+            "--dynamic",
+            min=0,
+            metavar="RATE",
+            show_default=False,
+            help="A language model learns the text as it reads it, at this rate.",
+        ),
+    ] = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model on labelled texts.
+    """Judge a model.
 
-    Shows the scores, the majority rate to beat, and what was taken for what.
+    On labelled texts: the scores, the majority rate to beat, and what was taken for what. A
+    language model on a text: bits a character and a byte, perplexity, the loss in nats a token.
     """
-    from elman.cli.data import check_labels, lines_of, places_named, read_labelled
-    from elman.estimators import SequenceClassifier
+    from elman.estimators import LanguageModel, SequenceClassifier, open_model
 
     use_threads(threads)
-    estimator = SequenceClassifier.load(model)
+    estimator = open_model(model)
+    columns = {"--text": text, "--label": label, "--header": header, "--separator": separator, "--unknown": unknown}
+    if isinstance(estimator, LanguageModel):
+        _refuse([name for name, value in columns.items() if value is not None], "a classifier", model)
+        _evaluate_language(estimator, model, data, dynamic, as_json)
+        return
+    assert isinstance(estimator, SequenceClassifier)
+    _refuse(["--dynamic"] if dynamic is not None else [], "a language model", model)
+    from elman.cli.data import check_labels, lines_of, places_named, read_labelled
+
     texts = read_labelled(data, text=text, label=label, header=header, separator=separator)
     check_labels(texts, estimator.classes_)
     with places_named(lines_of(texts)):
@@ -62,6 +90,20 @@ def evaluate(
         return
     for line in score_lines(scores):
         emit(line)
+
+
+def _evaluate_language(estimator: Any, model: Path, data: str, dynamic: float | None, as_json: bool) -> None:
+    scores = estimator.evaluate(Path(data), dynamic=dynamic)
+    if as_json:
+        emit_json({"model": str(model), "data": data, "dynamic": dynamic, **scores})
+        return
+    for line in table([(name.replace("_", " "), value) for name, value in scores.items()]):
+        emit(line)
+
+
+def _refuse(flags: list[str], what: str, model: Path) -> None:
+    if flags:
+        raise UsageError(f"{', '.join(flags)}: only for {what}.", where=str(model), fix="Leave them away.")
 
 
 def score_lines(scores: Mapping[str, Any]) -> Iterator[str]:

@@ -74,10 +74,10 @@ def _layers_of_cell(name: str, input_size: int, hidden_size: int) -> list[tuple[
 
 
 def _layers_of_model(folder: Path) -> list[tuple[dict[str, Any], str]]:
-    from elman.estimators import SequenceClassifier
+    from elman.estimators import open_model
     from elman.nn.recurrent import Recurrent
 
-    model = SequenceClassifier.load(folder).model_
+    model = open_model(folder).model_
     parts = [(name, part) for name, part in model.named_modules() if isinstance(part, Recurrent)]
     if not parts:
         raise UsageError("This model has no recurrent layer.", where=str(folder), fix="See its layers: elman summary")

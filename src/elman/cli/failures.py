@@ -26,6 +26,14 @@ class RunStopped(KeyboardInterrupt):
         self.folder = folder
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a command that knows what became of its work."""
+
+    def __init__(self, problem: ElmanError):
+        super().__init__(problem)
+        self.problem = problem
+
+
 def report_failure(error: BaseException, *, command: str, as_json: bool, debug: bool) -> int:
     """Says what went wrong, and gives the exit code.
 
@@ -70,6 +78,8 @@ def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
 
 
 def _interruption(error: KeyboardInterrupt, command: str) -> ElmanError:
+    if isinstance(error, Stopped):
+        return error.problem
     # The trainer's own class knows where the run stopped; importing it here would import torch.
     folder = getattr(error, "folder", None)
     if folder is None:

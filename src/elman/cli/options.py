@@ -7,6 +7,11 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="A model folder, as --out made it.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="MODEL", show_default=False, help="Folder for the model and its report.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in MODEL.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over in a folder that holds a run of elman.")]
 Seed = Annotated[
     int | None,
     typer.Option("--seed", min=0, metavar="N", show_default=False, help="Of everything random. [0]"),

@@ -1,4 +1,4 @@
-"""What `train` and `demo` have in common: fit, judge, save, report, and say how to go on."""
+"""What `train classify` and `demo` have in common: fit, judge, save, report, and say how to go on."""
 
 import shlex
 import sys
@@ -58,7 +58,7 @@ def carry_out(run: Run, estimator: Any) -> dict[str, Any]:
     from elman.training.progress import progress_for
 
     begun = time.monotonic()
-    with _stopped_in(run.folder):
+    with stopped_in(run.folder):
         with places_named(lines_of(run.train)):
             estimator.fit(
                 run.train.texts,
@@ -147,7 +147,7 @@ def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _stopped_in(folder: Path) -> Iterator[None]:
+def stopped_in(folder: Path) -> Iterator[None]:
     """Tells the one who stops the run where it is kept, wherever the run was stopped."""
     try:
         yield

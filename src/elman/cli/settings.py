@@ -1,8 +1,8 @@
-"""The flags of `elman train` that are settings of the model: one table, the names of the constructor."""
+"""The flags of `elman train` that are settings of a model: a table for each task, the names of the constructor."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -29,36 +29,17 @@ class Flag(NamedTuple):
     metavar: str | None = None
 
 
-FLAGS = (
-    Flag("tokens", str, "characters", "A step is one of: characters, bytes, words, values (numbers)."),
-    Flag("lower_case", bool, "no", "Turn texts into lower case first."),
-    Flag("alphabet", str, "", "The characters to know, in place of those of DATA.", "CHARS"),
-    Flag("min_count", int, "1", "Tokens that come less often are unknown."),
-    Flag("max_tokens", int, "", "Know only so many tokens, the most frequent."),
-    Flag("marks", bool, "no", "Put a begin and an end mark around every text."),
-    Flag("ngrams", int, "1", "Read all runs of up to so many characters at once."),
-    Flag("unknown", str, "", "Tokens never seen in training: allow or refuse."),
-    Flag("embedding", str, "64", "A token becomes N learned numbers, or one-hot.", "N|one-hot"),
+_BODY = (
     Flag("cell", str, "lstm", "One of elman's cells, your own as FILE.py:NAME, or none."),
     Flag("cell_options", dict, "", "Options of the cell, such as activation=relu.", "NAME=VALUE,…"),
     Flag("hidden_size", int, "128", "Units of each recurrent layer."),
     Flag("num_layers", int, "1", "Recurrent layers, one on another."),
-    Flag("bidirectional", bool, "no", "Read the texts from both ends."),
-    Flag("merge", str, "concat", "Both directions by: concat, sum, mul, average."),
-    Flag("pooling", list, "last", "Steps to one row by: last, mean, max, sum, attention, flatten.", "NAME,…"),
-    Flag("max_length", int, "", "Steps that pooling by flatten has inputs for."),
-    Flag("dense", list, "", "Units of the dense layers before the answer.", "N,…"),
-    Flag("activation", str, "relu", "Of the dense layers: relu, tanh, sigmoid."),
     Flag("dropout", float, "0", "Part of the features to drop in training."),
-    Flag("token_dropout", float, "0", "Part of the tokens to read as unknown."),
     Flag("input_dropout", float, "0", "Part of the features of the embedding to drop."),
     Flag("init", str, "keras", "Where recurrent weights start from: keras, torch."),
-    Flag("label_smoothing", float, "0", "Part of each target spread over all labels."),
-    Flag("class_weight", str, "", "balanced: rare labels weigh more in the loss."),
+)
+_RUN = (
     Flag("epochs", int, "20", "Passes over the data."),
-    Flag("batch_size", int, "32", "Texts in a minibatch."),
-    Flag("tokens_per_batch", int, "", "Steps in a minibatch, in place of --batch-size."),
-    Flag("bucketing", bool, "yes", "Do not group texts of like length in a minibatch."),
     Flag("learning_rate", float, "0.001", "Size of the optimizer's steps."),
     Flag("optimizer", str, "adam", "One of: sgd, rmsprop, adam, adamw."),
     Flag("momentum", float, "0", "Of sgd and rmsprop."),
@@ -75,19 +56,77 @@ FLAGS = (
     Flag("restore_best", bool, "yes", "Keep the weights of the last epoch, not of the best."),
     Flag("seed", int, "0", "Of everything random in the run."),
     Flag("checkpoint_seconds", float, "30", "The longest time between two checkpoints."),
+    Flag("checkpoint_batches", int, "", "Minibatches between two checkpoints."),
+    Flag("validate_batches", int, "", "Also judge within an epoch, each N minibatches."),
     Flag("report_every", int, "100", "Minibatches in a line of progress."),
+)
+_TEXT = (
+    Flag("lower_case", bool, "no", "Turn texts into lower case first."),
+    Flag("alphabet", str, "", "The characters to know, in place of those of DATA.", "CHARS"),
+    Flag("min_count", int, "1", "Tokens that come less often are unknown."),
+    Flag("max_tokens", int, "", "Know only so many tokens, the most frequent."),
+)
+
+
+def _with(flags: tuple[Flag, ...], **defaults: str) -> tuple[Flag, ...]:
+    """The same flags with other defaults."""
+    return tuple(flag._replace(default=defaults.get(flag.name, flag.default)) for flag in flags)
+
+
+CLASSIFIER_FLAGS = (
+    Flag("tokens", str, "characters", "A step is one of: characters, bytes, words, values (numbers)."),
+    *_TEXT,
+    Flag("marks", bool, "no", "Put a begin and an end mark around every text."),
+    Flag("ngrams", int, "1", "Read all runs of up to so many characters at once."),
+    Flag("unknown", str, "", "Tokens never seen in training: allow or refuse."),
+    Flag("embedding", str, "64", "A token becomes N learned numbers, or one-hot.", "N|one-hot"),
+    *_BODY,
+    Flag("bidirectional", bool, "no", "Read the texts from both ends."),
+    Flag("merge", str, "concat", "Both directions by: concat, sum, mul, average."),
+    Flag("pooling", list, "last", "Steps to one row by: last, mean, max, sum, attention, flatten.", "NAME,…"),
+    Flag("max_length", int, "", "Steps that pooling by flatten has inputs for."),
+    Flag("dense", list, "", "Units of the dense layers before the answer.", "N,…"),
+    Flag("activation", str, "relu", "Of the dense layers: relu, tanh, sigmoid."),
+    Flag("token_dropout", float, "0", "Part of the tokens to read as unknown."),
+    Flag("label_smoothing", float, "0", "Part of each target spread over all labels."),
+    Flag("class_weight", str, "", "balanced: rare labels weigh more in the loss."),
+    Flag("batch_size", int, "32", "Texts in a minibatch."),
+    Flag("tokens_per_batch", int, "", "Steps in a minibatch, in place of --batch-size."),
+    Flag("bucketing", bool, "yes", "Do not group texts of like length in a minibatch."),
+    *_RUN,
+)
+LANGUAGE_FLAGS = (
+    Flag("tokens", str, "characters", "One of: characters, bytes, words, subwords."),
+    *_TEXT,
+    Flag("split", str, "punctuation", "Words end at: punctuation, or at blanks only."),
+    Flag("unknown", str, "allow", "Tokens not in the vocabulary: allow or refuse."),
+    Flag("embedding_size", int, "64", "A token becomes N learned numbers."),
+    *_with(_BODY, cell="gru", hidden_size="256"),
+    Flag("output_dropout", float, "0", "Part of the features to drop before the answer."),
+    Flag("tied", bool, "no", "The answer has the weights of the embedding."),
+    Flag("softmax", str, "full", "Over the tokens: full, adaptive, sampled."),
+    Flag("cutoffs", list, "", "Where the clusters of the adaptive softmax begin.", "N,…"),
+    Flag("samples", int, "1024", "Tokens that the sampled softmax draws."),
+    Flag("streams", int, "32", "Parts of the text that are read side by side."),
+    Flag("window", int, "100", "Steps that gradients go back."),
+    Flag("show_sample", int, "0", "Show a text of N tokens whenever the model is judged."),
+    *_with(_RUN, epochs="10", learning_rate="0.002", clip_norm="1.0"),
 )
 
 
 _METAVARS = {int: "N", float: "F", str: "NAME"}
 
 
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with a flag for each setting; it gets those that the user gave as the dictionary `settings`."""
+def takes_settings(table: Sequence[Flag]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with a flag for each setting; it gets those that the user gave as the dictionary `settings`."""
+    return lambda command: _taking(table, command)
+
+
+def _taking(table: Sequence[Flag], command: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(command)
     flags = [
         inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(flag))
-        for flag in FLAGS
+        for flag in table
     ]
     kept = [
         each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.parameters.values() if each.name != "settings"
@@ -95,10 +134,10 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_flags(**values: Any) -> None:
-        given = {flag.name: values.pop(flag.name) for flag in FLAGS}
+        given = {flag.name: values.pop(flag.name) for flag in table}
         command(
             **values,
-            settings={flag.name: _parse(flag, given[flag.name]) for flag in FLAGS if given[flag.name] is not None},
+            settings={flag.name: _parse(flag, given[flag.name]) for flag in table if given[flag.name] is not None},
         )
 
     # typer reads both of these; what it wraps would only mislead it.
@@ -121,7 +160,7 @@ def _annotation(flag: Flag) -> Any:
 def spelling(flag: Flag) -> str:
     """The flag as it is typed.
 
-    >>> spelling(FLAGS[1]), spelling(Flag("bucketing", bool, "yes", ""))
+    >>> spelling(CLASSIFIER_FLAGS[1]), spelling(Flag("bucketing", bool, "yes", ""))
     ('--lower-case', '--no-bucketing')
     """
     return f"--{'no-' * (flag.default == 'yes')}{flag.name.replace('_', '-')}"

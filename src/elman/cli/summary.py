@@ -15,10 +15,10 @@ def register(app: typer.Typer) -> None:
 
 def summary(model: Model, as_json: AsJson = False) -> None:
     """Show the layers of a model: names, output shapes and parameters."""
-    from elman.estimators import SequenceClassifier
+    from elman.estimators import open_model
     from elman.nn.summary import summary as summarise
 
-    found = summarise(SequenceClassifier.load(model).model_)
+    found = summarise(open_model(model).model_)
     if as_json:
         layers = [dataclasses.asdict(row) for row in found.rows]
         emit_json({"model": str(model), "layers": layers, "parameters": found.parameters})

@@ -1,126 +1,41 @@
-"""`elman train`: a model from a file of labelled texts."""
+"""`elman train`: a command for each task."""
 
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from elman.cli.options import (
-    AsJson,
-    Header,
-    LabelColumn,
-    LabelledData,
-    Separator,
-    TextColumn,
-    Threads,
-    examples,
-    use_threads,
-)
-from elman.cli.output import emit, emit_json
-from elman.cli.settings import takes_settings
+from elman.cli import train_classify, train_language
 from elman.errors import UsageError, nearest
 
-if TYPE_CHECKING:
-    from elman.sequences.tables import Table
 
-TASKS = ("classify",)
-VALIDATION_FRACTION = 0.1
+class _Tasks(TyperGroup):
+    """Sub-commands that are called tasks."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of the task, or an error that names the tasks there are."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UsageError(f"There is no task `{args[0]}`.", fix=nearest(args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words of the command line, of which there must be one."""
+        if not args:
+            ctx.fail("Missing argument 'TASK'.")
+        return super().parse_args(ctx, args)
+
+
+tasks = typer.Typer(
+    cls=_Tasks,
+    help="Train a model, save it and report; see each task's own --help.",
+    rich_markup_mode=None,
+    subcommand_metavar="TASK ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for module in (train_classify, train_language):
+    module.register(tasks)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the app."""
-    app.command(
-        epilog=examples(
-            "elman train classify reviews.csv --out reviews",
-            "elman train classify words.txt --text 1 --label 2 --hidden-size 200 --dense 100 --out words",
-            "elman train classify news.tsv --text title --label topic --tokens words --embedding 100 --out news",
-            "elman train classify words.txt --cell my_cells.py:leaky --out words",
-        )
-    )(train)
-
-
-@takes_settings
-def train(
-    context: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="TASK", show_default=False, help="What to learn: classify.")],
-    data: LabelledData,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="MODEL", show_default=False, help="Folder for the model and its report.")
-    ],
-    settings: dict[str, Any],
-    text: TextColumn = None,
-    label: LabelColumn = None,
-    header: Header = None,
-    separator: Separator = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            "--validation",
-            metavar="FILE",
-            show_default=False,
-            help="Labelled texts to judge each epoch on. [a part of DATA]",
-        ),
-    ] = None,
-    validation_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--validation-fraction",
-            metavar="F",
-            show_default=False,
-            help="Part of DATA held back to judge each epoch on; 0 for none. [0.1]",
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in MODEL.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start over in a folder that holds a run of elman.")
-    ] = False,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train a model on labelled texts, save it and report.
-
-    Without --validation a part of DATA is held back; the scores are on what was not trained on.
-    Ctrl-C stops a run after saving it, and --resume continues it as if it had never stopped.
-
-    Defaults stand in [brackets].
-    """
-    if task not in TASKS:
-        raise UsageError(f"There is no task `{task}`.", fix=nearest(task, TASKS))
-    if validation is None and validation_fraction is None:
-        validation_fraction = VALIDATION_FRACTION
-    elif validation is not None and validation_fraction is not None:
-        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
-    # These import torch, which takes seconds: only when everything said so far makes sense.
-    from elman.cli.folder import open_folder
-    from elman.cli.runs import Run, carry_out, closing_lines
-    from elman.estimators import SequenceClassifier
-
-    use_threads(threads)
-    estimator = SequenceClassifier(**settings, validation_fraction=validation_fraction or 0.0)
-    estimator.settings()
-    columns = {"text": text, "label": label, "header": header, "separator": separator}
-    learn, judge = _read_both(data, validation, validation_fraction or 0.0, columns, seed=settings.get("seed", 0))
-    if learn.is_numeric and "tokens" not in settings:
-        estimator.set_params(tokens="values")
-    going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
-    result = carry_out(Run(out, learn, judge, command=context.obj, resume=going_on), estimator)
-    if as_json:
-        emit_json(result)
-        return
-    for line in closing_lines(result, data=shlex.quote(validation or data)):
-        emit(line)
-
-
-def _read_both(
-    data: str, validation: str | None, fraction: float, columns: dict[str, Any], *, seed: int
-) -> "tuple[Table, Table | None]":
-    """What to train on, and what to judge each epoch on."""
-    from elman.cli.data import check_labels, read_labelled
-
-    table = read_labelled(data, **columns)
-    if validation is None:
-        return table.split(fraction, seed) if fraction else (table, None)
-    held = read_labelled(validation, **columns)
-    check_labels(held, set(table.labels or []))
-    return table, held
+    app.add_typer(tasks, name="train")

@@ -1,7 +1,8 @@
 """The states of a recurrent layer as an explicit value."""
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from elman.errors import ModelError, ShapeError, nearest
 from elman.files import atomic_write
+
+HEADER = "elman_state"
+ATTACHED = "attached/"
 
 
 class State:
@@ -26,12 +30,21 @@ class State:
         bidirectional: whether every layer has two directions.
         output: the last output, `(batch, output size)`, if this state comes out of a layer (a pair of them for
             `merge=None`); Keras's `return_sequences=False`. It is no state: what is selected or saved goes without it.
+        attached: what else is known of each sequence, by name, `(batch, …)`, such as the last tokens of a text. It is
+            selected, joined and saved with the states; layers neither read it nor give it.
 
     Raises:
         ShapeError: states whose layers or batches differ.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], *, bidirectional: bool = False, output: Any = None):
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        bidirectional: bool = False,
+        output: Any = None,
+        attached: Mapping[str, Tensor] | None = None,
+    ):
         shapes = {name: tuple(tensor.shape[:2]) for name, tensor in tensors.items()}
         if any(tensor.dim() != 3 for tensor in tensors.values()) or len(set(shapes.values())) != 1:
             raise ShapeError(
@@ -41,6 +54,13 @@ class State:
         self.tensors = dict(tensors)
         self.bidirectional = bidirectional
         self.output = output
+        self.attached = dict(attached or {})
+        strays = {name: tuple(value.shape) for name, value in self.attached.items() if len(value) != self.batch_size}
+        if strays:
+            raise ShapeError(
+                f"The states are of {self.batch_size} sequences, and {strays} is attached.",
+                fix="Attach one row for each sequence.",
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,8 +106,30 @@ class State:
         return State({name: tensor[place : place + 1] for name, tensor in self.tensors.items()})
 
     def select(self, sequences: Sequence[int] | Tensor) -> "State":
-        """The states of some sequences, in the order given; one may be taken more than once (branching)."""
-        return self._each(lambda tensor: tensor[:, torch.as_tensor(sequences, device=tensor.device)])
+        """The states of some sequences, in the order given; one may be taken more than once (branching).
+
+        Raises:
+            ShapeError: there is no such sequence.
+        """
+        index = torch.as_tensor(sequences, dtype=torch.int64)
+        wrong = index[(index < -self.batch_size) | (index >= self.batch_size)]
+        if len(wrong):
+            raise ShapeError(
+                f"There is no sequence {int(wrong[0])} among {self.batch_size}.", fix="Sequences count from 0."
+            )
+        return self._each(
+            lambda tensor: tensor[:, index.to(tensor.device)], lambda value: value[index.to(value.device)]
+        )
+
+    def repeat(self, times: int) -> "State":
+        """Each sequence so many times, its copies side by side: several ways to go on from one state.
+
+        Raises:
+            ShapeError: a number below 1.
+        """
+        if times < 1:
+            raise ShapeError(f"A state cannot be repeated {times} times.", fix="Give 1 or more.")
+        return self.select(torch.arange(self.batch_size).repeat_interleave(times))
 
     def detach(self) -> "State":
         """The same numbers without their history, for truncated backpropagation."""
@@ -95,53 +137,83 @@ class State:
 
     def clone(self) -> "State":
         """A copy that later changes do not reach."""
-        return self._each(Tensor.clone)
+        return self._each(Tensor.clone, Tensor.clone)
 
     def to(self, *args: Any, **kwargs: Any) -> "State":
-        """The state on another device or in another float type; arguments as those of `Tensor.to`."""
-        return self._each(lambda tensor: tensor.to(*args, **kwargs))
+        """The state on another device or in another float type; arguments as those of `Tensor.to`.
 
-    def _each(self, change: Any) -> "State":
+        What is attached keeps its type.
+        """
+        moved = {name: tensor.to(*args, **kwargs) for name, tensor in self.tensors.items()}
+        device = next(iter(moved.values())).device
+        attached = {name: value.to(device) for name, value in self.attached.items()}
+        return State(moved, bidirectional=self.bidirectional, attached=attached)
+
+    def _each(
+        self, change: Callable[[Tensor], Tensor], change_attached: Callable[[Tensor], Tensor] | None = None
+    ) -> "State":
         tensors = {name: change(tensor) for name, tensor in self.tensors.items()}
-        return State(tensors, bidirectional=self.bidirectional)
+        attached = {name: change_attached(value) if change_attached else value for name, value in self.attached.items()}
+        return State(tensors, bidirectional=self.bidirectional, attached=attached)
 
     @staticmethod
     def concatenate(states: Sequence["State"]) -> "State":
         """The states of several batches as that of one batch.
 
         Raises:
-            ShapeError: no states, or states of different layers.
+            ShapeError: no states, or states of different layers, or with other things attached.
         """
-        if len({(state.names, state.places, state.bidirectional) for state in states}) != 1:
+        if len({(state.names, state.places, state.bidirectional, tuple(state.attached)) for state in states}) != 1:
             raise ShapeError(
-                "Only states of the same layer can be joined.", fix="Give one or more states of one layer."
+                "Only states of the same layer, with the same things attached, can be joined.",
+                fix="Give one or more states of one layer.",
             )
         tensors = {name: torch.cat([state.tensors[name] for state in states], 1) for name in states[0].names}
-        return State(tensors, bidirectional=states[0].bidirectional)
+        attached = {name: torch.cat([state.attached[name] for state in states]) for name in states[0].attached}
+        return State(tensors, bidirectional=states[0].bidirectional, attached=attached)
 
     def save(self, path: str | Path) -> None:
-        """Write the state to a file (safetensors)."""
-        header = {"elman_state": json.dumps({"bidirectional": self.bidirectional, "names": self.names})}
-        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in self.tensors.items()}
-        atomic_write(Path(path), save(tensors, header))
+        """Write the state to a file (safetensors), with a checksum of its numbers."""
+        named = self.tensors | {ATTACHED + name: value for name, value in self.attached.items()}
+        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in named.items()}
+        header = {
+            "bidirectional": self.bidirectional,
+            "names": self.names,
+            "attached": list(self.attached),
+            "sha256": _checksum(tensors),
+        }
+        atomic_write(Path(path), save(tensors, {HEADER: json.dumps(header)}))
 
     @staticmethod
     def load(path: str | Path) -> "State":
         """The state that `save` wrote.
 
         Raises:
-            ModelError: no such file, or no state in it.
+            ModelError: no such file, no state in it, or one that is damaged; with the reason.
         """
         try:
             with safe_open(str(path), "pt") as file:
-                header = json.loads((file.metadata() or {})["elman_state"])
+                header = json.loads((file.metadata() or {})[HEADER])
                 tensors = {name: file.get_tensor(name) for name in header["names"]}
-                return State(tensors, bidirectional=header["bidirectional"])
+                attached = {name: file.get_tensor(ATTACHED + name) for name in header["attached"]}
+            named = tensors | {ATTACHED + name: value for name, value in attached.items()}
+            if header["sha256"] != _checksum(named):
+                raise ValueError("its numbers are not those that were written")
+            return State(tensors, bidirectional=header["bidirectional"], attached=attached)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            reason = f"no {error} in it" if isinstance(error, KeyError) else error
             raise ModelError(
-                "This file holds no state.", where=f"{path}: {error}", fix="Give a file that State.save has written."
+                "This file holds no state.", where=f"{path}: {reason}", fix="Give a file that State.save has written."
             ) from None
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name}={tuple(self[name].shape)}" for name in self.tensors)
         return f"State({shapes})"
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        found.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,7 +1,10 @@
 """A recurrent layer fed one step at a time."""
 
+import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,34 +15,45 @@ from elman.nn.state import State
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
 
+TABLE_NUMBERS = 1 << 24  # beyond, what a table saves at a step is little beside the memory it takes
+
 
 class Stream:
     """Sequences that arrive step by step: each call of `step` takes one step of all of them and gives the output.
 
     It has the layer's weights as they were when it was made, and the state of its sequences, which can be read, saved
-    and set. Gradients do not pass through it.
+    and set. Nothing is dropped, as in evaluation, and gradients do not pass through it.
 
     Args:
         layer: a layer that reads forward.
         state: where to go on from.
+
+    Attributes:
+        input: `(batch, input_size)`, what `advance` reads.
+        output: `(batch, output_size)`, what `advance` writes: the same memory at every step.
     """
 
     def __init__(self, layer: "Recurrent", state: State):
         self._layer = layer
         self._tensors = {name: tensor.detach().clone() for name, tensor in state.tensors.items()}
-        self._kernels = self._build()
+        like = next(layer.parameters())
+        self.input = like.detach().new_zeros(state.batch_size, layer.input_size)
+        self.kernels = self._build(like)
+        if self.kernels:
+            self.output = self.kernels[-1].output
+        else:
+            self._layer = copy.deepcopy(layer).eval()
+            self.output = self.input.new_zeros(state.batch_size, layer.output_size)
 
     @property
     def target(self) -> dispatch.Choice:
         """What runs the steps, and why."""
-        if self._kernels:
+        if self.kernels:
             return dispatch.Choice("llvm", "kernels compiled for this processor, called step by step")
         return dispatch.Choice("eager", "the layer itself, on sequences of one step: its cell or its device needs that")
 
-    def _build(self) -> list:
+    def _build(self, like: Tensor) -> list:
         layer = self._layer
-        weights = layer.weights(0)
-        like = next(iter(weights.values()))
         chosen = dispatch.choose(layer.target, like.device, like.dtype)
         if chosen.target != "llvm":
             return []
@@ -49,9 +63,7 @@ class Stream:
         graphs = [layer.cell.trace(*sizes) for sizes in layer.cell_sizes]
         if not all(map(StepKernel.takes, graphs)):
             return []
-        batch = self.state.batch_size
-        self._input = like.new_zeros(batch, layer.input_size)
-        kernels, read = [], self._input
+        kernels, read = [], self.input
         for index, graph in enumerate(graphs):
             states = [tensor[index] for tensor in self._tensors.values()]
             kernels.append(StepKernel(graph, layer.weights(index), read, states))
@@ -85,20 +97,58 @@ class Stream:
         Raises:
             ShapeError: another shape.
         """
-        expected = (self._tensors[self._layer.cell.states[0]].shape[1], self._layer.input_size)
-        if tuple(x.shape) != expected:
+        if x.shape != self.input.shape:
             raise ShapeError(
-                f"The stream takes {expected}, and {tuple(x.shape)} came.", fix="Give (batch, input_size)."
+                f"The stream takes {tuple(self.input.shape)}, and {tuple(x.shape)} came.",
+                fix="Give (batch, input_size).",
             )
-        if not self._kernels:
-            return self._slow_step(x)
-        self._input.copy_(x)
-        for kernel in self._kernels:
-            kernel.step()
-        return self._kernels[-1].output.clone()
+        self.input.copy_(x)
+        self.advance()
+        return self.output.clone()
 
-    def _slow_step(self, x: Tensor) -> Tensor:
-        steps, last = self._layer(x.unsqueeze(1), State(self._tensors))
+    def advance(self) -> None:
+        """Take one step from `input` to `output`; with kernels, nothing is allocated."""
+        if not self.kernels:
+            self._advance_layer()
+        for kernel in self.kernels:
+            kernel.step()
+
+    @torch.no_grad()
+    def _advance_layer(self) -> None:
+        steps, last = self._layer(self.input.unsqueeze(1), State(self._tensors))
+        self.output.copy_(steps[:, 0])
         for name, tensor in self._tensors.items():
             tensor.copy_(last.tensors[name])
-        return steps[:, 0]
+
+    def reader(self, rows: Tensor) -> Callable[[np.ndarray], None]:
+        """A function that advances by inputs out of a table, given the number of each: `(batch,)`, int64.
+
+        With kernels, the table is multiplied by the first layer's matrices here, once for all steps.
+
+        Args:
+            rows: the inputs, `(count, input_size)`, as they are now: an embedding.
+        """
+        rows = rows.detach().to(self.input)
+        if not self.kernels:
+            return self._row_reader(rows.clone())
+        from elman.compiler.targets.llvm.stream import StepTable
+
+        if StepTable.numbers(self.kernels[0], len(rows)) > TABLE_NUMBERS:
+            return self._row_reader(rows.clone())
+        first, *others = self.kernels
+        prepare, run, steps = first.table(rows).prepare, first.run, [kernel.step for kernel in others]
+
+        def read(index: np.ndarray) -> None:
+            prepare(index)
+            run()
+            for step in steps:
+                step()
+
+        return read
+
+    def _row_reader(self, rows: Tensor) -> Callable[[np.ndarray], None]:
+        def read(index: np.ndarray) -> None:
+            torch.index_select(rows, 0, torch.from_numpy(index).to(rows.device), out=self.input)
+            self.advance()
+
+        return read

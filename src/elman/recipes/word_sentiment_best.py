@@ -7,7 +7,7 @@ taken out of the text beforehand.
 
 import csv
 import hashlib
-import lzma
+import io
 import re
 import time
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from elman.recipes.recipe import figures
 from elman.recipes.word_vectors import WordVectors, word_vectors
 from elman.sequences.datasets import open_dataset, read_sentiment_words
 from elman.sequences.encoder import EncoderSettings, SequenceEncoder
+from elman.sequences.files import open_unpacked
 from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
 from elman.training.listener import Listener
@@ -120,10 +121,11 @@ class WordsWithVectors:
 
 def read_text(data: Path) -> list[str]:
     """The words of Wikipedia articles and news, lower-case, with the marks that end a clause."""
-    files = [*open_dataset("wikitext-2", data).values(), *open_dataset("enwik8-prefix", data).values()]
-    texts = [lzma.decompress(file.read_bytes()).decode() for file in files]
-    with lzma.open(open_dataset("ag-news", data)["train"], "rt", encoding="utf-8", newline="") as news:
-        texts += [f"{title} . {description}" for _, title, description, *_ in csv.reader(news)]
+    files = [open_dataset("wikitext-2", data, "train")["train"], open_dataset("enwik8-prefix", data)["text"]]
+    texts = [open_unpacked(file).read().decode() for file in files]
+    news = open_unpacked(open_dataset("ag-news", data, "train")["train"]).read().decode()
+    rows = csv.reader(io.StringIO(news, newline=""))
+    texts += [f"{title} . {description}" for _, title, description, *_ in rows]
     joined = " . ".join(texts).lower().replace(" @-@ ", "-")
     return re.findall(r"[a-z]+(?:-[a-z]+)*|[.;:!?]", joined)
 

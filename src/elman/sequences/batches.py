@@ -1,13 +1,31 @@
 """Which sequences go into a batch together."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from elman.errors import DataError, UsageError
 
 # A pool is sorted by length: large enough that batches are even, small enough that epochs differ.
 _BATCHES_PER_POOL = 64
+
+
+class Minibatch(NamedTuple):
+    """What one step of training reads.
+
+    Attributes:
+        inputs: of the model.
+        targets: what it should have given.
+        sequences: number of them.
+        tokens: steps of all of them.
+    """
+
+    inputs: Any
+    targets: Tensor
+    sequences: int
+    tokens: int
 
 
 def plan_batches(

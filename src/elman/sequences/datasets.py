@@ -1,156 +1,100 @@
-"""Known data, named by address and checksum; none of it comes with elman."""
+"""Known data sets, found in a folder and proved by their checksums, and their readers."""
 
 import hashlib
 import importlib.resources
 import importlib.util
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from elman.errors import DataError, UsageError, nearest
+from elman.sequences.catalogue import DataFile, Dataset, find_dataset
+from elman.sequences.files import PACKED, UNPACKING_ERRORS, open_unpacked
 from elman.sequences.listing import listed
 from elman.sequences.tables import Table, read_table
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One file of a data set.
-
-    Attributes:
-        part: what it is for, as `train`.
-        name: its name in the folder of the data set.
-        address: where the original is.
-        sha256: checksum of its bytes.
-    """
-
-    part: str
-    name: str
-    address: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set: its name, its folder below the data folder, its files, and what is in them."""
-
-    name: str
-    folder: str
-    description: str
-    files: tuple[DataFile, ...]
-
-
-_WORKSHOP = "https://github.com/shwars/NeuroWorkshop/blob/d6cdccb251687f39b09696e6257dc3585e2db942/Data/Sentiment/"
-
-DATASETS = {
-    dataset.name: dataset
-    for dataset in [
-        Dataset(
-            name="sentiment-words",
-            folder="sentiment-words",
-            description="English words of Hu and Liu's opinion lexicon (2004): word,label a line, "
-            "1 for positive and -1 for negative; 6,064 to train on, 725 to test",
-            files=(
-                DataFile(
-                    part="train",
-                    name="sentiment-train.txt",
-                    address=_WORKSHOP + "sentiment-train.txt",
-                    sha256="b2b4badd7a195ba1fef5fb9f50e82663ea89043e95ebdb1d1c05a9434d84bc3c",
-                ),
-                DataFile(
-                    part="test",
-                    name="sentiment-test.txt",
-                    address=_WORKSHOP + "sentiment-test.txt",
-                    sha256="c864e23fec0bc66b1c942532f8e86a5690ac179a5c1ae2e20dcf0041a30acc70",
-                ),
-            ),
-        ),
-        Dataset(
-            name="wikitext-2",
-            folder="wikitext-2",
-            description="Wikipedia articles, 2.1 million words; the documents of the training text in another order",
-            files=(
-                DataFile(
-                    part="train",
-                    name="train_documents_reordered.txt.xz",
-                    address="https://github.com/longluv1605/drive",
-                    sha256="682bebbd7d0bde395a98866bae4a9fa222b72ff7781e7d6948a4ea623139deb0",
-                ),
-            ),
-        ),
-        Dataset(
-            name="ag-news",
-            folder="ag-news",
-            description="news items: class, title, description, source; part of the training set",
-            files=(
-                DataFile(
-                    part="train",
-                    name="train_subset.csv.xz",
-                    address="https://github.com/jatin-12-2002/AG_News_Classification",
-                    sha256="abd408edf787817c2fbb129ea3ae50299d08d7b9ea1c1a315bb48bb5cceb186c",
-                ),
-            ),
-        ),
-        Dataset(
-            name="enwik8-prefix",
-            folder="enwik8-prefix",
-            description="the first 4,154,399 bytes of enwik8: Wikipedia of 2006, as XML",
-            files=(
-                DataFile(
-                    part="text",
-                    name="enwik8_first_4154399.xz",
-                    address="https://github.com/Mentors4EDU/Break-CS",
-                    sha256="863457c34a5891ee9d9bc81961f25177653d5b9c44e39871eebb024deb76804f",
-                ),
-            ),
-        ),
-    ]
-}
-
-
-def open_dataset(name: str, folder: str | Path) -> dict[str, Path]:
+def open_dataset(name: str, folder: str | Path, *parts: str) -> dict[str, Path]:
     """The path of each part of a data set, its checksum proved.
 
     Args:
         name: one of `DATASETS`.
         folder: the data folder, which has a folder for each data set.
+        parts: those that are wanted; all if none is named.
+
+    Returns:
+        A path for each part; of a packed file if it ends in `.xz`, `.gz` or `.bz2` (see `files.open_unpacked`).
 
     Raises:
-        UsageError: no such data set.
-        DataError: files that are missing, and where to get them, or that differ from the original.
+        UsageError: no such data set, or it has no such part.
+        DataError: files that are missing, and how to get them, or that differ from the original.
     """
-    if name not in DATASETS:
-        raise UsageError(f"There is no data set `{name}`.", fix=nearest(name, DATASETS))
-    dataset = DATASETS[name]
-    place = Path(folder) / dataset.folder
-    missing = [file for file in dataset.files if not (place / file.name).is_file()]
+    dataset = find_dataset(name)
+    files = _wanted(dataset, parts)
+    place = Path(folder) / name
+    paths = {file: find_file(place, file) for file in files}
+    missing = [file for file, path in paths.items() if path is None]
     if missing:
         raise DataError(
-            f"The data set {name} is not in {folder}: {len(missing)} of {len(dataset.files)} files are missing.",
-            where="\n".join(f"{place / file.name}, from {file.address}" for file in missing),
-            fix=f"Get them from there, or give the data folder that has `{dataset.folder}` in it (--data DIR).",
+            f"The data set {name} is not in {folder}: {len(missing)} of {len(files)} files are missing.",
+            where="\n".join(f"{place / file.name}, from {file.address or dataset.source}" for file in missing),
+            fix=f"Get it: {_command(dataset, missing, folder)}. "
+            f"Or give the folder that has `{name}` in it: --data DIR.",
         )
-    _check_sums(dataset, place)
-    return {file.part: place / file.name for file in dataset.files}
+    found = {file: path for file, path in paths.items() if path is not None}
+    _check(dataset, found, folder)
+    return {file.part: path for file, path in found.items()}
 
 
-def _check_sums(dataset: Dataset, place: Path) -> None:
-    found = {file: _sha256(place / file.name) for file in dataset.files}
-    damaged = [file for file in dataset.files if found[file] != file.sha256]
+def find_file(place: Path, file: DataFile) -> Path | None:
+    """Where a file of a data set lies: as it is, or packed; `None` if it is not there.
+
+    Args:
+        place: the folder of the data set.
+        file: the file.
+    """
+    candidates = (place / (file.name + ending) for ending in ("", *PACKED))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def difference(path: Path, file: DataFile) -> str | None:
+    """How a file differs from the original, in words; `None` if it does not, as far as can be known."""
+    try:
+        with open_unpacked(path) as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            size = stream.tell()
+    except UNPACKING_ERRORS as error:
+        return f"cannot be read: {error}"
+    if file.sha256 is None:
+        return None if size == file.size else f"expected {file.size:,} bytes, found {size:,}"
+    return None if digest == file.sha256 else f"expected sha256 {file.sha256}, found {digest}"
+
+
+def _wanted(dataset: Dataset, parts: tuple[str, ...]) -> list[DataFile]:
+    known = [file.part for file in dataset.files]
+    for part in parts:
+        if part not in known:
+            raise UsageError(f"The data set {dataset.name} has no part `{part}`.", fix=nearest(part, known))
+    return [file for file in dataset.files if not parts or file.part in parts]
+
+
+def _check(dataset: Dataset, found: Mapping[DataFile, Path], folder: str | Path) -> None:
+    differences = {file: difference(path, file) for file, path in found.items()}
+    damaged = [file for file in found if differences[file]]
     if damaged:
         raise DataError(
-            f"The data set {dataset.name} is damaged: {', '.join(file.name for file in damaged)}.",
-            where="\n".join(
-                f"{place / file.name}: expected sha256 {file.sha256}, found {found[file]}" for file in damaged
-            ),
-            fix="Get it again from " + " ".join(file.address for file in damaged),
+            f"The data set {dataset.name} is damaged: {', '.join(found[file].name for file in damaged)}.",
+            where="\n".join(f"{found[file]}: {differences[file]}" for file in damaged),
+            fix=f"Get it again: {_command(dataset, damaged, folder)}.",
         )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _command(dataset: Dataset, files: list[DataFile], folder: str | Path) -> str:
+    """The command that gets these files, or the data set that can be had in their place."""
+    able = all(file.address for file in files) or dataset.instead is None
+    return shlex.join(["elman", "data", "get", dataset.name if able else dataset.instead or "", "--data", str(folder)])
 
 
 def read_sentiment_words(folder: str | Path) -> tuple[Table, Table]:

@@ -1,16 +1,16 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
 from elman.errors import DataError
 from elman.sequences.listing import listed
 from elman.sequences.ragged import Ragged
 from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, ConflictsError, Settings
+from elman.settings import Conflict, Settings
 
 # The begin and end of a text inside n-grams: control characters that texts do not have.
 BEGIN, END = "\x02", "\x03"
@@ -42,16 +42,11 @@ class EncoderSettings(Settings):
     ngrams: PositiveInt = 1
     unknown: Literal["allow", "refuse"] | None = None
 
-    @model_validator(mode="after")
-    def _alphabet_is_of_characters(self) -> Self:
-        conflicts = []
+    def _conflicts(self) -> Iterator[Conflict]:
         if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
-            conflicts.append(Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only."))
+            yield Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only.")
         if self.ngrams > 1 and self.tokens != "characters":
-            conflicts.append(Conflict(("ngrams", "tokens"), "n-grams are made of characters only."))
-        if conflicts:
-            raise ConflictsError(conflicts)
-        return self
+            yield Conflict(("ngrams", "tokens"), "n-grams are made of characters only.")
 
     @property
     def refuses_unknown(self) -> bool:

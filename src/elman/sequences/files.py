@@ -10,15 +10,13 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from elman.errors import DataError
 from elman.sequences.listing import listed
 
-_UNPACK: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".xz": lzma.decompress,
-    ".bz2": bz2.decompress,
-}
+PACKED: dict[str, Callable[[Any], Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+UNPACKING_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -80,11 +78,11 @@ def read_source(path: str | Path) -> Source:
     path = Path(path)
     content = _read_bytes(path)
     packed = path.suffix.lower()
-    if packed not in _UNPACK:
+    if packed not in PACKED:
         return _decode(str(path), packed, content)
     try:
-        content = _UNPACK[packed](content)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        content = PACKED[packed](io.BytesIO(content)).read()
+    except UNPACKING_ERRORS as error:
         raise DataError(
             f"{path} cannot be unpacked as {packed}: it is cut short, damaged or something else.",
             where=str(error),
@@ -93,13 +91,30 @@ def read_source(path: str | Path) -> Source:
     return _decode(str(path), path.with_suffix("").suffix.lower(), content)
 
 
+def open_unpacked(path: Path) -> io.BufferedIOBase:
+    """A file to read bytes from, unpacked while it is read if its name ends in .gz, .xz or .bz2.
+
+    Raises:
+        OSError: it cannot be opened. Reading raises one of `UNPACKING_ERRORS` where the file is damaged.
+    """
+    ending = path.suffix.lower()
+    return PACKED[ending](path) if ending in PACKED else path.open("rb")
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"There is no file {path}.", fix=_nearby(path)) from None
+        raise missing_file(path) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", fix="Give the path of a readable file.") from None
+
+
+def missing_file(path: Path) -> DataError:
+    """The error that says that there is no such file, and what is there instead."""
+    if path.is_dir():
+        return DataError(f"{path} is a folder.", fix="Give a file.")
+    return DataError(f"There is no file {path}.", fix=_nearby(path))
 
 
 def _nearby(path: Path) -> str:

@@ -97,12 +97,24 @@ class Vocabulary:
         Raises:
             UsageError: a limit below 1.
         """
+        counts = Counter(chain.from_iterable(token_lists))
+        marks = {"unknown": unknown, "padding": padding, "begin": begin, "end": end}
+        return cls.from_counts(counts, max_tokens=max_tokens, min_count=min_count, **marks)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[str, int], *, max_tokens: int | None = None, min_count: int = 1, **marks: Any
+    ) -> Self:
+        """The vocabulary of tokens that were counted already; otherwise as `build`.
+
+        >>> Vocabulary.from_counts({"b": 2, "a": 2, "c": 1}, min_count=2).tokens
+        ('a', 'b')
+        """
         for name, limit in (("max_tokens", max_tokens), ("min_count", min_count)):
             if limit is not None and limit < 1:
                 raise UsageError(f"{name} must be 1 or more; came: {limit}.", fix=f"Give {name}=1 or more.")
-        counts = Counter(chain.from_iterable(token_lists))
         often = sorted((token for token in counts if counts[token] >= min_count), key=lambda t: (-counts[t], t))
-        return cls(often[:max_tokens], unknown=unknown, padding=padding, begin=begin, end=end)
+        return cls(often[:max_tokens], **marks)
 
     @cached_property
     def specials(self) -> dict[str, int]:

@@ -1,12 +1,12 @@
 """Training: a trainer that can be stopped at any instant, its settings, its record and its progress."""
 
 from elman.training.evaluation import evaluate
-from elman.training.examples import Examples
+from elman.training.examples import Examples, Minibatches
 from elman.training.interrupts import TrainingInterrupted
 from elman.training.listener import BatchEvent, EpochEvent, Listener, RunStart
 from elman.training.progress import PlainProgress, RichProgress, progress_for
 from elman.training.record import EpochRecord, History
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings, TrainingSettings
 from elman.training.trainer import Trainer
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "Examples",
     "History",
     "Listener",
+    "Minibatches",
     "PlainProgress",
     "RichProgress",
+    "RunSettings",
     "RunStart",
     "Trainer",
     "TrainingInterrupted",

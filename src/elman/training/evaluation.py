@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.sequences.batches import plan_batches
-from elman.tasks.base import Task
-from elman.training.examples import Examples
-from elman.training.settings import TrainingSettings
+from elman.tasks.base import StreamTask, Task
+from elman.training.examples import Examples, Minibatches
+from elman.training.settings import RunSettings, TrainingSettings
 
 # Nothing is kept for a backward pass, so that a larger minibatch fits where one of the training does.
 LARGER_BATCHES = 4
@@ -18,9 +18,9 @@ LARGER_BATCHES = 4
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    task: Task,
-    examples: Examples,
-    settings: TrainingSettings,
+    task: Task | StreamTask,
+    examples: Examples | Minibatches,
+    settings: RunSettings,
     *,
     between: Callable[[], Any] | None = None,
 ) -> dict[str, float]:
@@ -28,14 +28,18 @@ def evaluate(
 
     Args:
         model: given back in the mode (training or evaluation) that it had.
-        task: its `scores` are taken once, over all outputs and targets.
+        task: its `scores` are taken once, over all outputs and targets; a `StreamTask` judges the data itself.
         examples: at least one.
-        settings: `batch_size` or `tokens_per_batch` is read; minibatches are four times as large.
+        settings: for a `Task`, `batch_size` or `tokens_per_batch` is read; minibatches are four times as large.
         between: called after each minibatch; an exception raised there ends the evaluation.
     """
     was_training = model.training
     model.eval()
     try:
+        if isinstance(task, StreamTask):
+            return task.judge(model, examples, between)
+        assert isinstance(settings, TrainingSettings)
+        assert not isinstance(examples, Minibatches)
         outputs, targets = _outputs_and_targets(model, examples, settings, between)
         return task.scores(outputs, targets)
     finally:

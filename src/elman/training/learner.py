@@ -1,18 +1,18 @@
 """A model that learns: one step of the optimiser at a time, its average and its best weights beside it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from elman.tasks.base import Task
+from elman.nn.state import State
+from elman.tasks.base import StreamTask, Task
 from elman.training.checkpoint import Checkpoint
 from elman.training.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 from elman.training.weights import MovingAverage, copy_weights, load_weights, weights_of
 
 
@@ -28,20 +28,28 @@ class NotFiniteError(ArithmeticError):
 class Learner:
     """A model with its optimiser, the average of its weights and the best of them: every tensor that a run changes.
 
+    For a task whose minibatches follow one another, the state that the next one goes on from is among them.
+
     Args:
         model: trained in place.
         task: gives the loss, and the metric for progress.
         settings: of the optimiser, clipping and averaging.
     """
 
-    def __init__(self, model: nn.Module, task: Task, settings: TrainingSettings):
+    def __init__(self, model: nn.Module, task: Task | StreamTask, settings: RunSettings):
         self.model = model
-        self._task = task
+        self._streamed = task if isinstance(task, StreamTask) else None
+        self._whole = None if isinstance(task, StreamTask) else task
         self._clip_norm = settings.clip_norm
         self._optimizer = build_optimizer(model, settings)
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._average = None if settings.average_decay is None else MovingAverage(model, settings.average_decay)
         self._best: dict[str, Tensor] = {}
+        self._carried: State | None = None
+
+    def begin_epoch(self) -> None:
+        """Forgets the carried state: the data begin anew."""
+        self._carried = None
 
     def step(self, inputs: Any, targets: Tensor, learning_rate: float, number: int) -> tuple[float, float]:
         """Trains one minibatch, the step of this number (from 1); its mean loss and metric, before the step.
@@ -49,20 +57,31 @@ class Learner:
         Raises:
             NotFiniteError: the loss or the gradient is no finite number; the weights are as they were.
         """
-        outputs = self.model(inputs)
-        loss = self._task.loss(outputs, targets)
-        value = _finite("loss", loss.detach())
+        taken = self._take(inputs, targets)
+        _finite("loss", taken.objective.detach())
         # The optimiser's own zero_grad costs more than a small step.
         for parameter in self._parameters:
             parameter.grad = None
-        loss.backward()
+        taken.objective.backward()
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
         if self._average is not None:
             self._average.update(number)
-        with torch.no_grad():
-            return value, self._task.hits(outputs.detach(), targets).item()
+        self._carried = taken.state
+        return taken.loss, taken.metric()
+
+    def _take(self, inputs: Any, targets: Tensor) -> "_Taken":
+        if (streamed := self._streamed) is not None:
+            step = streamed.step(self.model, inputs, targets, self._carried)
+            loss = step.loss.item()
+            return _Taken(step.objective, loss, lambda: streamed.metric_of(loss), step.state)
+        task = self._whole
+        assert task is not None
+        outputs = self.model(inputs)
+        objective = task.loss(outputs, targets)
+        # Reckoned after the step, so that a loss that is no number is told first.
+        return _Taken(objective, objective.item(), lambda: task.hits(outputs.detach(), targets).item(), None)
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are to be judged: the averages if there are any, else its own."""
@@ -86,6 +105,7 @@ class Learner:
             "optimizer": optimizer_tensors(self._optimizer, self.model.named_parameters()),
             "average": {} if self._average is None else self._average.tensors(),
             "best": self._best,
+            "carried": {} if self._carried is None else self._carried.tensors,
         }
         return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
@@ -95,6 +115,8 @@ class Learner:
         load_optimizer_tensors(self._optimizer, self.model.named_parameters(), checkpoint.group("optimizer"))
         if self._average is not None:
             self._average.load(checkpoint.group("average"))
+        carried = checkpoint.group("carried")
+        self._carried = State(carried).to(next(self.model.parameters()).device) if carried else None
         own = weights_of(self.model)
         self._best = {name: tensor.to(own[name].device) for name, tensor in checkpoint.group("best").items()}
 
@@ -102,6 +124,15 @@ class Learner:
         norm = get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
         if _finite("norm of the gradient", norm) > (self._clip_norm or math.inf):
             clip_grads_with_norm_(self._parameters, self._clip_norm or math.inf, norm)
+
+
+class _Taken(NamedTuple):
+    """One minibatch read: what is made smaller, its mean loss and metric, and the state after it."""
+
+    objective: Tensor
+    loss: float
+    metric: Callable[[], float]
+    state: State | None
 
 
 def _finite(what: str, tensor: Tensor) -> float:

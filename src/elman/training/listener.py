@@ -1,8 +1,13 @@
 """What a run tells while it goes, and to whom."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from elman.training.record import EpochRecord, History
+from torch import nn
+
+from elman.training.record import CheckRecord, EpochRecord, History
+
+Sampler = Callable[[nn.Module], str]
 
 
 class RunStart(NamedTuple):
@@ -15,6 +20,7 @@ class RunStart(NamedTuple):
         larger_is_better: for this metric.
         epochs_done: whole epochs done before; more than 0 when a run is resumed.
         batches_done: minibatches of the running epoch done before.
+        unit: what the rate is counted in: `sequences`, or what the tokens of a text are.
     """
 
     epochs: int
@@ -23,6 +29,7 @@ class RunStart(NamedTuple):
     larger_is_better: bool
     epochs_done: int = 0
     batches_done: int = 0
+    unit: str = "sequences"
 
 
 class BatchEvent(NamedTuple):
@@ -59,10 +66,24 @@ class EpochEvent(NamedTuple):
     Attributes:
         record: its figures.
         is_best: it has the best validation score so far.
+        sample: what the model wrote, if it was asked to.
     """
 
     record: EpochRecord
     is_best: bool
+    sample: str | None = None
+
+
+class CheckEvent(NamedTuple):
+    """The validation set judged within an epoch.
+
+    Attributes:
+        record: its scores.
+        sample: what the model wrote, if it was asked to.
+    """
+
+    record: CheckRecord
+    sample: str | None = None
 
 
 class Listener(Protocol):
@@ -74,6 +95,10 @@ class Listener(Protocol):
 
     def batch(self, event: BatchEvent) -> None:
         """Called after each minibatch."""
+        ...
+
+    def check(self, event: CheckEvent) -> None:
+        """Called when the validation set was judged within an epoch, which `validate_batches` asks for."""
         ...
 
     def epoch(self, event: EpochEvent) -> None:
@@ -92,6 +117,9 @@ class Silent:
         """Tells nothing."""
 
     def batch(self, event: BatchEvent) -> None:
+        """Tells nothing."""
+
+    def check(self, event: CheckEvent) -> None:
         """Tells nothing."""
 
     def epoch(self, event: EpochEvent) -> None:

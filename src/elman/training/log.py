@@ -16,6 +16,14 @@ from elman.training.record import EpochRecord, finite
 LOG = "log.jsonl"
 
 
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, in order; none if it is not there."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+
+
 class Log:
     """The log of a run, a file of one JSON object a line, cut to the length that the checkpoint knows of.
 

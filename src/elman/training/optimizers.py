@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from elman.errors import UsageError
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 
 # On a CPU the fused step takes a half to a quarter of the time of torch's other forms, and rounds differently by an
 # ulp; RMSprop has none, and its foreach form gains nothing there.
-_OPTIMIZERS: dict[str, Callable[[Any, TrainingSettings], Optimizer]] = {
+_OPTIMIZERS: dict[str, Callable[[Any, RunSettings], Optimizer]] = {
     "sgd": lambda groups, s: SGD(groups, s.learning_rate, s.momentum, fused=True),
     "rmsprop": lambda groups, s: RMSprop(groups, s.learning_rate, momentum=s.momentum),
     "adam": lambda groups, s: Adam(groups, s.learning_rate, s.betas, fused=True),
@@ -20,7 +20,7 @@ _OPTIMIZERS: dict[str, Callable[[Any, TrainingSettings], Optimizer]] = {
 }
 
 
-def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
+def build_optimizer(model: nn.Module, settings: RunSettings) -> Optimizer:
     """The optimiser that the settings name, over every parameter of the model that is to be trained.
 
     Weight decay (`adamw`: decoupled, Loshchilov & Hutter 2019; the others: added to the gradient) is for matrices;

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import IO, Any
 
-from elman.training.listener import BatchEvent, EpochEvent, RunStart
+from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
 
@@ -38,9 +40,17 @@ class PlainProgress:
             self._print(self._batches_line(event))
             self._window = Meter()
 
+    def check(self, event: CheckEvent) -> None:
+        """Prints the scores of the validation set, and what the model wrote."""
+        self._print(check_line(event, self._start))
+        if event.sample is not None:
+            self._print(sample_lines(event.sample))
+
     def epoch(self, event: EpochEvent) -> None:
-        """Prints the epoch's line."""
+        """Prints the epoch's line, and what the model wrote."""
         self._print(epoch_line(event, self._start))
+        if event.sample is not None:
+            self._print(sample_lines(event.sample))
 
     def finish(self, history: History) -> None:
         """Says where the run ended, if that was before its time."""
@@ -53,7 +63,7 @@ class PlainProgress:
         return (
             f" minibatches {first:4d}-{event.batch:4d}: loss = {figures['loss']:.6f}, "
             f"metric = {metric_text(figures['metric'], self._start)}, "
-            f"{figures['sequences_per_second']:,.0f} sequences/s, {self._clock.time_left(event)} left"
+            f"{rate_text(figures, self._start)}, {self._clock.time_left(event)} left"
         )
 
     def _print(self, line: str) -> None:
@@ -111,9 +121,18 @@ class RichProgress:
             said=self._said(event),
         )
 
+    def check(self, event: CheckEvent) -> None:
+        """Prints the scores of the validation set, and what the model wrote, above the bar."""
+        self._print(check_line(event, self._start), event.sample)
+
     def epoch(self, event: EpochEvent) -> None:
-        """Prints the epoch's line above the bar."""
-        self._progress.console.print(epoch_line(event, self._start), highlight=False, markup=False)
+        """Prints the epoch's line, and what the model wrote, above the bar."""
+        self._print(epoch_line(event, self._start), event.sample)
+
+    def _print(self, line: str, sample: str | None) -> None:
+        self._progress.console.print(line, highlight=False, markup=False)
+        if sample is not None:
+            self._progress.console.print(sample_lines(sample), highlight=False, markup=False)
 
     def finish(self, history: History) -> None:
         """Takes the bar away."""
@@ -126,7 +145,7 @@ class RichProgress:
         figures = (self._last if self._last.batches else self._window).figures()
         return (
             f"loss {figures['loss']:.4f}  metric {metric_text(figures['metric'], self._start)}  "
-            f"{figures['sequences_per_second']:,.0f} sequences/s  {self._clock.time_left(event)} left"
+            f"{rate_text(figures, self._start)}  {self._clock.time_left(event)} left"
         )
 
 
@@ -145,13 +164,30 @@ def epoch_line(event: EpochEvent, start: RunStart) -> str:
     record = event.record
     line = (
         f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, metric = {metric_text(record.metric, start)}, "
-        f"{record.sequences_per_second:,.0f} sequences/s, {record.seconds:.1f} s"
+        f"{rate_text(asdict(record), start)}, {record.seconds:.1f} s"
     )
     if record.validation is None:
         return line
-    scores = record.validation
-    figures = f"loss = {scores['loss']:.6f}, metric = {metric_text(scores[start.metric], start)}"
-    return f"{line}; validation: {figures}{' (best so far)' * event.is_best}"
+    return f"{line}; {_validation_text(record.validation, start)}{' (best so far)' * event.is_best}"
+
+
+def check_line(event: CheckEvent, start: RunStart) -> str:
+    """The line of a validation within an epoch."""
+    record = event.record
+    place = f" minibatch {record.batch} of {record.batches}, epoch {record.epoch}"
+    return f"{place}: {_validation_text(record.validation, start)}"
+
+
+def sample_lines(text: str) -> str:
+    """What the model wrote, set apart from the figures; control characters are left out."""
+    shown = "".join(character for character in text if character.isprintable() or character == "\n")
+    return "\n".join(f"  | {line}" for line in shown.split("\n"))
+
+
+def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
+    """How fast it goes, in sequences or in what the tokens of a text are."""
+    rate = figures["sequences_per_second" if start.unit == "sequences" else "tokens_per_second"]
+    return f"{rate:,.0f} {start.unit}/s"
 
 
 def metric_text(value: float, start: RunStart) -> str:
@@ -168,6 +204,10 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _validation_text(scores: Mapping[str, float], start: RunStart) -> str:
+    return f"validation: loss = {scores['loss']:.6f}, metric = {metric_text(scores[start.metric], start)}"
 
 
 class _Clock:

@@ -33,6 +33,23 @@ class EpochRecord:
     validation: dict[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class CheckRecord:
+    """The validation set judged within an epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        batch: minibatches of the epoch done.
+        batches: of the epoch.
+        validation: every score of the task.
+    """
+
+    epoch: int
+    batch: int
+    batches: int
+    validation: dict[str, float]
+
+
 @dataclass
 class History:
     """The epochs of a run, in order.
@@ -43,6 +60,7 @@ class History:
         epochs: one record each.
         stopped_early: whether the run ended because no epoch was better for too long.
         seconds: that the run took, all its parts together.
+        checks: the validation set judged within epochs, in order; no epoch is compared by them.
     """
 
     metric: str
@@ -50,6 +68,7 @@ class History:
     epochs: list[EpochRecord] = field(default_factory=list)
     stopped_early: bool = False
     seconds: float = 0.0
+    checks: list[CheckRecord] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int | None:
@@ -73,6 +92,7 @@ class History:
             "stopped_early": self.stopped_early,
             "seconds": self.seconds,
             "epochs": [finite(asdict(record)) for record in self.epochs],
+            "checks": [finite(asdict(record)) for record in self.checks],
         }
 
     @classmethod
@@ -84,7 +104,8 @@ class History:
         """
         try:
             epochs = [EpochRecord(**_with_nan(record)) for record in document["epochs"]]
-            return cls(**{**document, "epochs": epochs})
+            checks = [CheckRecord(**_with_nan(record)) for record in document.get("checks", [])]
+            return cls(**{**document, "epochs": epochs, "checks": checks})
         except (KeyError, TypeError) as error:
             raise DataError(f"This is no history of a run: {error}.", fix="Give what History.to_json gave.") from error
 

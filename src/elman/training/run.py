@@ -9,20 +9,25 @@ from typing import Any
 from torch import Tensor, nn
 
 from elman.errors import TrainingError
-from elman.sequences.batches import plan_batches
-from elman.tasks.base import Task
+from elman.tasks.base import StreamTask, Task
 from elman.training.checkpoint import CHECKPOINT, Checkpoint, write_checkpoint
 from elman.training.evaluation import evaluate
-from elman.training.examples import Examples
-from elman.training.generators import cuda_devices, generator_tensors, load_generator_tensors, own_generators
+from elman.training.examples import Examples, Minibatches, in_minibatches
+from elman.training.generators import (
+    cuda_devices,
+    generator_tensors,
+    load_generator_tensors,
+    own_generators,
+    seed_generators,
+)
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.learner import Learner, NotFiniteError
-from elman.training.listener import BatchEvent, EpochEvent, Listener, RunStart
+from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Sampler
 from elman.training.log import LOG, Log
 from elman.training.meter import Meter
-from elman.training.record import EpochRecord, History
+from elman.training.record import CheckRecord, EpochRecord, History
 from elman.training.schedules import learning_rate_factor
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 from elman.training.state import RunState
 
 
@@ -34,7 +39,8 @@ class Run:
     """A run in progress.
 
     Args:
-        model, task, train, validation, settings, folder, identity, listener: as `elman.training.Trainer` takes them.
+        model, task, train, validation, settings, folder, identity, listener, sample: as `elman.training.Trainer` takes
+            them.
         interrupts: asked after each minibatch.
         checkpoint: where to go on from; from the start if left out.
     """
@@ -42,21 +48,22 @@ class Run:
     def __init__(
         self,
         model: nn.Module,
-        task: Task,
-        train: Examples,
-        validation: Examples | None,
-        settings: TrainingSettings,
+        task: Task | StreamTask,
+        train: Examples | Minibatches,
+        validation: Examples | Minibatches | None,
+        settings: RunSettings,
         *,
         folder: Path | None,
         identity: dict[str, Any],
         listener: Listener,
         interrupts: Interrupts,
         checkpoint: Checkpoint | None = None,
+        sample: Sampler | None = None,
     ):
         self._learner = Learner(model, task, settings)
         self._task = task
-        self._train = train
-        self._lengths = [int(length) for length in train.lengths]
+        self._train = in_minibatches(train, settings)
+        self._sample = sample
         self._validation = validation
         self._settings = settings
         self._folder = folder
@@ -78,7 +85,7 @@ class Run:
             TrainingError: a loss or a gradient is no finite number, or the folder cannot be written.
             TrainingInterrupted: the run was asked to stop; its checkpoint is written.
         """
-        self._plan = self._plan_epoch()
+        self._plan = self._train.plan(self._state.epoch)
         try:
             self._listener.start(self._start())
             self._save()
@@ -95,7 +102,7 @@ class Run:
 
     def _train_epochs(self) -> None:
         while not self._is_over():
-            self._plan = self._plan_epoch()
+            self._plan = self._train.plan(self._state.epoch)
             self._train_epoch()
             self._end_epoch(self._evaluate())
             if not self._is_over():
@@ -107,17 +114,27 @@ class Run:
 
     def _train_epoch(self) -> None:
         self._learner.model.train()
+        if not self._state.batch:
+            self._learner.begin_epoch()
         while self._state.batch < len(self._plan):
+            if self._check_is_due():
+                self._check()
             self._train_batch(self._plan[self._state.batch])
-            if time.perf_counter() - self._saved >= self._settings.checkpoint_seconds:
+            if self._checkpoint_is_due():
                 self._save()
             self._heed_interrupts()
 
-    def _train_batch(self, indices: list[int]) -> None:
+    def _checkpoint_is_due(self) -> bool:
+        every = self._settings.checkpoint_batches
+        if every is not None and self._state.batch % every == 0:
+            return True
+        return time.perf_counter() - self._saved >= self._settings.checkpoint_seconds
+
+    def _train_batch(self, item: Any) -> None:
         begun = time.perf_counter()
         state = self._state
         rate = self._learning_rate(state.batch)
-        inputs, targets = self._train.batch(indices)
+        inputs, targets, sequences, tokens = self._train.read(item)
         loss = metric = 0.0
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if count := self._task.count(targets):
@@ -127,9 +144,8 @@ class Run:
                 raise self._failure(error) from None
             state.steps += 1
         state.batch += 1
-        tokens = sum(map(self._lengths.__getitem__, indices))
         seconds = time.perf_counter() - begun
-        figures = (loss, metric, count, len(indices), tokens, seconds)
+        figures = (loss, metric, count, sequences, tokens, seconds)
         state.running.add(*figures)
         state.window.add(*figures)
         self._log_window(rate)
@@ -152,8 +168,39 @@ class Run:
                 self._learner.model, self._task, self._validation, self._settings, between=self._heed_interrupts
             )
 
+    def _check_is_due(self) -> bool:
+        state, every = self._state, self._settings.validate_batches
+        if not state.batch or every is None or state.batch % every:
+            return False
+        # One that was made before the run was stopped is not made again.
+        return all((check.epoch, check.batch) != (state.epoch + 1, state.batch) for check in state.history.checks[-1:])
+
+    def _check(self) -> None:
+        """Judges the validation set within an epoch."""
+        scores = self._evaluate()
+        assert scores is not None
+        state = self._state
+        record = CheckRecord(state.epoch + 1, state.batch, len(self._plan), scores)
+        state.history.checks.append(record)
+        self._write_log("check", asdict(record))
+        self._listener.check(CheckEvent(record, self._sampled()))
+
+    def _sampled(self) -> str | None:
+        if self._sample is None:
+            return None
+        model = self._learner.model
+        was_training = model.training
+        model.eval()
+        with own_generators(self._devices), self._learner.evaluated():
+            seed_generators(self._settings.seed + self._state.steps, self._devices)
+            text = self._sample(model)
+        model.train(was_training)
+        self._write_log("sample", {"epoch": self._state.epoch + 1, "batch": self._state.batch, "text": text})
+        return text
+
     def _end_epoch(self, scores: dict[str, float] | None) -> None:
         state, history = self._state, self._state.history
+        text = self._sampled()
         rate = self._learning_rate(max(len(self._plan) - 1, 0))
         record = EpochRecord(state.epoch + 1, learning_rate=rate, validation=scores, **state.running.figures())
         history.epochs.append(record)
@@ -165,7 +212,7 @@ class Run:
         history.stopped_early = patience is not None and history.epochs_since_best >= patience
         state.epoch, state.batch, state.running = state.epoch + 1, 0, Meter()
         self._write_log("epoch", asdict(record))
-        self._listener.epoch(EpochEvent(record, is_best))
+        self._listener.epoch(EpochEvent(record, is_best, text))
 
     def _finish(self) -> None:
         self._learner.finish()
@@ -174,16 +221,6 @@ class Run:
         self._save()
         if self._interrupts.requested:
             raise self._interruption()
-
-    def _plan_epoch(self) -> list[list[int]]:
-        return plan_batches(
-            self._lengths,
-            batch_size=self._settings.batch_size,
-            tokens_per_batch=self._settings.tokens_per_batch,
-            bucketing=self._settings.bucketing,
-            seed=self._settings.seed,
-            epoch=self._state.epoch,
-        )
 
     def _learning_rate(self, batch: int) -> float:
         # Epochs may differ a little in their minibatches; each sees a run of epochs like itself.
@@ -198,7 +235,8 @@ class Run:
     def _start(self) -> RunStart:
         state, history = self._state, self._state.history
         epochs, batches = self._settings.epochs, len(self._plan)
-        return RunStart(epochs, batches, history.metric, history.larger_is_better, state.epoch, state.batch)
+        unit = self._task.unit if isinstance(self._task, StreamTask) else "sequences"
+        return RunStart(epochs, batches, history.metric, history.larger_is_better, state.epoch, state.batch, unit)
 
     def _save(self) -> None:
         state = self._state

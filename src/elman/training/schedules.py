@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable
 
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 
 ONE_CYCLE_LOW = 0.1
 ONE_CYCLE_END = 0.001
 ONE_CYCLE_HALF = 0.45
 
 
-def learning_rate_factor(step: int, total_steps: int, settings: TrainingSettings) -> float:
+def learning_rate_factor(step: int, total_steps: int, settings: RunSettings) -> float:
     """The factor of the learning rate at one step of a run.
 
     With `p = (step - warm) / (total_steps - warm)`, the part of the run after warm-up that is done, `warm` the steps
@@ -34,7 +34,7 @@ def learning_rate_factor(step: int, total_steps: int, settings: TrainingSettings
         "Accurate, large minibatch SGD", section 2.2. One-cycle: Smith 2018, "A disciplined approach to neural network
         hyper-parameters", section 4; the momentum, which Smith moves the other way, stays as it is.
 
-    >>> settings = TrainingSettings(schedule="cosine")
+    >>> settings = RunSettings(schedule="cosine")
     >>> [round(learning_rate_factor(step, 100, settings), 6) for step in (0, 50, 100)]
     [1.0, 0.5, 0.0]
     """
@@ -46,7 +46,7 @@ def learning_rate_factor(step: int, total_steps: int, settings: TrainingSettings
     return _CURVES[settings.schedule]((step - warm) / max(total_steps - warm, 1), settings.final_fraction)
 
 
-def _step(done: float, settings: TrainingSettings) -> float:
+def _step(done: float, settings: RunSettings) -> float:
     # The sum of many epochs' shares can fall short of a whole number by a rounding.
     epochs_done = math.floor(done * settings.epochs + 1e-9)
     return settings.step_factor ** (epochs_done // (settings.step_epochs or 1))

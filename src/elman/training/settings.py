@@ -1,26 +1,20 @@
 """How a model is trained: every setting of the trainer, with its range."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from elman.settings import Conflict, ConflictsError, Settings
+from elman.settings import Conflict, Settings
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TrainingSettings(Settings):
-    """Every setting of a training run, checked when it is made.
-
-    Use `elman.settings.check_settings(TrainingSettings, values)` for values that a person gave: its message names
-    every mistake at once.
+class RunSettings(Settings):
+    """Every setting of a training run that is the same whatever is learned, checked when it is made.
 
     Args:
         epochs: passes over the training set.
-        batch_size: sequences in a minibatch; `None` when `tokens_per_batch` is given.
-        tokens_per_batch: steps in a minibatch, all its sequences together; given, `batch_size` becomes `None`.
-        bucketing: sequences of like length share a minibatch.
         optimizer: `sgd` (with `momentum`), `rmsprop` (with `momentum`), `adam` or `adamw` (with `betas`).
         learning_rate: the rate that the schedule's factor is applied to.
         momentum: of `sgd` and `rmsprop`.
@@ -38,16 +32,13 @@ class TrainingSettings(Settings):
         restore_best: with a validation set, end with the weights of the best epoch.
         seed: of everything random in the run.
         checkpoint_seconds: the longest time between two checkpoints; 0 writes one after every minibatch.
+        checkpoint_batches: minibatches between two checkpoints, besides; `None` for no such limit.
+        validate_batches: minibatches after which the validation set is also judged within an epoch, which is logged and
+            changes nothing; `None` judges epochs only.
         report_every: minibatches in a line of the log.
-
-    >>> TrainingSettings(tokens_per_batch=4000).batch_size is None
-    True
     """
 
     epochs: PositiveInt = 20
-    batch_size: PositiveInt | None = 32
-    tokens_per_batch: PositiveInt | None = None
-    bucketing: bool = True
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     momentum: BelowOne = 0.0
@@ -64,24 +55,11 @@ class TrainingSettings(Settings):
     restore_best: bool = True
     seed: int = Field(0, ge=0, lt=2**63)
     checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoint_batches: PositiveInt | None = None
+    validate_batches: PositiveInt | None = None
     report_every: PositiveInt = 100
 
-    @model_validator(mode="before")
-    @classmethod
-    def _tokens_replace_the_default_batch_size(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("tokens_per_batch") is not None:
-            return {"batch_size": None, **values}
-        return values
-
-    @model_validator(mode="after")
-    def _settings_go_together(self) -> Self:
-        if conflicts := list(self._conflicts()):
-            raise ConflictsError(conflicts)
-        return self
-
     def _conflicts(self) -> Iterator[Conflict]:
-        if (self.batch_size is None) == (self.tokens_per_batch is None):
-            yield Conflict(("batch_size", "tokens_per_batch"), "give exactly one of the two; the other is None.")
         if (self.schedule == "step") != (self.step_epochs is not None):
             yield Conflict(("schedule", "step_epochs"), "the step schedule needs step_epochs, and no other takes it.")
         if self.final_fraction and self.schedule not in ("linear", "cosine"):
@@ -90,3 +68,34 @@ class TrainingSettings(Settings):
             yield Conflict(("schedule", "warmup_fraction"), "one-cycle has its own rise; leave warmup_fraction at 0.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
+
+
+class TrainingSettings(RunSettings):
+    """How a model is trained on sequences; those of `RunSettings` besides.
+
+    Use `elman.settings.check_settings(TrainingSettings, values)` for values that a person gave: its message names
+    every mistake at once.
+
+    Args:
+        batch_size: sequences in a minibatch; `None` when `tokens_per_batch` is given.
+        tokens_per_batch: steps in a minibatch, all its sequences together; given, `batch_size` becomes `None`.
+        bucketing: sequences of like length share a minibatch.
+
+    >>> TrainingSettings(tokens_per_batch=4000).batch_size is None
+    True
+    """
+
+    batch_size: PositiveInt | None = 32
+    tokens_per_batch: PositiveInt | None = None
+    bucketing: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokens_replace_the_default_batch_size(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("tokens_per_batch") is not None:
+            return {"batch_size": None, **values}
+        return values
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if (self.batch_size is None) == (self.tokens_per_batch is None):
+            yield Conflict(("batch_size", "tokens_per_batch"), "give exactly one of the two; the other is None.")

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from elman.errors import TrainingError, UsageError
-from elman.tasks.base import Task
+from elman.tasks.base import StreamTask, Task
 from elman.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -16,18 +16,18 @@ from elman.training.checkpoint import (
     read_checkpoint,
     remove_leftovers,
 )
-from elman.training.examples import Examples
+from elman.training.examples import Examples, Minibatches
 from elman.training.generators import cuda_devices, own_generators, seed_generators
 from elman.training.interrupts import Interrupts
-from elman.training.listener import Listener, Silent
+from elman.training.listener import Listener, Sampler, Silent
 from elman.training.record import History
 from elman.training.run import Run
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 from elman.training.state import RunState
 from elman.training.weights import describe_weights, load_weights
 
-# Neither changes what is learned.
-_FREE_SETTINGS = frozenset({"checkpoint_seconds", "report_every"})
+# None of them changes what is learned.
+_FREE_SETTINGS = frozenset({"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every"})
 
 
 class Trainer:
@@ -39,15 +39,19 @@ class Trainer:
     and everything that changes must be a parameter or a saved buffer.
 
     Args:
-        model: trained in place; `model(inputs)` gives the outputs. At the end it is in evaluation mode.
+        model: trained in place; `model(inputs)` gives the outputs, or a `StreamTask` reads it. At the end it is in
+            evaluation mode.
         task: the loss, and the scores by which epochs are compared.
-        train: the training set.
+        train: the training set: examples to be shuffled (`settings` are then `TrainingSettings`), or `Minibatches` in
+            an order of their own.
         validation: judged after each epoch; needed for `patience`.
         settings: of the run.
         folder: where `checkpoint.safetensors` and `log.jsonl` go; made if it is not there. `None` writes nothing.
         identity: what must be the same for a run to be resumed, besides the settings, the data and the shapes of the
             weights, as names and values that JSON can hold.
         listener: told of each minibatch and epoch, as `progress_for(sys.stderr)` is.
+        sample: gives a text that the model, in evaluation mode, writes when the validation set is judged; the listener
+            and the log get it.
 
     Raises:
         UsageError: the settings do not fit the data, or nothing is there to train.
@@ -56,14 +60,15 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        task: Task,
-        train: Examples,
-        validation: Examples | None,
-        settings: TrainingSettings,
+        task: Task | StreamTask,
+        train: Examples | Minibatches,
+        validation: Examples | Minibatches | None,
+        settings: RunSettings,
         *,
         folder: Path | None = None,
         identity: Mapping[str, Any] | None = None,
         listener: Listener | None = None,
+        sample: Sampler | None = None,
     ):
         _check_sets(train, validation, settings)
         self._model = model
@@ -74,6 +79,7 @@ class Trainer:
         self._folder = None if folder is None else Path(folder)
         self._identity = dict(identity or {})
         self._listener = listener or Silent()
+        self._sample = sample
 
     def run(self, *, resume: bool = False) -> History:
         """Trains the model to the end of the run, and tells what happened.
@@ -111,6 +117,7 @@ class Trainer:
             listener=self._listener,
             interrupts=interrupts,
             checkpoint=checkpoint,
+            sample=self._sample,
         )
 
     def _begin(self, devices: list[int]) -> None:
@@ -140,12 +147,15 @@ class Trainer:
         }
 
 
-def _check_sets(train: Examples, validation: Examples | None, settings: TrainingSettings) -> None:
+def _check_sets(
+    train: Examples | Minibatches, validation: Examples | Minibatches | None, settings: RunSettings
+) -> None:
     mistakes = [
         problem
         for problem, found in (
             ("The training set is empty.", len(train) == 0),
             ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
+            ("validate_batches needs a validation set; give one.", settings.validate_batches and validation is None),
             ("patience counts epochs by a validation set; give one.", settings.patience and validation is None),
         )
         if found
@@ -154,7 +164,7 @@ def _check_sets(train: Examples, validation: Examples | None, settings: Training
         raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
 
 
-def _is_empty(validation: Examples | None) -> bool:
+def _is_empty(validation: Examples | Minibatches | None) -> bool:
     return validation is not None and len(validation) == 0
 
 

@@ -3,15 +3,18 @@
 import ctypes
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from elman.compiler.graph import Graph
 from elman.compiler.targets import eager
+from elman.compiler.targets.llvm import gemm
 from elman.compiler.targets.llvm.execute import Products
 from elman.compiler.targets.llvm.memory import new_memory
 from elman.compiler.targets.llvm.run import program
-from elman.compiler.targets.llvm.threads import parallel
+
+Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
 class StepKernel:
@@ -44,6 +47,7 @@ class StepKernel:
         node = self.plan.graph.output
         self.output = kept[self.plan.kept.index(node)][:, : node.size] if node in self.plan.kept else self.values[node]
         self.array = self._arguments(kept)
+        self._call, self._address = Call(self.kernel.address), ctypes.addressof(self.array)
 
     @staticmethod
     def takes(graph: Graph) -> bool:
@@ -89,8 +93,78 @@ class StepKernel:
         ]
         return (ctypes.c_int64 * places.count)(*given)
 
-    def step(self) -> None:
-        """Read `input`, change `states`, write `output`."""
+    def prepare(self) -> None:
+        """Multiply `input` by the matrices it meets."""
         for given in self.before:
             self.kernel.native.product(*given)
-        parallel(self.kernel.address, ctypes.addressof(self.array), 1, 1)
+
+    def run(self) -> None:
+        """Change `states` and write `output`, when `input` is prepared."""
+        self._call(self._address, 0)
+
+    def step(self) -> None:
+        """Read `input`, change `states`, write `output`."""
+        self.prepare()
+        self.run()
+
+    def table(self, rows: Tensor) -> "StepTable":
+        """Prepares any of these inputs, `(count, input size)`, by a look-up."""
+        return StepTable(self, rows)
+
+
+class StepTable:
+    """What a step computes of its input alone, for each of a few inputs: an embedding times its matrices.
+
+    Args:
+        kernel: the step.
+        rows: the inputs, `(count, input size)`.
+    """
+
+    def __init__(self, kernel: StepKernel, rows: Tensor):
+        rows, plan = rows.detach().contiguous(), kernel.plan
+        sources = {node: kernel.products.by_matrix(rows, node.attribute[0]) for node in plan.before}
+        sources |= {node: rows for node in plan.graph.inputs if node in plan.entering}
+        self._copies = [(source.numpy(), kernel.values[node].numpy()) for node, source in sources.items()]
+
+    @staticmethod
+    def numbers(kernel: StepKernel, count: int) -> int:
+        """How many numbers such a table of so many inputs holds."""
+        return count * sum(node.size for node in kernel.plan.before)
+
+    def prepare(self, index: np.ndarray) -> None:
+        """Prepare the inputs of these numbers, `(batch,)`, each one of the table's."""
+        for source, target in self._copies:
+            # Any other mode would read through a copy.
+            np.take(source, index, 0, target, "clip")
+
+
+class LinearKernel:
+    """`input · matrix + bias` for a fixed number of rows.
+
+    Args:
+        matrix: `(input size, output size)`, with any strides; taken as it is now.
+        bias: `(output size,)`, or none.
+        input: `(batch, input size)`, read at every call; the caller writes it.
+
+    Attributes:
+        output: `(batch, output size)`, written at every call.
+    """
+
+    def __init__(self, matrix: Tensor, bias: Tensor | None, input: Tensor):
+        dtype = np.dtype(str(input.dtype).removeprefix("torch."))
+        native, (rows, columns) = gemm.Native(dtype), matrix.shape
+        width = gemm.vectors(columns, dtype) * native.lanes
+        self._packed = gemm.pack(matrix.detach().numpy())
+        out = new_memory(len(input), width, input.dtype)
+        self._bias = np.zeros(width, dtype)
+        if bias is not None:
+            self._bias[:columns] = bias.detach().numpy()
+        self.output, self._out, self._input = out[:, :columns], out.numpy(), input
+        sizes = len(input), width // native.lanes, rows
+        places = input.data_ptr(), *input.stride(), self._packed.ctypes.data, 1, 0, out.data_ptr(), width, 1
+        self._product, self._given = native.product, (*sizes, *places)
+
+    def step(self) -> None:
+        """Read `input`, write `output`."""
+        np.copyto(self._out, self._bias)
+        self._product(*self._given)

@@ -1,7 +1,6 @@
-"""Models that are fitted, asked and saved in one line each, in the manner of scikit-learn."""
+"""The classifier: one label for each sequence."""
 
 import hashlib
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from elman.card import write_card
-from elman.cells.archive import cell_from_json, cell_to_json
-from elman.cells.from_file import open_cell
-from elman.compiler.cell import Cell, describe_options
-from elman.errors import DataError, ModelError, NotFittedError, ShapeError, UsageError, nearest
+from elman.cells.archive import cell_from_json
+from elman.compiler.cell import Cell
+from elman.errors import DataError, ShapeError
+from elman.estimators.base import Estimator, archive_cell
 from elman.model import NetworkSettings, SequenceNetwork
-from elman.saved import read_model, write_model
+from elman.saved import SavedModel, write_model
 from elman.sequences.batches import plan_batches
 from elman.sequences.encoder import EncoderSettings, SequenceEncoder
 from elman.sequences.ragged import Ragged
@@ -84,7 +83,7 @@ class LabelledSequences:
         return len(self.lengths)
 
 
-class SequenceClassifier:
+class SequenceClassifier(Estimator):
     """One label for each sequence: words, sentences, or series of numbers.
 
     Args:
@@ -105,33 +104,12 @@ class SequenceClassifier:
     array(['ab', 'cd'], dtype='<U2')
     """
 
-    def __init__(self, **settings: Any):
-        _check_names(settings)
-        for name, default in _defaults().items():
-            setattr(self, name, settings.get(name, default))
+    settings_class = ClassifierSettings
+    task = Classify.name
+    noun = "classifier"
+    fitted_by = "fit(sequences, labels)"
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Every setting by its name."""
-        return {name: getattr(self, name) for name in _defaults()}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings; a fitted model keeps what it has learned until it is fitted again."""
-        _check_names(settings)
-        for name, value in settings.items():
-            setattr(self, name, value)
-        return self
-
-    def settings(self) -> ClassifierSettings:
-        """The settings, checked.
-
-        Raises:
-            UsageError: names every setting that is wrong.
-        """
-        values = self.get_params()
-        if isinstance(values["cell"], Cell):
-            values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
-            values["cell"] = values["cell"].name
-        return check_settings(ClassifierSettings, values)
+    model_: SequenceNetwork
 
     def fit(
         self,
@@ -161,7 +139,7 @@ class SequenceClassifier:
             TrainingError: the loss is no longer a number.
             TrainingInterrupted: Ctrl-C; the run is saved in the folder and can be resumed.
         """
-        settings = self.settings()
+        settings: ClassifierSettings = self.settings()
         sequences, labels = _checked_data(X, y)
         classes = sorted(set(labels), key=lambda label: (str(type(label)), label))
         if len(classes) < 2:
@@ -187,7 +165,7 @@ class SequenceClassifier:
             None if held is None else self._examples(encoder, classes, *held, unknown="allow"),
             settings,
             folder=None if folder is None else Path(folder),
-            identity={"labels": classes, "cell": _archive(network)},
+            identity={"labels": classes, "cell": archive_cell(network.body)},
             listener=listener,
         )
         self.history_: History = trainer.run(resume=resume)
@@ -200,9 +178,7 @@ class SequenceClassifier:
     def _new_network(
         self, settings: ClassifierSettings, encoder: SequenceEncoder, outputs: int, features: int | None
     ) -> SequenceNetwork:
-        cell = None
-        if settings.cell != "none":
-            cell = open_cell(self.get_params()["cell"]).with_options(**settings.cell_options)
+        cell = None if settings.cell == "none" else self._own_cell(settings.cell_options)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             return _network(settings, encoder.vocabulary, outputs, features, cell)
@@ -323,36 +299,15 @@ class SequenceClassifier:
             "settings": self._settings.model_dump(mode="json"),
             "labels": self.classes_.tolist(),
             "features": self.model_.features,
-            "cell": _archive(self.model_),
+            "cell": archive_cell(self.model_.body),
             "history": self.history_.to_json(),
         }
         vocabulary = {} if self.vocabulary_ is None else self.vocabulary_.to_json()
         write_model(folder, config=config, tensors=self.model_.state_dict(), vocabulary=vocabulary, card=card)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """The model that `save` wrote, ready to predict.
-
-        Raises:
-            ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
-        """
-        saved = read_model(folder)
-        if saved.config["task"] != Classify.name:
-            raise ModelError(
-                f"This model is for the task `{saved.config['task']}`.", where=str(folder), fix="Give a classifier."
-            )
-        try:
-            return cls._restore(saved.config, saved.tensors, saved.vocabulary)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = error.problem if isinstance(error, UsageError) else str(error).splitlines()[0]
-            raise ModelError(
-                "The model folder's files do not belong together.",
-                where=f"{folder}: {type(error).__name__}: {reason}",
-                fix="Copy the whole folder again from where it was made, or train the model again.",
-            ) from error
-
-    @classmethod
-    def _restore(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], vocabulary: Any) -> Self:
+    def _restore(cls, saved: SavedModel) -> Self:
+        config, tensors, vocabulary = saved.config, saved.tensors, saved.vocabulary
         settings = check_settings(ClassifierSettings, config["settings"])
         model = cls(**settings.model_dump())
         known = Vocabulary.from_json(vocabulary) if vocabulary else None
@@ -368,13 +323,6 @@ class SequenceClassifier:
         model.history_ = History.from_json(config["history"])
         return model
 
-    def _require_fitted(self) -> None:
-        if not hasattr(self, "model_"):
-            raise NotFittedError(
-                "This classifier has not learned anything yet.",
-                fix="Call fit(sequences, labels) first, or load a saved model with SequenceClassifier.load(folder).",
-            )
-
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks of an estimator, so that its searches and pipelines take this one."""
         # Only scikit-learn itself calls this.
@@ -385,33 +333,6 @@ class SequenceClassifier:
             target_tags=TargetTags(required=True),
             classifier_tags=ClassifierTags(),
             input_tags=InputTags(string=True, two_d_array=False),
-        )
-
-    def __repr__(self) -> str:
-        changed = [
-            f"{name}={getattr(self, name)!r}" for name, value in _defaults().items() if getattr(self, name) != value
-        ]
-        return f"SequenceClassifier({', '.join(changed)})"
-
-
-def _defaults() -> dict[str, Any]:
-    return {
-        name: field.get_default(call_default_factory=True) for name, field in ClassifierSettings.model_fields.items()
-    }
-
-
-# What help() and editors show; the settings themselves are the only list of them.
-SequenceClassifier.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in _defaults().items()]
-)
-
-
-def _check_names(settings: Mapping[str, Any]) -> None:
-    unknown = [name for name in settings if name not in ClassifierSettings.model_fields]
-    if unknown:
-        raise UsageError(
-            f"A classifier has no setting {', '.join(f'`{name}`' for name in unknown)}.",
-            fix=nearest(unknown[0], ClassifierSettings.model_fields),
         )
 
 
@@ -464,7 +385,3 @@ def _start_from(network: SequenceNetwork, weights: Mapping[str, Tensor]) -> None
     if wrong:
         raise ShapeError("The weights to start from do not fit the network.", where="\n".join(wrong))
     network.load_state_dict({**own, **weights})
-
-
-def _archive(network: SequenceNetwork) -> dict[str, Any] | None:
-    return None if network.body is None else cell_to_json(network.body.cell, network.body.cell_sizes)

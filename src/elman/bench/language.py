@@ -1,0 +1,88 @@
+"""elman's side of a language model's case."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from elman.bench import language_peers, layers
+from elman.bench.language_case import GENERATING, LAYERS, OWN, LanguageCase
+from elman.bench.language_work import LanguageWork, Loss, Run, training
+from elman.bench.work import Matrices
+from elman.cells.from_file import open_cell
+from elman.compiler.cell import Cell
+from elman.generation.generator import GenerationSettings, Samples
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.nn.softmax import Softmax
+from elman.nn.state import State
+from elman.sequences.coders import CharacterCoder, CoderSettings
+from elman.sequences.ragged import Ragged
+from elman.sequences.vocabulary import Vocabulary
+from elman.settings import check_settings
+
+
+def network_of(work: LanguageWork) -> LanguageNetwork:
+    """The network with the parameters of the case."""
+    case = work.case
+    sizes = {"embedding_size": case.input_size, "hidden_size": case.hidden_size, "num_layers": LAYERS}
+    settings = check_settings(LanguageNetworkSettings, sizes)
+    network = LanguageNetwork(settings, case.alphabet, cell=cell_of(case))
+    _fill(network, work)
+    return network
+
+
+def loss_of(network: LanguageNetwork) -> Loss:
+    """The loss of a batch, taken as the task `language` takes it."""
+
+    def loss(characters: Tensor, following: Tensor, state: State | None) -> tuple[Tensor, State]:
+        lengths = torch.full((len(characters),), characters.shape[1])
+        reading = network.read(Ragged(characters.flatten(), lengths), state)
+        return network.head.loss(reading.outputs.data, following.flatten()), reading.last.detach()
+
+    return loss
+
+
+def cell_of(case: LanguageCase) -> Cell:
+    """The cell; one's own is opened from its file, as the command line opens it."""
+    if case.cell != OWN:
+        return open_cell(case.cell)
+    return open_cell(str(Path(__file__).parents[1] / "recipes" / OWN))
+
+
+def side(work: LanguageWork) -> Run:
+    """elman; a run is one batch, or one character drawn."""
+    network = network_of(work)
+    if work.case.mode != GENERATING:
+        return training(network, loss_of(network), work)
+    # Which characters they are plays no part: each is another code point.
+    vocabulary = Vocabulary([chr(256 + number) for number in range(work.case.alphabet)], unknown="refuse")
+    coder = CharacterCoder(check_settings(CoderSettings, {"unknown": "refuse"}), vocabulary)
+    samples = Samples(network.eval(), coder, check_settings(GenerationSettings, {}))
+    return lambda: next(samples)
+
+
+def peers(work: LanguageWork) -> dict[str, Run]:
+    """Who else does the work of a case, by name."""
+    return language_peers.writing(work) if work.case.mode == GENERATING else language_peers.learning(work)
+
+
+@torch.no_grad()
+def _fill(network: LanguageNetwork, work: LanguageWork) -> None:
+    assert isinstance(network.head, Softmax)
+    network.embedding.table.weight.copy_(work.table)
+    network.head.weight.copy_(work.head.T)
+    network.head.bias.zero_()
+    for index, matrices in enumerate(work.layers):
+        weights = network.body.weights(index)
+        if work.case.cell == OWN:
+            _fill_own(weights, matrices)
+        else:
+            layers.fill(weights, matrices, work.case.cell)
+
+
+def _fill_own(weights: dict[str, Tensor], matrices: Matrices) -> None:
+    """The gates of one's own cell stand side by side."""
+    columns = 2 * matrices.hidden.shape[0]
+    for place, parameter in (("0", matrices.input), ("1", matrices.hidden), ("bias", matrices.bias)):
+        weights[f"gates/{place}"].copy_(parameter[..., :columns])
+        weights[f"candidate/{place}"].copy_(parameter[..., columns:])

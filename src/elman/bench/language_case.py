@@ -1,0 +1,108 @@
+"""Language models as cases: the textbook's network over Wikipedia's characters, trained and writing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+GROUP = "language"
+BUILT_IN, OWN = "gru", "own_gru.py:own_gru"
+TRAINING, GENERATING = "training", "generating"
+
+# The textbook's sizes; a case of other sizes says so in its name. enwik8 has 205 different bytes.
+SIZES: Mapping[str, int] = MappingProxyType({"b": 512, "t": 100, "i": 300, "h": 300, "a": 205})
+LAYERS = 2
+
+
+@dataclass(frozen=True)
+class LanguageCase:
+    """One batch of training, or one character of writing.
+
+    The network: an embedding of `input_size`, two recurrent layers, a softmax over the whole alphabet.
+
+    Args:
+        kind: `wiki-chars-gru`, `wiki-chars-own-gru` or `language-generate`.
+        batch: parallel streams of the text.
+        steps: characters of a window.
+        input_size: features of an embedded character.
+        hidden_size: of each recurrent layer.
+        alphabet: different characters.
+    """
+
+    kind: str
+    batch: int = SIZES["b"]
+    steps: int = SIZES["t"]
+    input_size: int = SIZES["i"]
+    hidden_size: int = SIZES["h"]
+    alphabet: int = SIZES["a"]
+    ragged: bool = False
+
+    @property
+    def name(self) -> str:
+        """The case in a word, from which it can be made again: its kind, and the sizes that are not the textbook's."""
+        usual = _usual(self.kind)
+        return self.kind + "".join(
+            f"-{letter}{size}" for letter, size in self._sizes().items() if size != usual[letter]
+        )
+
+    @property
+    def cell(self) -> str:
+        """Name of the built-in cell, or file and name of one's own."""
+        return OWN if self.kind == "wiki-chars-own-gru" else BUILT_IN
+
+    @property
+    def mode(self) -> str:
+        """`training`: forward, backward and the optimiser's step; `generating`: a character read and the next drawn."""
+        return GENERATING if self.kind == "language-generate" else TRAINING
+
+    @property
+    def layers(self) -> int:
+        """Recurrent layers, one on another."""
+        return LAYERS
+
+    @property
+    def characters(self) -> int:
+        """Read in one run."""
+        return self.batch * self.steps
+
+    @property
+    def operations(self) -> float:
+        """Useful floating-point operations: those of the matrix products, the head's among them."""
+        recurrent = (self.input_size + (2 * LAYERS - 1) * self.hidden_size) * 3 * self.hidden_size
+        passes = 3 if self.mode == TRAINING else 1
+        return 2.0 * passes * self.characters * (recurrent + self.hidden_size * self.alphabet)
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = self.batch, self.steps, self.input_size, self.hidden_size, self.alphabet
+        return dict(zip(SIZES, sizes, strict=True))
+
+
+KINDS = ("wiki-chars-gru", "wiki-chars-own-gru", "language-generate")
+NAME = re.compile(
+    rf"(?P<kind>{'|'.join(KINDS)})" + "".join(rf"(?:-{letter}(?P<{letter}>[1-9]\d*))?" for letter in SIZES)
+)
+
+
+def _usual(kind: str) -> dict[str, int]:
+    return dict(SIZES) | ({"b": 1, "t": 1} if kind == "language-generate" else {})
+
+
+def parse_language(name: str) -> LanguageCase | None:
+    """The case of that name, also one of other sizes; None if it is no such name.
+
+    >>> parse_language("wiki-chars-gru-b8-a1522").name
+    'wiki-chars-gru-b8-a1522'
+    """
+    found = NAME.fullmatch(name)
+    if found is None:
+        return None
+    batch, steps, input_size, hidden_size, alphabet = (
+        int(found[letter] or usual) for letter, usual in _usual(found["kind"]).items()
+    )
+    case = LanguageCase(found["kind"], batch, steps, input_size, hidden_size, alphabet)
+    return None if case.mode == GENERATING and case.characters > 1 else case
+
+
+LANGUAGE_CASES: dict[str, LanguageCase] = {
+    case.name: case for case in (parse_language(kind) for kind in KINDS) if case is not None
+}

@@ -1,0 +1,135 @@
+"""The same language model in plain torch: with `torch.nn.GRU`, and with a cell written by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from elman.bench import modules
+from elman.bench.language_case import LAYERS
+from elman.bench.language_work import LanguageWork, Run, training
+from elman.bench.work import Matrices
+
+# What one knows of a network: rows `(time, batch, feature)` and states, to outputs and the next states.
+Body = Callable[[Tensor, Any], tuple[Tensor, Any]]
+
+
+class HandWrittenGRU(nn.Module):
+    """The cell of `elman.CELLS["gru"]`, as fast as one gets it in plain torch.
+
+    The input's products of all steps are taken at once and unbound; both gates come out of one product, each product is
+    added where it is taken, and time is the first axis, so that the rows of a step lie side by side.
+
+    Args:
+        matrices: the parameters.
+    """
+
+    def __init__(self, matrices: Matrices):
+        super().__init__()
+        columns = 2 * matrices.hidden.shape[0]
+        self.gates_of_input = _linear(matrices.input[:, :columns], matrices.bias[:columns])
+        self.candidate_of_input = _linear(matrices.input[:, columns:], matrices.bias[columns:])
+        self.gates = nn.Parameter(matrices.hidden[:, :columns].clone())
+        self.candidate = nn.Parameter(matrices.hidden[:, columns:].clone())
+
+    def forward(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """From `(time, batch, feature)` and `(batch, hidden)` to `(time, batch, hidden)` and the last of it."""
+        outputs = []
+        for gates, candidate in zip(
+            self.gates_of_input(inputs).unbind(), self.candidate_of_input(inputs).unbind(), strict=True
+        ):
+            z, r = torch.sigmoid(torch.addmm(gates, h, self.gates)).chunk(2, 1)
+            n = torch.tanh(torch.addmm(candidate, r * h, self.candidate))
+            h = torch.lerp(n, h, z)
+            outputs.append(h)
+        return torch.stack(outputs), h
+
+
+class HandWrittenBody(nn.Module):
+    """Hand-written layers, one on another."""
+
+    def __init__(self, work: LanguageWork):
+        super().__init__()
+        self.layers = nn.ModuleList(HandWrittenGRU(matrices) for matrices in work.layers)
+        self.hidden_size = work.case.hidden_size
+
+    def forward(self, rows: Tensor, states: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """The outputs of the last layer, and the last states of all."""
+        last = []
+        for layer, h in zip(
+            self.layers, states or [rows.new_zeros(rows.shape[1], self.hidden_size)] * LAYERS, strict=True
+        ):
+            rows, h = layer(rows, h)
+            last.append(h)
+        return rows, last
+
+
+def torch_body(work: LanguageWork) -> nn.GRU:
+    """torch's own layers; its cell resets after the product, since torch has no other."""
+    case = work.case
+    layer = nn.GRU(case.input_size, case.hidden_size, LAYERS)
+    for parameters, matrices in zip(layer.all_weights, work.layers, strict=True):
+        modules.fill(parameters, matrices, "gru")
+    return layer
+
+
+class Model(nn.Module):
+    """Embedding, recurrent body, softmax over the whole alphabet."""
+
+    def __init__(self, work: LanguageWork, body: nn.Module):
+        super().__init__()
+        self.embedding = nn.Embedding.from_pretrained(work.table.clone(), freeze=False)
+        self.body = body
+        self.head = _linear(work.head, torch.zeros(work.case.alphabet))
+
+    def loss(self, characters: Tensor, following: Tensor, states: Any) -> tuple[Tensor, Any]:
+        """Nats a character, and the states to go on from."""
+        outputs, states = self.body(self.embedding(characters.T), states)
+        found = functional.cross_entropy(self.head(outputs.flatten(0, 1)), following.T.flatten())
+        return found, [h.detach() for h in states] if isinstance(states, list) else states.detach()
+
+    @torch.no_grad()
+    def draw(self, characters: Tensor, states: Any) -> tuple[Tensor, Any]:
+        """The characters after these, `(batch,)`, drawn by their probabilities, and the states to go on from."""
+        outputs, states = self.body(self.embedding(characters).unsqueeze(0), states)
+        return torch.multinomial(torch.softmax(self.head(outputs[0]), 1), 1)[:, 0], states
+
+
+BODIES: dict[str, Callable[[LanguageWork], nn.Module]] = {
+    "torch.nn.GRU": torch_body,
+    "torch hand-written": HandWrittenBody,
+}
+
+
+def learning(work: LanguageWork) -> dict[str, Run]:
+    """Who else trains, by name."""
+    found = {}
+    for name, body in BODIES.items():
+        model = Model(work, body(work))
+        found[name] = training(model, model.loss, work)
+    return found
+
+
+def writing(work: LanguageWork) -> dict[str, Run]:
+    """Who else writes, by name; a run is one character."""
+    return {name: _writer(Model(work, body(work)).eval()) for name, body in BODIES.items()}
+
+
+def _writer(model: Model) -> Run:
+    character, states = torch.zeros(1, dtype=torch.int64), None
+
+    def run() -> int:
+        nonlocal character, states
+        character, states = model.draw(character, states)
+        return int(character)
+
+    return run
+
+
+def _linear(matrix: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(matrix.shape[0], matrix.shape[1])
+    layer.weight.data.copy_(matrix.T)
+    layer.bias.data.copy_(bias)
+    return layer

@@ -1,0 +1,270 @@
+"""`elman generate`: text that a language model writes."""
+
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elman.cli.failures import Stopped
+from elman.cli.options import AsJson, Model, Seed, Threads, Unknown, examples, use_threads
+from elman.cli.output import emit, emit_json, say
+from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
+
+if TYPE_CHECKING:
+    from elman.generation.generator import Samples
+
+LENGTH = 500
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    app.command(
+        epilog=examples(
+            'elman generate my-model --prompt "Once upon a time" --length 300',
+            "elman generate my-model --temperature 0.7 --top-p 0.95 --samples 3",
+            "elman generate my-model --length 100 --save-state here",
+            "elman generate my-model --state here --length 100",
+        )
+    )(generate)
+
+
+def generate(
+    model: Model,
+    prompt: Annotated[
+        str, typer.Option("--prompt", metavar="TEXT", show_default=False, help="What the text begins with. - is stdin.")
+    ] = "",
+    length: Annotated[
+        int, typer.Option("--length", metavar="N", show_default=False, help=f"Tokens to write at most. [{LENGTH}]")
+    ] = LENGTH,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            metavar="F",
+            show_default=False,
+            help="More is wilder, less is tamer, 0 always takes the most probable token. [1]",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", metavar="N", show_default=False, help="Draw among the N most probable tokens only."),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            "--top-p",
+            metavar="F",
+            show_default=False,
+            help="Draw among the fewest most probable tokens only that have this probability together.",
+        ),
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option("--stop", metavar="TEXT", show_default=False, help="End when this comes in the text.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", show_default=False, help="Texts to write. [1]")
+    ] = None,
+    seed: Seed = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="FILE", show_default=False, help="Go on where the state in this file leaves off."
+        ),
+    ] = None,
+    save_state: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-state", metavar="FILE", show_default=False, help="Keep in this file where the text leaves off."
+        ),
+    ] = None,
+    unknown: Unknown = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write text with a language model, token by token.
+
+    The prompt is printed, and what the model writes after it. Of several samples the first is printed as it is
+    written, the others when all are done. With --json, one object holds everything, and no other line is printed.
+    Ctrl-C ends the text; with --save-state it can be gone on with.
+    """
+    values = {
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "stop": stop,
+        "samples": samples,
+        "seed": seed,
+        "unknown": unknown,
+    }
+    given = {name: value for name, value in values.items() if value is not None}
+    _check(given, save_state)
+    text = _read_standard_input() if prompt == "-" else prompt
+    use_threads(threads)
+    from elman.estimators import LanguageModel
+
+    estimator = LanguageModel.load(model)
+    with _naming(f"--state {state}" if state else None):
+        texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
+    began = time.perf_counter()
+    with _kept(texts, save_state, model):
+        written = _write_json(texts) if as_json else _write(texts, text)
+    if as_json:
+        emit_json(_summary(model, text, texts, written, save_state, time.perf_counter() - began))
+
+
+def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
+    """Finds every mistake before the model is read.
+
+    Raises:
+        UsageError: names the options.
+    """
+    from elman.generation.generator import GenerationSettings
+    from elman.settings import check_settings
+
+    try:
+        check_settings(GenerationSettings, given)
+    except UsageError as error:
+        named = re.sub(r"^(\w+):", lambda found: f"--{found[1].replace('_', '-')}:", error.where or "", flags=re.M)
+        raise UsageError("There are mistakes in the options.", where=named, fix="Correct these options.") from None
+    if save_state is not None and (save_state.is_dir() or not save_state.parent.is_dir()):
+        raise UsageError(
+            "The state cannot be saved there.",
+            where=f"--save-state {save_state}",
+            fix="Give a file in a folder that exists.",
+        )
+
+
+def _read_standard_input() -> str:
+    """All of it, without the line end that most commands put at the end."""
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "The prompt is not UTF-8.",
+            where=f"--prompt -: standard input, byte {error.start + 1}",
+            fix="Convert it first, for instance with iconv.",
+        ) from None
+
+
+def _load(file: Path) -> Any:
+    from elman.nn.state import State
+
+    try:
+        return State.load(file)
+    except ModelError as error:
+        raise ModelError(error.problem, where=error.where, fix="Give --state a file that --save-state wrote.") from None
+
+
+@contextmanager
+def _naming(option: str | None) -> Iterator[None]:
+    """Adds the option to what is wrong with its value."""
+    try:
+        yield
+    except (ModelError, ShapeError, UsageError) as error:
+        if option is None or error.where:
+            raise
+        raise type(error)(error.problem, where=option, fix=error.fix) from None
+
+
+@contextmanager
+def _kept(texts: "Samples", save_state: Path | None, model: Path) -> Iterator[None]:
+    """Saves the state however the writing ends, and tells the one who stopped it."""
+
+    def save() -> None:
+        if save_state is not None:
+            texts.state.save(save_state)
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopped = f"Stopped after {texts.turns} tokens"
+        if save_state is None:
+            raise Stopped(ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")) from None
+        save()
+        go_on = shlex.join(["elman", "generate", str(model), "--state", str(save_state)])
+        raise Stopped(ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")) from None
+    except BrokenPipeError:
+        save()
+        raise
+    save()
+    if save_state is not None:
+        say(f"state         {save_state}")
+
+
+def _turns(texts: "Samples") -> Iterator[tuple[str, ...]]:
+    """What each turn adds; Ctrl-C between two turns ends them.
+
+    Raises:
+        KeyboardInterrupt: it was stopped, and its state is whole.
+    """
+    from elman.training.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        for pieces in texts:
+            yield pieces
+            if interrupts.requested:
+                raise KeyboardInterrupt
+
+
+def _write(texts: "Samples", prompt: str) -> None:
+    """Prints the first text as it comes, and the others after it."""
+    count = texts.settings.samples
+    others: list[list[str]] = [[] for _ in range(count - 1)]
+    show, flush = sys.stdout.write, sys.stdout.flush
+    try:
+        show(_title(0, count) + prompt)
+        flush()
+        for first, *rest in _turns(texts):
+            show(first)
+            flush()
+            for pieces, piece in zip(others, rest, strict=True):
+                pieces.append(piece)
+    finally:
+        emit()
+        for number, pieces in enumerate(others, start=1):
+            emit(_title(number, count) + prompt + "".join(pieces))
+        flush()
+
+
+def _title(number: int, count: int) -> str:
+    return f"== {number + 1} of {count}\n" if count > 1 else ""
+
+
+def _write_json(texts: "Samples") -> list[dict[str, Any]]:
+    """Every text whole, with the logarithm of its probability."""
+    count = texts.settings.samples
+    written: list[list[str]] = [[] for _ in range(count)]
+    sums = [0.0] * count
+    for pieces in _turns(texts):
+        found = texts.log_probabilities.tolist()
+        for text, length in enumerate(texts.lengths):
+            if length == texts.turns:
+                written[text].append(pieces[text])
+                sums[text] += found[text]
+    return [
+        {"text": "".join(pieces), "tokens": tokens, "log_probability": total}
+        for pieces, tokens, total in zip(written, texts.lengths, sums, strict=True)
+    ]
+
+
+def _summary(
+    model: Path, prompt: str, texts: "Samples", written: Any, save_state: Path | None, seconds: float
+) -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "prompt": prompt,
+        "samples": written,
+        "seed": texts.settings.seed,
+        "target": texts.target.target,
+        "state": None if save_state is None else str(save_state),
+        "seconds": round(seconds, 4),
+        "tokens_per_second": round(sum(texts.lengths) / seconds, 1),
+    }

@@ -1,0 +1,121 @@
+"""`elman train classify`: a model from a file of labelled texts."""
+
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elman.cli.options import (
+    AsJson,
+    Header,
+    LabelColumn,
+    LabelledData,
+    Out,
+    Overwrite,
+    Resume,
+    Separator,
+    TextColumn,
+    Threads,
+    examples,
+    use_threads,
+)
+from elman.cli.output import emit, emit_json
+from elman.cli.settings import CLASSIFIER_FLAGS, takes_settings
+from elman.errors import UsageError
+
+if TYPE_CHECKING:
+    from elman.sequences.tables import Table
+
+VALIDATION_FRACTION = 0.1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    app.command(
+        "classify",
+        epilog=examples(
+            "elman train classify reviews.csv --out reviews",
+            "elman train classify words.txt --text 1 --label 2 --hidden-size 200 --dense 100 --out words",
+            "elman train classify news.tsv --text title --label topic --tokens words --embedding 100 --out news",
+            "elman train classify words.txt --cell my_cells.py:leaky --out words",
+        ),
+    )(classify)
+
+
+@takes_settings(CLASSIFIER_FLAGS)
+def classify(
+    context: typer.Context,
+    data: LabelledData,
+    out: Out,
+    settings: dict[str, Any],
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    header: Header = None,
+    separator: Separator = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            "--validation",
+            metavar="FILE",
+            show_default=False,
+            help="Labelled texts to judge each epoch on. [a part of DATA]",
+        ),
+    ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(
+            "--validation-fraction",
+            metavar="F",
+            show_default=False,
+            help="Part of DATA held back to judge each epoch on; 0 for none. [0.1]",
+        ),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model that gives each text a label, save it and report.
+
+    Without --validation a part of DATA is held back; the scores are on what was not trained on.
+    Ctrl-C stops a run after saving it, and --resume continues it as if it had never stopped.
+
+    Defaults stand in [brackets].
+    """
+    if validation is None and validation_fraction is None:
+        validation_fraction = VALIDATION_FRACTION
+    elif validation is not None and validation_fraction is not None:
+        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    # These import torch, which takes seconds: only when everything said so far makes sense.
+    from elman.cli.folder import open_folder
+    from elman.cli.runs import Run, carry_out, closing_lines
+    from elman.estimators import SequenceClassifier
+
+    use_threads(threads)
+    estimator = SequenceClassifier(**settings, validation_fraction=validation_fraction or 0.0)
+    estimator.settings()
+    columns = {"text": text, "label": label, "header": header, "separator": separator}
+    learn, judge = _read_both(data, validation, validation_fraction or 0.0, columns, seed=settings.get("seed", 0))
+    if learn.is_numeric and "tokens" not in settings:
+        estimator.set_params(tokens="values")
+    going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
+    result = carry_out(Run(out, learn, judge, command=context.obj, resume=going_on), estimator)
+    if as_json:
+        emit_json(result)
+        return
+    for line in closing_lines(result, data=shlex.quote(validation or data)):
+        emit(line)
+
+
+def _read_both(
+    data: str, validation: str | None, fraction: float, columns: dict[str, Any], *, seed: int
+) -> "tuple[Table, Table | None]":
+    """What to train on, and what to judge each epoch on."""
+    from elman.cli.data import check_labels, read_labelled
+
+    table = read_labelled(data, **columns)
+    if validation is None:
+        return table.split(fraction, seed) if fraction else (table, None)
+    held = read_labelled(validation, **columns)
+    check_labels(held, set(table.labels or []))
+    return table, held

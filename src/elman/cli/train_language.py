@@ -1,0 +1,86 @@
+"""`elman train language`: a model of a text, from a file of any size."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, examples, use_threads
+from elman.cli.output import emit, emit_json
+from elman.cli.settings import LANGUAGE_FLAGS, takes_settings
+from elman.errors import UsageError
+
+VALIDATION_FRACTION = 0.1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the app."""
+    app.command(
+        "language",
+        epilog=examples(
+            "elman train language book.txt --out book",
+            "elman train language wiki.xz --hidden-size 300 --num-layers 2 --streams 512 --out wiki",
+            "elman train language train.txt --validation valid.txt --tokens words --tied --out words",
+        ),
+    )(language)
+
+
+@takes_settings(LANGUAGE_FLAGS)
+def language(
+    context: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", show_default=False, help="The text: UTF-8, perhaps .gz, .xz or .bz2; or -."),
+    ],
+    out: Out,
+    settings: dict[str, Any],
+    validation: Annotated[
+        Path | None,
+        typer.Option("--validation", metavar="FILE", show_default=False, help="A text to judge on. [the end of FILE]"),
+    ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(
+            "--validation-fraction",
+            metavar="F",
+            show_default=False,
+            help="Part of FILE, its end, held back to judge on; 0 for none. [0.1]",
+        ),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a text, to tell how well it tells another one and to write more of it.
+
+    Without --validation the end of FILE is held back; the scores are on what was not trained on.
+    Memory does not grow with FILE. Ctrl-C stops a run after saving it, and --resume continues it
+    as if it had never stopped.
+
+    Defaults stand in [brackets].
+    """
+    if validation is None and validation_fraction is None:
+        validation_fraction = VALIDATION_FRACTION
+    elif validation is not None and validation_fraction is not None:
+        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    # These import torch, which takes seconds: only when everything said so far makes sense.
+    from elman.cli.folder import open_folder
+    from elman.cli.language_runs import LanguageRun, carry_out, closing_lines
+    from elman.estimators import LanguageModel
+    from elman.sequences.corpus import open_corpus
+
+    use_threads(threads)
+    model = LanguageModel(**settings, validation_fraction=validation_fraction or 0.0)
+    model.settings()
+    for path in (data, validation):
+        if path is not None and str(path) != "-":
+            open_corpus(path)
+    going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
+    result = carry_out(LanguageRun(out, data, validation, context.obj, resume=going_on), model)
+    if as_json:
+        emit_json(result)
+        return
+    for line in closing_lines(result, data=shlex.quote(str(validation or data))):
+        emit(line)

@@ -1,0 +1,148 @@
+"""What every estimator has: settings by name, a network built from them, and a folder to be loaded from."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from elman.cells.archive import cell_to_json
+from elman.cells.from_file import open_cell
+from elman.compiler.cell import Cell, describe_options
+from elman.errors import ModelError, NotFittedError, UsageError, nearest
+from elman.nn.recurrent import Recurrent
+from elman.saved import SavedModel, read_model
+from elman.settings import Settings, check_settings
+from elman.training.record import History
+
+
+class Estimator(ABC):
+    """A model made of settings by name, which are checked when it is fitted, all at once.
+
+    A subclass says what its settings are (`settings_class`), for which task it is (`task`), how it is called
+    (`noun`, as in "a classifier") and how one fits it (`fitted_by`).
+
+    Args:
+        settings: by name, those of `settings_class`; `cell` may also be a cell itself.
+
+    Attributes:
+        history_: what training recorded, epoch by epoch.
+        model_: the network.
+
+    Raises:
+        UsageError: a setting that does not exist.
+    """
+
+    settings_class: ClassVar[type[Settings]]
+    task: ClassVar[str]
+    noun: ClassVar[str]
+    fitted_by: ClassVar[str]
+
+    history_: History
+    model_: Any
+
+    def __init__(self, **settings: Any):
+        self._check_names(settings)
+        for name, default in self._defaults().items():
+            setattr(self, name, settings.get(name, default))
+
+    def __init_subclass__(cls) -> None:
+        # What help() and editors show; the settings themselves are the only list of them.
+        cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+                for name, default in cls._defaults().items()
+            ]
+        )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings; a fitted model keeps what it has learned until it is fitted again."""
+        self._check_names(settings)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        return self
+
+    def settings(self) -> Any:
+        """The settings, checked.
+
+        Raises:
+            UsageError: names every setting that is wrong.
+        """
+        values = self.get_params()
+        if isinstance(values["cell"], Cell):
+            values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
+            values["cell"] = values["cell"].name
+        return check_settings(self.settings_class, values)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The model that `save` wrote, ready for use.
+
+        Raises:
+            ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
+        """
+        return cls.from_saved(read_model(folder), folder)
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, folder: str | Path) -> Self:
+        """The model of a folder that was read already; errors as for `load`."""
+        if saved.config["task"] != cls.task:
+            raise ModelError(
+                f"This model is for the task `{saved.config['task']}`.", where=str(folder), fix=f"Give a {cls.noun}."
+            )
+        try:
+            return cls._restore(saved)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = error.problem if isinstance(error, UsageError) else str(error).splitlines()[0]
+            raise ModelError(
+                "The model folder's files do not belong together.",
+                where=f"{folder}: {type(error).__name__}: {reason}",
+                fix="Copy the whole folder again from where it was made, or train the model again.",
+            ) from error
+
+    @classmethod
+    @abstractmethod
+    def _restore(cls, saved: SavedModel) -> Self:
+        """The fitted model of what a folder holds."""
+
+    def _own_cell(self, options: Mapping[str, Any]) -> Cell:
+        """The cell that the settings mean, which may be the user's own."""
+        return open_cell(self.get_params()["cell"]).with_options(**options)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError(
+                f"This {self.noun} has not learned anything yet.",
+                fix=f"Call {self.fitted_by} first, or load a saved model with {type(self).__name__}.load(folder).",
+            )
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, value in self._defaults().items()
+            if getattr(self, name) != value
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        fields = cls.settings_class.model_fields
+        return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+
+    @classmethod
+    def _check_names(cls, settings: Mapping[str, Any]) -> None:
+        unknown = [name for name in settings if name not in cls.settings_class.model_fields]
+        if unknown:
+            raise UsageError(
+                f"A {cls.noun} has no setting {', '.join(f'`{name}`' for name in unknown)}.",
+                fix=nearest(unknown[0], cls.settings_class.model_fields),
+            )
+
+
+def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
+    """The cell of a network's body as plain data, with its equations for each layer; `None` without a body."""
+    return None if body is None else cell_to_json(body.cell, body.cell_sizes)

@@ -1,0 +1,267 @@
+"""Text written token by token by a network that reads what it has written."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from elman.errors import UsageError
+from elman.generation.places import place_of, read_place
+from elman.generation.sampling import Sampler, SamplingSettings
+from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
+from elman.nn.state import State
+from elman.nn.token_stream import TokenStream
+from elman.sequences.coders import Coder
+from elman.settings import check_settings
+
+
+class GenerationSettings(SamplingSettings):
+    """How text is generated.
+
+    Args:
+        length: tokens to write; without it, for as long as one asks.
+        stop: a text ends when this comes in it, or when the model draws its end mark if it has one.
+        samples: texts side by side.
+        unknown: what becomes of a token of the prompt that the model has not learned: `refuse` names it, `allow` reads
+            it as the unknown token.
+    """
+
+    length: NonNegativeInt | None = None
+    stop: str | None = Field(None, min_length=1)
+    samples: PositiveInt = 1
+    unknown: Literal["allow", "refuse"] = "refuse"
+
+
+class LanguageModelNetwork(Protocol):
+    """A network that can be fed token by token."""
+
+    def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
+        """The network fed one token at a time; see `TokenStream`."""
+        ...
+
+
+class Samples(Iterator[tuple[str, ...]]):
+    """Several texts written side by side: at each turn, what the next token adds to each of them.
+
+    A piece may be empty: while a character lacks some of its bytes, and for a text that has ended. All texts have the
+    same prompt, and random numbers of their own; text i does not depend on how many there are. However long the texts
+    become, the memory it takes stays the same.
+
+    Before anything was read, the next token is drawn from the network's scores for an output of zeros (its bias, in
+    most networks), or follows the begin mark if the vocabulary has one. A text that has ended with the end mark goes on
+    with a prompt only.
+
+    Args:
+        network: gives a `stream`.
+        coder: texts to tokens and back; padding, begin and unknown are never drawn.
+        settings: how to generate.
+        prompt: what the texts begin with; it is read, not given back.
+        state: where to go on from: what `state` of a generator gave, of one text or of as many as there are samples.
+
+    Attributes:
+        tokens: the numbers drawn last, `(samples,)`; empty before the first turn.
+        log_probabilities: their natural logarithms in the network's own distribution, `(samples,)`.
+
+    Raises:
+        DataError: a prompt with tokens that the model has not learned.
+        UsageError: a state of another number of texts, or of no text.
+        ModelError: a state of another model.
+    """
+
+    def __init__(
+        self,
+        network: LanguageModelNetwork,
+        coder: Coder,
+        settings: GenerationSettings,
+        *,
+        prompt: str = "",
+        state: State | None = None,
+    ):
+        vocabulary = coder.vocabulary
+        begin = vocabulary.specials.get("begin")
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.tokens = np.zeros(0, np.int64)
+        prompt_tokens = read_prompt(prompt, coder, unknown=settings.unknown)
+        self._end = vocabulary.specials.get("end", -1)
+        self._stream = network.stream(batch_size=settings.samples)
+        self._sampler = Sampler(settings, settings.samples, first=never_drawn(coder))
+        self._writers = [Writer(coder) for _ in range(settings.samples)]
+        self._turns = 0
+        self._is_whole = True
+        if state is None:
+            self._recent = deque([np.full(settings.samples, -1)] * MEMORY, MEMORY)
+            self._ended: dict[int, State] = {}
+            self._tails = [""] * settings.samples
+            prompt_tokens = prompt_tokens if begin is None else [begin, *prompt_tokens]
+        else:
+            self._go_on(state, bool(prompt_tokens))
+        self._read(prompt_tokens)
+        self._find_ended()
+
+    @property
+    def target(self):
+        """What runs the recurrent layers, and why."""
+        return self._stream.target
+
+    @property
+    def log_probabilities(self) -> np.ndarray:
+        """See the class."""
+        return self._sampler.log_probabilities[: len(self.tokens)].copy()
+
+    @property
+    def turns(self) -> int:
+        """How many turns were taken."""
+        return self._turns
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens that were written for each text."""
+        return [self._ended_at.get(text, self._turns) for text in range(self.settings.samples)]
+
+    @property
+    def state(self) -> State:
+        """Where the texts are now: what another generator, or `rewind`, goes on from.
+
+        The network's states before the last token of each text, and that token, which is still to be read.
+
+        Raises:
+            UsageError: the last turn was interrupted.
+        """
+        if not self._is_whole:
+            raise UsageError(
+                "The generator was interrupted in the middle of a token.", fix="Go on from a state taken before."
+            )
+        now = place_of(self._stream.state, np.stack(list(self._recent), 1), self._sampler.drawn, self.vocabulary)
+        if not self._ended:
+            return now
+        texts = range(self.settings.samples)
+        return State.concatenate([self._ended.get(text, now.select([text])) for text in texts])
+
+    def rewind(self, state: State) -> None:
+        """Go on from an earlier state; the tokens written since count as not written.
+
+        Args:
+            state: what `state` gave earlier.
+
+        Raises:
+            UsageError: a state of another number of texts, or of no text.
+            ModelError: a state of another model.
+        """
+        before = self._sampler.drawn.max()
+        self._go_on(state, False)
+        self._turns = max(0, self._turns - max(0, int(before - self._sampler.drawn.max())))
+        self._find_ended()
+        self.tokens = self.tokens[:0]
+
+    def __next__(self) -> tuple[str, ...]:
+        if self._turns == self.settings.length or len(self._ended) == self.settings.samples:
+            raise StopIteration
+        self._is_whole = False
+        stream, unread = self._stream, self._recent[-1]
+        if unread[0] < 0:
+            scores = stream.first_scores()
+        else:
+            stream.read(unread)
+            scores = stream.scores()
+        drawn = self._sampler.draw(scores)
+        self.tokens = drawn
+        self._recent.append(drawn)
+        self._turns += 1
+        self._is_whole = True
+        if self._ended:
+            return tuple("" if text in self._ended else self._write(text) for text in range(len(drawn)))
+        return tuple([self._write(text) for text in range(len(drawn))])
+
+    def _write(self, text: int) -> str:
+        token, stop = int(self.tokens[text]), self.settings.stop
+        piece = self._writers[text].write(token)
+        ends = token == self._end
+        if stop is not None:
+            tail = self._tails[text] + piece
+            ends = ends or stop in tail
+            self._tails[text] = tail[max(0, len(tail) - len(stop) + 1) :]
+        if ends:
+            self._ended[text], self._ended_at[text] = self.state.select([text]), self._turns
+        return piece
+
+    def _read(self, tokens: list[int]) -> None:
+        """Read all but the last of these tokens, and first the one that was not read yet."""
+        for token in tokens:
+            if self._recent[-1][0] >= 0:
+                self._stream.read(self._recent[-1])
+            self._recent.append(np.full(self.settings.samples, token))
+        self._resume_writers()
+
+    def _find_ended(self) -> None:
+        """A text whose last token is the end mark has ended, in whichever generator it was written."""
+        over = np.flatnonzero(self._recent[-1] == self._end) if self._end >= 0 else ()
+        self._ended = {int(text): self.state.select([int(text)]) for text in over}
+        self._ended_at = dict.fromkeys(self._ended, self._turns)
+
+    def _resume_writers(self) -> None:
+        for text, writer in enumerate(self._writers):
+            writer.go_on([int(tokens[text]) for tokens in self._recent])
+
+    def _go_on(self, state: State, has_prompt: bool) -> None:
+        place = read_place(state, self.settings.samples, self.vocabulary, has_prompt)
+        self._stream.state = place.state
+        self._recent = deque([place.recent[:, column].copy() for column in range(MEMORY)], MEMORY)
+        self._sampler.drawn = place.drawn
+        self._ended = {}
+        self._tails = [""] * self.settings.samples
+        self._is_whole = True
+        self._resume_writers()
+
+
+class Generator(Iterator[str]):
+    """A text written token by token: iterate for its pieces.
+
+    Args:
+        samples: of one text.
+
+    Attributes:
+        samples: what it stands on.
+    """
+
+    def __init__(self, samples: Samples):
+        self.samples = samples
+
+    @property
+    def token(self) -> int | None:
+        """The number of the token drawn last; `None` before the first."""
+        tokens = self.samples.tokens
+        return int(tokens[0]) if len(tokens) else None
+
+    @property
+    def log_probability(self) -> float | None:
+        """The natural logarithm of its probability in the network's own distribution; `None` before the first."""
+        found = self.samples.log_probabilities
+        return float(found[0]) if len(found) else None
+
+    @property
+    def state(self) -> State:
+        """Where the text is now; see `Samples.state`."""
+        return self.samples.state
+
+    def rewind(self, state: State) -> None:
+        """Go on from an earlier state; see `Samples.rewind`."""
+        self.samples.rewind(state)
+
+    def __next__(self) -> str:
+        return next(self.samples)[0]
+
+
+def write_text(network: Any, coder: Coder, length: int, seed: int) -> str:
+    """A text drawn from a network's own distribution; torch's random numbers are not touched.
+
+    Args:
+        network: gives a `stream`.
+        coder: texts to tokens and back.
+        length: tokens.
+        seed: of the text.
+    """
+    settings = check_settings(GenerationSettings, {"length": length, "seed": seed})
+    return "".join(Generator(Samples(network, coder, settings)))

@@ -1,0 +1,99 @@
+"""Where texts are: the network's states, and with them what a generator needs to go on."""
+
+import hashlib
+import json
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from elman.errors import ModelError, UsageError
+from elman.generation.writing import MEMORY
+from elman.nn.state import State
+from elman.sequences.vocabulary import Vocabulary
+
+# What is attached to the states: the last tokens of each text, of which the last is not read yet (-1 for none); how
+# many were drawn; which vocabulary they are of.
+RECENT, DRAWN, VOCABULARY = "recent_tokens", "drawn_tokens", "vocabulary"
+
+
+class Place(NamedTuple):
+    """A state taken apart.
+
+    Attributes:
+        state: of the network's layers.
+        recent: the last tokens of each text, `(samples, MEMORY)`.
+        drawn: tokens drawn, `(samples,)`.
+    """
+
+    state: State
+    recent: np.ndarray
+    drawn: np.ndarray
+
+
+def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary) -> State:
+    """The layers' states with the rest of a place attached; see `Place`."""
+    attached = {
+        RECENT: torch.from_numpy(recent),
+        DRAWN: torch.from_numpy(drawn),
+        VOCABULARY: torch.full((state.batch_size,), fingerprint(vocabulary)),
+    }
+    return State(state.tensors, attached=attached)
+
+
+def read_place(state: State, samples: int, vocabulary: Vocabulary, has_prompt: bool) -> Place:
+    """The place that a state stands for, with a row for each text.
+
+    Args:
+        state: of one text, which is repeated, or of as many as there are samples. One that no generator gave, such as
+            that of a layer, has read all there was.
+        samples: texts.
+        vocabulary: of the model that goes on.
+        has_prompt: whether a token to read is known anyway.
+
+    Raises:
+        UsageError: a state of another number of texts, or one that needs a prompt.
+        ModelError: a state of another model.
+    """
+    if state.batch_size not in (1, samples):
+        raise UsageError(
+            f"The state is of {state.batch_size} texts, and {samples} samples are asked for.",
+            fix=f"Say samples={state.batch_size} (--samples {state.batch_size}), or take one text of it: "
+            "state.select([0]).",
+        )
+    if state.batch_size < samples:
+        state = state.repeat(samples)
+    if RECENT not in state.attached:
+        if not has_prompt:
+            raise UsageError(
+                "This state does not say which token comes next.",
+                fix="Give a prompt, or a state that `generate` or `read` of a language model gave.",
+            )
+        return Place(state, np.full((samples, MEMORY), -1), np.zeros(samples, np.int64))
+    reason = _why_not(state, vocabulary)
+    if reason:
+        raise ModelError(
+            f"This model cannot go on from this state: {reason}.", fix="Give a state that the same model has given."
+        )
+    return Place(state, state.attached[RECENT].numpy(), state.attached[DRAWN].numpy())
+
+
+def _why_not(state: State, vocabulary: Vocabulary) -> str | None:
+    recent, drawn, of = (state.attached.get(name) for name in (RECENT, DRAWN, VOCABULARY))
+    if of is None or bool((of != fingerprint(vocabulary)).any()):
+        return "it is of another vocabulary"
+    if drawn is None or recent is None or recent.shape[1:] != (MEMORY,) or recent.dtype != torch.int64:
+        return "what is attached to it is incomplete"
+    if not bool(((recent >= -1) & (recent < len(vocabulary))).all()) or bool((drawn < 0).any()):
+        return "its tokens are none of the vocabulary"
+    if len((recent[:, -1] < 0).unique()) > 1:
+        return "some of its texts have begun and some have not"
+    return None
+
+
+@lru_cache(maxsize=8)
+def fingerprint(vocabulary: Vocabulary) -> int:
+    """A number that tells one vocabulary from another, below 2⁶³."""
+    text = json.dumps(vocabulary.to_json(), sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,169 @@
+"""From the scores of a network to the tokens that come next."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from elman.errors import ModelError, ShapeError
+from elman.settings import Settings
+
+# Below, the differences of float32 scores decide alone, and numbers divided by it might overflow.
+GREEDY_TEMPERATURE = 1e-9
+
+# The methods of arrays take a detour through Python to these.
+_largest, _sum = np.maximum.reduce, np.add.reduce
+
+
+class SamplingSettings(Settings):
+    """How tokens are drawn.
+
+    Args:
+        temperature: the scores are divided by it: 1 draws from the network's own distribution, more is wilder, less is
+            tamer, 0 always takes the most probable token (greedy).
+        top_k: draw among so many most probable tokens only.
+        top_p: draw among the fewest most probable tokens only whose probabilities reach this sum.
+        seed: of the random numbers.
+    """
+
+    temperature: float = Field(1.0, ge=0)
+    top_k: PositiveInt | None = None
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: NonNegativeInt = 0
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether nothing is left to chance."""
+        return self.temperature < GREEDY_TEMPERATURE
+
+
+class Sampler:
+    """Draws the next token of several texts.
+
+    p = softmax(scores / temperature), cut to `top_k` and then to `top_p` and scaled to the sum 1; token = the first
+    whose cumulative probability, in the order of the tokens' numbers, exceeds u, one uniform number from [0, 1).
+
+    All of it is computed in float64, so that scores which differ in their last bits, as those of two targets do, give
+    the same token but for about one u in a million. Each text has random numbers of its own, from the seed and the
+    text's place: text 2 is the same whether there are three texts or thirty. Number n of a text is given by its place
+    in the row alone, so that drawing can go on anywhere.
+
+    Args:
+        settings: how to draw.
+        samples: texts.
+        first: the first token that may be drawn; those before it (padding, unknown, begin) never are.
+
+    Attributes:
+        log_probabilities: of the tokens drawn last, `(samples,)`, natural logarithm: as the network sees them, at
+            temperature 1 among all tokens.
+
+    Source:
+        A. Holtzman et al., The Curious Case of Neural Text Degeneration, 2020, section 3 (top-p); A. Fan, M. Lewis,
+        Y. Dauphin, Hierarchical Neural Story Generation, 2018 (top-k). Of equally probable tokens at the edge, those
+        of lower number stay.
+
+    >>> sampler = Sampler(SamplingSettings(temperature=0))
+    >>> sampler.draw(np.log([[0.2, 0.5, 0.3]])), sampler.log_probabilities.round(2)
+    (array([1]), array([-0.69]))
+    """
+
+    def __init__(self, settings: SamplingSettings, samples: int = 1, *, first: int = 0):
+        self.settings = settings
+        self.first = first
+        self.log_probabilities = np.zeros(samples)
+        self._is_greedy = settings.is_greedy
+        self._is_plain = settings.temperature == 1.0 and not first
+        self._colder, self._cut = 1.0 / max(settings.temperature, GREEDY_TEMPERATURE), (settings.top_k, settings.top_p)
+        self._cuts = settings.top_k is not None or (settings.top_p or 1.0) < 1.0
+        self._drawn = np.zeros(samples, np.int64)
+        self.drawn = self._drawn
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Tokens drawn for each text so far, `(samples,)`; set it to go on from another place."""
+        return self._drawn.copy()
+
+    @drawn.setter
+    def drawn(self, drawn: Sequence[int] | np.ndarray) -> None:
+        places = np.asarray(drawn, np.int64)
+        if places.shape != self._drawn.shape or (places < 0).any():
+            raise ShapeError(
+                f"{places.tolist()} tokens were drawn for {len(self._drawn)} texts.", fix="Give a number from 0 each."
+            )
+        self._drawn[:] = places
+        self._random = [_random_numbers(self.settings.seed, text, place) for text, place in enumerate(places.tolist())]
+
+    def draw(self, scores: np.ndarray) -> np.ndarray:
+        """The next token of each text.
+
+        Args:
+            scores: `(samples, tokens)`, any float type.
+
+        Returns:
+            int64, `(samples,)`.
+
+        Raises:
+            ModelError: scores that are no numbers (NaN or infinity).
+        """
+        drawn = np.empty(len(self._random), np.int64)
+        for text, row in enumerate(scores):
+            drawn[text] = self._draw_one(row, text)
+        self._drawn += 1
+        return drawn
+
+    def _draw_one(self, scores: np.ndarray, text: int) -> int:
+        row = scores.astype(np.float64)
+        peak = float(_largest(row))
+        if not math.isfinite(peak):
+            raise ModelError(
+                "The network's scores are no finite numbers.", fix="Its training went astray: train it again."
+            )
+        row -= peak
+        weights = np.exp(row)
+        token = self.first + (
+            int(row[self.first :].argmax()) if self._is_greedy else self._choose(row, weights, self._random[text]())
+        )
+        self.log_probabilities[text] = float(row[token]) - math.log(_sum(weights))
+        return token
+
+    def _choose(self, row: np.ndarray, weights: np.ndarray, u: float) -> int:
+        if not self._is_plain:
+            if self.first:
+                row = row[self.first :] - _largest(row[self.first :])
+            weights = np.exp(row * self._colder)
+        if not self._cuts:
+            return _inverse(weights, u)
+        kept = likeliest(weights, *self._cut)
+        return int(kept[_inverse(weights[kept], u)])
+
+
+def _inverse(weights: np.ndarray, u: float) -> int:
+    """The place where the cumulative weights exceed the part u of their sum."""
+    running = weights.cumsum()
+    # u ≤ 1 − 2⁻⁵³ keeps the product below the sum itself, so that a place of some weight is found.
+    return int(running.searchsorted(u * running[-1], "right"))
+
+
+def likeliest(weights: np.ndarray, top_k: int | None = None, top_p: float | None = None) -> np.ndarray:
+    """The places of the largest weights that `top_k` and then `top_p` keep, in order of place; at least one.
+
+    >>> likeliest(np.array([1.0, 4.0, 2.0, 1.0]), top_p=0.7)
+    array([1, 2])
+    """
+    if top_k is not None and top_k < len(weights):
+        edge = np.partition(weights, -top_k)[-top_k]
+        kept = np.flatnonzero(weights >= edge)
+        kept = kept[np.argsort(-weights[kept], kind="stable")][:top_k]
+    else:
+        kept = np.argsort(-weights, kind="stable")
+    if top_p is not None and top_p < 1.0:
+        running = weights[kept].cumsum()
+        kept = kept[: int(running.searchsorted(top_p * running[-1])) + 1]
+    return np.sort(kept)
+
+
+def _random_numbers(seed: int, text: int, place: int):
+    """The uniform numbers of a text from a place on, one a call."""
+    bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(text,)))
+    return np.random.Generator(bits.advance(place)).random

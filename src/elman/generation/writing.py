@@ -1,0 +1,143 @@
+"""Tokens joined to text as they come, and prompts taken apart."""
+
+import codecs
+import re
+from collections.abc import Callable, Sequence
+
+from elman.errors import DataError
+from elman.sequences.coders import LINE_END, Coder, words_of
+from elman.sequences.listing import listed
+
+MEMORY = 4  # tokens: the longest character of UTF-8 has as many bytes
+SHOWN_TOKENS = 200
+
+# How sentencepiece writes a blank, a byte, and what it has no piece for.
+_BLANK, _BYTE, _NO_PIECE = "▁", re.compile("<0x([0-9A-F]{2})>"), "<unk>"
+
+
+class Writer:
+    """Writes one text: each token as what it adds to the text.
+
+    What it gives, put together, is what the coder's `decode` gives for all tokens; a character whose bytes are not all
+    there yet is held back until they are. Bytes that are no UTF-8 become `\N{REPLACEMENT CHARACTER}`.
+
+    Args:
+        coder: texts to tokens and back.
+
+    >>> from elman.sequences.coders import CoderSettings, WordCoder
+    >>> from elman.sequences.vocabulary import Vocabulary
+    >>> writer = Writer(WordCoder(CoderSettings(tokens="words"), Vocabulary(["so", "it", "goes"], unknown="refuse")))
+    >>> [writer.write(token) for token in (0, 1, 2)]
+    ['so', ' it', ' goes']
+    """
+
+    def __init__(self, coder: Coder):
+        kind, vocabulary = coder.settings.tokens, coder.vocabulary
+        unknown = "<unknown>" if kind == "words" else "\N{REPLACEMENT CHARACTER}"
+        # The other special entries add nothing.
+        specials = [unknown if name == "unknown" else "" for name in vocabulary.specials]
+        self._tokens = [*specials, *vocabulary.tokens]
+        self._bytes = [_as_bytes(kind, token) for token in self._tokens] if kind in ("bytes", "subwords") else []
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._blank = ""
+        self.write: Callable[[int], str] = {
+            "characters": self._tokens.__getitem__,
+            "bytes": self._write_bytes,
+            "subwords": self._write_bytes,
+            "words": self._write_word,
+        }[kind]
+
+    def go_on(self, recent: Sequence[int]) -> None:
+        """Be where these last tokens of the text leave off, the latest last; -1 where there were none."""
+        tokens = [token for token in recent if token >= 0]
+        self._blank = next((_blank_after(word) for token in reversed(tokens) if (word := self._tokens[token])), "")
+        self._decoder.reset()
+        if self._bytes:
+            self._decoder.decode(_unfinished(b"".join(self._bytes[token] for token in tokens)))
+
+    def _write_bytes(self, token: int) -> str:
+        return self._decoder.decode(self._bytes[token])
+
+    def _write_word(self, token: int) -> str:
+        word = self._tokens[token]
+        if not word:
+            return ""
+        blank, self._blank = self._blank, _blank_after(word)
+        return word if word == LINE_END else blank + word
+
+
+def never_drawn(coder: Coder) -> int:
+    """How many of the first tokens are no text: padding, unknown, begin; they come before all others."""
+    vocabulary = coder.vocabulary
+    names = ("padding", "unknown", "begin")
+    last = max((vocabulary.specials[name] for name in names if name in vocabulary.specials), default=-1)
+    return 1 + last + (vocabulary.tokens[:1] == (_NO_PIECE,) and coder.settings.tokens == "subwords")
+
+
+def _as_bytes(kind: str, token: str) -> bytes:
+    if kind == "bytes":
+        return bytes.fromhex(token)
+    byte = _BYTE.fullmatch(token)
+    return bytes.fromhex(byte[1]) if byte else token.replace(_BLANK, " ").encode()
+
+
+def _blank_after(word: str) -> str:
+    return "" if word == LINE_END else " "
+
+
+def _unfinished(tail: bytes) -> bytes:
+    """The begin of a character that the last bytes of a text leave open; empty if they leave none.
+
+    >>> _unfinished(b"n\\xc3"), _unfinished(b"n\\xc3\\xa9"), _unfinished(b"\\xa9\\xf0\\x9f\\x98")
+    (b'\\xc3', b'', b'\\xf0\\x9f\\x98')
+    """
+    for start in range(max(0, len(tail) - MEMORY + 1), len(tail)):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        decoder.decode(tail[start:])
+        if decoder.getstate()[0] == tail[start:]:
+            return tail[start:]
+    return b""
+
+
+def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[int]:
+    """The numbers of a prompt's tokens.
+
+    Args:
+        prompt: a text, maybe empty.
+        coder: texts to tokens and back.
+        unknown: `refuse`, or `allow` to read a token that the model does not know as the unknown one.
+
+    Raises:
+        DataError: tokens that the model does not know; names them.
+    """
+    vocabulary, kind = coder.vocabulary, coder.settings.tokens
+    tokens = _known_by_name(prompt, coder)
+    strange = vocabulary.unknown_tokens(tokens)
+    has_entry = "unknown" in vocabulary.specials
+    if strange and not (unknown == "allow" and has_entry):
+        places = [f"{token!r}, token {tokens.index(token) + 1} of {len(tokens)}" for token in strange]
+        instead = (
+            'or say unknown="allow" (--unknown allow) to read them as unknown'
+            if has_entry
+            else f"the model knows these: {_shown(vocabulary.tokens)}"
+        )
+        raise DataError(
+            f"The prompt has {kind} that the model has not learned: {', '.join(map(repr, strange[:10]))}"
+            f"{' …' if len(strange) > 10 else ''}.",
+            where="\n".join(listed(places)),
+            fix=f"Leave them out of the prompt (--prompt), {instead}.",
+        )
+    return coder.encode(prompt).tolist()
+
+
+def _known_by_name(prompt: str, coder: Coder) -> Sequence[str]:
+    """The tokens of a text that may be unknown; bytes and subwords spell everything."""
+    if coder.settings.tokens == "words":
+        return words_of(prompt, coder.settings)
+    if coder.settings.tokens == "characters":
+        return prompt.lower() if coder.settings.lower_case else prompt
+    return ()
+
+
+def _shown(tokens: Sequence[str]) -> str:
+    return " ".join(tokens) if len(tokens) <= SHOWN_TOKENS else " ".join([*tokens[:SHOWN_TOKENS], "…"])

@@ -1,0 +1,163 @@
+"""The network of a language model: embed, recurrent body, head over the tokens."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, overload
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from elman.compiler.cell import Cell
+from elman.model import BodySettings, build_body
+from elman.nn.embedding import Embedding
+from elman.nn.regularisers import SequenceDropout
+from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax, SoftmaxName
+from elman.nn.state import State
+from elman.nn.token_stream import TokenStream
+from elman.sequences.ragged import Ragged
+from elman.settings import Conflict
+
+Head = Softmax | AdaptiveSoftmax
+
+
+class LanguageNetworkSettings(BodySettings):
+    """The layers of a language model; those of `BodySettings` besides.
+
+    Args:
+        embedding_size: features of a token's learned row.
+        tied: the head's weights are the embedding's; where `hidden_size` differs from `embedding_size`, a learned
+            projection stands between.
+        softmax: `full`; `adaptive` (rare tokens in clusters of smaller rows) or `sampled` (trained on some of the
+            tokens), which pay for tens of thousands of tokens.
+        cutoffs: where the clusters of the adaptive softmax begin; a sixteenth and a quarter of the tokens if not given.
+        samples: tokens that the sampled softmax draws for a minibatch.
+        output_dropout: the probability of dropping a feature of the rows that enter the head, the same at all steps of
+            a window.
+    """
+
+    cell: str = "gru"
+    hidden_size: PositiveInt = 256
+    embedding_size: PositiveInt = 64
+    tied: bool = False
+    softmax: SoftmaxName = "full"
+    cutoffs: tuple[PositiveInt, ...] | None = None
+    samples: PositiveInt = 1024
+    output_dropout: float = Field(0.0, ge=0, lt=1)
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.cell == "none":
+            yield Conflict(("cell",), "a language model needs recurrent layers.")
+        if self.tied and self.softmax == "adaptive":
+            yield Conflict(("tied", "softmax"), "the adaptive softmax has rows of several sizes and cannot be tied.")
+        if self.cutoffs is not None and self.softmax != "adaptive":
+            yield Conflict(("softmax", "cutoffs"), "only the adaptive softmax has cutoffs.")
+        if self.dropout and self.num_layers == 1:
+            yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
+
+
+class Reading(NamedTuple):
+    """What the network makes of a batch, before the head.
+
+    Attributes:
+        steps: the outputs of the recurrent body at every step, `(total, feature)`.
+        outputs: the same with features dropped, as the head reads them.
+        last: the last states.
+    """
+
+    steps: Ragged
+    outputs: Ragged
+    last: State
+
+
+class LanguageNetwork(nn.Module):
+    """A network that reads tokens and tells at every step how probable each token is as the next one.
+
+    Args:
+        settings: the layers.
+        tokens: number of token ids.
+        counts: how often each comes in the training text `(tokens,)`; the sampled softmax draws by it.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+
+    >>> network = LanguageNetwork(LanguageNetworkSettings(hidden_size=5, embedding_size=3), tokens=7)
+    >>> outputs, last = network(torch.tensor([[1, 2, 3], [6, 0, 1]]))
+    >>> outputs.shape, network.head.logits(outputs).shape
+    (torch.Size([2, 3, 5]), torch.Size([2, 3, 7]))
+    """
+
+    def __init__(
+        self,
+        settings: LanguageNetworkSettings,
+        tokens: int,
+        *,
+        counts: Tensor | None = None,
+        cell: Cell | None = None,
+    ):
+        super().__init__()
+        self.settings = settings
+        self.tokens = tokens
+        # Rows that are also the head's weights must give small logits to begin with.
+        deviation = settings.embedding_size**-0.5 if settings.tied else 1.0
+        self.embedding = Embedding(tokens, settings.embedding_size, deviation=deviation)
+        self.input_dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+        self.body = build_body(settings, settings.embedding_size, cell)
+        self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+        self.head = _head(settings, self.body.output_size, tokens, counts, self.embedding.table.weight)
+
+    @overload
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]: ...
+    @overload
+    def forward(self, tokens: Ragged, state: State | None = None) -> tuple[Ragged, State]: ...
+    def forward(self, tokens: Any, state: State | None = None) -> tuple[Any, State]:
+        """Read tokens on from a state.
+
+        Args:
+            tokens: ids, a `Ragged` batch `(total,)` or a tensor `(batch, time)`.
+            state: where to go on from; zeros if not given.
+
+        Returns:
+            The rows that the head reads, in the form of the tokens: `Ragged` with `(total, feature)`, or `(batch, time,
+            feature)`. And the last states.
+        """
+        if isinstance(tokens, Ragged):
+            reading = self.read(tokens, state)
+            return reading.outputs, reading.last
+        lengths = torch.full((tokens.shape[0],), tokens.shape[1])
+        reading = self.read(Ragged(tokens.flatten(), lengths), state)
+        return reading.outputs.data.unflatten(0, tokens.shape), reading.last
+
+    def read(self, tokens: Ragged, state: State | None = None) -> Reading:
+        """As `forward` for a `Ragged` batch, with the body's outputs as they are besides."""
+        rows = self.embedding(tokens)
+        if self.input_dropout is not None:
+            rows = self.input_dropout(rows)
+        steps, last = self.body(rows, state)
+        outputs = steps if self.output_dropout is None else self.output_dropout(steps)
+        return Reading(steps, outputs, last)
+
+    def answer(self, tokens: Ragged) -> Tensor:
+        """The logits of the token after each step, `(total, tokens)`."""
+        return self.head(self.read(tokens).outputs.data)
+
+    def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
+        """The network fed one token of each text at a time, nothing dropped; see `TokenStream`.
+
+        Args:
+            state: where to go on from; zeros if not given.
+            batch_size: texts that run side by side, if no state is given.
+        """
+        return TokenStream(self.embedding.table.weight, self.body, self.head, state, batch_size=batch_size)
+
+    def example(self) -> Ragged:
+        """A small batch of the kind that the network reads."""
+        return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
+
+
+def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts: Tensor | None, table: Tensor) -> Head:
+    tied = table if settings.tied else None
+    match settings.softmax:
+        case "adaptive":
+            return AdaptiveSoftmax(features, tokens, cutoffs=settings.cutoffs)
+        case "sampled":
+            return SampledSoftmax(features, tokens, samples=settings.samples, counts=counts, tied=tied)
+        case "full":
+            return Softmax(features, tokens, tied=tied)

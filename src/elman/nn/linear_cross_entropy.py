@@ -1,0 +1,75 @@
+"""A linear layer and the cross entropy of its softmax in one, without ever holding the logits of all rows."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy.
+LOGITS_AT_A_TIME = 2**18
+FEWEST_ROWS = 64
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The mean cross entropy, in nats, of `softmax(hidden · weightᵀ + bias)` and the targets.
+
+    loss = 1/total Σ_i (log Σ_j exp(z_ij) - z_{i, target_i})
+    ∂loss/∂z_ij = (softmax(z_i)_j - [j = target_i]) / total
+
+    Rows are taken some at a time, and their part of the gradient is computed while their logits are still in the
+    cache: memory is that of the gradients, not of `(total, tokens)` logits, and nothing is computed twice.
+
+    Args:
+        hidden: `(total, feature)`.
+        weight: `(tokens, feature)`.
+        bias: `(tokens,)`, or none.
+        targets: `(total,)`, from 0 to below tokens.
+
+    Source:
+        P.-L. Hsu et al., Liger Kernel, 2024, on the fused linear cross entropy: the gradient in the forward pass, chunk
+        by chunk. It cannot be differentiated twice.
+
+    >>> linear_cross_entropy(torch.zeros(3, 2), torch.ones(4, 2), None, torch.tensor([0, 1, 3]))
+    tensor(1.3863)
+    """
+    wanted = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (hidden, weight, bias)
+    )
+    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, wanted)  # type: ignore[return-value]
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, wanted: bool
+    ) -> Tensor:
+        total = len(hidden)
+        rows = max(FEWEST_ROWS, LOGITS_AT_A_TIME // max(len(weight), 1))
+        loss = hidden.new_zeros((), dtype=torch.float64)
+        gradients = [torch.empty_like(hidden), torch.zeros_like(weight)] if wanted else []
+        if wanted and bias is not None:
+            gradients.append(torch.zeros_like(bias))
+        for start in range(0, total, rows):
+            part, answers = hidden[start : start + rows], targets[start : start + rows]
+            logits = part @ weight.T if bias is None else torch.addmm(bias, part, weight.T)  # (rows, tokens)
+            logs = torch.log_softmax(logits, 1)
+            loss -= logs.gather(1, answers.unsqueeze(1)).sum(dtype=torch.float64)
+            if wanted:
+                slope = logs.exp_()
+                slope[torch.arange(len(answers), device=slope.device), answers] -= 1.0
+                torch.mm(slope, weight, out=gradients[0][start : start + rows])
+                gradients[1].addmm_(slope.T, part)
+                if bias is not None:
+                    gradients[2] += slope.sum(0)
+        if wanted:
+            ctx.save_for_backward(*gradients)
+            ctx.total = total
+        return (loss / total).to(hidden.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor):  # type: ignore[override]
+        scale = slope / ctx.total
+        scaled = [gradient * scale for gradient in ctx.saved_tensors]
+        return scaled[0], scaled[1], scaled[2] if len(scaled) > 2 else None, None, None

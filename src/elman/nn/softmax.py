@@ -1,0 +1,166 @@
+"""Heads of a language model: from a row of hidden features to the probability of each token.
+
+Each is an `nn.Module` with two ways in: `logits(hidden)`, which calling it is too, and `loss(hidden, targets)`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UsageError
+from elman.nn.linear_cross_entropy import linear_cross_entropy
+
+SoftmaxName = Literal["full", "adaptive", "sampled"]
+
+
+class Softmax(nn.Module):
+    """The full softmax: p(token) = softmax(W P h + b).
+
+    Args:
+        features: of a row.
+        tokens: number of them.
+        tied: the embedding's table `(tokens, size)`, which is then W itself; where its size is not `features`, a
+            learned projection P stands between, which is left out otherwise.
+
+    Source:
+        Tied weights: O. Press, L. Wolf, Using the Output Embedding to Improve Language Models, 2017; the projection as
+        their section 3.
+    """
+
+    def __init__(self, features: int, tokens: int, *, tied: Tensor | None = None):
+        super().__init__()
+        size = features if tied is None else tied.shape[1]
+        self.project = None if size == features else nn.Linear(features, size, bias=False)
+        self.weight = _drawn(tokens, size) if tied is None else tied
+        self.bias = nn.Parameter(torch.zeros(tokens))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The logits; see `logits`."""
+        return self.logits(hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """From `(…, features)` to unnormalised logarithms of probabilities, `(…, tokens)`."""
+        return nn.functional.linear(self._projected(hidden), self.weight, self.bias)
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
+        return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets)
+
+    def _projected(self, hidden: Tensor) -> Tensor:
+        return hidden if self.project is None else self.project(hidden)
+
+    def extra_repr(self) -> str:
+        """The sizes, for printing the module."""
+        return f"features={self.weight.shape[1]}, tokens={self.weight.shape[0]}"
+
+
+class SampledSoftmax(Softmax):
+    """A full softmax that is trained on the target and some other tokens, drawn anew for each minibatch.
+
+    The sum over all tokens, Z = Σ_j exp(z_j), is estimated while training by
+
+        Ẑ = exp(z_target) + Σ_{j drawn, j ≠ target} exp(z_j) / (samples · q_j)        loss = log Ẑ - z_target
+
+    where q is the distribution that is drawn from; the expectation of Ẑ is Z. In evaluation, and for `logits`, it is
+    the full softmax.
+
+    Args:
+        features: of a row.
+        tokens: number of them.
+        samples: tokens drawn, with replacement, for all rows of a minibatch together.
+        counts: how often each token comes in the training text `(tokens,)`; q is proportional to (count + 1)^¾.
+        tied: as for `Softmax`.
+
+    Source:
+        S. Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, 2015, equations 7 to 9.
+        Differences: the target is always in the sum and counts in full; q is the flattened unigram distribution (T.
+        Mikolov et al., Distributed Representations of Words and Phrases, 2013) where theirs is uniform over a part of
+        the vocabulary.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        tokens: int,
+        *,
+        samples: int,
+        counts: Tensor | None = None,
+        tied: Tensor | None = None,
+    ):
+        super().__init__(features, tokens, tied=tied)
+        self.samples = samples
+        share = (torch.zeros(tokens) if counts is None else counts).double().add(1.0).pow(0.75)
+        self.share: Tensor
+        self.register_buffer("share", (share / share.sum()).float())
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of rows `(total, features)` and ids `(total,)`, in nats; an estimate of it while training."""
+        if not self.training:
+            return super().loss(hidden, targets)
+        hidden = self._projected(hidden)
+        drawn = torch.multinomial(self.share, self.samples, replacement=True)  # (samples,)
+        # How often each is expected among the drawn ones.
+        expected = (self.share[drawn] * self.samples).log().to(hidden)
+        others = torch.addmm(self.bias[drawn] - expected, hidden, self.weight[drawn].T)  # (total, samples)
+        others = others.masked_fill(targets.unsqueeze(1) == drawn, -math.inf)
+        own = (hidden * self.weight[targets]).sum(1) + self.bias[targets]  # (total,)
+        return (torch.logaddexp(own, others.logsumexp(1)) - own).mean()
+
+
+class AdaptiveSoftmax(nn.Module):
+    """A softmax in two steps: frequent tokens at once, rare ones through the cluster they are in.
+
+    Clusters of rare tokens have ever smaller rows, a quarter of the size of the one before; the tokens must come with
+    the most frequent first, as a `Vocabulary` has them.
+
+    Args:
+        features: of a row.
+        tokens: number of them.
+        cutoffs: where the clusters begin; see `default_cutoffs`.
+
+    Raises:
+        UsageError: cutoffs that are no rising positions of tokens.
+
+    Source:
+        E. Grave et al., Efficient softmax approximation for GPUs, 2017, in torch's own form.
+    """
+
+    def __init__(self, features: int, tokens: int, *, cutoffs: Sequence[int] | None = None):
+        super().__init__()
+        places = list(default_cutoffs(tokens) if cutoffs is None else cutoffs)
+        if not places or places != sorted(set(places)) or places[0] < 1 or places[-1] >= tokens:
+            raise UsageError(
+                f"An adaptive softmax over {tokens:,} tokens cannot be cut at {places}.",
+                fix=f"Give cutoffs that rise from 1 to below {tokens:,}, or softmax=full for so few tokens.",
+            )
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(features, tokens, places)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The logits; see `logits`."""
+        return self.logits(hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """From `(…, features)` to logarithms of probabilities, `(…, tokens)`."""
+        return self.softmax.log_prob(hidden.flatten(0, -2)).unflatten(0, hidden.shape[:-1])
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
+        return self.softmax(hidden, targets).loss
+
+
+def default_cutoffs(tokens: int) -> tuple[int, ...]:
+    """A head of a sixteenth of the tokens, a cluster up to a quarter of them, and one for the rest.
+
+    >>> default_cutoffs(32_000)
+    (2000, 8000)
+    """
+    return tuple(sorted({place for place in (tokens // 16, tokens // 4) if place > 0}))
+
+
+def _drawn(tokens: int, features: int) -> nn.Parameter:
+    """Rows drawn as those of `nn.Linear`."""
+    bound = features**-0.5
+    return nn.Parameter(torch.empty(tokens, features).uniform_(-bound, bound))

@@ -1,0 +1,151 @@
+"""A language network fed one token at a time: embedding, recurrent layers, head."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elman.compiler import dispatch
+from elman.errors import ShapeError, UsageError
+from elman.nn.recurrent import Recurrent
+from elman.nn.softmax import Softmax
+from elman.nn.state import State
+
+
+class TokenStream:
+    """Texts that are read token by token, side by side, and what may follow each of them.
+
+    It has the weights as they were when it was made. On a CPU a step allocates nothing: what the first layer computes
+    of a token alone stands in a table, and the scores are written to the same memory every time.
+
+    Args:
+        embedding: the row of each token, `(tokens, features)`.
+        layer: reads forward.
+        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; a
+            `Softmax` and an `nn.Linear` become kernels.
+        state: where to go on from; zeros if not given.
+        batch_size: texts side by side, if no state is given.
+
+    Raises:
+        UsageError: a layer that cannot be fed step by step.
+        ShapeError: a state of another network.
+
+    >>> stream = TokenStream(torch.eye(4), Recurrent("gru", 4, 5), nn.Linear(5, 4))
+    >>> stream.read(np.array([2]))
+    >>> stream.scores().shape
+    (1, 4)
+    """
+
+    def __init__(
+        self,
+        embedding: Tensor,
+        layer: Recurrent,
+        head: Callable[[Tensor], Tensor],
+        state: State | None = None,
+        *,
+        batch_size: int = 1,
+    ):
+        zero = layer.zero_state(batch_size if state is None else state.batch_size)
+        self.tokens = len(embedding)
+        self._stream = layer.stream(zero)
+        if state is not None:
+            self.state = state
+        self._advance = self._stream.reader(embedding)
+        self._score = self._scorer(head)
+        self._untouched = self._stream.output.new_zeros(self._stream.output.shape)
+
+    @property
+    def batch_size(self) -> int:
+        """Texts side by side."""
+        return len(self._stream.input)
+
+    @property
+    def target(self) -> dispatch.Choice:
+        """What runs the recurrent layers, and why."""
+        return self._stream.target
+
+    @property
+    def state(self) -> State:
+        """A copy of the layers' states as they are now."""
+        return self._stream.state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        mine = self._stream.state
+        expected = {name: (tensor.shape[0], tensor.shape[2]) for name, tensor in mine.tensors.items()}
+        came = {name: (tensor.shape[0], tensor.shape[2]) for name, tensor in state.tensors.items()}
+        if came != expected or state.bidirectional:
+            raise ShapeError(
+                f"The network's states have these (layers, size): {expected}, and a state with {came} came.",
+                fix="Give a state of the same model.",
+            )
+        self._stream.state = state
+
+    def read(self, tokens: np.ndarray) -> None:
+        """Read the next token of each text.
+
+        Args:
+            tokens: `(batch,)`, int64; each must be one of the embedding's.
+        """
+        self._advance(tokens)
+
+    def scores(self) -> np.ndarray:
+        """The score of each token as the next of each text, `(batch, tokens)`; the next call overwrites them."""
+        return self._score(self._stream.output)
+
+    @torch.no_grad()
+    def first_scores(self) -> np.ndarray:
+        """The scores before anything was read: the head on an output of zeros, as after an empty sequence."""
+        output = self._stream.output
+        kept = output.clone()
+        output.copy_(self._untouched)
+        scores = self._score(output).copy()
+        output.copy_(kept)
+        return scores
+
+    def _scorer(self, head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], np.ndarray]:
+        output = self._stream.output
+        linears = _linears(head)
+        if linears and self._stream.kernels:
+            # llvmlite is only needed where kernels are built.
+            from elman.compiler.targets.llvm.stream import LinearKernel
+
+            kernels, read = [], output
+            for matrix, bias in linears:
+                kernels.append(LinearKernel(matrix.t(), bias, read))
+                read = kernels[-1].output
+            self._check_scores(read.shape)
+            scores, steps = read.numpy(), [kernel.step for kernel in kernels]
+
+            def score(_: Tensor) -> np.ndarray:
+                for step in steps:
+                    step()
+                return scores
+
+            return score
+
+        @torch.no_grad()
+        def score_by_torch(output: Tensor) -> np.ndarray:
+            scores = head(output)
+            return (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
+
+        self._check_scores(score_by_torch(output).shape)
+        return score_by_torch
+
+    def _check_scores(self, shape: tuple[int, ...]) -> None:
+        if shape != (self.batch_size, self.tokens):
+            raise UsageError(
+                f"The head gives scores of shape {shape}, and the embedding has {self.tokens} tokens for "
+                f"{self.batch_size} texts.",
+                fix="Give a head with one score for each token.",
+            )
+
+
+def _linears(head: Callable[[Tensor], Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """The matrices `(outputs, inputs)` and biases that a head is made of, one after the other; none if it is not."""
+    if isinstance(head, nn.Linear):
+        return [(head.weight, head.bias)]
+    if isinstance(head, Softmax):
+        return [*(_linears(head.project) if head.project is not None else ()), (head.weight, head.bias)]
+    return []

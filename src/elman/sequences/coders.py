@@ -1,0 +1,299 @@
+"""From a long text to token ids and back, piece by piece: what a language model reads and writes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from elman.errors import DataError
+from elman.sequences.corpus import Corpus
+from elman.sequences.listing import listed
+from elman.sequences.text import Tokenizer
+from elman.sequences.vocabulary import Vocabulary
+from elman.settings import Conflict, Settings
+
+CodePoints = 0x110000
+LINE_END = "\n"
+
+
+class CoderSettings(Settings):
+    """How a text becomes tokens.
+
+    Args:
+        tokens: `characters`, `bytes`, `words` or `subwords`. Line ends are tokens of their own in words and subwords.
+        lower_case: whether the text becomes lower-case first.
+        split: how words are found: at `punctuation` (as `elman.sequences.text.Tokenizer` does), or at `blanks` only,
+            for a text that was split already.
+        alphabet: the characters to know, fixed beforehand; else those of the training text.
+        min_count: characters or words that come less often in the training text count as unknown.
+        max_tokens: only so many are known, the most frequent ones; for subwords the number of pieces to learn, 8,000 if
+            not given.
+        unknown: what becomes of a character or word that is not known: `allow` reads it as the unknown token, which the
+            model also predicts, `refuse` is an error that names it.
+    """
+
+    tokens: Literal["characters", "bytes", "words", "subwords"] = "characters"
+    lower_case: bool = False
+    split: Literal["punctuation", "blanks"] = "punctuation"
+    alphabet: str | None = Field(None, min_length=1)
+    min_count: PositiveInt = 1
+    max_tokens: PositiveInt | None = None
+    unknown: Literal["allow", "refuse"] = "allow"
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.alphabet and self.tokens != "characters":
+            yield Conflict(("alphabet", "tokens"), "an alphabet is for characters only.")
+        if self.alphabet and (self.min_count > 1 or self.max_tokens is not None):
+            yield Conflict(("alphabet", "min_count", "max_tokens"), "an alphabet is not counted.")
+        if self.split != "punctuation" and self.tokens != "words":
+            yield Conflict(("split", "tokens"), "only words are split.")
+        if self.tokens == "bytes" and (self.lower_case or self.min_count > 1 or self.max_tokens is not None):
+            yield Conflict(("tokens", "lower_case", "min_count", "max_tokens"), "bytes are all known, as they are.")
+        if self.tokens == "subwords" and self.min_count > 1:
+            yield Conflict(("tokens", "min_count"), "subwords are learned, not counted; give max_tokens.")
+
+
+class Coder(Protocol):
+    """Texts to token ids and back.
+
+    Attributes:
+        settings: how the text becomes tokens.
+        vocabulary: the tokens; an id is a position in it.
+    """
+
+    settings: CoderSettings
+    vocabulary: Vocabulary
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of a whole text, `(tokens,)` of the smallest unsigned type that holds them.
+
+        Raises:
+            DataError: a token that is not known, where these are refused.
+        """
+        ...
+
+    def cut(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The same text in pieces that can be encoded each by itself."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of these ids."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values, for `coder_from_json`."""
+        ...
+
+
+class ByteCoder:
+    """The bytes of UTF-8; an id is a byte.
+
+    >>> ByteCoder(CoderSettings(tokens="bytes")).encode("né").tolist()
+    [110, 195, 169]
+    """
+
+    def __init__(self, settings: CoderSettings):
+        self.settings = settings
+        self.vocabulary = Vocabulary([f"{byte:02x}" for byte in range(256)], unknown="refuse")
+
+    def encode(self, text: str) -> np.ndarray:
+        """The bytes of the text."""
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def cut(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The pieces as they are."""
+        return iter(pieces)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text; what is no UTF-8 becomes the replacement character."""
+        return bytes(ids).decode(errors="replace")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings; all bytes are known."""
+        return {"settings": self.settings.model_dump(mode="json")}
+
+
+class CharacterCoder:
+    """Unicode characters, by a table from code points to ids."""
+
+    def __init__(self, settings: CoderSettings, vocabulary: Vocabulary):
+        self.settings = settings
+        self.vocabulary = vocabulary
+        missing = vocabulary.specials.get("unknown", len(vocabulary))
+        self._table = np.full(CodePoints, missing, np.min_scalar_type(len(vocabulary)))
+        points = [ord(token) for token in vocabulary.tokens]
+        self._table[points] = np.arange(len(vocabulary.specials), len(vocabulary))
+        self._ids = smallest_type(len(vocabulary))
+
+    def encode(self, text: str) -> np.ndarray:
+        """The id of each character."""
+        ids = self._table[code_points(text.lower() if self.settings.lower_case else text)]
+        if self.vocabulary.unknown == "refuse" and len(ids) and int(ids.max()) == len(self.vocabulary):
+            raise _refused(self.vocabulary, text.lower() if self.settings.lower_case else text, "characters")
+        return ids.astype(self._ids, copy=False)
+
+    def cut(self, pieces: Iterable[str]) -> Iterator[str]:
+        """The pieces; lower case looks at the whole word, so that none is then cut."""
+        return cut_after(str.isspace, pieces) if self.settings.lower_case else iter(pieces)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The characters; the replacement character for the unknown one."""
+        return "".join(_shown(token) for token in self.vocabulary.decode(ids))
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings and the alphabet."""
+        return {"settings": self.settings.model_dump(mode="json"), "vocabulary": self.vocabulary.to_json()}
+
+
+class WordCoder:
+    """Words and punctuation marks, and the ends of lines."""
+
+    def __init__(self, settings: CoderSettings, vocabulary: Vocabulary):
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self._ids = smallest_type(len(vocabulary))
+
+    def encode(self, text: str) -> np.ndarray:
+        """The id of each word and line end."""
+        return np.array(self.vocabulary.encode(words_of(text, self.settings)), dtype=self._ids)
+
+    def cut(self, pieces: Iterable[str]) -> Iterator[str]:
+        """Pieces that end with a blank."""
+        return cut_after(str.isspace, pieces)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The words with blanks between, and none at the ends of lines."""
+        text = " ".join(self.vocabulary.decode(ids))
+        return text.replace(f" {LINE_END}", LINE_END).replace(f"{LINE_END} ", LINE_END)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings and the words."""
+        return {"settings": self.settings.model_dump(mode="json"), "vocabulary": self.vocabulary.to_json()}
+
+
+def learn_coder(corpus: Corpus, settings: CoderSettings) -> Coder:
+    """The coder of a training text, learned in one pass.
+
+    Raises:
+        DataError: a text that is empty, or that has only one kind of token; or as `Corpus.pieces`.
+    """
+    match settings.tokens:
+        case "bytes":
+            return ByteCoder(settings)
+        case "subwords":
+            # sentencepiece is an extra.
+            from elman.sequences.subwords import learn_subwords
+
+            return learn_subwords(corpus, settings)
+        case "characters":
+            if settings.alphabet:
+                vocabulary = Vocabulary(dict.fromkeys(settings.alphabet), unknown=settings.unknown)
+            else:
+                vocabulary = _counted(_count_characters(corpus, settings), settings)
+            return CharacterCoder(settings, _checked(vocabulary, corpus, settings))
+        case "words":
+            pieces = cut_after(str.isspace, corpus.pieces())
+            counts = Counter(word for piece in pieces for word in words_of(piece, settings))
+            return WordCoder(settings, _checked(_counted(counts, settings), corpus, settings))
+
+
+def coder_from_json(value: Mapping[str, Any]) -> Coder:
+    """The coder that `to_json` wrote."""
+    settings = CoderSettings(**value["settings"])
+    match settings.tokens:
+        case "bytes":
+            return ByteCoder(settings)
+        case "subwords":
+            from elman.sequences.subwords import SubwordCoder
+
+            return SubwordCoder.from_json(settings, value)
+        case "characters":
+            return CharacterCoder(settings, Vocabulary.from_json(value["vocabulary"]))
+        case "words":
+            return WordCoder(settings, Vocabulary.from_json(value["vocabulary"]))
+
+
+def smallest_type(size: int) -> np.dtype:
+    """The smallest unsigned type for ids from 0 to below `size`.
+
+    >>> smallest_type(256), smallest_type(257)
+    (dtype('uint8'), dtype('uint16'))
+    """
+    return np.min_scalar_type(max(size - 1, 0))
+
+
+def code_points(text: str) -> np.ndarray:
+    """The code point of each character, `(characters,)`."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def cut_after(ends: Callable[[str], bool], pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces that each end with a character of this kind, save perhaps the last.
+
+    >>> list(cut_after(str.isspace, ["one t", "wo thr", "ee"]))
+    ['one ', 'two ', 'three']
+    """
+    left: list[str] = []
+    for piece in pieces:
+        end = next((place for place in range(len(piece), 0, -1) if ends(piece[place - 1])), 0)
+        if end:
+            yield "".join([*left, piece[:end]])
+            left = []
+        left.append(piece[end:])
+    if rest := "".join(left):
+        yield rest
+
+
+def words_of(text: str, settings: CoderSettings) -> list[str]:
+    """The words of a text with its line ends as tokens of their own."""
+    split = str.split if settings.split == "blanks" else Tokenizer("words").split
+    first, *others = (text.lower() if settings.lower_case else text).split(LINE_END)
+    words = split(first)
+    for line in others:
+        words.append(LINE_END)
+        words += split(line)
+    return words
+
+
+def _count_characters(corpus: Corpus, settings: CoderSettings) -> dict[str, int]:
+    counts = np.zeros(CodePoints, dtype=np.int64)
+    pieces = cut_after(str.isspace, corpus.pieces()) if settings.lower_case else corpus.pieces()
+    for piece in pieces:
+        counts += np.bincount(code_points(piece.lower() if settings.lower_case else piece), minlength=CodePoints)
+    return {chr(point): int(counts[point]) for point in counts.nonzero()[0].tolist()}
+
+
+def _counted(counts: Mapping[str, int], settings: CoderSettings) -> Vocabulary:
+    return Vocabulary.from_counts(
+        counts, max_tokens=settings.max_tokens, min_count=settings.min_count, unknown=settings.unknown
+    )
+
+
+def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) -> Vocabulary:
+    if not vocabulary.tokens:
+        raise DataError(
+            f"{corpus.name[0].upper()}{corpus.name[1:]} has no {settings.tokens} to learn from.",
+            fix="Give a text that is not empty, or lower min_count.",
+        )
+    if len(vocabulary.tokens) == 1:
+        raise DataError(
+            f"The vocabulary has one entry only, {vocabulary.tokens[0]!r}: there is nothing to predict.",
+            where=corpus.name,
+            fix="Give a text with two kinds of tokens or more, or keep more of them.",
+        )
+    return vocabulary
+
+
+def _refused(vocabulary: Vocabulary, text: Sequence[str], kind: str) -> DataError:
+    unknown = vocabulary.unknown_tokens(text)
+    return DataError(
+        f"{len(unknown)} {kind} are not in the vocabulary." if len(unknown) > 1 else f"A {kind[:-1]} is unknown.",
+        where="\n".join(listed([f"{token!r} (U+{ord(token):04X})" for token in unknown])),
+        fix='Correct or remove them, or train with unknown="allow".',
+    )
+
+
+def _shown(token: str) -> str:
+    return "\N{REPLACEMENT CHARACTER}" if token == "<unknown>" else token

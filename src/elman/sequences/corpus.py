@@ -1,0 +1,202 @@
+"""One long text, of any length: read in pieces, as often as one likes, and never held whole."""
+
+import codecs
+import gzip
+import hashlib
+import io
+import lzma
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from elman.errors import DataError
+from elman.sequences.files import PACKED, missing_file, open_unpacked, place
+
+PIECE_BYTES = 2**20
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text, or a part of one, that is read piece by piece.
+
+    Attributes:
+        name: where it is from, as a person knows it.
+        open: gives the bytes of the whole text from the start.
+        file: the file that has exactly the bytes of the whole text, if there is one.
+        start: where this part begins, in bytes.
+        stop: where it ends; the end of the text if not given.
+    """
+
+    name: str
+    open: Callable[[], Any]
+    file: Path | None = None
+    start: int = 0
+    stop: int | None = None
+
+    def byte_pieces(self) -> Iterator[bytes]:
+        """Its bytes, in pieces.
+
+        Raises:
+            DataError: a file that is missing or cannot be read or unpacked.
+        """
+        left = sys.maxsize if self.stop is None else self.stop - self.start
+        with _failures_named(self.name), self.open() as stream:
+            if self.start:
+                stream.seek(self.start)
+            while left > 0 and (piece := stream.read(min(PIECE_BYTES, left))):
+                left -= len(piece)
+                yield piece
+
+    def pieces(self) -> Iterator[str]:
+        """Its characters, in pieces; a byte order mark at the start is left out.
+
+        Raises:
+            DataError: bytes that are no UTF-8, with their place; and as `byte_pieces`.
+        """
+        left, done, lines, is_first = b"", 0, 0, True
+        for piece in self.byte_pieces():
+            data = left + piece
+            text, used = self._decoded(data, done, lines, final=False)
+            left, done, lines = data[used:], done + used, lines + data.count(b"\n", 0, used)
+            if text:
+                yield text.removeprefix(_BYTE_ORDER_MARK) if is_first else text
+                is_first = False
+        self._decoded(left, done, lines, final=True)
+
+    def size(self) -> int:
+        """Its bytes, counted."""
+        if self.file is not None:
+            return (self.file.stat().st_size if self.stop is None else self.stop) - self.start
+        return sum(map(len, self.byte_pieces()))
+
+    def split(self, *fractions: float) -> tuple["Corpus", ...]:
+        """Parts that follow one another, of these shares of the bytes, each ending with a whole character.
+
+        >>> [list(part.pieces()) for part in open_corpus("naïve art").split(0.25, 0.75)]
+        [['na'], ['ïve art']]
+
+        Args:
+            fractions: of each part; they sum to 1.
+        """
+        size, places, share = self.size(), [self.start], 0.0
+        for fraction in fractions[:-1]:
+            share += fraction
+            places.append(self._character_from(self.start + round(share * size)))
+        ends = [*places[1:], self.start + size]
+        return tuple(replace(self, start=start, stop=stop) for start, stop in zip(places, ends, strict=True))
+
+    def _character_from(self, place: int) -> int:
+        """The first byte from a place on that begins a character."""
+        near = next(replace(self, start=place, stop=place + 4).byte_pieces(), b"")
+        return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), 0)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of its bytes, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self.byte_pieces():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _decoded(self, data: bytes, done: int, lines: int, *, final: bool) -> tuple[str, int]:
+        try:
+            return codecs.utf_8_decode(data, "strict", final)
+        except UnicodeDecodeError as error:
+            line = lines + data.count(b"\n", 0, error.start) + 1
+            # The lines before a part of a text were not counted.
+            line_too = "" if self.start else f", {place(line)}"
+            raise DataError(
+                f"{self.name} is not UTF-8.",
+                where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
+                fix='Save it as UTF-8 text, or read it as it is with tokens="bytes" (--tokens bytes).',
+            ) from None
+
+
+Text = str | Path | Iterable[str] | Corpus
+
+
+def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
+    """The text as a corpus.
+
+    Args:
+        text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
+            or an iterable of parts of the text, kept in a temporary file; or a corpus, which stays what it is.
+        name: what a text that is no file is called in messages.
+
+    Raises:
+        DataError: a file that is missing, a part that is no string, or text that cannot be written as UTF-8.
+    """
+    if isinstance(text, Corpus):
+        return text
+    if isinstance(text, str):
+        content = _encoded(text, name)
+        return Corpus(name, lambda: io.BytesIO(content))
+    if isinstance(text, Path):
+        return _open_file(text)
+    return _kept(name, _encoded_parts(text, name))
+
+
+def _open_file(path: Path) -> Corpus:
+    if str(path) == "-":
+        return _kept("standard input", iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b""))
+    if not path.is_file():
+        raise missing_file(path)
+    is_packed = path.suffix.lower() in PACKED
+    return Corpus(str(path), lambda: open_unpacked(path), None if is_packed else path)
+
+
+def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
+    # Open for as long as the corpus is, and gone with it.
+    file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # pyright: ignore[reportAssignmentType]
+    for part in parts:
+        file.write(part)
+
+    @contextmanager
+    def from_the_start() -> Iterator[BinaryIO]:
+        file.seek(0)
+        yield file
+
+    return Corpus(name, from_the_start)
+
+
+def _encoded_parts(parts: Iterable[str], name: str) -> Iterator[bytes]:
+    for number, part in enumerate(parts, start=1):
+        if not isinstance(part, str):
+            raise DataError(
+                f"Part {number} of {name} is a {type(part).__name__}.", fix="Give a text, a Path, or parts of a text."
+            )
+        yield _encoded(part, f"part {number} of {name}")
+
+
+def _encoded(text: str, name: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name[0].upper()}{name[1:]} cannot be written as UTF-8: it holds half of a surrogate pair.",
+            where=f"character {error.start + 1:,}",
+            fix="Repair the text where it was decoded.",
+        ) from None
+
+
+@contextmanager
+def _failures_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{name} cannot be unpacked: it is cut short, damaged or something else.",
+            where=str(error),
+            fix="Get the file again, or take the ending away if it is not compressed.",
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"{name} cannot be read: {error.strerror or error}.", fix="Give the path of a readable file."
+        ) from None

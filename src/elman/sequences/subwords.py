@@ -1,0 +1,145 @@
+"""Subwords learned from a text by sentencepiece, which is an optional dependency."""
+
+import base64
+import importlib.util
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from elman.errors import DataError, UsageError
+from elman.sequences.coders import LINE_END, CoderSettings, cut_after, smallest_type
+from elman.sequences.corpus import Corpus
+from elman.sequences.vocabulary import Vocabulary
+
+DEFAULT_PIECES = 8_000
+# sentencepiece holds what it learns from in memory, several times over.
+CHARACTERS_TO_LEARN_FROM = 50_000_000
+LONGEST_LINE = 4_000
+
+
+class SubwordCoder:
+    """Pieces of words, by a unigram model; a character that no piece has is spelled in bytes, so that none is unknown.
+
+    Decoding gives the text back, blanks and line ends included; a line end is a token of its own.
+
+    Args:
+        settings: how the text becomes tokens.
+        model: what sentencepiece learned, as it saves it.
+
+    Raises:
+        UsageError: sentencepiece is not installed.
+
+    Source:
+        T. Kudo, Subword Regularization, 2018 (the unigram model); T. Kudo, J. Richardson, SentencePiece, 2018.
+    """
+
+    def __init__(self, settings: CoderSettings, model: bytes):
+        self.settings = settings
+        self._model = model
+        self._processor: Any = _sentencepiece().SentencePieceProcessor(model_proto=model)
+        pieces = [self._processor.id_to_piece(number) for number in range(len(self._processor))]
+        self.vocabulary = Vocabulary(pieces, unknown="refuse")
+        self._line_end = self._processor.piece_to_id(LINE_END)
+        self._ids = smallest_type(len(pieces))
+
+    def encode(self, text: str) -> np.ndarray:
+        """The id of each piece and line end."""
+        first, *others = (text.lower() if self.settings.lower_case else text).split(LINE_END)
+        ids = list(self._processor.encode(first))
+        for line in others:
+            ids.append(self._line_end)
+            ids += self._processor.encode(line)
+        return np.array(ids, dtype=self._ids)
+
+    def cut(self, pieces: Iterable[str]) -> Iterator[str]:
+        """Whole lines."""
+        return cut_after(LINE_END.__eq__, pieces)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of these pieces."""
+        lines: list[list[int]] = [[]]
+        for number in map(int, ids):
+            if number == self._line_end:
+                lines.append([])
+            else:
+                lines[-1].append(number)
+        return LINE_END.join(self._processor.decode(line) for line in lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings, and what sentencepiece learned."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "sentencepiece": base64.b64encode(self._model).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, settings: CoderSettings, value: Mapping[str, Any]) -> "SubwordCoder":
+        """The coder that `to_json` wrote."""
+        return cls(settings, base64.b64decode(value["sentencepiece"]))
+
+
+def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
+    """The pieces of a training text; of a long one, every so many-th part is looked at.
+
+    Raises:
+        UsageError: sentencepiece is not installed.
+        DataError: a text that is empty, or has too little in it for so many pieces.
+    """
+    library = _sentencepiece()
+    characters = sum(map(len, corpus.pieces()))
+    if not characters:
+        raise DataError(
+            f"{corpus.name[0].upper()}{corpus.name[1:]} has no subwords to learn from.",
+            fix="Give a text that is not empty.",
+        )
+    model = io.BytesIO()
+    try:
+        library.SentencePieceTrainer.train(
+            sentence_iterator=_lines(corpus, settings, step=1 + characters // CHARACTERS_TO_LEARN_FROM),
+            model_writer=model,
+            vocab_size=settings.max_tokens or DEFAULT_PIECES,
+            hard_vocab_limit=False,
+            model_type="unigram",
+            character_coverage=1.0,
+            byte_fallback=True,
+            user_defined_symbols=[LINE_END],
+            bos_id=-1,
+            eos_id=-1,
+            # What comes in must come out again: no blank is dropped or added, no character replaced.
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            max_sentence_length=4 * LONGEST_LINE,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise DataError(
+            f"sentencepiece cannot learn {settings.max_tokens or DEFAULT_PIECES:,} subwords from {corpus.name}.",
+            where=str(error).strip().splitlines()[-1],
+            fix="Give a longer text, or another max_tokens.",
+        ) from None
+    return SubwordCoder(settings, model.getvalue())
+
+
+def _lines(corpus: Corpus, settings: CoderSettings, step: int) -> Iterator[str]:
+    for number, piece in enumerate(cut_after(LINE_END.__eq__, corpus.pieces())):
+        if number % step:
+            continue
+        for line in (piece.lower() if settings.lower_case else piece).split(LINE_END):
+            # A longer one would be left out by sentencepiece.
+            for start in range(0, len(line), LONGEST_LINE):
+                yield line[start : start + LONGEST_LINE]
+
+
+def _sentencepiece() -> Any:
+    if importlib.util.find_spec("sentencepiece") is None:
+        raise UsageError(
+            "Subwords need the package sentencepiece, which is not installed.",
+            fix='Install the extra: pip install "elman[subwords]"; or take tokens="words".',
+        )
+    import sentencepiece
+
+    return sentencepiece

@@ -1,0 +1,157 @@
+"""`generate`: text as asked for, stopped at a whole token, gone on with from a file."""
+
+import io
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elman import LanguageModel
+from elman.nn.state import State
+
+TEXT = "The cat sat on the mat. A dog sat on the log.\nA bird flew over the cafe.\n"
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("language") / "model"
+    settings = {"hidden_size": 24, "streams": 4, "window": 20, "epochs": 6, "learning_rate": 0.02}
+    LanguageModel(**settings).fit(TEXT * 20).save(folder)
+    return folder
+
+
+def expected(folder: Path, prompt: str = "", **settings) -> str:
+    return "".join(LanguageModel.load(folder).generate(prompt, **settings))
+
+
+def test_the_text_is_the_prompt_and_what_python_gives(elman, language: Path):
+    settings = {"length": 50, "temperature": 0.8, "top_k": 9, "top_p": 0.9, "seed": 3}
+    options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+    done = elman("generate", language, "--prompt", "The ", *options)
+    assert (done.code, done.out, done.err) == (0, "The " + expected(language, "The ", **settings) + "\n", "")
+
+
+def test_several_samples_stand_one_after_another(elman, language: Path):
+    done = elman("generate", language, "--samples", 3, "--length", 30, "--temperature", 1.5, "--prompt", "A ")
+    found = LanguageModel.load(language).generate_samples("A ", samples=3, length=30, temperature=1.5)
+    texts = ["".join(pieces) for pieces in zip(*found, strict=True)]
+    assert done.out == "".join(f"== {number} of 3\nA {text}\n" for number, text in enumerate(texts, start=1))
+
+
+def test_json_has_everything_on_one_line(elman, language: Path):
+    done = elman("generate", language, "--samples", 2, "--length", 200, "--stop", ".", "--prompt", "The", "--json")
+    assert done.out.count("\n") == 1
+    found = done.json
+    assert (found["prompt"], found["seed"], found["state"]) == ("The", 0, None)
+    for place, sample in enumerate(found["samples"]):
+        assert sample["text"].index(".") == len(sample["text"]) - 1 == sample["tokens"] - 1
+        samples = LanguageModel.load(language).generate_samples("The", samples=2, length=sample["tokens"])
+        log_probability = sum(samples.log_probabilities[place] for _ in samples)
+        assert sample["log_probability"] == pytest.approx(log_probability)
+
+
+def test_the_prompt_may_come_from_standard_input(elman, language: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The cat\n")))
+    assert elman("generate", language, "--prompt", "-", "--length", 9).out == (
+        "The cat" + expected(language, "The cat", length=9) + "\n"
+    )
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
+    done = elman("generate", language, "--prompt", "-")
+    assert done.code == 1
+    assert "--prompt -: standard input, byte 4" in done.err
+
+
+def test_two_parts_through_a_file_are_the_whole(elman, language: Path, tmp_path: Path):
+    words = ("generate", language, "--seed", 5, "--temperature", 1.2)
+    first = elman(*words, "--length", 20, "--save-state", tmp_path / "state", "--json")
+    second = elman(*words, "--length", 30, "--state", tmp_path / "state", "--json")
+    texts = [done.json["samples"][0]["text"] for done in (first, second)]
+    assert first.json["state"] == str(tmp_path / "state")
+    assert "".join(texts) == expected(language, length=50, seed=5, temperature=1.2)
+
+
+def test_mistakes_of_the_options_are_named_all_at_once(elman, language: Path):
+    wrong = {"--temperature": "-1", "--top-k": "0", "--top-p": "1.5", "--samples": "0", "--length": "-3", "--stop": ""}
+    done = elman("generate", language, *(word for pair in wrong.items() for word in pair))
+    assert done.code == 2
+    assert all(f"  {option}: " in done.err for option in wrong)
+
+
+def test_an_unknown_character_is_named_with_the_repair(elman, language: Path):
+    done = elman("generate", language, "--prompt", "The #1", "--json")
+    assert done.code == 1
+    assert "'#', '1'" in done.json["error"]
+    assert "--prompt" in done.json["fix"]
+    assert "--unknown allow" in done.json["fix"]
+    assert elman("generate", language, "--prompt", "The #1", "--unknown", "allow", "--length", 3).code == 0
+
+
+def rubbish_states(folder: Path, language: Path) -> dict[str, Path]:
+    text = folder / "text"
+    text.write_text("rubbish")
+    model = LanguageModel.load(language)
+    model.generate_samples(samples=2, length=1).state.save(folder / "two")
+    state = model.read("The")
+    State({"h": state.tensors["h"][:, :, :5]}, attached=state.attached).save(folder / "other")
+    return {"missing": folder / "missing", "text": text, "two": folder / "two", "other": folder / "other"}
+
+
+def test_a_state_that_does_not_fit_is_refused_with_its_option(elman, language: Path, tmp_path: Path):
+    codes = {"missing": 1, "text": 1, "two": 2, "other": 1}
+    for name, path in rubbish_states(tmp_path, language).items():
+        done = elman("generate", language, "--state", path, "--samples", 3)
+        assert done.code == codes[name], done.err
+        assert str(path) in done.err
+        assert "--state" in done.err
+        assert "defect" not in done.err
+
+
+def test_a_state_that_cannot_be_saved_is_known_before_anything_is_written(elman, language: Path, tmp_path: Path):
+    for path in (tmp_path, tmp_path / "none" / "state"):
+        done = elman("generate", language, "--save-state", path)
+        assert (done.code, done.out) == (2, "")
+        assert "--save-state" in done.err
+
+
+def test_a_model_of_another_task_or_none_is_refused(elman, model: Path, tmp_path: Path):
+    for folder in (model, tmp_path):
+        done = elman("generate", folder)
+        assert done.code == 1
+        assert str(folder) in done.err
+
+
+def test_ctrl_c_ends_at_a_whole_token_and_saves_the_state(language: Path, tmp_path: Path):
+    state = tmp_path / "state"
+    words = ["generate", str(language), "--length", "100000000", "--save-state", str(state), "--prompt", "The"]
+    command = [sys.executable, "-m", "elman", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        begun = process.stdout.read(300)
+        process.send_signal(signal.SIGINT)
+        # Not `communicate`: it would leave out what is in the buffer already.
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 130, errors
+    assert f"elman generate {language} --state {state}" in errors.decode()
+    text = (begun + rest).decode()
+    assert text.endswith("\n")
+    written = len(text) - len("The") - 1
+    assert written > 200
+    later = "".join(LanguageModel.load(language).generate(state=State.load(state), length=40))
+    assert text[:-1] + later == "The" + expected(language, "The", length=written + 40)
+
+
+def test_a_reader_who_leaves_ends_it_quietly(language: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "elman", "generate", str(language), "--length", "100000000"]
+    with subprocess.Popen(
+        [*command, "--save-state", str(tmp_path / "state")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(50)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == b""
+    assert State.load(tmp_path / "state").batch_size == 1

@@ -1,0 +1,214 @@
+"""Text generated step by step is what the whole network says; states go on, branch and rewind."""
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from elman.compiler.dispatch import TARGETS
+from elman.errors import DataError, ModelError, ShapeError, UsageError
+from elman.generation.places import DRAWN, RECENT, VOCABULARY
+from elman.nn.state import State
+from tests.generation.networks import CODERS, LETTERS, Network, generate, network_for, samples
+
+ALL_KINDS = pytest.mark.parametrize("kind", CODERS)
+
+
+def text(**given) -> str:
+    return "".join(generate(**given))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("cell", ["gru", "lstm", "min_gru"])
+@pytest.mark.parametrize("prompt", ["", "a", "bad cafe"])
+def test_greedy_text_is_the_most_probable_token_after_all_before_it(target: str, cell: str, prompt: str):
+    network = Network(len(LETTERS), cell=cell, target=target)
+    tokens = [LETTERS.index(letter) for letter in prompt]
+    for letter in generate(network=network, prompt=prompt, temperature=0, length=12):
+        tokens.append(int(network.scores(tokens)[-1].argmax()))
+        assert letter == LETTERS[tokens[-1]]
+    assert len(tokens) == len(prompt) + 12
+
+
+@ALL_KINDS
+def test_the_probabilities_are_those_of_the_network(kind: str):
+    vocabulary, network = CODERS[kind].vocabulary, network_for(kind)
+    begin = [vocabulary.specials["begin"]] if vocabulary.begin else []
+    generator, tokens = generate(kind, network=network, temperature=1.8, top_k=5, length=20), list(begin)
+    assert generator.token is generator.log_probability is None
+    for _ in generator:
+        expected = torch.log_softmax(network.scores(tokens)[-1].double(), 0)
+        tokens.append(generator.token)
+        assert generator.log_probability == pytest.approx(float(expected[generator.token]), abs=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.5, "top_k": 6, "top_p": 0.9}], ids=str)
+def test_the_seed_repeats_the_text_on_every_target(cell: str, settings: dict):
+    def write(target: str, seed: int) -> list[str]:
+        network = Network(len(LETTERS), cell=cell, target=target)
+        return ["".join(pieces) for pieces in samples(network=network, samples=2, length=150, seed=seed, **settings)]
+
+    texts = [write(target, 7) for target in TARGETS]
+    assert texts[0] == write("llvm", 7) == texts[1] == texts[2]
+    assert write("llvm", 8) != texts[0]
+
+
+@ALL_KINDS
+@pytest.mark.parametrize("half", [0, 1, 7, 19])
+def test_two_halves_through_a_file_are_the_whole(tmp_path, kind: str, half: int):
+    whole = list(samples(kind, samples=3, length=20, seed=4))
+    first = samples(kind, samples=3, length=half, seed=4)
+    pieces = list(first)
+    first.state.save(tmp_path / "state")
+    second = samples(kind, samples=3, length=20 - half, seed=4, state=State.load(tmp_path / "state"))
+    assert pieces + list(second) == whole
+
+
+@ALL_KINDS
+def test_a_prompt_in_two_parts_is_one_prompt(kind: str):
+    first, second = {"characters": ("bad ", "cafe"), "bytes": ("aé", "€a"), "words": ("so it", "goes")}[kind]
+    blank = " " if kind == "words" else ""
+    begun = generate(kind, prompt=first, length=0)
+    assert list(begun) == []
+    whole = text(kind=kind, prompt=first + blank + second, length=15)
+    assert text(kind=kind, prompt=second, state=begun.state, length=15) == whole
+
+
+def test_a_generator_is_rewound():
+    generator = generate(length=30, temperature=1.5)
+    first = "".join(itertools.islice(generator, 10))
+    state = generator.state
+    rest = "".join(generator)
+    assert next(generator, None) is None
+    generator.rewind(state)
+    assert "".join(generator) == rest
+    assert len(first + rest) == 30
+    assert text(state=state, length=20, temperature=1.5) == rest
+
+
+def test_a_state_branches_into_samples_that_go_on_differently():
+    begun = generate(length=8, prompt="bad")
+    list(begun)
+    ways = list(zip(*samples(state=begun.state, samples=4, length=30), strict=True))
+    assert len(set(ways)) == 4
+    assert "".join(ways[0]) == text(state=begun.state, length=30)
+    assert text(state=begun.state, length=30, seed=1) != "".join(ways[0])
+
+
+def test_a_sample_does_not_depend_on_how_many_there_are():
+    columns = [list(zip(*samples(samples=count, length=40, seed=2), strict=True)) for count in (1, 2, 5)]
+    assert columns[0] == columns[2][:1]
+    assert columns[1] == columns[2][:2]
+    assert len(set(columns[2])) == 5
+
+
+def test_samples_end_each_on_its_own_and_can_go_on():
+    given = {"network": Network(len(LETTERS)), "samples": 4, "temperature": 1.5}
+    endless = [
+        "".join(column) for column in zip(*itertools.islice(samples(**given, stop=None), 400), strict=True)
+    ]  # fmt: skip
+    stopped = samples(**given, stop="b")
+    turns = list(stopped)
+    columns = ["".join(column) for column in zip(*turns, strict=True)]
+    assert columns == [each[: each.index("b") + 1] for each in endless]
+    assert len(turns) == max(map(len, columns)) < 400
+    later = list(zip(*samples(**given, state=stopped.state, length=20), strict=True))
+    assert ["".join(column) for column in later] == [
+        each[len(ended) : len(ended) + 20] for ended, each in zip(columns, endless, strict=True)
+    ]
+
+
+def test_a_stop_may_spread_over_several_tokens():
+    endless = text(length=400, temperature=1.5)
+    stop = endless[50:53]
+    assert text(length=400, temperature=1.5, stop=stop) == endless[: endless.index(stop) + 3]
+
+
+def test_the_end_mark_ends_a_text():
+    vocabulary, network = CODERS["words"].vocabulary, network_for("words")
+    generator = generate("words", network=network, seed=1)
+    drawn = [generator.token for _ in generator]
+    assert drawn[-1] == vocabulary.specials["end"]
+    assert vocabulary.specials["end"] not in drawn[:-1]
+    assert not {vocabulary.specials["begin"], vocabulary.specials["unknown"]} & set(drawn)
+
+
+def test_without_a_length_it_goes_on_for_as_long_as_one_asks_in_the_same_memory():
+    generator = generate(temperature=1.5)
+
+    def held(turns: int) -> int:
+        for _ in itertools.islice(generator, turns):
+            pass
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = held(200)
+        assert held(2_000) - before < 4_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_unknown_character_of_the_prompt_is_named():
+    with pytest.raises(DataError, match="'é'"):
+        generate(prompt="café")
+
+
+def plain_state(network: Network, batch: int = 1) -> State:
+    return network.body.zero_state(batch)
+
+
+def test_a_plain_state_of_the_layer_goes_on_with_a_prompt():
+    network = Network(len(LETTERS))
+    with torch.no_grad():
+        _, state = network.body(network.embedding(torch.tensor([[1, 2, 3]])))
+    whole = text(network=network, prompt=LETTERS[1:5], length=20)
+    assert text(network=network, prompt=LETTERS[4], state=state, length=20) == whole
+    with pytest.raises(UsageError, match="which token comes next"):
+        generate(network=network, state=state)
+
+
+def changed(state: State, **attached) -> State:
+    return State(state.tensors, attached={**state.attached, **attached})
+
+
+def test_a_state_that_does_not_fit_is_refused_with_the_reason():
+    given = samples(samples=2, length=5)
+    list(given)
+    state = given.state
+    with pytest.raises(UsageError, match="of 2 texts, and 3 samples") as error:
+        samples(samples=3, state=state)
+    assert "--samples 2" in error.value.fix
+    with pytest.raises(ShapeError, match="same model"):
+        samples(samples=2, state=state, network=Network(len(LETTERS), num_layers=1))
+    rubbish = {
+        "another vocabulary": {VOCABULARY: state.attached[VOCABULARY] + 1},
+        "none of the vocabulary": {RECENT: state.attached[RECENT] + len(LETTERS)},
+        "incomplete": {RECENT: state.attached[RECENT][:, :2]},
+        "have begun": {RECENT: torch.tensor([[-1] * 4, [0] * 4])},
+    }
+    for reason, attached in rubbish.items():
+        with pytest.raises(ModelError, match=reason):
+            samples(samples=2, state=changed(state, **attached))
+    with pytest.raises(ModelError, match="none of the vocabulary"):
+        samples(samples=2, state=changed(state, **{DRAWN: state.attached[DRAWN] - 9}))
+
+
+def test_a_generator_interrupted_inside_a_token_gives_no_half_state(monkeypatch: pytest.MonkeyPatch):
+    generator = generate(length=9)
+    next(generator)
+    kept = generator.state
+
+    def interrupted(tokens: np.ndarray) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generator.samples._stream, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(generator)
+    with pytest.raises(UsageError, match="interrupted"):
+        _ = generator.state
+    generator.rewind(kept)
+    assert torch.equal(generator.state.h, kept.h)
