@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler import dispatch
+from elman.compiler.draws import expectation
 from elman.errors import ShapeError
 from elman.nn.state import State
 
@@ -46,7 +47,7 @@ class Stream:
         # llvmlite is only needed where kernels are built.
         from elman.compiler.targets.llvm.stream import StepKernel
 
-        graphs = [layer.cell.trace(*sizes) for sizes in layer.cell_sizes]
+        graphs = [expectation(layer.cell.trace(*sizes)) for sizes in layer.cell_sizes]
         if not all(map(StepKernel.takes, graphs)):
             return []
         batch = self.state.batch_size
@@ -98,7 +99,11 @@ class Stream:
         return self._kernels[-1].output.clone()
 
     def _slow_step(self, x: Tensor) -> Tensor:
+        was_training = self._layer.training
+        # Nothing is dropped or drawn where answers are asked for; the kernels know of no training at all.
+        self._layer.eval()
         steps, last = self._layer(x.unsqueeze(1), State(self._tensors))
+        self._layer.train(was_training)
         for name, tensor in self._tensors.items():
             tensor.copy_(last.tensors[name])
         return steps[:, 0]
