@@ -30,8 +30,8 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
 
     >>> from elman import CELLS
     >>> zoned = zoneout(CELLS["lstm"], {"c": 0.5, "h": 0.05})
-    >>> zoned.trace(3, 4).draws
-    (Draw(name='zoneout_h/draw', probability=0.05, per='step'), Draw(name='zoneout_c/draw', probability=0.5, per='step'))
+    >>> [(draw.name, draw.probability) for draw in zoned.trace(3, 4).draws]
+    [('zoneout_h/draw', 0.05), ('zoneout_c/draw', 0.5)]
     """
     probabilities = _probabilities(cell, probability)
     if not probabilities:

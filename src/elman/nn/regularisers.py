@@ -134,10 +134,11 @@ class ActivationRegulariser(nn.Module):
         self.activation = activation
         self.temporal = temporal
 
-    def forward(self, steps: Ragged, dropped: Ragged) -> None:
-        """Adds the penalty to the loss of this step of training; see `elman.nn.penalties`."""
+    def forward(self, steps: Ragged, dropped: Ragged) -> Ragged:
+        """The outputs with features dropped, as they are; adds the penalty to the loss, see `elman.nn.penalties`."""
         if self.training:
             add_penalty(self.penalty(steps, dropped))
+        return dropped
 
     def penalty(self, steps: Ragged, dropped: Ragged) -> Tensor:
         """The penalty of these outputs, a scalar."""

@@ -204,6 +204,7 @@ class Run:
         rate = self._learning_rate(max(len(self._plan) - 1, 0))
         record = EpochRecord(state.epoch + 1, learning_rate=rate, validation=scores, **state.running.figures())
         history.epochs.append(record)
+        self._learner.end_epoch(history)
         is_best = history.best_epoch == record.epoch
         if is_best and self._settings.restore_best:
             with self._learner.evaluated():
