@@ -24,8 +24,8 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
         UsageError: no probability, or a state that the cell does not have.
 
     Source:
-        D. Krueger et al., Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations, 2017, equations 4 to
-        6. As there, what one state gives another within a step is not zoned out: h' of an LSTM is computed from ĉ.
+        D. Krueger et al., Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations, 2017. As there, what
+        one state gives another within a step is not zoned out: h' of an LSTM is computed from ĉ.
         An output of the cell that is no state is computed from the states before they are zoned out, too.
 
     >>> from elman import CELLS
@@ -71,6 +71,9 @@ def _mix(cell: Cell, probabilities: Mapping[str, float], states: tuple[Value, ..
 
 
 def _stay(name: str, old: Value, new: Value, probability: float) -> Value:
+    if old.size != new.size:
+        # The step is run until the sizes of its states stay: what they are is for the cell to say.
+        return new
     stays = bernoulli(f"zoneout_{name}", probability, size=new.size)
     # In this form a feature that stays has the very bits it had, and the loop reads one mask and not two.
     return stays * old + (new - stays * new)

@@ -125,8 +125,8 @@ class ActivationRegulariser(nn.Module):
         temporal: weight of the second (TAR).
 
     Source:
-        S. Merity, B. McCann, R. Socher, Revisiting Activation Regularization for Language RNNs, 2017, equations 1 and
-        2. Difference: a mean of squares in place of the norm, as in the authors' own program.
+        S. Merity, B. McCann, R. Socher, Revisiting Activation Regularization for Language RNNs, 2017. Difference:
+        a mean of squares in place of the norm, as in the authors' own program.
     """
 
     def __init__(self, activation: float = 0.0, temporal: float = 0.0):
