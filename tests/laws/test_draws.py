@@ -1,4 +1,4 @@
-"""Cells that draw: every target agrees on them, and what is evaluated is the cell with each draw's mean in its place."""
+"""Cells that draw: every target agrees on them; evaluated, each draw is its mean."""
 
 import json
 

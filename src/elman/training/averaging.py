@@ -88,9 +88,9 @@ def build_average(model: nn.Module, settings: TrainingSettings) -> WeightAverage
 
     Source:
         Polyak & Juditsky 1992 on averaging. Exponential: the rise of the decay with the steps as in TensorFlow's
-        `ExponentialMovingAverage(num_updates=...)`, whose (1 + t) / (10 + t) counts from 0. ASGD: as torch's, with
-        its lambd = 0. NT-ASGD: S. Merity, N. Keskar, R. Socher, Regularizing and Optimizing LSTM Language Models,
-        2018, algorithm 1.
+        `ExponentialMovingAverage(num_updates=...)`, whose (1 + t) / (10 + t) counts from 0. ASGD: as torch's with
+        lambd = 0, but that the mean of that leaves out the first step after t0. NT-ASGD: S. Merity, N. Keskar,
+        R. Socher, Regularizing and Optimizing LSTM Language Models, 2018, algorithm 1.
     """
     if settings.average_decay is not None:
         decay = settings.average_decay
