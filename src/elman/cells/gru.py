@@ -24,5 +24,6 @@ def gru(x, h, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropou
     """
     z = recurrent_activation(affine("update", x, h))
     r = recurrent_activation(affine("reset", x, h))
-    n = dropout("candidate", activation(affine("candidate", x, r * h)), candidate_dropout)
+    n = activation(affine("candidate", x, r * h))
+    n = dropout("candidate", n, candidate_dropout)
     return z * h + (1.0 - z) * n

@@ -26,7 +26,8 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
     """
     i = recurrent_activation(affine("input", x, h))
     f = recurrent_activation(affine("forget", x, h, bias=1.0))
-    g = dropout("cell", activation(affine("cell", x, h)), candidate_dropout)
+    g = activation(affine("cell", x, h))
+    g = dropout("cell", g, candidate_dropout)
     o = recurrent_activation(affine("output", x, h))
     c = f * c + i * g
     return Next(h=o * activation(c), c=c)

@@ -58,7 +58,7 @@ def _mix(cell: Cell, probabilities: Mapping[str, float], states: tuple[Value, ..
     """What the step returns, its states mixed with those before it; what is no proper answer is left to `trace`."""
     before = dict(zip(cell.states, states, strict=True))
     if isinstance(answer, Value) and len(before) == 1:
-        return _stay(*before, *before.values(), answer, *probabilities.values())
+        return _stay(cell.states[0], states[0], answer, probabilities[cell.states[0]])
     if not isinstance(answer, Next):
         return answer
     for name in cell.states:
