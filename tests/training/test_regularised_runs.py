@@ -10,8 +10,9 @@ import pytest
 import torch
 from helpers_training import At, assert_same_run, left_behind, nothing
 
-from elman import CELLS, SequenceClassifier, zoneout
+from elman import CELLS, LanguageModel, SequenceClassifier, zoneout
 from elman.errors import UsageError
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.model import NetworkSettings, SequenceNetwork
 from elman.nn.penalties import collected_penalties
 from elman.sequences.ragged import Ragged
@@ -86,12 +87,12 @@ def test_the_trainer_adds_the_penalties_to_what_it_trains_and_not_to_what_it_tel
     targets = torch.tensor([0, 1, 1, 0])
     settings = TrainingSettings(optimizer="sgd", learning_rate=1.0)
     plain, regular = network(), network(activation_regularisation=2.0, temporal_regularisation=1.0)
-    told = Learner(plain, Classify("ab"), settings).step(batch(), targets, 1.0, 1)
+    told = Learner(plain, Classify("ab"), settings).step(batch(), targets, 1.0)
     judge = network(activation_regularisation=2.0, temporal_regularisation=1.0)
     with collected_penalties() as penalties:
         loss = Classify("ab").loss(judge(batch()), targets)
     (loss + penalties[0]).backward()
-    assert Learner(regular, Classify("ab"), settings).step(batch(), targets, 1.0, 1) == told
+    assert Learner(regular, Classify("ab"), settings).step(batch(), targets, 1.0) == told
     assert told[0] == loss.item()
     for (name, moved), start in zip(regular.named_parameters(), judge.parameters(), strict=True):
         assert torch.equal(moved, start - start.grad), name
@@ -113,6 +114,23 @@ def test_the_trainer_adds_the_penalties_to_what_it_trains_and_not_to_what_it_tel
 def test_regularisers_that_make_no_sense_are_refused(values: dict, said: str):
     with pytest.raises(UsageError, match=said):
         check_settings(NetworkSettings, values)
+
+
+def test_a_language_network_regularises_what_its_head_reads():
+    torch.manual_seed(0)
+    settings = {"embedding_size": 4, "hidden_size": 6, "output_dropout": 0.5}
+    weights = {"activation_regularisation": 2.0, "temporal_regularisation": 3.0}
+    network = LanguageNetwork(LanguageNetworkSettings(**settings, **weights), tokens=9)
+    with collected_penalties() as penalties:
+        reading = network.read(batch())
+    h, d = reading.steps.data, reading.outputs.data
+    assert not torch.equal(h, d)
+    changes = torch.cat([one.diff(dim=0) for one in reading.steps])
+    torch.testing.assert_close(penalties[0], 2.0 * d.square().mean() + 3.0 * changes.square().mean())
+    with collected_penalties() as penalties:
+        reading = network.eval().read(batch())
+    assert penalties == []
+    assert torch.equal(reading.steps.data, reading.outputs.data)
 
 
 # Whole runs
@@ -170,3 +188,36 @@ def test_a_run_is_not_resumed_with_another_zoneout(tmp_path):
     fit(tmp_path, "asgd")
     with pytest.raises(Exception, match=r"settings\.|zoneout"):
         classifier("asgd", zoneout=0.1).fit(WORDS, LABELS, folder=tmp_path, resume=True)
+
+
+# Language models: windows of streams with carried state
+
+TEXT = " ".join(WORDS * 2)
+
+
+def language_model(average: str) -> LanguageModel:
+    return LanguageModel(
+        **REGULARISERS, **AVERAGES[average], cell="lstm", hidden_size=5, num_layers=2, embedding_size=5, tied=True,
+        streams=4, window=9, epochs=4, learning_rate=1.0, optimizer="sgd", clip_norm=0.25, weight_decay=1.2e-6,
+        validation_fraction=0.25,
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("python_handlers")
+@pytest.mark.parametrize("average", AVERAGES)
+def test_a_language_model_with_every_regulariser_stopped_anywhere_ends_with_the_same_bits(
+    tmp_path, average, monkeypatch
+):
+    monkeypatch.setattr("elman.training.averaging.stops_improving", lambda losses, _: len(losses) == 2)
+    listener = At(nothing)
+    whole = language_model(average).fit(TEXT, folder=tmp_path / "whole", listener=listener)
+    assert left_behind(tmp_path / "whole")[0]["averaging/updates"] > 0
+    assert len(listener.events) > 40
+    for batches in range(1, len(listener.events), 7):
+        folder = tmp_path / str(batches)
+        stop = At(partial(signal.raise_signal, signal.SIGINT), batch=batches)
+        with pytest.raises(TrainingInterrupted):
+            language_model(average).fit(TEXT, folder=folder, listener=stop)
+        again = language_model(average).fit(TEXT, folder=folder, resume=True)
+        assert_same_run(tmp_path / "whole", folder)
+        assert again.evaluate(TEXT) == whole.evaluate(TEXT)

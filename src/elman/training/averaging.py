@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.training.record import History
-from elman.training.settings import TrainingSettings
+from elman.training.settings import RunSettings
 
 
 class WeightAverage:
@@ -78,7 +78,7 @@ class WeightAverage:
             _copy(self._averages, self._parameters)
 
 
-def build_average(model: nn.Module, settings: TrainingSettings) -> WeightAverage | None:
+def build_average(model: nn.Module, settings: RunSettings) -> WeightAverage | None:
     """The average that the settings name.
 
     - `average_decay` d: exponential, `a ← e a + (1 - e) w` with `e = min(d, t / (t + 9))`: the early steps, when the
@@ -101,7 +101,7 @@ def build_average(model: nn.Module, settings: TrainingSettings) -> WeightAverage
     return WeightAverage(model, lambda update: 1 / update, begun=begun)
 
 
-def begin_average(average: WeightAverage, settings: TrainingSettings, history: History) -> None:
+def begin_average(average: WeightAverage, settings: RunSettings, history: History) -> None:
     """Begins an average that has not begun, if the epochs so far say so."""
     if average.begun:
         return

@@ -55,8 +55,8 @@ class Learner:
         """Forgets the carried state: the data begin anew."""
         self._carried = None
 
-    def step(self, inputs: Any, targets: Tensor, learning_rate: float, number: int) -> tuple[float, float]:
-        """Trains one minibatch, the step of this number (from 1); its mean loss and metric, before the step.
+    def step(self, inputs: Any, targets: Tensor, learning_rate: float) -> tuple[float, float]:
+        """Trains one minibatch; its mean loss and metric, before the step.
 
         What the model's layers add to the loss (`elman.nn.penalties`) is trained, and not counted in the mean loss.
 
@@ -65,7 +65,7 @@ class Learner:
         """
         with collected_penalties() as penalties:
             taken = self._take(inputs, targets)
-        objective = sum(penalties, taken.objective)
+        objective = sum(penalties, taken.loss)
         _finite("loss", objective.detach())
         # The optimiser's own zero_grad costs more than a small step.
         for parameter in self._parameters:
@@ -77,19 +77,18 @@ class Learner:
         if self._average is not None:
             self._average.update()
         self._carried = taken.state
-        return taken.loss, taken.metric()
+        return taken.loss.item(), taken.metric()
 
     def _take(self, inputs: Any, targets: Tensor) -> "_Taken":
         if (streamed := self._streamed) is not None:
             step = streamed.step(self.model, inputs, targets, self._carried)
-            loss = step.loss.item()
-            return _Taken(step.objective, loss, lambda: streamed.metric_of(loss), step.state)
+            return _Taken(step.loss, lambda: streamed.metric_of(step.loss.item()), step.state)
         task = self._whole
         assert task is not None
         outputs = self.model(inputs)
-        objective = task.loss(outputs, targets)
         # Reckoned after the step, so that a loss that is no number is told first.
-        return _Taken(objective, objective.item(), lambda: task.hits(outputs.detach(), targets).item(), None)
+        hits = lambda: task.hits(outputs.detach(), targets).item()  # noqa: E731
+        return _Taken(task.loss(outputs, targets), hits, None)
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are to be judged: the averages if there are any, else its own."""
@@ -141,10 +140,9 @@ class Learner:
 
 
 class _Taken(NamedTuple):
-    """One minibatch read: what is made smaller, its mean loss and metric, and the state after it."""
+    """One minibatch read: its mean loss and metric, and the state after it."""
 
-    objective: Tensor
-    loss: float
+    loss: Tensor
     metric: Callable[[], float]
     state: State | None
 

@@ -139,7 +139,7 @@ class Run:
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if count := self._task.count(targets):
             try:
-                loss, metric = self._learner.step(inputs, targets, rate, state.steps + 1)
+                loss, metric = self._learner.step(inputs, targets, rate)
             except NotFiniteError as error:
                 raise self._failure(error) from None
             state.steps += 1
