@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from elman.compiler.cell import cell as cell
     from elman.compiler.language import Next as Next
     from elman.compiler.language import affine as affine
+    from elman.compiler.language import bernoulli as bernoulli
     from elman.compiler.language import concat as concat
     from elman.compiler.language import cos as cos
+    from elman.compiler.language import dropout as dropout
     from elman.compiler.language import elu as elu
     from elman.compiler.language import exp as exp
     from elman.compiler.language import hard_sigmoid as hard_sigmoid
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import sum as sum
     from elman.compiler.language import tanh as tanh
     from elman.compiler.language import where as where
+    from elman.compiler.zoneout import zoneout as zoneout
     from elman.errors import ElmanError as ElmanError
     from elman.estimators import LanguageModel as LanguageModel
     from elman.estimators import SequenceClassifier as SequenceClassifier
@@ -55,9 +58,11 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "elman.compiler.language": (
-        "Next affine concat cos elu exp hard_sigmoid leaky_relu linear log max maximum mean minimum parameter power "
-        "reciprocal relu sigmoid sign silu sin softmax softplus softsign split sqrt square sum tanh where"
+        "Next affine bernoulli concat cos dropout elu exp hard_sigmoid leaky_relu linear log max maximum mean minimum "
+        "parameter power reciprocal relu sigmoid sign silu sin softmax softplus softsign split sqrt square sum tanh "
+        "where"
     ),
+    "elman.compiler.zoneout": "zoneout",
     "elman.compiler.cell": "Cell cell",
     "elman.cells": "CELLS",
     "elman.sequences.ragged": "Ragged",

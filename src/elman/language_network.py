@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, overload
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
-from elman.model import BodySettings, build_body
+from elman.model import BodySettings, Share, build_activation_regulariser, build_body
 from elman.nn.embedding import Embedding
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax, SoftmaxName
@@ -31,8 +31,8 @@ class LanguageNetworkSettings(BodySettings):
             tokens), which pay for tens of thousands of tokens.
         cutoffs: where the clusters of the adaptive softmax begin; a sixteenth and a quarter of the tokens if not given.
         samples: tokens that the sampled softmax draws for a minibatch.
-        output_dropout: the probability of dropping a feature of the rows that enter the head, the same at all steps of
-            a window.
+        embedding_dropout: the probability of reading a token, wherever it stands in a window of all streams, as a row
+            of zeros.
     """
 
     cell: str = "gru"
@@ -42,7 +42,7 @@ class LanguageNetworkSettings(BodySettings):
     softmax: SoftmaxName = "full"
     cutoffs: tuple[PositiveInt, ...] | None = None
     samples: PositiveInt = 1024
-    output_dropout: float = Field(0.0, ge=0, lt=1)
+    embedding_dropout: Share = 0.0
 
     def _conflicts(self) -> Iterator[Conflict]:
         if self.cell == "none":
@@ -97,10 +97,12 @@ class LanguageNetwork(nn.Module):
         self.tokens = tokens
         # Rows that are also the head's weights must give small logits to begin with.
         deviation = settings.embedding_size**-0.5 if settings.tied else 1.0
-        self.embedding = Embedding(tokens, settings.embedding_size, deviation=deviation)
+        rows, dropped = settings.embedding_size, settings.embedding_dropout
+        self.embedding = Embedding(tokens, rows, deviation=deviation, row_dropout=dropped)
         self.input_dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
         self.body = build_body(settings, settings.embedding_size, cell)
         self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+        self.activation = build_activation_regulariser(settings)
         self.head = _head(settings, self.body.output_size, tokens, counts, self.embedding.table.weight)
 
     @overload
@@ -132,6 +134,8 @@ class LanguageNetwork(nn.Module):
             rows = self.input_dropout(rows)
         steps, last = self.body(rows, state)
         outputs = steps if self.output_dropout is None else self.output_dropout(steps)
+        if self.activation is not None:
+            outputs = self.activation(steps, outputs)
         return Reading(steps, outputs, last)
 
     def answer(self, tokens: Ragged) -> Tensor:

@@ -1,7 +1,7 @@
 """A network for sequences: embed, recurrent body, pooling, dense layers; sizes are given once and wired here."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt, field_validator
@@ -9,13 +9,25 @@ from torch import Tensor, nn
 
 from elman.cells import find_cell
 from elman.compiler.cell import Cell
+from elman.compiler.zoneout import zoneout
 from elman.errors import UsageError
 from elman.nn.embedding import Embedding, OneHot
 from elman.nn.pooling import Pooling, PoolingName
 from elman.nn.recurrent import Merge, Recurrent
-from elman.nn.regularisers import SequenceDropout
+from elman.nn.regularisers import ActivationRegulariser, SequenceDropout
 from elman.sequences.ragged import Ragged
 from elman.settings import Conflict, Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+RECURRENT_REGULARISERS = (
+    "output_dropout",
+    "weight_drop",
+    "zoneout",
+    "activation_regularisation",
+    "temporal_regularisation",
+)
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
@@ -31,6 +43,12 @@ class BodySettings(Settings):
         input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
             all steps of a sequence.
         dropout: the same between recurrent layers.
+        output_dropout: the same for what the last recurrent layer gives.
+        weight_drop: the probability of dropping a weight of the recurrent matrices, for a whole batch.
+        zoneout: the probability with which a feature of a state stays as it was, at each step: one for all states of
+            the cell, or one for each by its name, such as `{"c": 0.5, "h": 0.05}`.
+        activation_regularisation: weight in the loss of the mean square of the last recurrent layer's outputs.
+        temporal_regularisation: the same of their changes from step to step.
         init: where the recurrent layers' parameters start from.
     """
 
@@ -38,9 +56,19 @@ class BodySettings(Settings):
     cell_options: dict[str, str | float] = Field(default_factory=dict)
     hidden_size: PositiveInt = 128
     num_layers: PositiveInt = 1
-    input_dropout: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    input_dropout: Share = 0.0
+    dropout: Share = 0.0
+    output_dropout: Share = 0.0
+    weight_drop: Share = 0.0
+    zoneout: Probability | dict[str, Probability] = Field(default_factory=dict)
+    activation_regularisation: float = Field(0.0, ge=0)
+    temporal_regularisation: float = Field(0.0, ge=0)
     init: Literal["keras", "torch"] = "keras"
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name in RECURRENT_REGULARISERS:
+            if self.cell == "none" and getattr(self, name):
+                yield Conflict(("cell", name), "without a recurrent layer there is nothing to regularise.")
 
 
 class NetworkSettings(BodySettings):
@@ -56,6 +84,7 @@ class NetworkSettings(BodySettings):
         dense: sizes of the dense layers between the pooled row and the answer.
         activation: of the dense layers.
         token_dropout: the probability of reading a token (or an n-gram) as unknown.
+        embedding_dropout: the probability of reading a token, wherever it stands in the batch, as a row of zeros.
         dropout: between recurrent layers, and for the rows that enter each dense layer.
     """
 
@@ -66,7 +95,8 @@ class NetworkSettings(BodySettings):
     max_length: PositiveInt | None = None
     dense: tuple[PositiveInt, ...] = ()
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    token_dropout: float = Field(0.0, ge=0, lt=1)
+    token_dropout: Share = 0.0
+    embedding_dropout: Share = 0.0
 
     @field_validator("pooling", "dense", mode="before")
     @classmethod
@@ -78,8 +108,9 @@ class NetworkSettings(BodySettings):
             yield Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
         if self.cell == "none" and "last" in self.pooling:
             yield Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
-        if self.token_dropout and self.embedding == "one-hot":
-            yield Conflict(("embedding", "token_dropout"), "only learned rows can drop tokens.")
+        for name in ("token_dropout", "embedding_dropout"):
+            if self.embedding == "one-hot" and getattr(self, name):
+                yield Conflict(("embedding", name), "only learned rows can drop tokens.")
 
 
 class SequenceNetwork(nn.Module):
@@ -119,6 +150,8 @@ class SequenceNetwork(nn.Module):
         if settings.cell != "none":
             self.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
             width = self.body.output_size
+        self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+        self.activation = build_activation_regulariser(settings)
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = _dense(settings, self.pooling.output_size, outputs)
 
@@ -130,7 +163,12 @@ class SequenceNetwork(nn.Module):
         if self.body is None:
             return self.dense(self.pooling(steps, None))
         steps, last = self.body(steps)
-        return self.dense(self.pooling(steps, last.output))
+        dropped, end = steps, last.output
+        if self.output_dropout is not None:
+            dropped, end = self.output_dropout.with_last(steps, end)
+        if self.activation is not None:
+            dropped = self.activation(steps, dropped)
+        return self.dense(self.pooling(dropped, end))
 
     def example(self) -> Ragged:
         """A small batch of the kind that the network reads."""
@@ -149,7 +187,14 @@ def _embedding(settings: NetworkSettings, size: int | None, unused: int, ngrams:
         return None
     if settings.embedding != "one-hot":
         deviation = 1.0 if ngrams == 1 else 0.1
-        return Embedding(size, settings.embedding, zeros=unused, deviation=deviation, dropout=settings.token_dropout)
+        return Embedding(
+            size,
+            settings.embedding,
+            zeros=unused,
+            deviation=deviation,
+            dropout=settings.token_dropout,
+            row_dropout=settings.embedding_dropout,
+        )
     if ngrams > 1 or size > LARGEST_ONE_HOT:
         raise UsageError(
             f"One-hot rows are for one token a step out of at most {LARGEST_ONE_HOT:,}, and there are {size:,}.",
@@ -169,15 +214,23 @@ def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **d
     """
     if cell is None:
         cell = find_cell(settings.cell).with_options(**settings.cell_options)
+    # The cell of a saved model was saved with its zoneout.
     return Recurrent(
-        cell,
+        cell if cell.is_restored else zoneout(cell, settings.zoneout),
         width,
         settings.hidden_size,
         num_layers=settings.num_layers,
         dropout=settings.dropout if settings.num_layers > 1 else 0.0,
+        weight_drop=settings.weight_drop,
         init=settings.init,
         **directions,
     )
+
+
+def build_activation_regulariser(settings: BodySettings) -> ActivationRegulariser | None:
+    """The penalty on the outputs of the recurrent layers that the settings ask for."""
+    weights = settings.activation_regularisation, settings.temporal_regularisation
+    return ActivationRegulariser(*weights) if any(weights) else None
 
 
 def _dense(settings: NetworkSettings, width: int, outputs: int) -> nn.Sequential:

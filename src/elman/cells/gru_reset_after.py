@@ -1,11 +1,11 @@
 """The gated recurrent unit of cuDNN, torch and Keras."""
 
 from elman.compiler.cell import cell
-from elman.compiler.language import affine, sigmoid, tanh
+from elman.compiler.language import affine, dropout, sigmoid, tanh
 
 
 @cell
-def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid):
+def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0):
     """The gated recurrent unit of cuDNN and torch: the reset gate acts after the product.
 
     z = σ(x·W_z + h·U_z + b_z)                     r = σ(x·W_r + h·U_r + b_r)
@@ -14,13 +14,16 @@ def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid):
     Options:
         activation: of the candidate n, tanh if not said otherwise.
         recurrent_activation: of the gates z and r, sigmoid if not said otherwise.
+        candidate_dropout: the probability of dropping a feature of n while training, others at every step.
 
     Source:
         J. Chung et al., Empirical Evaluation of Gated Recurrent Neural Networks on Sequence Modeling, 2014, section
         3.2 with the product taken first, as in cuDNN. Difference from torch.nn.GRU and from Keras's GRU
         (reset_after=True): those keep two biases for each gate, here their sum is one; the candidate keeps both.
+        Dropout of n: S. Semeniuta, A. Severyn, E. Barth, Recurrent Dropout without Memory Loss, 2016.
     """
     z = recurrent_activation(affine("update", x, h))
     r = recurrent_activation(affine("reset", x, h))
     n = activation(affine("candidate", x) + r * affine("memory", h))
+    n = dropout("candidate", n, candidate_dropout)
     return z * h + (1.0 - z) * n

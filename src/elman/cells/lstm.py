@@ -1,11 +1,11 @@
 """Long short-term memory."""
 
 from elman.compiler.cell import cell
-from elman.compiler.language import Next, affine, sigmoid, tanh
+from elman.compiler.language import Next, affine, dropout, sigmoid, tanh
 
 
 @cell
-def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid):
+def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0):
     """Long short-term memory, with a forget gate and without peepholes.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -15,16 +15,19 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid):
     Options:
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
+        candidate_dropout: the probability of dropping a feature of g while training, others at every step.
 
     Source:
         S. Hochreiter, J. Schmidhuber, Long Short-Term Memory, Neural Computation 9, 1997; the forget gate is from
         F. A. Gers, J. Schmidhuber, F. Cummins, Learning to Forget, Neural Computation 12, 2000, equations 3.1 to 3.6.
         Differences: one block a cell; the squashing functions are tanh; the forget bias starts from 1
-        (R. Józefowicz et al., 2015).
+        (R. Józefowicz et al., 2015). Dropout of g: S. Semeniuta, A. Severyn, E. Barth, Recurrent Dropout without
+        Memory Loss, 2016.
     """
     i = recurrent_activation(affine("input", x, h))
     f = recurrent_activation(affine("forget", x, h, bias=1.0))
     g = activation(affine("cell", x, h))
+    g = dropout("cell", g, candidate_dropout)
     o = recurrent_activation(affine("output", x, h))
     c = f * c + i * g
     return Next(h=o * activation(c), c=c)

@@ -35,7 +35,13 @@ _BODY = (
     Flag("hidden_size", int, "128", "Units of each recurrent layer."),
     Flag("num_layers", int, "1", "Recurrent layers, one on another."),
     Flag("dropout", float, "0", "Part of the features to drop in training."),
+    Flag("embedding_dropout", float, "0", "Part of the tokens to read as zeros, for a whole batch."),
     Flag("input_dropout", float, "0", "Part of the features of the embedding to drop."),
+    Flag("output_dropout", float, "0", "Part of the features of the recurrent outputs to drop."),
+    Flag("weight_drop", float, "0", "Part of the recurrent matrices' weights to drop."),
+    Flag("zoneout", dict, "", "Part of the states that stay as they were: one, or by name.", "F|NAME=F,…"),
+    Flag("activation_regularisation", float, "0", "Weight of the outputs' squares in the loss (AR)."),
+    Flag("temporal_regularisation", float, "0", "The same of their changes from step to step (TAR)."),
     Flag("init", str, "keras", "Where recurrent weights start from: keras, torch."),
 )
 _RUN = (
@@ -52,6 +58,9 @@ _RUN = (
     Flag("step_factor", float, "0.1", "What a fall multiplies the learning rate with."),
     Flag("clip_norm", float, "", "The largest norm of the gradient."),
     Flag("average_decay", float, "", "Keep an average of the weights with this decay."),
+    Flag("averaging", str, "", "The mean of the weights: asgd, or nt-asgd (begins by itself)."),
+    Flag("average_after", int, "0", "Epochs after which asgd begins."),
+    Flag("nonmonotone_interval", int, "5", "Latest epochs that nt-asgd does not compare with."),
     Flag("patience", int, "", "Stop after so many epochs without a better one."),
     Flag("restore_best", bool, "yes", "Keep the weights of the last epoch, not of the best."),
     Flag("seed", int, "0", "Of everything random in the run."),
@@ -102,7 +111,6 @@ LANGUAGE_FLAGS = (
     Flag("unknown", str, "allow", "Tokens not in the vocabulary: allow or refuse."),
     Flag("embedding_size", int, "64", "A token becomes N learned numbers."),
     *_with(_BODY, cell="gru", hidden_size="256"),
-    Flag("output_dropout", float, "0", "Part of the features to drop before the answer."),
     Flag("tied", bool, "no", "The answer has the weights of the embedding."),
     Flag("softmax", str, "full", "Over the tokens: full, adaptive, sampled."),
     Flag("cutoffs", list, "", "Where the clusters of the adaptive softmax begin.", "N,…"),
@@ -173,6 +181,8 @@ def _parse(flag: Flag, value: Any) -> Any:
         return int(value) if value.isdecimal() else value
     if flag.kind is list:
         return _items(flag, value)
+    if flag.name == "zoneout" and "=" not in value:
+        return _number(value)
     if flag.kind is dict:
         return _pairs(flag, value)
     return value

@@ -73,17 +73,36 @@ class Parameter:
     initial: float = 0.0
 
 
+Per = Literal["step", "sequence"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """An input that is no data: ones and zeros, drawn at random while a layer trains.
+
+    Args:
+        name: of the input.
+        probability: of a 1; in evaluation it stands in the place of what is drawn (`draws.expectation`).
+        per: `step`: drawn anew at every step; `sequence`: the same at all steps of a sequence.
+    """
+
+    name: str
+    probability: float
+    per: Per = "step"
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """One step: inputs and states in, the output and the next states out.
 
     Args:
         name: the cell's name.
-        inputs: nodes of the step's input and, after it, its constants.
+        inputs: nodes of the step's input and, after it, its constants, then its draws.
         states: nodes of the states before the step.
         following: nodes of the states after the step, in the order of `states`.
         outputs: nodes whose value is wanted at every step; a cell's step has one, its output.
         parameters: in the order in which the step named them.
+        draws: what the last of the inputs are, if they are drawn and not given.
     """
 
     name: str
@@ -92,11 +111,22 @@ class Graph:
     following: tuple[Node, ...]
     outputs: tuple[Node, ...]
     parameters: tuple[Parameter, ...]
+    draws: tuple[Draw, ...] = ()
 
     @property
     def output(self) -> Node:
         """The first output."""
         return self.outputs[0]
+
+    @property
+    def given(self) -> tuple[Node, ...]:
+        """The inputs that are data: the step's input and its constants."""
+        return self.inputs[: len(self.inputs) - len(self.draws)]
+
+    @property
+    def drawn(self) -> tuple[Node, ...]:
+        """The inputs that are drawn, in the order of `draws`."""
+        return self.inputs[len(self.given) :]
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -113,6 +143,13 @@ class Graph:
         """The nodes that depend on a state."""
         return dependants(self.nodes, self.states)
 
+    @cached_property
+    def recurrent_matrices(self) -> tuple[str, ...]:
+        """Names of the matrices through which a state reaches a later one."""
+        feeding = set(ordered(self.following))
+        products = (node for node in self.nodes if node.op == "product" and node in feeding)
+        return tuple(node.attribute[0] for node in products if node in self.recurrent)
+
     def rebuild(self, translate: Callable[[Node], Node]) -> "Graph":
         """The same step with every door node replaced by its translation."""
         return Graph(
@@ -122,6 +159,7 @@ class Graph:
             tuple(map(translate, self.following)),
             tuple(map(translate, self.outputs)),
             self.parameters,
+            self.draws,
         )
 
     def __str__(self) -> str:
@@ -212,6 +250,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "following": at(graph.following),
         "outputs": at(graph.outputs),
         "parameters": [[item.name, list(item.shape), item.role, item.initial] for item in graph.parameters],
+        "draws": [[draw.name, draw.probability, draw.per] for draw in graph.draws],
     }
 
 
@@ -235,4 +274,5 @@ def from_json(data: Mapping[str, Any]) -> Graph:
         at(data["following"]),
         at(data["outputs"]),
         parameters,
+        tuple(Draw(*draw) for draw in data.get("draws", ())),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from elman.compiler.graph import Node, Nodes, Parameter, Source
+from elman.compiler.graph import Draw, Node, Nodes, Parameter, Per, Source
 from elman.compiler.operations import Mismatch
 from elman.errors import CellError
 
@@ -24,7 +24,7 @@ Number = int | float
 
 
 class Recording:
-    """What one run of a step has said so far: its nodes and its parameters."""
+    """What one run of a step has said so far: its nodes, its parameters and its draws."""
 
     def __init__(self, name: str, hidden_size: int):
         self.name = name
@@ -32,6 +32,7 @@ class Recording:
         self.nodes = Nodes()
         self.has_own_sizes = False
         self.parameters: dict[str, tuple[Parameter, Source]] = {}
+        self.draws: dict[Draw, Node] = {}
 
     def make(self, op: str, *args: Node, attribute: Any = None) -> "Value":
         """The value of an operation; a mismatch is told with the user's line."""
@@ -341,6 +342,47 @@ def _vector(name: str, size: int, role: Any, initial: object) -> Value:
     return owner.make("vector", attribute=(name, size))
 
 
+def bernoulli(name: str, probability: float, *, size: int | None = None, per: Per = "step") -> Value:
+    """A row of ones and zeros, drawn at random while a layer trains; in evaluation its mean, the probability.
+
+    Args:
+        name: its name in the graph; used once in a step.
+        probability: of a 1, from 0 to 1.
+        size: features; the layer's hidden size if not given.
+        per: `step`: drawn anew for each step of each sequence; `sequence`: once for all steps of a sequence.
+    """
+    owner = _current()
+    _check_name(owner, name)
+    if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0.0 <= probability <= 1.0:
+        owner.fail(f"`{name}` is drawn with probability {probability!r}.", user_line(), "Give a number from 0 to 1.")
+    if per not in ("step", "sequence"):
+        owner.fail(f"`{name}` is drawn per {per!r}.", user_line(), "Draw it per='step' or per='sequence'.")
+    draw = Draw(f"{name}/draw", float(probability), per)
+    if draw.name in (other.name for other in owner.draws):
+        owner.fail(f"the name `{name}` names two draws.", user_line(), "Give each draw a name of its own.")
+    value = owner.make("input", attribute=(draw.name, _check_size(owner, name, size)))
+    owner.draws[draw] = value.node
+    return value
+
+
+def dropout(name: str, value: Value, probability: float, *, per: Per = "step") -> Value:
+    """The value with features dropped, and the others scaled up, while a layer trains; in evaluation the value.
+
+    Args:
+        name: of the draw, see `bernoulli`.
+        value: what to drop features of.
+        probability: of dropping a feature, from 0 to below 1; nothing is drawn for 0.
+        per: `step`: others at every step; `sequence`: the same at all steps of a sequence.
+    """
+    owner = _current()
+    if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0.0 <= probability < 1.0:
+        owner.fail(f"`{name}` drops with probability {probability!r}.", user_line(), "Give one from 0 to below 1.")
+    if probability == 0.0:
+        return value
+    kept = bernoulli(name, 1.0 - probability, size=_row(value, "dropout").size, per=per)
+    return value * (kept / (1.0 - probability))
+
+
 def _check_name(owner: Recording, name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier():
         owner.fail(
@@ -549,8 +591,8 @@ def softmax(value: Value) -> Value:
 WORDS: dict[str, Callable[..., Any]] = {
     word.__name__: word
     for word in (
-        affine, parameter, where, concat, split, sum, mean, max, power, exp, log, sqrt, square, reciprocal, sin, cos,
-        tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu, hard_sigmoid, softsign,
-        softmax,
+        affine, parameter, bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
+        reciprocal, sin, cos, tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu,
+        hard_sigmoid, softsign, softmax,
     )
 }  # fmt: skip

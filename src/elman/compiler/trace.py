@@ -91,10 +91,10 @@ def _run_once(
         following, output = _read(cell, made, answer)
     finally:
         recording.reset(token)
-    doors = tuple(value.node for value in inputs), tuple(value.node for value in states)
+    doors = (*(value.node for value in inputs), *made.draws.values()), tuple(value.node for value in states)
     declared = tuple(parameter for parameter, _ in made.parameters.values())
-    graph = Graph(cell.name, *doors, following, (output,), _with_roles(declared, doors[1], (*following, output)))
-    return graph, made
+    parameters = _with_roles(declared, doors[1], (*following, output))
+    return Graph(cell.name, *doors, following, (output,), parameters, tuple(made.draws)), made
 
 
 def _call(cell: "Cell", x: Value, states: list[Value], constants: Mapping[str, Value]) -> Any:

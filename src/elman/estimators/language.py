@@ -23,7 +23,7 @@ from elman.sequences.corpus import Corpus, Text, open_corpus
 from elman.sequences.streams import TokenStreams, streams_to_judge
 from elman.sequences.token_text import TokenText, encode_tokens, learn_tokens, remove_kept
 from elman.settings import check_settings
-from elman.tasks.language import Language, Penalty
+from elman.tasks.language import Language
 from elman.training.listener import Listener
 from elman.training.record import History
 from elman.training.settings import RunSettings
@@ -112,7 +112,7 @@ class LanguageModel(Estimator):
         coder, tokens = learn_tokens(corpus, _coder_settings(settings), place)
         train = TokenStreams(tokens, streams=settings.streams, window=settings.window)
         network = self._new_network(settings, coder, tokens)
-        task = Language(tokens.counts, unit=settings.tokens, penalties=_penalties(settings))
+        task = Language(tokens.counts, unit=settings.tokens)
         trainer = Trainer(
             network,
             task,
@@ -313,11 +313,6 @@ def _coder_settings(settings: LanguageSettings) -> CoderSettings:
 
 def _judged(tokens: TokenText, settings: LanguageSettings) -> TokenStreams:
     return streams_to_judge(tokens, streams=settings.streams, window=settings.window)
-
-
-def _penalties(settings: LanguageSettings) -> list[Penalty]:
-    """What the settings add to the loss while training."""
-    return []
 
 
 def _descend(model: nn.Module, loss: Tensor, rate: float) -> None:

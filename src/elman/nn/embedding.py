@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from elman.errors import ShapeError
+from elman.nn.regularisers import scaled_mask
 from elman.sequences.ragged import Ragged
 
 
@@ -41,16 +42,28 @@ class Embedding(nn.Module):
         zeros: how many of the first rows start from 0, so that an id that training never meets says nothing.
         deviation: standard deviation of the other rows at the start.
         dropout: the probability with which an id is read as id 0 while training.
+        row_dropout: the probability with which a whole row of the table is read as zeros while training, wherever its
+            id stands in the batch, and the others scaled up: embedding dropout.
 
     Source:
         Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The rows start from a normal
-        distribution, as in torch.
+        distribution, as in torch. Embedding dropout: Y. Gal, Z. Ghahramani, 2016, section 4.2, with one mask for the
+        whole batch, as in S. Merity et al., Regularizing and Optimizing LSTM Language Models, 2018, section 4.3.
     """
 
-    def __init__(self, size: int, features: int, zeros: int = 0, deviation: float = 1.0, dropout: float = 0.0):
+    def __init__(
+        self,
+        size: int,
+        features: int,
+        zeros: int = 0,
+        deviation: float = 1.0,
+        dropout: float = 0.0,
+        row_dropout: float = 0.0,
+    ):
         super().__init__()
         self.output_size = features
         self.dropout = dropout
+        self.row_dropout = row_dropout
         self.table = nn.Embedding(size, features)
         with torch.no_grad():
             self.table.weight.mul_(deviation)[:zeros] = 0.0
@@ -63,9 +76,16 @@ class Embedding(nn.Module):
         ids = batch.data
         if self.training and self.dropout:
             ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.dropout)
+        kept = None
+        if self.training and self.row_dropout:
+            table = self.table.weight
+            # One number a row of the table, looked up: the table itself, which can be large, is not multiplied.
+            kept = scaled_mask(table, len(table), probability=self.row_dropout)[ids]
         if ids.dim() == 1:
-            return batch.replace(self.table(ids))
-        return batch.replace(functional.embedding_bag(ids, self.table.weight, mode="sum", padding_idx=0))
+            rows = self.table(ids)
+            return batch.replace(rows if kept is None else rows * kept.unsqueeze(1))
+        table = self.table.weight
+        return batch.replace(functional.embedding_bag(ids, table, mode="sum", padding_idx=0, per_sample_weights=kept))
 
 
 class EachStep(nn.Module):

@@ -19,7 +19,7 @@ ELSEWHERE = {
     "batch_first": "The batch is always the first axis. elman.nn.torch has layers with torch's arguments.",
     "bias": "A bias belongs to the cell. elman.nn.torch has layers with torch's arguments.",
     "merge_mode": "Say merge.",
-    "recurrent_dropout": "There is none yet.",
+    "recurrent_dropout": "Say weight_drop for the recurrent matrices, or candidate_dropout for an LSTM's or GRU's g.",
 }
 
 
@@ -43,6 +43,7 @@ def LSTM(  # noqa: N802
     *,
     activation: Activation = tanh,
     recurrent_activation: Activation = sigmoid,
+    candidate_dropout: float = 0.0,
     **settings: Any,
 ) -> Recurrent:
     """A layer of long short-term memory.
@@ -52,9 +53,14 @@ def LSTM(  # noqa: N802
         hidden_size: units.
         activation: of the cell's input and output.
         recurrent_activation: of the gates.
+        candidate_dropout: the probability of dropping a feature of the candidate while training.
         settings: as those of `Recurrent`.
     """
-    options = {"activation": activation, "recurrent_activation": recurrent_activation}
+    options = {
+        "activation": activation,
+        "recurrent_activation": recurrent_activation,
+        "candidate_dropout": candidate_dropout,
+    }
     return _layer("lstm", input_size, hidden_size, options, settings)
 
 
@@ -65,6 +71,7 @@ def GRU(  # noqa: N802
     reset_after: bool = True,
     activation: Activation = tanh,
     recurrent_activation: Activation = sigmoid,
+    candidate_dropout: float = 0.0,
     **settings: Any,
 ) -> Recurrent:
     """A layer of gated recurrent units.
@@ -76,14 +83,19 @@ def GRU(  # noqa: N802
             if false.
         activation: of the candidate.
         recurrent_activation: of the gates.
+        candidate_dropout: the probability of dropping a feature of the candidate while training.
         settings: as those of `Recurrent`.
     """
-    options = {"activation": activation, "recurrent_activation": recurrent_activation}
+    options = {
+        "activation": activation,
+        "recurrent_activation": recurrent_activation,
+        "candidate_dropout": candidate_dropout,
+    }
     return _layer("gru_reset_after" if reset_after else "gru", input_size, hidden_size, options, settings)
 
 
 def _layer(
-    name: str, input_size: int, hidden_size: int, options: Mapping[str, Activation], settings: Mapping[str, Any]
+    name: str, input_size: int, hidden_size: int, options: Mapping[str, Activation | float], settings: Mapping[str, Any]
 ) -> Recurrent:
     known = inspect.signature(Recurrent).parameters.keys() - {"cell"}
     for setting in settings:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from elman.cells import find_cell
 from elman.compiler import dispatch
 from elman.compiler.cell import Cell
+from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
-from elman.nn.regularisers import drop_features
+from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
 from elman.nn.stream import Stream
 from elman.nn.weights import Init, Weights
@@ -42,6 +43,8 @@ class Recurrent(nn.Module):
         go_backwards: read every sequence from its own end to its start and give the outputs in that order (Keras).
         dropout: the probability with which a feature of what one layer gives the next is dropped while training, the
             same at all steps of a sequence, and what stays scaled up (Y. Gal, Z. Ghahramani, 2016).
+        weight_drop: the probability with which a weight of the recurrent matrices is dropped while training, the same
+            at all steps of all sequences of a call; see `elman.nn.regularisers.drop_weights`.
         stateful: go on from the last states of the call before; see `reset_state`.
         init: where the parameters start from, see `elman.nn.weights.Weights`.
         constants: size of each constant that the cell takes.
@@ -69,13 +72,14 @@ class Recurrent(nn.Module):
         merge: Merge | None = "concat",
         go_backwards: bool = False,
         dropout: float = 0.0,
+        weight_drop: float = 0.0,
         stateful: bool = False,
         init: Init = "keras",
         constants: Mapping[str, int] | None = None,
         target: str | None = None,
     ):
         super().__init__()
-        _check_settings(num_layers, bidirectional, merge, go_backwards, dropout, init)
+        _check_settings(num_layers, bidirectional, merge, go_backwards, dropout, weight_drop, init)
         self.cell = find_cell(cell)
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -84,6 +88,7 @@ class Recurrent(nn.Module):
         self.merge: Merge | None = merge
         self.go_backwards = go_backwards
         self.dropout = dropout
+        self.weight_drop = weight_drop
         self.stateful = stateful
         self.target = dispatch.choose(target).target if target else None
         self.cell_sizes: list[tuple[int, int, dict[str, int]]] = []
@@ -96,6 +101,11 @@ class Recurrent(nn.Module):
                 self.add_module(_place_name(layer, direction), Weights(graph, hidden_size, init))
             _check_states(self._place(0, False).graph, graph, layer)
             width = self._merged_size(graph, "concat" if layer < num_layers - 1 and merge is None else merge)
+        if weight_drop and not self._place(0, False).graph.recurrent_matrices:
+            raise UsageError(
+                f"The cell `{self.cell.name}` has no recurrent matrix for weight_drop to drop weights of.",
+                fix="Leave out weight_drop, or take another cell.",
+            )
         self.output_size = width
 
     @property
@@ -158,17 +168,18 @@ class Recurrent(nn.Module):
                 place = layer * len(self._directions) + backward
                 weights = self._place(layer, backward)
                 initial = [state.tensors[name][place] for name in self.cell.states]
+                graph = weights.graph if self.training else expectation(weights.graph)
                 output, finals = dispatch.run(
-                    weights.graph,
-                    weights.named(),
-                    [data, *constants],
+                    graph,
+                    drop_weights(graph, weights.named(), self.weight_drop, self.training),
+                    [data, *constants, *draw_inputs(graph, batch, data)],
                     initial,
                     batch.order,
                     backward=backward,
                     target=self.target,
                 )
                 outputs.append(output)
-                ends.append(_end(weights.graph, batch.replace(output), finals, backward))
+                ends.append(_end(graph, batch.replace(output), finals, backward))
                 for name, tensor in zip(self.cell.states, finals, strict=True):
                     last[name].append(tensor)
             merge = "concat" if self.merge is None and layer < self.num_layers - 1 else self.merge
@@ -205,7 +216,7 @@ class Recurrent(nn.Module):
 
     def _read_constants(self, constants: Mapping[str, Tensor], batch: Ragged) -> list[Tensor]:
         graph = self._place(0, False).graph
-        expected = {node.attribute[0]: (batch.batch_size, node.size) for node in graph.inputs[1:]}
+        expected = {node.attribute[0]: (batch.batch_size, node.size) for node in graph.given[1:]}
         given = {name: tuple(value.shape) for name, value in constants.items()}
         if given != expected:
             raise ShapeError(
@@ -374,7 +385,13 @@ def _check_states(first: Graph, graph: Graph, layer: int) -> None:
 
 
 def _check_settings(
-    num_layers: object, bidirectional: bool, merge: object, go_backwards: bool, dropout: float, init: object
+    num_layers: object,
+    bidirectional: bool,
+    merge: object,
+    go_backwards: bool,
+    dropout: float,
+    weight_drop: float,
+    init: object,
 ) -> None:
     problems = []
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
@@ -383,10 +400,11 @@ def _check_settings(
         problems.append(f"merge is {merge!r}. {nearest(merge, [*MERGES, None])}")
     if bidirectional and go_backwards:
         problems.append("A bidirectional layer reads both ways already: leave out go_backwards.")
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
-        problems.append(f"dropout is {dropout!r}: give a probability from 0 to below 1.")
-    elif dropout and num_layers == 1:
-        problems.append("dropout acts between layers, and there is one: put a SequenceDropout before or after it.")
+    for name, value in (("dropout", dropout), ("weight_drop", weight_drop)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+            problems.append(f"{name} is {value!r}: give a probability from 0 to below 1.")
+        elif name == "dropout" and value and num_layers == 1:
+            problems.append("dropout acts between layers, and there is one: put a SequenceDropout before or after it.")
     if init not in ("keras", "torch"):
         problems.append(f"init is {init!r}. {nearest(init, ['keras', 'torch'])}")
     if problems:

@@ -1,8 +1,21 @@
-"""What stands beside the kernel and keeps a network from learning by heart."""
+"""What stands beside the kernel and keeps a network from learning by heart.
+
+All of it acts in training mode only, and draws from torch's random generator.
+"""
+
+from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn import functional
 
+from elman.compiler.graph import Graph
+from elman.nn.penalties import add_penalty
 from elman.sequences.ragged import Ragged
+
+
+def scaled_mask(like: Tensor, *shape: int, probability: float) -> Tensor:
+    """Zeros with this probability, else the number that keeps the mean at 1; of the type and device of `like`."""
+    return like.new_empty(shape).bernoulli_(1.0 - probability).div_(1.0 - probability)
 
 
 def drop_features(data: Tensor, batch: Ragged, probability: float, training: bool) -> Tensor:
@@ -16,12 +29,14 @@ def drop_features(data: Tensor, batch: Ragged, probability: float, training: boo
     """
     if not training or probability == 0.0:
         return data
-    kept = data.new_empty(batch.batch_size, data.shape[1]).bernoulli_(1.0 - probability).div_(1.0 - probability)
+    kept = scaled_mask(data, batch.batch_size, data.shape[1], probability=probability)
     return data * kept.index_select(0, batch.sequence_index().to(data.device))
 
 
 class SequenceDropout(nn.Module):
     """Dropout whose mask is the same at all steps of a sequence.
+
+    Where a long sequence is read in parts with carried states, each part has a mask of its own.
 
     Args:
         probability: of dropping a feature of a sequence while training.
@@ -40,6 +55,99 @@ class SequenceDropout(nn.Module):
             return batch.replace(drop_features(batch.data, batch, self.probability, self.training))
         return self(Ragged.from_dense(batch)).data.unflatten(0, batch.shape[:2])
 
+    def with_last(self, steps: Ragged, last: Tensor) -> tuple[Ragged, Tensor]:
+        """Outputs at every step, and the last ones `(batch, feature)`, with the same features dropped from both."""
+        if not self.training or self.probability == 0.0:
+            return steps, last
+        kept = scaled_mask(last, *last.shape, probability=self.probability)
+        return steps.replace(steps.data * kept.index_select(0, steps.sequence_index())), last * kept
+
     def extra_repr(self) -> str:
         """The settings, for printing the module."""
         return f"probability={self.probability}"
+
+
+def drop_weights(graph: Graph, weights: Mapping[str, Tensor], probability: float, training: bool) -> dict[str, Tensor]:
+    """The parameters of a step with weights dropped from its recurrent matrices, and the others scaled up.
+
+    A recurrent matrix is one through which a state reaches a later one: U of a simple network, all four of an LSTM.
+    What is dropped is so at all steps of all sequences, and gets no gradient; the parameters are left alone.
+
+    Args:
+        graph: the step.
+        weights: each parameter by its name.
+        probability: of dropping a weight.
+        training: nothing is dropped otherwise.
+
+    Source:
+        S. Merity, N. Keskar, R. Socher, Regularizing and Optimizing LSTM Language Models, 2018, section 2, after
+        L. Wan et al., Regularization of Neural Networks using DropConnect, 2013.
+    """
+    if not training or probability == 0.0:
+        return dict(weights)
+    dropped = {name: functional.dropout(weights[name], probability) for name in graph.recurrent_matrices}
+    return {**weights, **dropped}
+
+
+def draw_inputs(graph: Graph, batch: Ragged, like: Tensor) -> list[Tensor]:
+    """Ones and zeros for each draw of a step, `(total, size)`.
+
+    Args:
+        graph: the step.
+        batch: the batch that it is to be run over.
+        like: gives the type and the device.
+    """
+    return [
+        _draw(like, batch, node.size, draw.probability, draw.per == "sequence")
+        for node, draw in zip(graph.drawn, graph.draws, strict=True)
+    ]
+
+
+def _draw(like: Tensor, batch: Ragged, size: int, probability: float, same_over_time: bool) -> Tensor:
+    if not same_over_time:
+        return like.new_empty(batch.total, size).bernoulli_(probability)
+    drawn = like.new_empty(batch.batch_size, size).bernoulli_(probability)
+    return drawn.index_select(0, batch.sequence_index().to(like.device))
+
+
+class ActivationRegulariser(nn.Module):
+    """A penalty on large outputs and on outputs that change much from step to step.
+
+    penalty = activation · mean(d²) + temporal · mean((h_t+1 - h_t)²)
+
+    h are the outputs of the recurrent layers, d the same with features dropped; the first mean is over all steps and
+    features, the second over all pairs of steps that follow each other within a sequence, and features.
+
+    Args:
+        activation: weight of the first (AR).
+        temporal: weight of the second (TAR).
+
+    Source:
+        S. Merity, B. McCann, R. Socher, Revisiting Activation Regularization for Language RNNs, 2017. Difference:
+        a mean of squares in place of the norm, as in the authors' own program.
+    """
+
+    def __init__(self, activation: float = 0.0, temporal: float = 0.0):
+        super().__init__()
+        self.activation = activation
+        self.temporal = temporal
+
+    def forward(self, steps: Ragged, dropped: Ragged) -> Ragged:
+        """The outputs with features dropped, as they are; adds the penalty to the loss, see `elman.nn.penalties`."""
+        if self.training:
+            add_penalty(self.penalty(steps, dropped))
+        return dropped
+
+    def penalty(self, steps: Ragged, dropped: Ragged) -> Tensor:
+        """The penalty of these outputs, a scalar."""
+        changes = steps.data.diff(dim=0)[steps.step_index()[1:] > 0]
+        return self.activation * _mean_square(dropped.data) + self.temporal * _mean_square(changes)
+
+    def extra_repr(self) -> str:
+        """The settings, for printing the module."""
+        return f"activation={self.activation}, temporal={self.temporal}"
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    """The mean of the squares; 0 of nothing."""
+    return values.square().sum() / max(values.numel(), 1)

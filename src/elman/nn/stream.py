@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler import dispatch
+from elman.compiler.draws import expectation
 from elman.errors import ShapeError
 from elman.nn.state import State
 
@@ -60,7 +61,7 @@ class Stream:
         # llvmlite is only needed where kernels are built.
         from elman.compiler.targets.llvm.stream import StepKernel
 
-        graphs = [layer.cell.trace(*sizes) for sizes in layer.cell_sizes]
+        graphs = [expectation(layer.cell.trace(*sizes)) for sizes in layer.cell_sizes]
         if not all(map(StepKernel.takes, graphs)):
             return []
         kernels, read = [], self.input
@@ -115,7 +116,11 @@ class Stream:
 
     @torch.no_grad()
     def _advance_layer(self) -> None:
+        was_training = self._layer.training
+        # Nothing is dropped or drawn where answers are asked for; the kernels know of no training at all.
+        self._layer.eval()
         steps, last = self._layer(self.input.unsqueeze(1), State(self._tensors))
+        self._layer.train(was_training)
         self.output.copy_(steps[:, 0])
         for name, tensor in self._tensors.items():
             tensor.copy_(last.tensors[name])

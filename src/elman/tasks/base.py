@@ -40,12 +40,10 @@ class Step(NamedTuple):
     """What a model made of one minibatch of a stream.
 
     Attributes:
-        objective: what is made smaller, a scalar: the loss, and penalties if there are any.
         loss: the mean loss over the targets, a scalar.
         state: the last states, which the next minibatch goes on from.
     """
 
-    objective: Tensor
     loss: Tensor
     state: State
 

@@ -1,20 +1,17 @@
 """The task of telling the next token of a text."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from elman.language_network import LanguageNetwork, Reading
+from elman.language_network import LanguageNetwork
 from elman.nn.state import State
 from elman.sequences.ragged import Ragged
 from elman.sequences.streams import TokenStreams
 from elman.sequences.token_text import Counts
 from elman.tasks.base import Step
-
-# From what the network made of a minibatch to a scalar that is added to what training makes smaller.
-Penalty = Callable[[Reading], Tensor]
 
 
 class Language:
@@ -29,27 +26,22 @@ class Language:
         counts: of the training text.
         unit: what the tokens are: `characters`, `bytes`, `words` or `subwords`. Epochs of bytes are compared by bits a
             byte, others by bits a character.
-        penalties: added to the loss while training; what is reported goes without them.
     """
 
     name = "language"
     larger_is_better = False
 
-    def __init__(self, counts: Counts, *, unit: str = "characters", penalties: Sequence[Penalty] = ()):
+    def __init__(self, counts: Counts, *, unit: str = "characters"):
         self.unit = unit
         self.metric = "bits_per_byte" if unit == "bytes" else "bits_per_character"
         self._share = _share(counts, self.metric)
-        self._penalties = tuple(penalties)
 
     def step(self, model: nn.Module, inputs: Ragged, targets: Tensor, state: State | None) -> Step:
         """Reads a window `(total,)` of every stream on from a state."""
         assert isinstance(model, LanguageNetwork)
         reading = model.read(inputs, state)
         loss = model.head.loss(reading.outputs.data, targets)
-        objective = loss
-        for penalty in self._penalties:
-            objective = objective + penalty(reading)
-        return Step(objective, loss, reading.last.detach())
+        return Step(loss, reading.last.detach())
 
     def metric_of(self, loss: float) -> float:
         """Bits a character, or a byte, of the training text."""

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
 from elman.tasks.base import StreamTask, Task
+from elman.training.averaging import begin_average, build_average
 from elman.training.checkpoint import Checkpoint
 from elman.training.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+from elman.training.record import History
 from elman.training.settings import RunSettings
-from elman.training.weights import MovingAverage, copy_weights, load_weights, weights_of
+from elman.training.weights import copy_weights, load_weights, weights_of
 
 
 class NotFiniteError(ArithmeticError):
@@ -43,7 +46,8 @@ class Learner:
         self._clip_norm = settings.clip_norm
         self._optimizer = build_optimizer(model, settings)
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._average = None if settings.average_decay is None else MovingAverage(model, settings.average_decay)
+        self._settings = settings
+        self._average = build_average(model, settings)
         self._best: dict[str, Tensor] = {}
         self._carried: State | None = None
 
@@ -51,41 +55,49 @@ class Learner:
         """Forgets the carried state: the data begin anew."""
         self._carried = None
 
-    def step(self, inputs: Any, targets: Tensor, learning_rate: float, number: int) -> tuple[float, float]:
-        """Trains one minibatch, the step of this number (from 1); its mean loss and metric, before the step.
+    def step(self, inputs: Any, targets: Tensor, learning_rate: float) -> tuple[float, float]:
+        """Trains one minibatch; its mean loss and metric, before the step.
+
+        What the model's layers add to the loss (`elman.nn.penalties`) is trained, and not counted in the mean loss.
 
         Raises:
             NotFiniteError: the loss or the gradient is no finite number; the weights are as they were.
         """
-        taken = self._take(inputs, targets)
-        _finite("loss", taken.objective.detach())
+        with collected_penalties() as penalties:
+            taken = self._take(inputs, targets)
+        objective = sum(penalties, taken.loss)
+        _finite("loss", objective.detach())
         # The optimiser's own zero_grad costs more than a small step.
         for parameter in self._parameters:
             parameter.grad = None
-        taken.objective.backward()
+        objective.backward()
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
         if self._average is not None:
-            self._average.update(number)
+            self._average.update()
         self._carried = taken.state
-        return taken.loss, taken.metric()
+        return taken.loss.item(), taken.metric()
 
     def _take(self, inputs: Any, targets: Tensor) -> "_Taken":
         if (streamed := self._streamed) is not None:
             step = streamed.step(self.model, inputs, targets, self._carried)
-            loss = step.loss.item()
-            return _Taken(step.objective, loss, lambda: streamed.metric_of(loss), step.state)
+            return _Taken(step.loss, lambda: streamed.metric_of(step.loss.item()), step.state)
         task = self._whole
         assert task is not None
         outputs = self.model(inputs)
-        objective = task.loss(outputs, targets)
         # Reckoned after the step, so that a loss that is no number is told first.
-        return _Taken(objective, objective.item(), lambda: task.hits(outputs.detach(), targets).item(), None)
+        hits = lambda: task.hits(outputs.detach(), targets).item()  # noqa: E731
+        return _Taken(task.loss(outputs, targets), hits, None)
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are to be judged: the averages if there are any, else its own."""
         return nullcontext() if self._average is None else self._average.in_place()
+
+    def end_epoch(self, history: History) -> None:
+        """Begins to average the weights, if the settings and the epochs so far say so."""
+        if self._average is not None:
+            begin_average(self._average, self._settings, history)
 
     def keep_as_best(self) -> None:
         """Remembers the weights that the model has now."""
@@ -104,6 +116,7 @@ class Learner:
             "weights": weights_of(self.model),
             "optimizer": optimizer_tensors(self._optimizer, self.model.named_parameters()),
             "average": {} if self._average is None else self._average.tensors(),
+            "averaging": {} if self._average is None else self._average.progress(),
             "best": self._best,
             "carried": {} if self._carried is None else self._carried.tensors,
         }
@@ -114,7 +127,7 @@ class Learner:
         load_weights(self.model, checkpoint.group("weights"))
         load_optimizer_tensors(self._optimizer, self.model.named_parameters(), checkpoint.group("optimizer"))
         if self._average is not None:
-            self._average.load(checkpoint.group("average"))
+            self._average.load(checkpoint.group("average"), checkpoint.group("averaging"))
         carried = checkpoint.group("carried")
         self._carried = State(carried).to(next(self.model.parameters()).device) if carried else None
         own = weights_of(self.model)
@@ -127,10 +140,9 @@ class Learner:
 
 
 class _Taken(NamedTuple):
-    """One minibatch read: what is made smaller, its mean loss and metric, and the state after it."""
+    """One minibatch read: its mean loss and metric, and the state after it."""
 
-    objective: Tensor
-    loss: float
+    loss: Tensor
     metric: Callable[[], float]
     state: State | None
 

@@ -139,7 +139,7 @@ class Run:
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if count := self._task.count(targets):
             try:
-                loss, metric = self._learner.step(inputs, targets, rate, state.steps + 1)
+                loss, metric = self._learner.step(inputs, targets, rate)
             except NotFiniteError as error:
                 raise self._failure(error) from None
             state.steps += 1
@@ -204,6 +204,7 @@ class Run:
         rate = self._learning_rate(max(len(self._plan) - 1, 0))
         record = EpochRecord(state.epoch + 1, learning_rate=rate, validation=scores, **state.running.figures())
         history.epochs.append(record)
+        self._learner.end_epoch(history)
         is_best = history.best_epoch == record.epoch
         if is_best and self._settings.restore_best:
             with self._learner.evaluated():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from elman.settings import Conflict, Settings
 
@@ -27,7 +27,12 @@ class RunSettings(Settings):
         final_fraction: of the learning rate, reached at the end by `linear` and `cosine`.
         clip_norm: the largest global norm of the gradient; a longer one is scaled down to it.
         average_decay: decay of an exponential moving average of the weights, which is then what is evaluated and
-            kept; `None` for no average.
+            kept; `None` for no such average.
+        averaging: the mean of the weights over the steps, which is then what is evaluated and kept: `asgd` begins
+            after a number of epochs, `nt-asgd` when the validation score stops improving; `elman.training.averaging`
+            has both. `None` for no mean.
+        average_after: epochs after which `asgd` begins.
+        nonmonotone_interval: the latest epochs whose scores `nt-asgd` does not compare with, n in its paper.
         patience: epochs without a better validation score after which the run stops.
         restore_best: with a validation set, end with the weights of the best epoch.
         seed: of everything random in the run.
@@ -51,6 +56,9 @@ class RunSettings(Settings):
     final_fraction: float = Field(0.0, ge=0, le=1)
     clip_norm: float | None = Field(None, gt=0)
     average_decay: BelowOne | None = None
+    averaging: Literal["asgd", "nt-asgd"] | None = None
+    average_after: NonNegativeInt = 0
+    nonmonotone_interval: PositiveInt = 5
     patience: PositiveInt | None = None
     restore_best: bool = True
     seed: int = Field(0, ge=0, lt=2**63)
@@ -66,6 +74,10 @@ class RunSettings(Settings):
             yield Conflict(("schedule", "final_fraction"), "only linear and cosine end at final_fraction.")
         if self.warmup_fraction and self.schedule == "one-cycle":
             yield Conflict(("schedule", "warmup_fraction"), "one-cycle has its own rise; leave warmup_fraction at 0.")
+        if self.averaging and self.average_decay is not None:
+            yield Conflict(("averaging", "average_decay"), "the weights have one average: a mean, or one with a decay.")
+        if self.average_after and self.averaging != "asgd":
+            yield Conflict(("averaging", "average_after"), "only asgd begins after a number of epochs.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
 

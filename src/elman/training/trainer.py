@@ -157,6 +157,7 @@ def _check_sets(
             ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
             ("validate_batches needs a validation set; give one.", settings.validate_batches and validation is None),
             ("patience counts epochs by a validation set; give one.", settings.patience and validation is None),
+            ("nt-asgd begins by a validation set; give one.", settings.averaging == "nt-asgd" and validation is None),
         )
         if found
     ]

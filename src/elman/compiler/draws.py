@@ -1,0 +1,41 @@
+"""What of a step is drawn at random, and the step without it: as it is evaluated, streamed and exported."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from elman.compiler.graph import Graph, Node, Nodes
+from elman.compiler.operations import BINARY, UNARY
+from elman.compiler.simplify import simplify
+
+# These use one number for all features, so that a draw can stand in them as a plain number.
+_ELEMENTWISE = frozenset((*UNARY, *BINARY, "where"))
+
+
+def expectation(graph: Graph) -> Graph:
+    """The step with the probability of each draw in its place: the graph itself if it draws nothing.
+
+    >>> from elman import CELLS, zoneout
+    >>> graph = expectation(zoneout(CELLS["simple_rnn"], 0.25).trace(3, 4))
+    >>> graph.draws, len(graph.inputs)
+    ((), 1)
+    """
+    return _expectation(graph) if graph.draws else graph
+
+
+@lru_cache(maxsize=256)
+def _expectation(graph: Graph) -> Graph:
+    nodes = Nodes()
+    drawn = dict(zip(graph.drawn, graph.draws, strict=True))
+    renewed: dict[Node, Node] = {}
+
+    def full(node: Node) -> Node:
+        found = renewed[node]
+        return found if found.size == node.size else nodes.make("expand", (found,), node.size)
+
+    for node in graph.nodes:
+        if node in drawn:
+            renewed[node] = nodes.make("number", attribute=drawn[node].probability)
+        else:
+            args = [renewed[arg] if node.op in _ELEMENTWISE else full(arg) for arg in node.args]
+            renewed[node] = nodes.make(node.op, args, node.attribute, node.source)
+    return simplify(replace(graph, inputs=graph.given, draws=()).rebuild(full))

@@ -1,0 +1,79 @@
+"""Zoneout: a cell some of whose states stay as they were."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from elman.compiler.cell import Cell
+from elman.compiler.language import Next, Value, bernoulli
+from elman.errors import UsageError, nearest
+
+
+def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
+    """The same cell with features of its states left as they were, at random, while it is trained.
+
+    s' = m∘s + (1 - m)∘ŝ, where ŝ is what the cell gives for its state s, and m is drawn anew for each feature,
+    sequence and step: 1 with the probability. In evaluation m is the probability itself.
+
+    Args:
+        cell: any cell.
+        probability: with which a feature of a state stays, from 0 to 1: one for all states, or one for each state by
+            its name; a state without one is not touched.
+
+    Raises:
+        UsageError: no probability, or a state that the cell does not have.
+
+    Source:
+        D. Krueger et al., Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations, 2017. As there, what
+        one state gives another within a step is not zoned out: h' of an LSTM is computed from ĉ.
+        An output of the cell that is no state is computed from the states before they are zoned out, too.
+
+    >>> from elman import CELLS
+    >>> zoned = zoneout(CELLS["lstm"], {"c": 0.5, "h": 0.05})
+    >>> [(draw.name, draw.probability) for draw in zoned.trace(3, 4).draws]
+    [('zoneout_h/draw', 0.05), ('zoneout_c/draw', 0.5)]
+    """
+    probabilities = _probabilities(cell, probability)
+    if not probabilities:
+        return cell
+
+    @functools.wraps(cell.step)
+    def step(x: Value, *states: Value, **named: Any) -> Next | Value:
+        return _mix(cell, probabilities, states, cell.step(x, *states, **named))
+
+    return Cell(step, cell.options)
+
+
+def _probabilities(cell: Cell, probability: float | Mapping[str, float]) -> dict[str, float]:
+    given = dict(probability) if isinstance(probability, Mapping) else dict.fromkeys(cell.states, probability)
+    for name, value in given.items():
+        if name not in cell.states:
+            raise UsageError(f"The cell `{cell.name}` has no state `{name}`.", fix=nearest(name, cell.states))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+            raise UsageError(f"The zoneout of `{name}` is {value!r}.", fix="Give a probability from 0 to 1.")
+    return {name: float(value) for name, value in given.items() if value}
+
+
+def _mix(cell: Cell, probabilities: Mapping[str, float], states: tuple[Value, ...], answer: Any) -> Next | Value:
+    """What the step returns, its states mixed with those before it; what is no proper answer is left to `trace`."""
+    before = dict(zip(cell.states, states, strict=True))
+    if isinstance(answer, Value) and len(before) == 1:
+        return _stay(cell.states[0], states[0], answer, probabilities[cell.states[0]])
+    if not isinstance(answer, Next):
+        return answer
+    for name in cell.states:
+        new = answer.states.get(name)
+        if name in probabilities and isinstance(new, Value):
+            answer.states[name] = _stay(name, before[name], new, probabilities[name])
+            if isinstance(answer.output, Value) and answer.output.node is new.node:
+                answer.output = answer.states[name]
+    return answer
+
+
+def _stay(name: str, old: Value, new: Value, probability: float) -> Value:
+    if old.size != new.size:
+        # The step is run until the sizes of its states stay: what they are is for the cell to say.
+        return new
+    stays = bernoulli(f"zoneout_{name}", probability, size=new.size)
+    # In this form a feature that stays has the very bits it had, and the loop reads one mask and not two.
+    return stays * old + (new - stays * new)
