@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
-from elman.model import BodySettings, Share, build_activation_regulariser, build_body
+from elman.model import BodySettings, Share, build_activation_regulariser, build_body, embed
 from elman.nn.embedding import Embedding
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax, SoftmaxName
@@ -129,10 +129,10 @@ class LanguageNetwork(nn.Module):
 
     def read(self, tokens: Ragged, state: State | None = None) -> Reading:
         """As `forward` for a `Ragged` batch, with the body's outputs as they are besides."""
-        rows = self.embedding(tokens)
+        rows, table = embed(self.embedding, tokens, plain=self.input_dropout is not None)
         if self.input_dropout is not None:
             rows = self.input_dropout(rows)
-        steps, last = self.body(rows, state)
+        steps, last = self.body(rows, state, table)
         outputs = steps if self.output_dropout is None else self.output_dropout(steps)
         if self.activation is not None:
             outputs = self.activation(steps, outputs)

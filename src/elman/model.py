@@ -157,12 +157,12 @@ class SequenceNetwork(nn.Module):
 
     def forward(self, batch: Ragged) -> Tensor:
         """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
-        steps = batch if self.embedding is None else self.embedding(batch)
+        steps, table = embed(self.embedding, batch, plain=self.dropout is not None or self.body is None)
         if self.dropout is not None:
             steps = self.dropout(steps)
         if self.body is None:
             return self.dense(self.pooling(steps, None))
-        steps, last = self.body(steps)
+        steps, last = self.body(steps, table=table)
         dropped, end = steps, last.output
         if self.output_dropout is not None:
             dropped, end = self.output_dropout.with_last(steps, end)
@@ -177,6 +177,20 @@ class SequenceNetwork(nn.Module):
             shape = (sum(lengths),) if self.ngrams == 1 else (sum(lengths), self.ngrams)
             return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
         return Ragged(torch.zeros(sum(lengths), self.features), lengths)
+
+
+def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = False) -> tuple[Ragged, Tensor | None]:
+    """What the recurrent body reads: rows, or ids with the table that has their rows.
+
+    Args:
+        embedding: of the ids; None for numbers that are read as they are.
+        batch: ids or numbers.
+        plain: rows are wanted.
+    """
+    if embedding is None:
+        return batch, None
+    found = None if plain else embedding.lookup(batch)
+    return found or (embedding(batch), None)
 
 
 LARGEST_ONE_HOT = 5_000

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import functional
 
 from elman.compiler import reference
 from elman.compiler.graph import Graph
@@ -66,11 +67,12 @@ def _run_llvm(
     order: TimeMajor,
     *,
     backward: bool = False,
+    ids: Tensor | None = None,
 ) -> Result:
     # llvmlite is only needed where kernels are built.
     from elman.compiler.targets.llvm.run import run as run_llvm
 
-    return run_llvm(graph, weights, inputs, states, order, backward=backward)
+    return run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
 
 
 TARGETS: dict[str, Target] = {"llvm": _run_llvm, "eager": eager.run, "reference": _run_reference}
@@ -146,8 +148,11 @@ def run(
     *,
     backward: bool = False,
     target: str | None = None,
+    ids: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The output at every step and the last states, on the target that fits; see `targets.eager.run`.
+
+    With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id.
 
     Raises:
         UsageError: no such target.
@@ -156,7 +161,12 @@ def run(
     _check_kinds((*inputs, *states, *weights.values()))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *states, *weights.values()))
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
-    outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward)
+    if chosen.target == "llvm":
+        outputs, last = _run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
+    else:
+        if ids is not None:
+            inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
+        outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward)
     return outputs[0], last
 
 

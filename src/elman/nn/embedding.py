@@ -28,6 +28,10 @@ class OneHot(nn.Module):
         self.table: torch.Tensor
         self.register_buffer("table", table, persistent=False)
 
+    def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor]:
+        """The ids, and the table whose rows `forward` gives for them."""
+        return batch, self.table
+
     def forward(self, batch: Ragged) -> Ragged:
         """From ids `(total,)` to rows `(total, output_size)`."""
         return batch.replace(self.table.index_select(0, batch.data))
@@ -68,14 +72,23 @@ class Embedding(nn.Module):
         with torch.no_grad():
             self.table.weight.mul_(deviation)[:zeros] = 0.0
 
+    def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor] | None:
+        """The ids and the table whose rows `forward` gives for them, where it gives rows of a table as they are."""
+        if batch.data.dim() > 1 or (self.training and self.row_dropout):
+            return None
+        return batch.replace(self._some_dropped(batch.data)), self.table.weight
+
+    def _some_dropped(self, ids: torch.Tensor) -> torch.Tensor:
+        if not (self.training and self.dropout):
+            return ids
+        return ids * (torch.rand(ids.shape, device=ids.device) >= self.dropout)
+
     def forward(self, batch: Ragged) -> Ragged:
         """From ids to rows `(total, features)`.
 
         The ids are `(total,)`, or `(total, ids)` for several a step, whose rows add up, those of id 0 left out.
         """
-        ids = batch.data
-        if self.training and self.dropout:
-            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.dropout)
+        ids = self._some_dropped(batch.data)
         kept = None
         if self.training and self.row_dropout:
             table = self.table.weight

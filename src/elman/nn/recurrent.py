@@ -125,10 +125,16 @@ class Recurrent(nn.Module):
         return [self._place(layer, backward) for layer in range(self.num_layers) for backward in self._directions]
 
     @overload
-    def forward(self, inputs: Tensor, initial: Any = None, **constants: Tensor) -> tuple[Tensor, State]: ...
+    def forward(
+        self, inputs: Tensor, initial: Any = None, table: Tensor | None = None, **constants: Tensor
+    ) -> tuple[Tensor, State]: ...
     @overload
-    def forward(self, inputs: Ragged, initial: Any = None, **constants: Tensor) -> tuple[Ragged, State]: ...
-    def forward(self, inputs: Any, initial: Any = None, **constants: Tensor) -> tuple[Any, State]:
+    def forward(
+        self, inputs: Ragged, initial: Any = None, table: Tensor | None = None, **constants: Tensor
+    ) -> tuple[Ragged, State]: ...
+    def forward(
+        self, inputs: Any, initial: Any = None, table: Tensor | None = None, **constants: Tensor
+    ) -> tuple[Any, State]:
         """Run the cell over every sequence.
 
         Args:
@@ -136,6 +142,9 @@ class Recurrent(nn.Module):
             initial: the states to start from: a `State`, a mapping from names to tensors `(batch, size)` (or
                 `(layers · directions, batch, size)`), such tensors in the order of the cell's states, or for a cell of
                 one state that tensor; zeros if not given.
+            table: rows `(ids, input_size)`, such as an embedding's: the inputs are ids then, `(total,)` or
+                `(batch, time)`, and each step reads the row of its id. The first layer's products with the rows are
+                made once for each id and not for each step, if there are fewer ids than steps.
             constants: each constant of the cell, `(batch, size)`.
 
         Returns:
@@ -146,20 +155,23 @@ class Recurrent(nn.Module):
             ShapeError: an input, a state or a constant that does not fit.
             UsageError: a stateful layer is given a batch of another size than the states it carries.
         """
-        batch = self._read_input(inputs)
+        batch = self._read_input(inputs) if table is None else self._read_ids(inputs, table)
         shape = None if isinstance(inputs, Ragged) else inputs.shape[:2]
         state = self._initial_state(initial, batch)
         if self.go_backwards:
             batch = batch.reverse()
-        outputs, last = self._run(batch, state, self._read_constants(constants, batch))
+        outputs, last = self._run(batch, state, self._read_constants(constants, batch), table)
         if self.stateful:
             self._carried = last.detach()
         finished = [batch.replace(output) if shape is None else output.unflatten(0, shape) for output in outputs]
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
 
-    def _run(self, batch: Ragged, state: State, constants: list[Tensor]) -> tuple[list[Tensor], State]:
+    def _run(
+        self, batch: Ragged, state: State, constants: list[Tensor], table: Tensor | None
+    ) -> tuple[list[Tensor], State]:
         last: dict[str, list[Tensor]] = {name: [] for name in self.cell.states}
-        data, outputs, ends = batch.data, [], []
+        data, outputs, ends = batch.data if table is None else table, [], []
+        ids = None if table is None else batch.data
         for layer in range(self.num_layers):
             if layer:
                 data = drop_features(data, batch, self.dropout, self.training)
@@ -177,6 +189,7 @@ class Recurrent(nn.Module):
                     batch.order,
                     backward=backward,
                     target=self.target,
+                    ids=None if layer else ids,
                 )
                 outputs.append(output)
                 ends.append(_end(graph, batch.replace(output), finals, backward))
@@ -190,7 +203,6 @@ class Recurrent(nn.Module):
         return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
 
     def _read_input(self, inputs: Any) -> Ragged:
-        weight = next(self.parameters(), None)
         if isinstance(inputs, Ragged):
             batch, expected = inputs, f"a Ragged batch with data (total, {self.input_size})"
         elif isinstance(inputs, Tensor) and inputs.dim() == 3:
@@ -207,12 +219,37 @@ class Recurrent(nn.Module):
                 f"The layer reads {self.input_size} features, and the input has shape {shape}.",
                 fix=f"Give {expected}, or build the layer with the input's own input_size.",
             )
-        if weight is not None and batch.data.dtype != weight.dtype:
+        self._check_dtype(batch.data)
+        return batch
+
+    def _read_ids(self, inputs: Any, table: Tensor) -> Ragged:
+        if table.dim() != 2 or table.shape[1] != self.input_size:
             raise ShapeError(
-                f"The input is {batch.data.dtype} and the layer's parameters are {weight.dtype}.",
+                f"The layer reads {self.input_size} features, and the table has shape {tuple(table.shape)}.",
+                fix=f"Give (ids, {self.input_size}), or build the layer with the table's own width.",
+            )
+        batch = inputs if isinstance(inputs, Ragged) else Ragged.from_dense(inputs)
+        ids = batch.data
+        if ids.dim() != 1 or ids.dtype != torch.int64:
+            raise ShapeError(
+                f"With a table the inputs are ids, and data of {ids.dtype} and shape {tuple(ids.shape)} came.",
+                fix="Give whole numbers (int64), `(total,)` or `(batch, time)`.",
+            )
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(table):
+            raise ShapeError(
+                f"The ids go from {int(ids.min())} to {int(ids.max())}, and the table has {len(table)} rows.",
+                fix="Ids count from 0.",
+            )
+        self._check_dtype(table)
+        return batch.replace(ids.contiguous())
+
+    def _check_dtype(self, data: Tensor) -> None:
+        weight = next(self.parameters(), None)
+        if weight is not None and data.dtype != weight.dtype:
+            raise ShapeError(
+                f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
                 fix="Embed whole numbers first; else convert the input with .to(...) or the layer with .double().",
             )
-        return batch
 
     def _read_constants(self, constants: Mapping[str, Tensor], batch: Ragged) -> list[Tensor]:
         graph = self._place(0, False).graph

@@ -85,6 +85,14 @@ class Products:
         )
         return out[:, : gradient.shape[1]]
 
+    def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
+        """The sums of all rows of the same id: from `(total, columns)` to `(count, columns)`."""
+        wide = self._whole_vectors(value)
+        out = new_memory(count, wide.shape[1], self.kernel.type)
+        given = len(ids), count, ids.data_ptr(), wide.data_ptr(), wide.stride(0), out.data_ptr(), out.stride(0)
+        self.kernel.native.sum_by_id(wide.shape[1] // self.kernel.native.lanes, *given, threads=self.threads)
+        return out[:, : value.shape[1]]
+
     def _whole_vectors(self, value: Tensor) -> Tensor:
         """The value with the rest of its rows' last vectors, which may hold anything."""
         width, distance = self.kernel.width(value.shape[1]), value.stride(0)
@@ -107,6 +115,7 @@ def execute(
     *,
     backward: bool = False,
     wanted: tuple[Node, ...] | None = None,
+    ids: Tensor | None = None,
 ) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
     """Run a kernel, and what stands before and after its loop. Nothing here is seen by autograd.
 
@@ -118,6 +127,7 @@ def execute(
         order: of the batch.
         backward: read every sequence from its last step to its first.
         wanted: the outputs to compute; all if not given.
+        ids: `(total,)`, for a kernel that reads by id: of the rows of the first input, which is `(ids, size)` then.
 
     Returns:
         The values of these outputs, `(total, size)`; the last states, `(batch, size)`.
@@ -125,18 +135,20 @@ def execute(
     plan = kernel.schedule
     outputs = plan.graph.outputs if wanted is None else wanted
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
-    _compute(plan.before, values, products, order.total)
+    _compute(plan.before, values, products, order.total if ids is None else len(inputs[0]))
     # The first output is what others see: its rows lie side by side if they can.
     kept = [
         (new_memory if node is plan.graph.output else new_rows)(order.total, kernel.width(node.size), kernel.type)
         for node in plan.kept
     ]
     last = tuple(state.clone(memory_format=torch.contiguous_format) for state in states)
-    _call(kernel, products, values, kept, last, order, backward)
+    _call(kernel, products, values, kept, last, order, backward, ids)
     for node, rows in zip(plan.kept, kept, strict=True):
         values[node] = rows if rows.shape[1] == node.size else rows[:, : node.size]
     _compute(_after(plan, outputs), values, products, order.total)
-    return {node: _full(values[node], order.total, node.size) for node in outputs}, last
+    given = set(plan.graph.inputs)
+    rows = {node: values[node] if node in given else _full(values[node], order.total, node.size) for node in outputs}
+    return rows, last
 
 
 def _full(value: Tensor, total: int, size: int) -> Tensor:
@@ -170,6 +182,7 @@ def _call(
     last: Sequence[Tensor],
     order: TimeMajor,
     backward: bool,
+    ids: Tensor | None,
 ) -> None:
     places, threads, batch = kernel.arguments, products.threads, len(order.lengths)
     rows = tile_rows(batch, threads)
@@ -181,7 +194,7 @@ def _call(
     vectors = [products.weights[name].contiguous() for name in places.vectors]
     given = [
         *(edges.data_ptr(), order.sorted_lengths.data_ptr(), first.data_ptr(), -1 if backward else 1),
-        *(order.sequences.data_ptr(), scratch.data_ptr(), rows),
+        *(order.sequences.data_ptr(), scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
         *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
         *(products.packed(name).data_ptr() for name in places.matrices),
         *(vector.data_ptr() for vector in vectors),

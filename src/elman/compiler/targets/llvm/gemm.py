@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.panels import WIDTH, tile_rows, write_pack
+from elman.compiler.targets.llvm.scatter import SUM, VECTORS, write_sum_by_id
 from elman.compiler.targets.llvm.threads import parallel
 from elman.compiler.targets.llvm.tiles import PRODUCT, SHARE, Product, write_share
 from elman.errors import ShapeError
@@ -45,6 +46,7 @@ def _build(dtype: np.dtype) -> machine.Library:
     module = ir.Module(name="gemm")
     write_share(module, dtype, Product(module, dtype).code.function)
     write_pack(module, dtype)
+    write_sum_by_id(module, dtype)
     return machine.compile(module, f"the {dtype} products", optimise=False)
 
 
@@ -82,6 +84,12 @@ class Native:
     def pack(self, k: int, n: int, matrix: int, row: int, column: int, target: int) -> None:
         """Pack a matrix (k, n) with these distances of its rows and columns into the memory at `target`."""
         self._pack(k, n, matrix, row, column, target)
+
+    def sum_by_id(self, vectors: int, *given: int, threads: int = 1) -> None:
+        """The sums of all rows of the same id; `given` is what `scatter.SUM` names, after the vectors of a row."""
+        array = (ctypes.c_int64 * len(SUM))(vectors, *given)
+        tasks = -(-vectors // VECTORS)
+        parallel(library(self.dtype).address("sum_by_id"), ctypes.addressof(array), tasks, threads)
 
 
 def vectors(columns: int, dtype: Any) -> int:

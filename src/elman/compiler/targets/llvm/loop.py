@@ -19,7 +19,7 @@ from elman.compiler.targets.llvm import functions, gemm, machine
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
 # What a call of the kernel is told, as an array of 64-bit numbers: these, then the fields of `Arguments`.
-HEADER = ("tiles", "lengths", "first", "direction", "sequences", "scratch", "tile_rows")
+HEADER = ("tiles", "lengths", "first", "direction", "sequences", "scratch", "tile_rows", "ids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,7 @@ class Kernel:
         scratch: numbers of scratch memory for each sequence of a tile.
         library: keeps the code alive.
         native: products of the same dtype.
+        by_id: of the values that are read at every step, those that have a row for each id, not for each step.
     """
 
     schedule: Schedule
@@ -64,6 +65,7 @@ class Kernel:
     scratch: int
     library: machine.Library
     native: gemm.Native
+    by_id: frozenset[Node]
 
     @cached_property
     def address(self) -> int:
@@ -80,18 +82,23 @@ class Kernel:
         return padded(size, self.native.lanes)
 
 
-def build(schedule: Schedule, dtype: Any) -> Kernel:
+def build(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> Kernel:
     """The kernel of a schedule.
+
+    Args:
+        schedule: what it does.
+        dtype: float32 or float64.
+        by_id: see `Kernel`.
 
     Raises:
         Unavailable: this machine has no kernels.
     """
     module = ir.Module("step")
-    writer = _Writer(schedule, begin(module, "tile", [("arguments", POINTER), ("tile", INDEX)], dtype))
+    writer = _Writer(schedule, begin(module, "tile", [("arguments", POINTER), ("tile", INDEX)], dtype), by_id)
     writer.write()
     library = machine.compile(module, schedule.graph.name)
     dtype = np.dtype(dtype)
-    return Kernel(schedule, dtype, writer.arguments, writer.width, library, gemm.Native(dtype))
+    return Kernel(schedule, dtype, writer.arguments, writer.width, library, gemm.Native(dtype), by_id)
 
 
 def padded(size: int, lanes: int) -> int:
@@ -124,8 +131,9 @@ def _arguments(schedule: Schedule) -> Arguments:
 class _Writer:
     """Writes the kernel: rows of a tile, steps, phases, columns."""
 
-    def __init__(self, schedule: Schedule, code: Code):
+    def __init__(self, schedule: Schedule, code: Code, by_id: frozenset[Node]):
         self.schedule = schedule
+        self.by_id = by_id
         self.graph = schedule.graph
         self.code = code
         self.arguments = _arguments(schedule)
@@ -159,6 +167,7 @@ class _Writer:
         pointers = {name: code.load_pointer(array, place) for place, name in enumerate(HEADER)}
         self.direction, self.tile_rows = header["direction"], header["tile_rows"]
         self.lengths, self.first, self.sequences = (pointers[name] for name in ("lengths", "first", "sequences"))
+        self.ids = pointers["ids"]
         self.start = code.load_index(pointers["tiles"], tile)
         rows = code.minus(code.load_index(pointers["tiles"], code.plus(tile, 1)), self.start)
         self.scratch = code.at(pointers["scratch"], code.times(self.start, self.width))
@@ -315,7 +324,10 @@ class _Writer:
         if node.op == "vector":
             return self.pointers[node.attribute[0]]
         if node in self.arguments.entering:
-            return code.at(self.pointers[node], code.times(self._step_of(row), self.row_distance[node]))
+            place = self._step_of(row)
+            if node in self.by_id:
+                place = code.load_index(self.ids, place)
+            return code.at(self.pointers[node], code.times(place, self.row_distance[node]))
         base, stride = self._operand(node)
         return code.at(base, code.times(row, stride))
 

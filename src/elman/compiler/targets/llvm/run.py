@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
 from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
-from elman.compiler.schedule import LEAVES, schedule
+from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.execute import Products, execute
 from elman.compiler.targets.llvm.loop import Kernel, build
@@ -25,10 +26,12 @@ class Program:
     Args:
         graph: the step.
         dtype: float32 or float64.
+        by_id: the first input is a table, and each step reads the row of its id.
     """
 
-    def __init__(self, graph: Graph, dtype: torch.dtype):
+    def __init__(self, graph: Graph, dtype: torch.dtype, by_id: bool = False):
         self.graph = graph
+        self.by_id = by_id
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
         self.wide: Wide = widen(graph)
         self._building = threading.Lock()
@@ -51,12 +54,21 @@ class Program:
     @cached_property
     def inference(self) -> Kernel:
         """The step alone, without saved values."""
-        return build(schedule(self.wide.graph), self.dtype)
+        return self._build(self.wide.graph)
 
     @cached_property
     def forward(self) -> Kernel:
         """The step, saving what the backward step reads."""
-        return build(schedule(self.gradient.forward), self.dtype)
+        return self._build(self.gradient.forward)
+
+    def _build(self, graph: Graph) -> Kernel:
+        plan = schedule(graph)
+        return build(plan, self.dtype, frozenset(_products_of_input(plan)) if self.by_id else frozenset())
+
+    @cached_property
+    def can_read_by_id(self) -> bool:
+        """Whether the step reads its first input only through products that can be made once for each id."""
+        return _reads_products_only(schedule(self.wide.graph)) and _reads_products_only(schedule(self.gradient.forward))
 
     @cached_property
     def backward(self) -> Kernel:
@@ -78,10 +90,23 @@ class Program:
         return tuple(gradient.backward.outputs[output] for output in sorted(found))
 
 
+def _products_of_input(plan: Schedule) -> list[Node]:
+    return [node for node in plan.before if node.op == "product" and node.args[0] is plan.graph.inputs[0]]
+
+
+def _reads_products_only(plan: Schedule) -> bool:
+    graph, products = plan.graph, _products_of_input(plan)
+    x = graph.inputs[0]
+    users = [node for node in graph.nodes if x in node.args]
+    # What backward reads of the input itself, for its matrices' gradients, is read after the loop.
+    kept = {*graph.outputs, *graph.following} - {x}
+    return set(users) <= set(products) and not kept & set(products) and x not in (graph.output, *graph.following)
+
+
 @lru_cache(maxsize=256)
-def program(graph: Graph, dtype: torch.dtype) -> Program:
-    """The compiled step; made once for each graph and dtype."""
-    return Program(graph, dtype)
+def program(graph: Graph, dtype: torch.dtype, by_id: bool = False) -> Program:
+    """The compiled step; made once for each graph, dtype and way to read."""
+    return Program(graph, dtype, by_id)
 
 
 def run(
@@ -92,41 +117,51 @@ def run(
     order: TimeMajor,
     *,
     backward: bool = False,
+    ids: Tensor | None = None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Run a step over every sequence of a batch; see `targets.eager.run`.
+
+    With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id. Where the step reads
+    nothing but products of it, and the table has no more rows than the batch steps, the products are made of the
+    table: there is no row for each step.
 
     Raises:
         Unavailable: this machine has no kernels.
     """
-    compiled = program(graph, inputs[0].dtype)
+    if ids is not None and not (len(inputs[0]) <= len(ids) and program(graph, inputs[0].dtype).can_read_by_id):
+        inputs, ids = [functional.embedding(ids, inputs[0]), *inputs[1:]], None
+    compiled = program(graph, inputs[0].dtype, ids is not None)
     learned = [weights[part] for _, parts in compiled.parts for part in parts]
     tensors = [*inputs, *states, *learned]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         compiled.build(trains=True)
-        output, *last = _Run.apply(compiled, order, backward, *tensors)  # type: ignore[misc]
+        output, *last = _Run.apply(compiled, order, backward, ids, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
     with torch.no_grad():
         kernel = compiled.inference
         products = Products(kernel, compiled.wide_weights(learned))
-        values, last = execute(kernel, products, inputs, states, order, backward=backward)
+        values, last = execute(kernel, products, inputs, states, order, backward=backward, ids=ids)
     return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
 
 
 class _Run(torch.autograd.Function):
-    """A step as torch's autograd sees it: of (program, order, direction, inputs, states, parameters)."""
+    """A step as torch's autograd sees it: of (program, order, direction, ids, inputs, states, parameters)."""
 
     @staticmethod
-    def forward(ctx: Any, compiled: Program, order: TimeMajor, reads_backward: bool, *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, compiled: Program, order: TimeMajor, reads_backward: bool, ids: Tensor | None, *tensors: Tensor
+    ) -> Any:
         graph = compiled.gradient.forward
         inputs, states, learned = _parts(graph, tensors)
         kernel = compiled.forward
         weights = compiled.wide_weights(learned)
-        values, last = execute(kernel, Products(kernel, weights), inputs, states, order, backward=reads_backward)
+        products = Products(kernel, weights)
+        values, last = execute(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
         output = _own(values[graph.output], graph.output)
         own = [values[node] for node in compiled.gradient.saved if node not in (*graph.inputs, graph.output)]
         # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
         ctx.save_for_backward(*tensors, output)
-        ctx.own, ctx.weights = own, weights
+        ctx.own, ctx.weights, ctx.ids = own, weights, ids
         ctx.compiled, ctx.order, ctx.reads_backward = compiled, order, reads_backward
         return output, *last
 
@@ -134,8 +169,8 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *given: Tensor) -> Any:
         *tensors, output = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (None, None, None, *_eager_gradients(ctx, tensors, given))
-        return (None, None, None, *_gradients(ctx, tensors, output, given))
+            return (None, None, None, None, *_eager_gradients(ctx, tensors, given))
+        return (None, None, None, None, *_gradients(ctx, tensors, output, given))
 
 
 def _own(value: Tensor, node: Node) -> Tensor:
@@ -159,7 +194,9 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
     own = iter(ctx.own)
     known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True))}
     saved = [known[node] if node in known else next(own) for node in gradient.saved]
-    wishes = tuple(ctx.needs_input_grad[3 : 3 + len(inputs)])
+    wishes = tuple(ctx.needs_input_grad[4 : 4 + len(inputs)])
+    ids: Tensor | None = ctx.ids
+    by_loop = wishes if ids is None else (False, *wishes[1:])
     values, d_states = execute(
         kernel,
         products,
@@ -167,18 +204,30 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
         given[1:],
         ctx.order,
         backward=not ctx.reads_backward,
-        wanted=compiled.wanted(wishes),
+        wanted=compiled.wanted(by_loop),
     )
     outputs = gradient.backward.outputs
     d_inputs = [
         values[outputs[place]] if place is not None and wish else None
-        for place, wish in zip(gradient.inputs, wishes, strict=True)
+        for place, wish in zip(gradient.inputs, by_loop, strict=True)
     ]
+    # Where steps read a table, all that comes after the loop is linear: it can wait until steps of one id are summed.
+    by_id: dict[str, Tensor] = {}
+    if ids is not None:
+        x = gradient.saved.index(graph.inputs[0])
+        for name, (operand, place) in gradient.matrices.items():
+            if operand == x:
+                by_id[name] = products.sum_by_id(values[outputs[place]], ids, len(inputs[0]))
+        if wishes[0]:
+            parts = [products.by_matrix(value, name + TRANSPOSED) for name, value in by_id.items()]
+            d_inputs[0] = sum(parts[1:], parts[0])[:, : inputs[0].shape[1]]
     sums: dict[int, Tensor] = {}
 
     def of_parameter(name: str) -> Tensor | None:
         if name in gradient.matrices:
             operand, place = gradient.matrices[name]
+            if name in by_id:
+                return products.outer(inputs[0], by_id[name])
             return products.outer(saved[operand], values[outputs[place]])
         if name not in gradient.vectors:
             return None
@@ -202,7 +251,10 @@ def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor
     graph = ctx.compiled.graph
     inputs, states, learned = _parts(graph, tensors)
     named = dict(zip([part for _, parts in ctx.compiled.parts for part in parts], learned, strict=True))
-    outputs, last = eager.run(graph, named, inputs, states, ctx.order, backward=ctx.reads_backward)
+    given_inputs = inputs
+    if ctx.ids is not None:
+        given_inputs = [functional.embedding(ctx.ids, inputs[0]), *inputs[1:]]
+    outputs, last = eager.run(graph, named, given_inputs, states, ctx.order, backward=ctx.reads_backward)
     wanted = [tensor for tensor in tensors if tensor.requires_grad]
     found = iter(torch.autograd.grad((*outputs, *last), wanted, given, create_graph=True, allow_unused=True))
     return [next(found) if tensor.requires_grad else None for tensor in tensors]

@@ -83,7 +83,7 @@ class StepKernel:
         entering = [self.values[node] for node in places.entering]
         given = [
             *(edges.data_ptr(), ones.data_ptr(), positions.data_ptr(), 1, positions.data_ptr()),
-            *(self.scratch.data_ptr(), batch),
+            *(self.scratch.data_ptr(), batch, 0),
             *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
             *(self.products.packed(name).data_ptr() for name in places.matrices),
             *(vector.data_ptr() for vector in self.held[1]),
