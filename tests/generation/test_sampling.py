@@ -101,7 +101,7 @@ def test_the_probability_is_that_of_the_whole_network():
     for cut in ({"temperature": 0}, {"temperature": 2.5, "top_k": 4}):
         sampler = Sampler(SamplingSettings(**cut), first=1)
         token = int(sampler.draw(SCORES)[0])
-        assert sampler.log_probabilities[0] == pytest.approx(np.log(by_definition(SCORES[0])[token]))
+        assert sampler.log_probabilities()[0] == pytest.approx(np.log(by_definition(SCORES[0])[token]))
 
 
 def test_tokens_below_the_first_are_never_drawn():

@@ -30,6 +30,7 @@ def test_scores_are_those_of_the_whole_network(dtype, target, bias, is_module):
     with torch.no_grad():
         expected = head(layer(embedding(ids))[0])
         first = head(torch.zeros(BATCH, SIZE, dtype=dtype))
+    torch.testing.assert_close(torch.tensor(stream.scores()), first, **tolerance)
     for time in range(TIME):
         torch.testing.assert_close(torch.tensor(stream.first_scores()), first, **tolerance)
         stream.read(ids[:, time].numpy())

@@ -109,7 +109,7 @@ class Samples(Iterator[tuple[str, ...]]):
     @property
     def log_probabilities(self) -> np.ndarray:
         """See the class."""
-        return self._sampler.log_probabilities[: len(self.tokens)].copy()
+        return self._sampler.log_probabilities() if len(self.tokens) else np.zeros(0)
 
     @property
     def turns(self) -> int:

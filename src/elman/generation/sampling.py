@@ -12,8 +12,8 @@ from elman.settings import Settings
 # Below, the differences of float32 scores decide alone, and numbers divided by it might overflow.
 GREEDY_TEMPERATURE = 1e-9
 
-# The methods of arrays take a detour through Python to these.
-_largest, _sum = np.maximum.reduce, np.add.reduce
+# The method of arrays takes a detour through Python to it.
+_largest = np.maximum.reduce
 
 
 class SamplingSettings(Settings):
@@ -54,28 +54,23 @@ class Sampler:
         samples: texts.
         first: the first token that may be drawn; those before it (padding, unknown, begin) never are.
 
-    Attributes:
-        log_probabilities: of the tokens drawn last, `(samples,)`, natural logarithm: as the network sees them, at
-            temperature 1 among all tokens.
-
     Source:
         A. Holtzman et al., The Curious Case of Neural Text Degeneration, 2020, section 3 (top-p); A. Fan, M. Lewis,
         Y. Dauphin, Hierarchical Neural Story Generation, 2018 (top-k). Of equally probable tokens at the edge, those
         of lower number stay.
 
     >>> sampler = Sampler(SamplingSettings(temperature=0))
-    >>> sampler.draw(np.log([[0.2, 0.5, 0.3]])), sampler.log_probabilities.round(2)
+    >>> sampler.draw(np.log([[0.2, 0.5, 0.3]])), sampler.log_probabilities().round(2)
     (array([1]), array([-0.69]))
     """
 
     def __init__(self, settings: SamplingSettings, samples: int = 1, *, first: int = 0):
         self.settings = settings
         self.first = first
-        self.log_probabilities = np.zeros(samples)
         self._is_greedy = settings.is_greedy
-        self._is_plain = settings.temperature == 1.0 and not first
         self._colder, self._cut = 1.0 / max(settings.temperature, GREEDY_TEMPERATURE), (settings.top_k, settings.top_p)
         self._cuts = settings.top_k is not None or (settings.top_p or 1.0) < 1.0
+        self._last: list[tuple[np.ndarray, int]] = []  # scores in float64, and the token that was drawn
         self._drawn = np.zeros(samples, np.int64)
         self.drawn = self._drawn
 
@@ -106,32 +101,28 @@ class Sampler:
         Raises:
             ModelError: scores that are no numbers (NaN or infinity).
         """
-        drawn = np.empty(len(self._random), np.int64)
-        for text, row in enumerate(scores):
-            drawn[text] = self._draw_one(row, text)
+        self._last = [self._draw_one(row, text) for text, row in enumerate(scores)]
         self._drawn += 1
-        return drawn
+        return np.array([token for _, token in self._last])
 
-    def _draw_one(self, scores: np.ndarray, text: int) -> int:
+    def log_probabilities(self) -> np.ndarray:
+        """Of the tokens drawn last, `(samples,)`: natural logarithms, at temperature 1 among all tokens."""
+        return np.array([row[token] - np.logaddexp.reduce(row) for row, token in self._last])
+
+    def _draw_one(self, scores: np.ndarray, text: int) -> tuple[np.ndarray, int]:
         row = scores.astype(np.float64)
-        peak = float(_largest(row))
+        allowed = row[self.first :] if self.first else row
+        peak = float(_largest(allowed))
         if not math.isfinite(peak):
             raise ModelError(
                 "The network's scores are no finite numbers.", fix="Its training went astray: train it again."
             )
-        row -= peak
-        weights = np.exp(row)
-        token = self.first + (
-            int(row[self.first :].argmax()) if self._is_greedy else self._choose(row, weights, self._random[text]())
-        )
-        self.log_probabilities[text] = float(row[token]) - math.log(_sum(weights))
-        return token
+        token = int(allowed.argmax()) if self._is_greedy else self._choose(allowed - peak, self._random[text]())
+        return row, token + self.first
 
-    def _choose(self, row: np.ndarray, weights: np.ndarray, u: float) -> int:
-        if not self._is_plain:
-            if self.first:
-                row = row[self.first :] - _largest(row[self.first :])
-            weights = np.exp(row * self._colder)
+    def _choose(self, row: np.ndarray, u: float) -> int:
+        row *= self._colder
+        weights = np.exp(row, row)
         if not self._cuts:
             return _inverse(weights, u)
         kept = likeliest(weights, *self._cut)

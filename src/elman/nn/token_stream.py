@@ -53,7 +53,7 @@ class TokenStream:
             self.state = state
         self._advance = self._stream.reader(embedding)
         self._score = self._scorer(head)
-        self._untouched = self._stream.output.new_zeros(self._stream.output.shape)
+        self._stream.output.zero_()
 
     @property
     def batch_size(self) -> int:
@@ -91,7 +91,10 @@ class TokenStream:
         self._advance(tokens)
 
     def scores(self) -> np.ndarray:
-        """The score of each token as the next of each text, `(batch, tokens)`; the next call overwrites them."""
+        """The score of each token as the next of each text, `(batch, tokens)`; the next call overwrites them.
+
+        Before anything was read they are `first_scores`.
+        """
         return self._score(self._stream.output)
 
     @torch.no_grad()
@@ -99,7 +102,7 @@ class TokenStream:
         """The scores before anything was read: the head on an output of zeros, as after an empty sequence."""
         output = self._stream.output
         kept = output.clone()
-        output.copy_(self._untouched)
+        output.zero_()
         scores = self._score(output).copy()
         output.copy_(kept)
         return scores
