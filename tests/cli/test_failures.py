@@ -149,6 +149,6 @@ def test_every_command_takes_json():
     group = typer.main.get_command(command_line.app)
     commands = [*group.commands.values()]  # pyright: ignore[reportAttributeAccessIssue]
     leaves = [leaf for each in commands for leaf in getattr(each, "commands", {"": each}).values()]
-    assert len(leaves) == 13
+    assert len(leaves) == 15
     for leaf in leaves:
         assert any("--json" in parameter.opts for parameter in leaf.params), leaf.name

@@ -20,7 +20,7 @@ class _Tasks(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The words of the command line, of which there must be one."""
-        if not args:
+        if all(word.startswith("-") for word in args) and not set(args) & set(ctx.help_option_names):
             ctx.fail("Missing argument 'TASK'.")
         return super().parse_args(ctx, args)
 

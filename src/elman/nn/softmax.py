@@ -122,7 +122,7 @@ class AdaptiveSoftmax(nn.Module):
         cutoffs: where the clusters begin; see `default_cutoffs`.
 
     Raises:
-        UsageError: cutoffs that are no rising positions of tokens.
+        UsageError: cutoffs that are no rising positions of tokens, or more clusters than there are features for.
 
     Source:
         E. Grave et al., Efficient softmax approximation for GPUs, 2017, in torch's own form.
@@ -135,6 +135,11 @@ class AdaptiveSoftmax(nn.Module):
             raise UsageError(
                 f"An adaptive softmax over {tokens:,} tokens cannot be cut at {places}.",
                 fix=f"Give cutoffs that rise from 1 to below {tokens:,}, or softmax=full for so few tokens.",
+            )
+        if features < 4 ** len(places):
+            raise UsageError(
+                f"Rows of {features} features are too small for {len(places)} clusters, each with a quarter of them.",
+                fix=f"Give a hidden_size of {4 ** len(places)} or more, or fewer cutoffs.",
             )
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(features, tokens, places)
 

@@ -7,6 +7,7 @@ import io
 import lzma
 import sys
 import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ class Corpus:
     def _character_from(self, place: int) -> int:
         """The first byte from a place on that begins a character."""
         near = next(replace(self, start=place, stop=place + 4).byte_pieces(), b"")
-        return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), 0)
+        return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
 
     @cached_property
     def digest(self) -> str:
@@ -153,16 +154,17 @@ def _open_file(path: Path) -> Corpus:
 
 
 def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
-    # Open for as long as the corpus is, and gone with it.
     file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # pyright: ignore[reportAssignmentType]
-    for part in parts:
-        file.write(part)
 
     @contextmanager
     def from_the_start() -> Iterator[BinaryIO]:
         file.seek(0)
         yield file
 
+    # Gone with the last part of the text that is read from it.
+    weakref.finalize(from_the_start, file.close)
+    for part in parts:
+        file.write(part)
     return Corpus(name, from_the_start)
 
 

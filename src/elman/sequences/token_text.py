@@ -58,16 +58,13 @@ class TokenText:
     def frequencies(self, size: int) -> np.ndarray:
         """How often each id comes, `(size,)`."""
         total = np.zeros(size, dtype=np.int64)
-        for start in range(0, len(self.ids), IDS_AT_A_TIME):
-            total += np.bincount(self.ids[start : start + IDS_AT_A_TIME], minlength=size)
-        self.release()
+        for part in _parts(self.ids):
+            total += np.bincount(part, minlength=size)
         return total
 
     def release(self) -> None:
         """Gives back the memory of the parts of the file that were looked at; they are read again when needed."""
-        mapped = getattr(self.ids, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        _release(self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -246,6 +243,13 @@ def _count_bytes(ids: np.ndarray, corpus: Corpus) -> Counts:
 def _parts(ids: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(ids), IDS_AT_A_TIME):
         yield np.asarray(ids[start : start + IDS_AT_A_TIME])
+        _release(ids)
+
+
+def _release(ids: np.ndarray) -> None:
+    mapped = getattr(ids, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _fingerprint(coder: Coder) -> str:

@@ -1,0 +1,147 @@
+"""`elman train language`, `evaluate` and `summary` of what it made, and that a stopped run is continued."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elman.saved import read_model
+
+SMALL = ("--hidden-size", 8, "--embedding-size", 4, "--streams", 4, "--window", 10, "--epochs", 2)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text("the cat sat on the mat; <b>the dog</b> sat on the log\n" * 20)
+    return path
+
+
+def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, tmp_path: Path):
+    out = tmp_path / "my book"
+    done = elman("train", "language", book, "--out", out, *SMALL, "--validate-batches", 10, "--show-sample", 5)
+    assert done.code == 0, done.err
+    names = {path.name for path in out.iterdir()}
+    assert {"config.json", "model.safetensors", "vocabulary.json", "README.md", "report.html", "log.jsonl"} <= names
+    assert not [name for name in names if "tokens" in name]
+    assert "bits per character" in done.out
+    assert f"elman generate '{out}'" in done.out
+    assert "characters/s" in done.err
+    assert done.err.count("  | ") >= 6
+    report = (out / "report.html").read_text()
+    for said in ("bits per character", "What it writes", "perplexity", f"elman train language {book}"):
+        assert said in report
+    assert "<b>the" not in report
+    assert "elman generate my book --prompt" in (out / "README.md").read_text()
+
+
+def test_the_json_of_a_run_is_that_of_its_evaluation(elman, book: Path, tmp_path: Path):
+    out = tmp_path / "m"
+    done = elman("train", "language", book, "--out", out, *SMALL, "--validation", book, "--json")
+    assert done.json["parameters"] == sum(tensor.numel() for tensor in read_model(out).tensors.values())
+    judged = elman("evaluate", out, book, "--json").json
+    for name in ("loss", "bits_per_character", "bits_per_byte", "perplexity", "tokens", "unknown"):
+        assert judged[name] == pytest.approx(done.json[name], rel=1e-6)
+    assert elman("evaluate", out, book, "--dynamic", 0.3, "--json").json["loss"] < judged["loss"]
+    lines = elman("evaluate", out, book).out
+    assert f"{judged['bits_per_character']:.4f}" in lines
+    layers = elman("summary", out, "--json").json["layers"]
+    assert [layer["kind"] for layer in layers] == ["Embedding", "gru(8)", "Softmax"]
+    assert elman("explain", out).code == 0
+
+
+def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tmp_path: Path):
+    import lzma
+
+    packed = tmp_path / "book.xz"
+    packed.write_bytes(lzma.compress(book.read_bytes()))
+    given = ("--tokens", "words", "--split", "blanks", "--softmax", "adaptive", "--cutoffs", "3,6", "--no-restore-best")
+    size = ("--hidden-size", 16, "--streams", 2, "--window", 5, "--epochs", 1, "--validation-fraction", 0)
+    done = elman("train", "language", packed, "--out", tmp_path / "m", *size, *given, "--json")
+    assert done.code == 0, done.err
+    assert done.json["judged_on"].startswith("training text")
+    settings = read_model(tmp_path / "m").config["settings"]
+    assert (settings["tokens"], settings["split"], settings["cutoffs"]) == ("words", "blanks", [3, 6])
+    assert settings["restore_best"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["--tokens", "sylables"], 2, "subwords"),
+        (["--softmax", "adaptive", "--tied"], 2, "tied, softmax"),
+        (["--validation", "a.txt", "--validation-fraction", "0.1"], 2, "exclude each other"),
+        (["--streams", "500"], 1, "too few for 500 streams"),
+        (["--validation", "none.txt"], 1, "no file none.txt"),
+        (["--label", "1"], 2, "--label"),
+        (["--cell", "lstn"], 2, "lstm"),
+    ],
+)
+def test_wrong_usage(elman, book: Path, tmp_path: Path, more: list[str], code: int, said: str):
+    done = elman("train", "language", book, "--out", tmp_path / "m", *SMALL, *more)
+    assert done.code == code, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no characters to learn from"),
+        (b"aaaa", "one entry only"),
+        (b"ab\ncaf\xe9" * 50, "offset 6, line 2"),
+        (b"abc", "too few"),
+    ],
+)
+def test_rubbish_as_text(elman, tmp_path: Path, content: bytes, said: str):
+    (tmp_path / "text.txt").write_bytes(content)
+    done = elman(
+        "train", "language", tmp_path / "text.txt", "--out", tmp_path / "m", *SMALL, "--validation-fraction", 0
+    )
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_flags_of_the_other_task_are_refused(elman, book: Path, tmp_path: Path, model: Path, words: Path):
+    out = tmp_path / "m"
+    assert elman("train", "language", book, "--out", out, *SMALL, "--epochs", 1).code == 0
+    assert "--label" in elman("evaluate", out, book, "--label", "1").err
+    assert elman("evaluate", out, book, "--label", "1").code == 2
+    assert elman("evaluate", model, words, "--dynamic", "0.1").code == 2
+    assert "task `language`" in elman("predict", out, "--text", "a").err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_to_the_same_bits(elman, book: Path, tmp_path: Path, number: signal.Signals):
+    long = [*map(str, SMALL), "--report-every", "1", "--threads", "1", "--epochs", "3", "--num-layers", "2"]
+    long += ["--dropout", "0.2", "--checkpoint-batches", "2"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert elman("train", "language", book, "--out", whole, *long).code == 0
+    command = [sys.executable, "-m", "elman", "train", "language", str(book), "--out", str(stopped), *long, "--json"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs its jobs in the background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "minibatches   13-" in line:
+            process.send_signal(number)
+            break
+    out, err = process.communicate()
+    assert not (stopped / "model.safetensors").exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        resume = json.loads(out)["fix"].removeprefix("Continue with: ")
+    else:
+        resume = elman("summary", stopped).err.splitlines()[-1].removeprefix("Continue it: ")
+    assert elman(*shlex.split(resume)[1:]).code == 0
+    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

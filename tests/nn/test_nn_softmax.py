@@ -1,0 +1,127 @@
+"""Each head against the formula of the full softmax."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from elman.errors import UsageError
+from elman.nn import linear_cross_entropy as module
+from elman.nn.linear_cross_entropy import linear_cross_entropy
+from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+
+TOTAL, FEATURES, TOKENS = 37, 5, 11
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.fixture(params=[1, 40, 2**18])
+def logits_at_a_time(request, monkeypatch):
+    monkeypatch.setattr(module, "LOGITS_AT_A_TIME", request.param)
+    monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+
+
+@pytest.mark.usefixtures("logits_at_a_time")
+@pytest.mark.parametrize("biased", [True, False])
+def test_linear_cross_entropy_is_a_linear_layer_and_its_cross_entropy(biased):
+    hidden, weight, bias = draw(TOTAL, FEATURES), draw(TOKENS, FEATURES), draw(TOKENS) if biased else None
+    targets = torch.randint(0, TOKENS, (TOTAL,))
+    ours = linear_cross_entropy(hidden, weight, bias, targets)
+    judge = nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), targets)
+    torch.testing.assert_close(ours, judge)
+    inputs = [value for value in (hidden, weight, bias) if value is not None]
+    # Scaled, as where the loss is one of several terms.
+    expected = torch.autograd.grad(3.0 * judge, inputs)
+    torch.testing.assert_close(torch.autograd.grad(3.0 * ours, inputs), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(linear_cross_entropy(hidden, weight, bias, targets), judge)
+
+
+def test_linear_cross_entropy_bears_large_logits():
+    hidden = torch.tensor([[1e4], [-1e4]], requires_grad=True)
+    loss = linear_cross_entropy(hidden, torch.tensor([[1.0], [-1.0]]), None, torch.tensor([0, 0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(1e4)
+    torch.testing.assert_close(hidden.grad, torch.tensor([[0.0], [-1.0]]))
+
+
+@pytest.mark.parametrize("size", [FEATURES, 3])
+def test_tied_weights_are_the_embedding_with_a_projection_where_sizes_differ(size):
+    table = nn.Embedding(TOKENS, size)
+    head = Softmax(FEATURES, TOKENS, tied=table.weight)
+    assert head.weight is table.weight
+    assert (head.project is None) == (size == FEATURES)
+    hidden = torch.randn(2, 4, FEATURES)
+    rows = hidden if head.project is None else hidden @ head.project.weight.T
+    torch.testing.assert_close(head(hidden), rows @ table.weight.T + head.bias)
+    targets = torch.randint(0, TOKENS, (8,))
+    judge = nn.functional.cross_entropy(head(hidden).flatten(0, 1), targets)
+    torch.testing.assert_close(head.loss(hidden.flatten(0, 1), targets), judge)
+
+
+def test_the_adaptive_softmax_is_its_formula():
+    head = AdaptiveSoftmax(16, 40, cutoffs=(10, 20)).double()
+    hidden, targets = torch.randn(TOTAL, 16, dtype=torch.float64), torch.randint(0, 40, (TOTAL,))
+    logs = head.logits(hidden)
+    torch.testing.assert_close(logs.exp().sum(1), torch.ones(TOTAL, dtype=torch.float64))
+    torch.testing.assert_close(head.loss(hidden, targets), nn.functional.nll_loss(logs, targets))
+    # By hand: a head over 10 tokens and two clusters; a cluster's rows are a quarter of those before.
+    x, weights = hidden.numpy(), {name: value.detach().numpy() for name, value in head.softmax.state_dict().items()}
+    first = log_softmax(x @ weights["head.weight"].T)
+    parts = [first[:, :10]]
+    for number in (0, 1):
+        small = x @ weights[f"tail.{number}.0.weight"].T
+        assert small.shape[1] == (4, 1)[number]
+        parts.append(first[:, 10 + number : 11 + number] + log_softmax(small @ weights[f"tail.{number}.1.weight"].T))
+    np.testing.assert_allclose(logs.detach().numpy(), np.concatenate(parts, 1), rtol=1e-10)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - np.log(np.exp(logits).sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize("cutoffs", [(), (0, 5), (5, 5), (7, 3), (40,)])
+def test_cutoffs_that_make_no_sense_are_refused(cutoffs):
+    with pytest.raises(UsageError, match="cannot be cut"):
+        AdaptiveSoftmax(16, 40, cutoffs=cutoffs)
+    with pytest.raises(UsageError, match="too small for 2 clusters"):
+        AdaptiveSoftmax(15, 40)
+
+
+def sampled(samples: int) -> SampledSoftmax:
+    return SampledSoftmax(FEATURES, TOKENS, samples=samples, counts=torch.arange(TOKENS)).double()
+
+
+def test_the_sampled_sum_is_the_full_one_on_average():
+    head, draws = sampled(20), 3_000
+    hidden, targets = torch.randn(2, FEATURES, dtype=torch.float64), torch.tensor([0, 9])
+    full = head.logits(hidden).exp().sum(1)
+    own = head.logits(hidden).gather(1, targets.unsqueeze(1)).squeeze(1)
+    sums = []
+    with torch.no_grad():
+        for _ in range(draws):
+            losses = torch.stack([head.loss(hidden[row : row + 1], targets[row : row + 1]) for row in range(2)])
+            sums.append((losses + own).exp())
+    found = torch.stack(sums)
+    error = found.std(0) / math.sqrt(draws)
+    assert ((found.mean(0) - full).abs() < 5 * error).all()
+    # The margin would show a target that is counted twice, or a distribution that is not corrected for.
+    assert (5 * error < 0.1 * full).all()
+
+
+def test_with_many_samples_the_sampled_loss_and_its_gradient_are_the_full_ones():
+    head = sampled(400_000)
+    hidden, targets = draw(TOTAL, FEATURES), torch.randint(0, TOKENS, (TOTAL,))
+    wanted = [hidden, head.weight, head.bias]
+    ours = head.loss(hidden, targets)
+    judge = nn.functional.cross_entropy(head.logits(hidden), targets)
+    torch.testing.assert_close(ours, judge, rtol=5e-3, atol=0.0)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, wanted), torch.autograd.grad(judge, wanted), rtol=5e-2, atol=1e-3
+    )
+    head.eval()
+    torch.testing.assert_close(head.loss(hidden, targets), judge)

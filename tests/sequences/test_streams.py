@@ -1,0 +1,151 @@
+"""A text in a file of ids, cut into streams: every token is told once, in order, and memory stays the same."""
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.errors import DataError
+from elman.sequences import token_text as module
+from elman.sequences.coders import CoderSettings
+from elman.sequences.corpus import open_corpus
+from elman.sequences.streams import TokenStreams, streams_to_judge
+from elman.sequences.token_text import Counts, TokenText, encode_tokens, learn_tokens, remove_kept
+
+TEXT = "Naïve as a 𝄞, and\nas plain as day.\n" * 9
+
+
+def numbered(tokens: int) -> TokenText:
+    return TokenText(np.arange(tokens), Counts(tokens, tokens - 1, tokens - 1, 0), "fingerprint", "the text")
+
+
+@given(tokens=st.integers(2, 300), streams=st.integers(1, 9), window=st.integers(1, 20))
+def test_every_token_but_the_first_is_told_once_from_the_one_before(tokens, streams, window):
+    if tokens - 1 < streams * window:
+        with pytest.raises(DataError, match="too few"):
+            TokenStreams(numbered(tokens), streams=streams, window=window)
+        return
+    cut = TokenStreams(numbered(tokens), streams=streams, window=window)
+    read: list[list[int]] = [[] for _ in range(streams)]
+    for number in cut.plan(0):
+        minibatch = cut.read(number)
+        assert (minibatch.targets - minibatch.inputs.data == 1).all()
+        assert minibatch.tokens == len(minibatch.targets)
+        assert int(minibatch.inputs.lengths.max()) <= window
+        for stream, part in zip(read, minibatch.inputs.replace(minibatch.targets).to_list(), strict=True):
+            stream += part.tolist()
+    assert [token for stream in read for token in stream] == list(range(1, tokens))
+    assert max(map(len, read)) - min(map(len, read)) <= 1
+
+
+@given(tokens=st.integers(2, 30_000), streams=st.integers(1, 64), window=st.integers(1, 200))
+def test_a_text_to_be_judged_is_cut_into_long_streams(tokens, streams, window):
+    cut = streams_to_judge(numbered(tokens), streams=streams, window=window)
+    assert cut.streams == 1 or (tokens - 1) // cut.streams >= 4096
+    assert cut.streams * cut.window <= max(streams * window, cut.streams)
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes", "words", "subwords"])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_ids_and_counts_are_those_of_the_text(tmp_path, tokens, from_file):
+    (tmp_path / "text.txt").write_text(TEXT)
+    limit = {"max_tokens": 330} if tokens == "subwords" else {}
+    settings = CoderSettings(tokens=tokens, **limit)
+    coder, text = learn_tokens(open_corpus(tmp_path / "text.txt" if from_file else TEXT), settings)
+    expected = coder.encode(TEXT)
+    assert text.ids.tolist() == expected.tolist()
+    assert text.ids.dtype == np.min_scalar_type(len(coder.vocabulary) - 1)
+    first = coder.decode(expected[:1].tolist())
+    assert text.counts == Counts(len(expected), len(TEXT) - len(first), len(TEXT.encode()) - len(first.encode()), 0)
+    assert (
+        text.frequencies(len(coder.vocabulary)).tolist()
+        == np.bincount(expected, minlength=len(coder.vocabulary)).tolist()
+    )
+
+
+def test_bytes_that_are_no_utf_8_are_read_as_they_are(tmp_path):
+    (tmp_path / "text").write_bytes(b"caf\xe9 \xff\xfe" * 3)
+    _, text = learn_tokens(open_corpus(tmp_path / "text"), CoderSettings(tokens="bytes"), tmp_path / "run")
+    assert bytes(text.ids.tolist()) == b"caf\xe9 \xff\xfe" * 3
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "text").write_bytes(b"aaaa")
+    with pytest.raises(DataError, match="one kind of byte only, 0x61"):
+        learn_tokens(open_corpus(tmp_path / "text"), CoderSettings(tokens="bytes"))
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes", "words"])
+def test_an_empty_text_is_refused(tmp_path, tokens):
+    (tmp_path / "empty").write_text("")
+    for source in ("", tmp_path / "empty"):
+        with pytest.raises(DataError, match=r"empty|no .* to learn from"):
+            learn_tokens(open_corpus(source), CoderSettings(tokens=tokens))
+    coder, _ = learn_tokens(open_corpus(TEXT), CoderSettings(tokens=tokens))
+    with pytest.raises(DataError, match="is empty"):
+        encode_tokens(open_corpus(""), coder)
+
+
+def test_what_was_kept_is_used_again_for_the_same_text_and_settings_only(tmp_path, monkeypatch):
+    settings = CoderSettings()
+    coder, text = learn_tokens(open_corpus(TEXT), settings, tmp_path)
+    encode_tokens(open_corpus(TEXT[:20]), coder, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{part}-tokens.{ending}" for part in ("training", "validation") for ending in ("npy", "json")
+    }
+    assert np.load(tmp_path / "training-tokens.npy").tolist() == text.ids.tolist()
+
+    def refuse(*_):
+        raise AssertionError("encoded again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module._Counter, "write", refuse)
+        patched.setattr(module, "learn_coder", refuse)
+        again_coder, again = learn_tokens(open_corpus(TEXT), settings, tmp_path)
+        for changed in ({"text": TEXT + "x"}, {"settings": CoderSettings(lower_case=True)}):
+            with pytest.raises(AssertionError, match="encoded again"):
+                learn_tokens(open_corpus(changed.get("text", TEXT)), changed.get("settings", settings), tmp_path)
+    assert (again.fingerprint, again.counts) == (text.fingerprint, text.counts)
+    assert again.ids.tolist() == text.ids.tolist()
+    assert again_coder.vocabulary == coder.vocabulary
+    other = learn_tokens(open_corpus(TEXT), CoderSettings(lower_case=True), tmp_path)[1]
+    assert other.fingerprint != text.fingerprint
+    expected = other.ids.tolist()
+    # A file that was cut short is written anew.
+    content = (tmp_path / "training-tokens.npy").read_bytes()
+    (tmp_path / "training-tokens.npy").unlink()
+    (tmp_path / "training-tokens.npy").write_bytes(content[:150])
+    assert learn_tokens(open_corpus(TEXT), CoderSettings(lower_case=True), tmp_path)[1].ids.tolist() == expected
+    remove_kept(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def full(counter, file, corpus):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module._Counter, "write", full)
+    with pytest.raises(DataError, match="No space left") as caught:
+        learn_tokens(open_corpus(TEXT), CoderSettings(), tmp_path / "run")
+    assert str(tmp_path / "run") in str(caught.value)
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_text(tmp_path):
+    # Two texts, one sixteen times as long as the other; what they take is measured in processes of their own.
+    script = Path(__file__).with_name("memory_of_a_text.py")
+    taken = {}
+    for megabytes in (4, 64):
+        done = subprocess.run(
+            [sys.executable, str(script), str(tmp_path / "text.txt"), str(megabytes)],
+            check=True, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        taken[megabytes] = json.loads(done.stdout)
+    for stage in taken[4]:
+        assert taken[64][stage] - taken[4][stage] < 16, (stage, taken)

@@ -1,0 +1,66 @@
+"""The scores of a text against their formulas in NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings, Reading
+from elman.nn.state import State
+from elman.sequences.coders import CoderSettings
+from elman.sequences.corpus import open_corpus
+from elman.sequences.streams import TokenStreams
+from elman.sequences.token_text import Counts, learn_tokens
+from elman.tasks.base import StreamTask, Task
+from elman.tasks.language import Language, language_scores
+
+TEXT = "Ein naïver Satz — und noch einer.\n" * 6
+
+
+def network(tokens: int, **settings) -> LanguageNetwork:
+    return LanguageNetwork(LanguageNetworkSettings(hidden_size=7, embedding_size=5, **settings), tokens).double().eval()
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes", "words"])
+def test_scores_are_their_formulas(tokens):
+    coder, text = learn_tokens(open_corpus(TEXT), CoderSettings(tokens=tokens))
+    model = network(len(coder.vocabulary))
+    task = Language(text.counts, unit=tokens)
+    scores = task.judge(model, TokenStreams(text, streams=1, window=5))
+    ids = torch.from_numpy(text.ids.astype(np.int64))
+    logits = model.head.logits(model(ids[None, :-1])[0])[0].detach().numpy()
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    nats = -logs[np.arange(len(ids) - 1), ids[1:]]
+    first = coder.decode(text.ids[:1].tolist())
+    characters, size = len(TEXT) - len(first), len(TEXT.encode()) - len(first.encode())
+    assert scores["loss"] == pytest.approx(nats.mean(), rel=1e-10)
+    assert scores["perplexity"] == pytest.approx(np.exp(nats.mean()), rel=1e-10)
+    assert scores["bits_per_character"] == pytest.approx(nats.sum() / np.log(2) / characters, rel=1e-10)
+    assert scores["bits_per_byte"] == pytest.approx(nats.sum() / np.log(2) / size, rel=1e-10)
+    assert scores["tokens"] == len(ids) - 1
+    assert task.metric_of(scores["loss"]) == pytest.approx(scores[task.metric], rel=1e-10)
+    assert isinstance(task, StreamTask)
+    assert not isinstance(task, Task)
+
+
+def test_a_hopeless_model_has_no_finite_perplexity():
+    assert language_scores(1e4, Counts(9, 8, 8, 0))["perplexity"] == math.inf
+
+
+def test_penalties_are_made_smaller_and_not_reported():
+    coder, text = learn_tokens(open_corpus(TEXT), CoderSettings())
+    model = network(len(coder.vocabulary), output_dropout=0.5).train()
+    seen: list[Reading] = []
+
+    def penalty(reading: Reading) -> torch.Tensor:
+        seen.append(reading)
+        return 0.5 * reading.outputs.data.square().mean()
+
+    minibatch = TokenStreams(text, streams=3, window=5).read(0)
+    step = Language(text.counts, penalties=[penalty, penalty]).step(model, minibatch.inputs, minibatch.targets, None)
+    expected = step.loss + seen[0].outputs.data.square().mean()
+    torch.testing.assert_close(step.objective, expected)
+    assert (seen[0].outputs.data == 0).sum() > (seen[0].steps.data == 0).sum()
+    assert isinstance(step.state, State)
+    assert not step.state.h.requires_grad

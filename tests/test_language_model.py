@@ -1,0 +1,315 @@
+"""The language model as an estimator: it learns, says how well, is saved, and goes on where it was stopped."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from elman import LanguageModel, Next, affine, cell, tanh
+from elman.errors import DataError, ModelError, NotFittedError, TrainingError, UsageError
+from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+from elman.training.listener import Silent
+
+TEXT = "the cat sat on the mat and the dog sat on the log\n" * 24
+OTHER = "the dog sat on the mat and the cat sat on the log\n" * 8
+SMALL = {"hidden_size": 12, "embedding_size": 6, "streams": 4, "window": 10, "epochs": 2, "learning_rate": 0.02}
+# Everything that a resumed run could get wrong: several epochs, dropout, averages, a schedule, checks, samples.
+EVERYTHING = SMALL | {
+    "num_layers": 2,
+    "dropout": 0.2,
+    "output_dropout": 0.1,
+    "schedule": "cosine",
+    "average_decay": 0.9,
+    "validate_batches": 7,
+    "show_sample": 5,
+    "report_every": 4,
+    "softmax": "sampled",
+    "samples": 6,
+    "tied": True,
+}
+
+
+class Crash(Silent):
+    """Fails after the minibatch of this number, counted over the run; counts the minibatches of this process."""
+
+    def __init__(self, at: int | None = None):
+        self.at = at
+        self.batches = 0
+
+    def batch(self, event):
+        self.batches += 1
+        if self.batches == self.at:
+            raise RuntimeError("crash")
+
+
+def fit(folder: Path | None, resume: bool = False, listener: Silent | None = None, **changes) -> LanguageModel:
+    settings = {**EVERYTHING, "checkpoint_batches": 3, "checkpoint_seconds": 1e6, **changes}
+    return LanguageModel(**settings).fit(TEXT, OTHER, folder=folder, resume=resume, listener=listener)
+
+
+def everything_left(folder: Path) -> tuple[dict, list[str]]:
+    """Tensors, and the log without its times."""
+    checkpoint = read_checkpoint(folder / CHECKPOINT)
+    assert checkpoint.state["finished"]
+    times = ("seconds", "sequences_per_second", "tokens_per_second")
+    rows = [
+        {name: value for name, value in row.items() if name not in times}
+        for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    ]
+    return dict(checkpoint.tensors), rows
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    (tensors, log), (other_tensors, other_log) = everything_left(one), everything_left(other)
+    assert tensors.keys() == other_tensors.keys()
+    assert [name for name in tensors if not torch.equal(tensors[name], other_tensors[name])] == []
+    assert log == other_log
+
+
+@pytest.fixture(scope="module")
+def fitted() -> LanguageModel:
+    return LanguageModel(**SMALL).fit(TEXT)
+
+
+def test_it_learns_and_says_how_well(fitted):
+    scores = fitted.evaluate(OTHER)
+    assert scores["perplexity"] < 8
+    assert scores["tokens"] == len(OTHER) - 1
+    assert scores["unknown"] == 0
+    assert scores == fitted.evaluate(iter([OTHER[:7], OTHER[7:]]))
+    exact = fitted.evaluate(OTHER, streams=1, window=7)["loss"]
+    assert exact == pytest.approx(scores["loss"], rel=1e-5)
+    assert fitted.evaluate("żółw the cat")["unknown"] == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tokens": "bytes", "cell": "lstm"},
+        {"tokens": "words", "softmax": "adaptive", "cutoffs": (5,), "lower_case": True},
+        {"tokens": "words", "softmax": "sampled", "samples": 5, "tied": True},
+        {"tokens": "subwords", "max_tokens": 300, "tied": True, "embedding_size": 12},
+        {"cell": "own"},
+    ],
+    ids=lambda settings: " ".join(map(str, settings.values())),
+)
+def test_a_saved_model_judges_the_same_and_carries_its_cell_and_subwords(tmp_path, settings):
+    if settings.get("cell") == "own":
+        settings = {"cell": leaky}
+    model = LanguageModel(**{**SMALL, "streams": 2, "window": 5, "epochs": 1, **settings}).fit(TEXT)
+    model.save(tmp_path / "m")
+    again = LanguageModel.load(tmp_path / "m")
+    assert again.evaluate(OTHER) == model.evaluate(OTHER)
+    assert again.settings().model_dump() == model.settings().model_dump()
+    assert again.coder_.encode(OTHER).tolist() == model.coder_.encode(OTHER).tolist()
+    assert {path.name for path in (tmp_path / "m").iterdir()} == {
+        "config.json", "model.safetensors", "vocabulary.json", "README.md",
+    }  # fmt: skip
+
+
+@cell
+def leaky(x, h):
+    return Next(h=0.5 * h + 0.5 * tanh(affine("drive", x, h)))
+
+
+def test_dynamic_evaluation_is_gradient_descent_and_leaves_the_model_alone(fitted):
+    before = {name: value.clone() for name, value in fitted.model_.state_dict().items()}
+    found = fitted.evaluate(OTHER, dynamic=0.5, window=9)["loss"]
+    assert fitted.evaluate(OTHER, dynamic=0.0, window=9)["loss"] == pytest.approx(fitted.evaluate(OTHER)["loss"])
+    assert found < fitted.evaluate(OTHER)["loss"]
+    assert all(torch.equal(before[name], value) for name, value in fitted.model_.state_dict().items())
+    # The same by hand, with torch's own SGD.
+    model = LanguageModel(**SMALL)._new_network(fitted.settings(), fitted.coder_, None)  # pyright: ignore
+    model.load_state_dict(before)
+    optimizer = torch.optim.SGD(model.eval().parameters(), lr=0.5)
+    ids = torch.from_numpy(fitted.coder_.encode(OTHER).astype(np.int64))
+    total, state = 0.0, None
+    for start in range(0, len(ids) - 1, 9):
+        targets = ids[1:][start : start + 9]
+        outputs, last = model(ids[:-1][None, start : start + 9], state)
+        loss = torch.nn.functional.cross_entropy(model.head.logits(outputs)[0], targets)
+        total, state = total + loss.item() * len(targets), last.detach()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert found == pytest.approx(total / (len(ids) - 1), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "said"),
+    [
+        ("", {}, "no characters to learn from"),
+        ("a", {}, "one entry only"),
+        ("aaaaaaaaaa" * 9, {}, "one entry only"),
+        ("abcdefg", {}, "7 tokens, which are too few"),
+        (TEXT[:40], {}, "40 tokens, which are too few for 4 streams of windows of 10"),
+        (b"caf\xe9 " * 90, {}, "not UTF-8"),
+        (Path("no such file"), {}, "no file"),
+    ],
+)
+def test_a_text_that_cannot_be_learned_from_is_refused(tmp_path, text, settings, said):
+    if isinstance(text, bytes):
+        (tmp_path / "text").write_bytes(text)
+        text = tmp_path / "text"
+    with pytest.raises(DataError, match=said):
+        LanguageModel(**{**SMALL, **settings}).fit(text)
+
+
+def test_settings_are_checked_all_at_once():
+    wrong = {
+        "cell": "none",
+        "tied": True,
+        "softmax": "adaptive",
+        "hidden_size": 0,
+        "schedule": "step",
+        "alphabet": "ab",
+    }
+    with pytest.raises(UsageError) as caught:
+        LanguageModel(**{**wrong, "hidden_size": 3, "tokens": "words"}).fit(TEXT)
+    for name in ("cell", "tied, softmax", "schedule, step_epochs", "alphabet, tokens"):
+        assert f"  {name}: " in str(caught.value)
+    with pytest.raises(UsageError, match="language model has no setting `stream`"):
+        LanguageModel(stream=3)
+    with pytest.raises(UsageError, match="exclude each other"):
+        LanguageModel(**SMALL, validation_fraction=0.1).fit(TEXT, OTHER)
+    with pytest.raises(NotFittedError, match=r"fit\(text\)"):
+        LanguageModel().evaluate(TEXT)
+
+
+def test_a_model_of_another_task_is_refused(tmp_path, fitted):
+    from elman import SequenceClassifier
+    from elman.estimators import open_model
+
+    fitted.save(tmp_path / "m")
+    with pytest.raises(ModelError, match="task `language`"):
+        SequenceClassifier.load(tmp_path / "m")
+    assert isinstance(open_model(tmp_path / "m"), LanguageModel)
+
+
+def test_a_run_that_crashed_at_20_random_minibatches_ends_with_the_same_bits(tmp_path):
+    whole = Crash()
+    fit(tmp_path / "whole", listener=whole)
+    draw = random.Random(4)
+    for number in range(20):
+        folder = tmp_path / str(number)
+        at = draw.randrange(1, whole.batches)
+        with pytest.raises(RuntimeError, match="crash"):
+            fit(folder, listener=Crash(at))
+        again = Crash()
+        fit(folder, resume=True, listener=again)
+        # The checkpoints of every third minibatch of an epoch, and of the epochs, were there.
+        assert 0 <= at - (whole.batches - again.batches) <= 3
+        assert_same_run(tmp_path / "whole", folder)
+        assert {path.name for path in folder.iterdir()} == {CHECKPOINT, "log.jsonl"}
+
+
+def test_a_run_stopped_again_and_again_ends_with_the_same_bits(tmp_path):
+    fit(tmp_path / "whole")
+    for number in itertools.count():
+        try:
+            fit(tmp_path / "parts", resume=number > 0, listener=Crash(5), checkpoint_batches=1)
+            break
+        except RuntimeError:
+            continue
+    assert number > 10
+    fit(tmp_path / "whole2", checkpoint_batches=1)
+    assert_same_run(tmp_path / "whole2", tmp_path / "parts")
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "named"),
+    [
+        ({}, TEXT[:-1] + "x", "training data"),
+        ({"hidden_size": 13}, TEXT, "hidden_size"),
+        ({"streams": 5}, TEXT, "streams"),
+        ({"cell": "lstm"}, TEXT, "identity.cell"),
+        ({"lower_case": True}, TEXT, "lower_case"),
+    ],
+)
+def test_a_checkpoint_of_another_text_or_model_is_refused(tmp_path, changes, text, named):
+    settings = {**SMALL, "checkpoint_batches": 1}
+    with pytest.raises(RuntimeError, match="crash"):
+        LanguageModel(**settings).fit(TEXT, folder=tmp_path, listener=Crash(3))
+    with pytest.raises(UsageError, match="not finished"):
+        LanguageModel(**settings).fit(TEXT, folder=tmp_path)
+    with pytest.raises(ModelError, match="made by another run") as caught:
+        LanguageModel(**{**settings, **changes}).fit(text, folder=tmp_path, resume=True)
+    assert named in str(caught.value)
+    # The run itself is untouched by that.
+    resumed = LanguageModel(**settings).fit(TEXT, folder=tmp_path, resume=True)
+    assert resumed.evaluate(OTHER) == LanguageModel(**settings).fit(TEXT).evaluate(OTHER)
+
+
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(tmp_path, monkeypatch):
+    from elman.training import checkpoint as module
+
+    fit(tmp_path / "whole")
+    writes, atomic_write = itertools.count(1), module.atomic_write
+
+    def filling(path, content):
+        if next(writes) > 4:
+            raise OSError(28, "No space left on device")
+        atomic_write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "atomic_write", filling)
+        with pytest.raises(TrainingError, match="No space left"):
+            fit(tmp_path / "part")
+    again = Crash()
+    fit(tmp_path / "part", resume=True, listener=again)
+    # The first checkpoint was that of the start, three more came with every third minibatch.
+    assert again.batches == 2 * len(TEXT) // 40 - 9 + (2 * len(TEXT) % 40 > 0)
+    assert_same_run(tmp_path / "whole", tmp_path / "part")
+
+
+def test_the_log_and_the_history_have_checks_and_samples(tmp_path):
+    model = fit(tmp_path)
+    _, log = everything_left(tmp_path)
+    kinds = [row["kind"] for row in log]
+    assert kinds.count("check") == len(model.history_.checks) == 2 * 4
+    assert kinds.count("sample") == kinds.count("check") + 2
+    assert all(len(row["text"]) == 5 for row in log if row["kind"] == "sample")
+    record = model.history_.epochs[-1]
+    assert record.validation is not None
+    best = model.history_.epochs[(model.history_.best_epoch or 0) - 1].validation
+    assert best == pytest.approx(model.evaluate(OTHER))
+
+
+DYING = """
+import os, signal, sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[1])
+from test_language_model import Crash, fit
+from pathlib import Path
+
+class Die(Crash):
+    def batch(self, event):
+        self.batches += 1
+        if self.batches == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+for at in map(int, sys.argv[3:]):
+    if os.fork() == 0:
+        fit(Path(sys.argv[2]) / str(at), listener=Die(at))
+        os._exit(0)
+    assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL
+"""
+
+
+@pytest.mark.slow
+def test_killed_runs_end_with_the_same_bits(tmp_path):
+    fit(tmp_path / "whole")
+    places = ["1", "20", "31", "47"]
+    script = [sys.executable, "-c", DYING, str(Path(__file__).parent), str(tmp_path), *places]
+    subprocess.run(script, check=True, timeout=300, env=dict(os.environ))
+    for place in places:
+        fit(tmp_path / place, resume=True)
+        assert_same_run(tmp_path / "whole", tmp_path / place)
