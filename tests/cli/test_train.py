@@ -85,6 +85,20 @@ def test_every_flag_is_one_line_of_help_that_is_no_longer_than_two_of_a_terminal
         assert spelling(flag).islower()
 
 
+@pytest.mark.parametrize(("typed", "zoneout"), [("0.1", 0.1), ("c=0.5,h=0.05", {"c": 0.5, "h": 0.05})])
+def test_zoneout_is_one_number_or_one_a_state(elman, words: Path, tmp_path: Path, typed: str, zoneout: object):
+    out = tmp_path / "m"
+    assert elman("train", "classify", words, "--out", out, *SMALL, "--zoneout", typed).code == 0
+    assert read_model(out).config["settings"]["zoneout"] == zoneout
+    assert elman("predict", out, "--text", "abab").code == 0
+
+
+def test_zoneout_of_a_state_that_is_not_there_is_refused(elman, words: Path, tmp_path: Path):
+    done = elman("train", "classify", words, "--out", tmp_path / "m", *SMALL, "--zoneout", "k=0.5")
+    assert done.code == 2
+    assert "no state `k`" in done.err
+
+
 def test_a_cell_from_a_file(elman, words: Path, tmp_path: Path):
     cells = tmp_path / "my_cells.py"
     cells.write_text(
