@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from elman.cli.folder import check_folder
+from elman.cli.folder import open_folder
 from elman.cli.options import AsJson, Seed, examples, use_threads
 from elman.cli.output import emit, emit_json, percent, say, table
 from elman.errors import UsageError, nearest
-from elman.folders import record_run
+
+RATES = ("accuracy", "majority")
+TITLES = {"majority": "majority rate"}
+FIGURES = (*RATES, "data", "parameters", "alphabet", "vocabulary", "bits_per", "perplexity")
 
 recipes = typer.Typer(
     help="Repeat the textbook experiments.",
@@ -34,13 +37,13 @@ def list_recipes(as_json: AsJson = False) -> None:
         emit_json(
             {
                 "recipes": [
-                    {"recipe": name, "summary": each.summary, "reported": each.reported, "data": each.data}
+                    {"recipe": name, "summary": each.summary, "reported": each.reported, "data": _data(each)}
                     for name, each in RECIPES.items()
                 ]
             }
         )
         return
-    rows = [(name, each.data, each.summary) for name, each in RECIPES.items()]
+    rows = [(name, _data(each), each.summary) for name, each in RECIPES.items()]
     for line in table(rows, header=("recipe", "data", "what it trains")):
         emit(line)
 
@@ -76,29 +79,44 @@ def run_recipe(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of elman that FOLDER holds.")] = False,
-    threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Threads to compute with.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="Threads to compute with. [1 for words; all cores for language models]",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and judge one recipe.
 
-    Shows what is measured next to what was reported, and the majority rate to beat.
+    Shows what is measured next to what was reported.
     """
 
     from elman.recipes import RECIPES
+    from elman.recipes.language_recipe import LanguageRecipe
     from elman.training.progress import progress_for
 
     if name not in RECIPES:
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
-    if out is not None:
-        check_folder(out, overwrite=overwrite)
-    # The minibatches are small: a second thread gains nothing, and another number of threads gives other last bits.
-    use_threads(threads)
     recipe = RECIPES[name]
-    say(f"{name}: {recipe.summary}")
-    given = {key: value for key, value in {"seed": seed, "epochs": epochs, "folder": out}.items() if value is not None}
-    result = recipe.run(data, listener=progress_for(sys.stderr), **given)
+    if resume and (out is None or not isinstance(recipe, LanguageRecipe)):
+        raise UsageError(
+            "Only recipes of language models that were run with --out FOLDER can be resumed.",
+            fix=f"Resumable: {', '.join(key for key, each in RECIPES.items() if isinstance(each, LanguageRecipe))}.",
+        )
     if out is not None:
-        record_run(out, context.obj)
+        resume = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
+    # Minibatches of words are small: a second thread gains nothing, and other last bits come of it.
+    use_threads(threads or (None if isinstance(recipe, LanguageRecipe) else 1))
+    say(f"{name}: {recipe.summary}")
+    given = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume or None}
+    given = {key: value for key, value in given.items() if value is not None}
+    result = recipe.run(data, listener=progress_for(sys.stderr), **given)
     if as_json:
         emit_json(result)
         return
@@ -110,21 +128,27 @@ def measured_beside_reported(result: dict[str, Any]) -> list[str]:
     """The lines of the table that a run of a recipe ends with.
 
     Args:
-        result: what `Recipe.run` returned; its figures between 0 and 1 that were also reported are accuracies.
+        result: what the recipe's `run` returned.
     """
     reported = result.get("reported") or {}
-    names = [name for name in result if name in reported or name.startswith(("accuracy", "parameters"))]
-    rows = [(name, _figure(result[name]), _figure(reported.get(name))) for name in names]
-    rows.append(("majority rate", _figure(result["majority"]), ""))
+    names = [name for name in result if name in reported or name.startswith(FIGURES)]
+    rows = [
+        (TITLES.get(name, name.replace("_", " ")), _figure(name, result[name]), _figure(name, reported.get(name, "")))
+        for name in names
+    ]
     rows.append(("seconds", f"{result['seconds']:.0f}", ""))
     return table(rows, header=(result["recipe"], "measured", "reported"))
 
 
-def _figure(value: Any) -> str:
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_figure(name, each) for each in value)
     if isinstance(value, float):
-        return percent(value) if 0 <= value <= 1 else f"{value:.4g}"
+        return percent(value) if name.startswith(RATES) else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_figure, value))
     return "–" if value is None else str(value)
+
+
+def _data(recipe: Any) -> str:
+    return recipe.data if isinstance(recipe.data, str) else " or ".join(recipe.data)

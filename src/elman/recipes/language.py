@@ -1,0 +1,113 @@
+"""Language models: characters of Wikipedia, with a built-in cell and one's own, and of Shakespeare; words."""
+
+from elman.recipes.language_recipe import LanguageRecipe
+
+WIKI = {
+    "tokens": "characters",
+    "embedding_size": 300,
+    "hidden_size": 300,
+    "num_layers": 2,
+    "streams": 512,
+    "window": 100,
+    "optimizer": "adam",
+    "learning_rate": 4e-3,
+    "schedule": "linear",
+    "warmup_fraction": 0.02,
+    "epochs": 20,
+    "checkpoint_seconds": 120.0,
+}
+WIKI_SOURCE = "lecture notebook on a character model of Wikipedia with a GRU of one's own, enwik8 whole"
+
+wiki_chars_gru = LanguageRecipe(
+    name="wiki-chars-gru",
+    summary="2 × GRU(300) over characters, 512 streams of 100, the built-in cell",
+    data=("enwik8", "enwik8-prefix"),
+    settings={**WIKI, "cell": "gru"},
+    reported={"training_losses": [2.271, 1.549, 1.454]},
+    source=WIKI_SOURCE,
+    whole_alphabet=True,
+)
+
+wiki_chars_own_gru = LanguageRecipe(
+    name="wiki-chars-own-gru",
+    summary="the same with a GRU written in a file of one's own",
+    data=("enwik8", "enwik8-prefix"),
+    settings=WIKI,
+    reported={"training_losses": [2.198, 1.534, 1.443, 1.398, 1.370, 1.351]},
+    source=WIKI_SOURCE,
+    own_cell="own_gru.py:own_gru",
+    whole_alphabet=True,
+)
+
+shakespeare_chars = LanguageRecipe(
+    name="shakespeare-chars",
+    summary="LSTM over the characters of Shakespeare, 90% to learn and 10% to judge",
+    data=("tiny-shakespeare",),
+    settings={
+        "tokens": "characters",
+        "cell": "lstm",
+        "embedding_size": 64,
+        "hidden_size": 512,
+        "num_layers": 2,
+        "dropout": 0.4,
+        "output_dropout": 0.4,
+        "streams": 64,
+        "window": 100,
+        "learning_rate": 4e-3,
+        "schedule": "cosine",
+        "warmup_fraction": 0.03,
+        "epochs": 16,
+    },
+)
+
+wikitext_words = LanguageRecipe(
+    name="wikitext-words",
+    summary="words, an LSTM in the manner of AWD-LSTM: weight drop, variational dropout, AR and TAR, tied, NT-ASGD",
+    data=("wikitext-2",),
+    settings={
+        "tokens": "words",
+        "split": "blanks",
+        "cell": "lstm",
+        "embedding_size": 300,
+        "hidden_size": 300,
+        "num_layers": 2,
+        "tied": True,
+        "weight_drop": 0.4,
+        "dropout": 0.25,
+        "embedding_dropout": 0.1,
+        "input_dropout": 0.4,
+        "output_dropout": 0.4,
+        "activation_regularisation": 2.0,
+        "temporal_regularisation": 1.0,
+        "streams": 40,
+        "window": 70,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_fraction": 0.02,
+        "weight_decay": 1.2e-6,
+        "clip_norm": 0.25,
+        "epochs": 20,
+    },
+)
+
+wikitext_words_plain = LanguageRecipe(
+    name="wikitext-words-plain",
+    summary="the plain LSTM of the same size",
+    data=("wikitext-2",),
+    settings={
+        "tokens": "words",
+        "split": "blanks",
+        "cell": "lstm",
+        "embedding_size": 300,
+        "hidden_size": 300,
+        "num_layers": 2,
+        "tied": True,
+        "streams": 40,
+        "window": 70,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_fraction": 0.02,
+        "clip_norm": 0.25,
+        "epochs": 20,
+    },
+)

@@ -1,0 +1,121 @@
+"""Recipes of language models: a text learned in streams, and judged on its held-out part."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elman.cells.from_file import open_cell
+from elman.errors import DataError
+from elman.estimators import LanguageModel
+from elman.sequences.corpus import Corpus
+from elman.sequences.texts import Texts, open_text
+from elman.training.listener import Listener
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    """A language model trained and judged as an experiment was.
+
+    Args:
+        name: as the command line knows it.
+        summary: what is trained, a phrase.
+        data: the data sets that it reads, the first of them that is there.
+        settings: of the language model.
+        reported: what the source reports, by the names of the result.
+        source: where that is reported.
+        own_cell: the cell in a file beside this one, in place of a built-in one: `file.py:name`.
+        whole_alphabet: the model knows the characters of all parts of the text, not only of the first.
+        threads: to compute with; all cores if not given.
+    """
+
+    name: str
+    summary: str
+    data: tuple[str, ...]
+    settings: Mapping[str, Any]
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    own_cell: str | None = None
+    whole_alphabet: bool = False
+    threads: int | None = None
+
+    def open(self, data: Path) -> tuple[str, Texts]:
+        """The data set that is there, by its name, and its texts.
+
+        Raises:
+            DataError: none of them is there.
+        """
+        problem: DataError | None = None
+        for name in self.data:
+            try:
+                return name, open_text(name, data)
+            except DataError as error:
+                problem = problem or error
+        assert problem is not None  # a recipe names at least one
+        raise problem
+
+    def model(self, texts: Texts, *, seed: int | None = None, epochs: int | None = None) -> LanguageModel:
+        """The model before it has learned anything."""
+        settings: dict[str, Any] = {**self.settings, "seed": seed or 0}
+        if epochs is not None:
+            settings["epochs"] = epochs
+        if self.whole_alphabet:
+            settings["alphabet"] = alphabet_of(texts)
+        if self.own_cell is not None:
+            settings["cell"] = open_cell(str(Path(__file__).parent / self.own_cell))
+        return LanguageModel(**settings)
+
+    def run(
+        self,
+        data: Path,
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+        listener: Listener | None = None,
+    ) -> dict[str, Any]:
+        """Train on the first part of the text, judge on the last.
+
+        The validation part tells the best epoch; the test part, where there is one, chooses nothing.
+
+        Args:
+            data: the folder that holds the data sets.
+            seed: of the run; 0 if not given.
+            epochs: in place of the recipe's own.
+            folder: where checkpoints and the model go.
+            resume: continue the run that was stopped in that folder.
+            listener: told how training goes.
+
+        Returns:
+            The measured scores, the reported ones, and the seconds that training took.
+        """
+        found, texts = self.open(data)
+        model = self.model(texts, seed=seed, epochs=epochs)
+        begun = time.perf_counter()
+        model.fit(texts.train, texts.validation, folder=folder, resume=resume, listener=listener)
+        seconds = time.perf_counter() - begun
+        part = "validation" if texts.test is None else "test"
+        scores = model.evaluate(texts.validation if texts.test is None else texts.test)
+        if folder is not None:
+            model.save(folder, data={"trained on": found, "judged on": f"its {part} part"}, scores=scores)
+        return {
+            "recipe": self.name,
+            "data": found,
+            "part": part,
+            "parameters": sum(parameter.numel() for parameter in model.model_.parameters()),
+            "alphabet" if model.settings().tokens == "characters" else "vocabulary": len(model.coder_.vocabulary),
+            **scores,
+            "training_losses": [round(epoch.loss, 4) for epoch in model.history_.epochs],
+            "reported": dict(self.reported),
+            "source": self.source,
+            "seed": seed or 0,
+            "seconds": round(seconds, 1),
+        }
+
+
+def alphabet_of(texts: Texts) -> str:
+    """The different characters of all parts of a text, in order."""
+    parts: list[Corpus] = [text for text in texts if text is not None]
+    return "".join(sorted(set().union(*(set(piece) for part in parts for piece in part.pieces()))))

@@ -1,0 +1,71 @@
+"""Recipes of language models: one's own cell is the built-in one, runs go on where they stopped, parts are kept apart."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from elman.errors import TrainingInterrupted
+from elman.estimators import LanguageModel
+from elman.recipes import RECIPES
+from elman.recipes import language_recipe as module
+from elman.recipes.language_recipe import LanguageRecipe, alphabet_of
+from elman.sequences.corpus import open_corpus
+from elman.sequences.texts import Texts
+from elman.training.listener import Listener
+
+SMALL = {"hidden_size": 6, "embedding_size": 5, "streams": 4, "window": 8, "epochs": 2, "checkpoint_batches": 1}
+
+
+def small(name: str, **changes) -> LanguageRecipe:
+    recipe = RECIPES[name]
+    assert isinstance(recipe, LanguageRecipe)
+    return replace(recipe, settings={**recipe.settings, **SMALL, **changes})
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> Texts:
+    """A short text in the place of the data sets."""
+    parts = ("the cat sat on the mat. " * 12, "the rat sat. ", "a zebra sat on the cat. ")
+    found = Texts(*(open_corpus(part) for part in parts))
+    monkeypatch.setattr(module, "open_text", lambda name, folder: found)
+    return found
+
+
+def test_the_own_cell_learns_as_the_built_in_one(texts: Texts):
+    built_in, own = (small(name).run(Path()) for name in ("wiki-chars-gru", "wiki-chars-own-gru"))
+    assert own["parameters"] == built_in["parameters"]
+    assert own["alphabet"] == built_in["alphabet"]
+    # Their parameters are drawn in another order, so they are equal in distribution only.
+    assert own["loss"] == pytest.approx(built_in["loss"], rel=0.1)
+    assert own["part"] == "test"
+    assert len(own["training_losses"]) == SMALL["epochs"]
+
+
+def test_the_alphabet_is_that_of_all_parts(texts: Texts):
+    assert set("zebra") <= set(alphabet_of(texts))
+    known = small("wiki-chars-gru").run(Path())
+    assert known["unknown"] == 0
+    assert small("shakespeare-chars", num_layers=1, dropout=0.0).run(Path())["unknown"] > 0
+
+
+def test_without_a_test_part_the_validation_part_is_judged(texts: Texts, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "open_text", lambda name, folder: texts._replace(test=None))
+    result = small("wiki-chars-gru").run(Path())
+    assert result["part"] == "validation"
+    assert result["tokens"] == len("the rat sat. ") - 1
+
+
+def test_a_recipe_goes_on_where_it_was_stopped(texts: Texts, tmp_path: Path):
+    recipe = small("wiki-chars-own-gru")
+    whole = recipe.run(Path(), folder=tmp_path / "whole")
+
+    class Stop(Listener):
+        def minibatch(self, *_, **__):
+            raise KeyboardInterrupt
+
+    with pytest.raises((TrainingInterrupted, KeyboardInterrupt)):
+        recipe.run(Path(), folder=tmp_path / "parts", listener=Stop())
+    resumed = recipe.run(Path(), folder=tmp_path / "parts", resume=True)
+    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+    assert LanguageModel.load(tmp_path / "parts").evaluate("the cat")["loss"] > 0
