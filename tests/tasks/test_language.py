@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings, Reading
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
 from elman.sequences.coders import CoderSettings
 from elman.sequences.corpus import open_corpus
@@ -48,19 +49,16 @@ def test_a_hopeless_model_has_no_finite_perplexity():
     assert language_scores(1e4, Counts(9, 8, 8, 0))["perplexity"] == math.inf
 
 
-def test_penalties_are_made_smaller_and_not_reported():
+def test_penalties_are_beside_the_loss_that_is_reported():
     coder, text = learn_tokens(open_corpus(TEXT), CoderSettings())
-    model = network(len(coder.vocabulary), output_dropout=0.5).train()
-    seen: list[Reading] = []
-
-    def penalty(reading: Reading) -> torch.Tensor:
-        seen.append(reading)
-        return 0.5 * reading.outputs.data.square().mean()
-
+    model = network(len(coder.vocabulary), output_dropout=0.5, activation_regularisation=1.0).train()
     minibatch = TokenStreams(text, streams=3, window=5).read(0)
-    step = Language(text.counts, penalties=[penalty, penalty]).step(model, minibatch.inputs, minibatch.targets, None)
-    expected = step.loss + seen[0].outputs.data.square().mean()
-    torch.testing.assert_close(step.objective, expected)
-    assert (seen[0].outputs.data == 0).sum() > (seen[0].steps.data == 0).sum()
+    torch.manual_seed(0)
+    with collected_penalties() as penalties:
+        step = Language(text.counts).step(model, minibatch.inputs, minibatch.targets, None)
+    torch.manual_seed(0)
+    outputs = model.read(minibatch.inputs).outputs.data
+    torch.testing.assert_close(step.loss, model.head.loss(outputs, minibatch.targets))
+    torch.testing.assert_close(penalties, [outputs.square().mean()])
     assert isinstance(step.state, State)
     assert not step.state.h.requires_grad
