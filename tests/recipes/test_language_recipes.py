@@ -1,18 +1,17 @@
-"""Recipes of language models: one's own cell is the built-in one, runs go on where they stopped, parts are kept apart."""
+"""Recipes of language models: the own cell beside the built-in one, stopped runs, the parts of a text."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from elman.errors import TrainingInterrupted
 from elman.estimators import LanguageModel
 from elman.recipes import RECIPES
 from elman.recipes import language_recipe as module
 from elman.recipes.language_recipe import LanguageRecipe, alphabet_of
 from elman.sequences.corpus import open_corpus
 from elman.sequences.texts import Texts
-from elman.training.listener import Listener
+from elman.training.listener import BatchEvent, Silent
 
 SMALL = {"hidden_size": 6, "embedding_size": 5, "streams": 4, "window": 8, "epochs": 2, "checkpoint_batches": 1}
 
@@ -60,11 +59,12 @@ def test_a_recipe_goes_on_where_it_was_stopped(texts: Texts, tmp_path: Path):
     recipe = small("wiki-chars-own-gru")
     whole = recipe.run(Path(), folder=tmp_path / "whole")
 
-    class Stop(Listener):
-        def minibatch(self, *_, **__):
-            raise KeyboardInterrupt
+    class Stop(Silent):
+        def batch(self, event: BatchEvent) -> None:
+            if (event.epoch, event.batch) == (2, 3):
+                raise RuntimeError("stopped")
 
-    with pytest.raises((TrainingInterrupted, KeyboardInterrupt)):
+    with pytest.raises(RuntimeError, match="stopped"):
         recipe.run(Path(), folder=tmp_path / "parts", listener=Stop())
     resumed = recipe.run(Path(), folder=tmp_path / "parts", resume=True)
     assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
