@@ -1,5 +1,6 @@
 """A linear layer and the cross entropy of its softmax in one, without ever holding the logits of all rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,18 +59,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if wanted:
                 slope = logs.exp_()
                 slope[torch.arange(len(answers), device=slope.device), answers] -= 1.0
+                slope /= total
                 torch.mm(slope, weight, out=gradients[0][start : start + rows])
                 gradients[1].addmm_(slope.T, part)
                 if bias is not None:
                     gradients[2] += slope.sum(0)
         if wanted:
             ctx.save_for_backward(*gradients)
-            ctx.total = total
         return (loss / total).to(hidden.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: Tensor):  # type: ignore[override]
-        scale = slope / ctx.total
-        scaled = [gradient * scale for gradient in ctx.saved_tensors]
+        scaled: Sequence[Tensor] = ctx.saved_tensors
+        # Where the loss is all there is, a copy of the largest gradient is saved.
+        if slope.device.type != "cpu" or slope.item() != 1.0:
+            scaled = [gradient * slope for gradient in scaled]
         return scaled[0], scaled[1], scaled[2] if len(scaled) > 2 else None, None, None
