@@ -16,6 +16,7 @@ from elman.compiler.targets.llvm.threads import parallel
 from elman.compiler.targets.llvm.tiles import PRODUCT, SHARE, Product, write_share
 from elman.errors import ShapeError
 
+LONG = 1 << 11  # rows of a plain matrix that no cache holds
 SMALL = 1 << 15  # multiply-adds of vectors: fewer are not worth waking a thread
 
 # The library
@@ -187,15 +188,22 @@ def _check(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def _shared(dtype: np.dtype, given: list[int], threads: int) -> None:
-    """Cut the product into rows, or into columns where there are few rows; about three shares a thread."""
-    m, n = given[:2]
-    wanted = 3 * threads
-    rows = tile_rows()
-    if m >= 4 * rows * wanted or n < 4 * WIDTH:
+    """Cut the product into rows, or into columns where there are few rows; about three shares a thread.
+
+    A long sum over rows that are read from memory (weight gradients) is cut into one share of columns a thread: every
+    share of rows would read all of them again.
+    """
+    m, n, k = given[:3]
+    rows, is_packed = tile_rows(), given[7]
+    is_long = not is_packed and k > LONG and n >= m // machine.lanes(dtype)
+    wanted = threads if is_long else 3 * threads
+    if n < 4 * WIDTH or (m >= 4 * rows * wanted and not is_long):
         row_share, column_share, across = _whole(m / wanted, rows), n, 1
     else:
-        row_share, column_share = m, _whole(n / wanted, WIDTH)
+        row_share, column_share = m, _whole(n / wanted, 1 if is_long else WIDTH)
         across = max(1, (n - WIDTH) // column_share + (n % column_share == 0))
+        if is_long:
+            across = -(-n // column_share)
     array = (ctypes.c_int64 * (len(given) + len(SHARE)))(*given, row_share, column_share, across)
     tasks = -(-m // row_share) * across
     parallel(library(dtype).address("share"), ctypes.addressof(array), tasks, threads)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 LARGE = 1 << 20  # bytes: smaller memory is quicker to get from torch
 HUGE_PAGE = 1 << 21
-IDLE = 1 << 29  # bytes that may lie idle
+IDLE = 1 << 31  # bytes that may lie idle
 
 
 class Block:
