@@ -198,7 +198,9 @@ class Recurrent(nn.Module):
             merge = "concat" if self.merge is None and layer < self.num_layers - 1 else self.merge
             outputs, ends = _merged(outputs, merge), _merged(ends, merge)
             data = outputs[0]
-        tensors = {name: torch.stack(parts) for name, parts in last.items()}
+        tensors = {
+            name: torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0) for name, parts in last.items()
+        }
         end = tuple(ends) if len(ends) > 1 else ends[0]
         return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
 
@@ -244,7 +246,7 @@ class Recurrent(nn.Module):
         return batch.replace(ids.contiguous())
 
     def _check_dtype(self, data: Tensor) -> None:
-        weight = next(self.parameters(), None)
+        weight = next(iter(self._place(0, False).named().values()), None)
         if weight is not None and data.dtype != weight.dtype:
             raise ShapeError(
                 f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
@@ -281,7 +283,8 @@ class Recurrent(nn.Module):
     def zero_state(self, batch_size: int) -> State:
         """States of zeros for a batch."""
         graph = self._place(0, False).graph
-        like = next(self.parameters(), torch.empty(()))
+        weights = self._place(0, False).named()
+        like = next(iter(weights.values())) if weights else torch.empty(())
         places = self.num_layers * len(self._directions)
         zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
         return State(zeros, bidirectional=self.bidirectional)

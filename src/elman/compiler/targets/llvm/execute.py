@@ -56,10 +56,10 @@ class Products:
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
         """The product of `(total, rows)` and a matrix `(rows, columns)`, its rows filled up to whole vectors."""
         plain = self.weights[name]
-        is_packed = len(operand) >= WORTH_PACKING or not self._has_whole_vectors(plain)
+        is_packed = operand.shape[0] >= WORTH_PACKING or not self._has_whole_vectors(plain)
         matrix = self.packed(name) if is_packed else plain
-        out = new_rows(len(operand), matrix.shape[1], self.kernel.type)
-        sizes = len(operand), matrix.shape[1] // self.kernel.native.lanes, matrix.shape[0]
+        out = new_rows(operand.shape[0], matrix.shape[1], self.kernel.type)
+        sizes = operand.shape[0], matrix.shape[1] // self.kernel.native.lanes, matrix.shape[0]
         a, b, c = operand.data_ptr(), matrix.data_ptr(), out.data_ptr()
         self.kernel.native.product(
             *(*sizes, a, *operand.stride(), b, is_packed, matrix.stride(0), c, out.stride(0), 0),
@@ -77,7 +77,7 @@ class Products:
         """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`."""
         wide = self._whole_vectors(gradient)
         out = new_rows(operand.shape[1], wide.shape[1], self.kernel.type)
-        sizes = operand.shape[1], wide.shape[1] // self.kernel.native.lanes, len(operand)
+        sizes = operand.shape[1], wide.shape[1] // self.kernel.native.lanes, operand.shape[0]
         a, b, c = operand.data_ptr(), wide.data_ptr(), out.data_ptr()
         strides = operand.stride(1), operand.stride(0)
         self.kernel.native.product(
@@ -89,7 +89,7 @@ class Products:
         """The sums of all rows of the same id: from `(total, columns)` to `(count, columns)`."""
         wide = self._whole_vectors(value)
         out = new_memory(count, wide.shape[1], self.kernel.type)
-        given = len(ids), count, ids.data_ptr(), wide.data_ptr(), wide.stride(0), out.data_ptr(), out.stride(0)
+        given = ids.shape[0], count, ids.data_ptr(), wide.data_ptr(), wide.stride(0), out.data_ptr(), out.stride(0)
         self.kernel.native.sum_by_id(wide.shape[1] // self.kernel.native.lanes, *given, threads=self.threads)
         return out[:, : value.shape[1]]
 
@@ -97,11 +97,11 @@ class Products:
         """The value with the rest of its rows' last vectors, which may hold anything."""
         width, distance = self.kernel.width(value.shape[1]), value.stride(0)
         if distance >= width and distance % self.kernel.native.lanes == 0 and value.stride(1) == 1:
-            end = value.storage_offset() + (len(value) - 1) * distance + width
+            end = value.storage_offset() + (value.shape[0] - 1) * distance + width
             # The right half of a wider tensor may end with its last number: nothing to read lies behind it.
             if end * value.element_size() <= value.untyped_storage().nbytes():
-                return value.as_strided((len(value), width), (distance, 1))
-        filled = value.new_zeros(len(value), width)
+                return value.as_strided((value.shape[0], width), (distance, 1))
+        filled = value.new_zeros(value.shape[0], width)
         filled[:, : value.shape[1]] = value
         return filled
 
@@ -135,7 +135,7 @@ def execute(
     plan = kernel.schedule
     outputs = plan.graph.outputs if wanted is None else wanted
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
-    _compute(plan.before, values, products, order.total if ids is None else len(inputs[0]))
+    _compute(plan.before, values, products, order.total if ids is None else inputs[0].shape[0])
     # The first output is what others see: its rows lie side by side if they can.
     kept = [
         (new_memory if node is plan.graph.output else new_rows)(order.total, kernel.width(node.size), kernel.type)
@@ -184,7 +184,7 @@ def _call(
     backward: bool,
     ids: Tensor | None,
 ) -> None:
-    places, threads, batch = kernel.arguments, products.threads, len(order.lengths)
+    places, threads, batch = kernel.arguments, products.threads, order.lengths.shape[0]
     rows = tile_rows(batch, threads)
     tiles = -(-batch // rows)
     edges = order.tiles(rows)

@@ -37,8 +37,9 @@ class Program:
         self._building = threading.Lock()
         self.wanted = cache(self._wanted)  # its own: one of the class would keep every program for ever
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
-        self.columns = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
         self.parts = [(name, self.wide.parts.get(name, (name,))) for name in self.names]
+        sizes = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
+        self.columns = {name: [sizes[part] for part in parts] for name, parts in self.parts}
 
     def wide_weights(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
         """The parameters of the wide step from all parts, in the order of `parts`."""
@@ -242,7 +243,7 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
         if found is None or len(parts) == 1:
             learned += [found] * len(parts)
         else:
-            learned += found.split([compiled.columns[part] for part in parts], 1)
+            learned += found.split_with_sizes(compiled.columns[name], 1)
     return [*d_inputs, *d_states, *learned]
 
 
