@@ -129,7 +129,7 @@ class LanguageNetwork(nn.Module):
 
     def read(self, tokens: Ragged, state: State | None = None) -> Reading:
         """As `forward` for a `Ragged` batch, with the body's outputs as they are besides."""
-        rows, table = embed(self.embedding, tokens, plain=self.input_dropout is not None)
+        rows, table = embed(self.embedding, tokens, plain=self.training and self.input_dropout is not None)
         if self.input_dropout is not None:
             rows = self.input_dropout(rows)
         steps, last = self.body(rows, state, table)

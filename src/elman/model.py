@@ -157,7 +157,9 @@ class SequenceNetwork(nn.Module):
 
     def forward(self, batch: Ragged) -> Tensor:
         """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
-        steps, table = embed(self.embedding, batch, plain=self.dropout is not None or self.body is None)
+        steps, table = embed(
+            self.embedding, batch, plain=self.body is None or (self.training and self.dropout is not None)
+        )
         if self.dropout is not None:
             steps = self.dropout(steps)
         if self.body is None:
@@ -185,11 +187,12 @@ def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = 
     Args:
         embedding: of the ids; None for numbers that are read as they are.
         batch: ids or numbers.
-        plain: rows are wanted.
+        plain: rows are wanted; also given to whoever watches the embedding with a hook.
     """
     if embedding is None:
         return batch, None
-    found = None if plain else embedding.lookup(batch)
+    watched = embedding._forward_hooks or embedding._forward_pre_hooks
+    found = None if plain or watched else embedding.lookup(batch)
     return found or (embedding(batch), None)
 
 

@@ -59,6 +59,9 @@ def test_the_network_step_by_step_is_the_network_all_at_once(cell: str):
     ids = torch.from_numpy(text.ids[:60].astype(np.int64)).unflatten(0, (3, 20))
     outputs, last = network(ids)
     stream = network.stream(batch_size=3)
-    stepped = torch.stack([stream.step(ids[:, time]) for time in range(20)], 1)
+    stepped = torch.empty(3, 20, TOKENS, dtype=torch.float64)
+    for time in range(20):
+        stream.read(ids[:, time].contiguous().numpy())
+        stepped[:, time] = torch.from_numpy(stream.scores())
     assert_near(stepped, network.head.logits(outputs).detach(), torch.float64)
     assert_near(stream.state.tensors, last.detach().tensors, torch.float64)

@@ -161,12 +161,12 @@ def run(
     _check_kinds((*inputs, *states, *weights.values()))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *states, *weights.values()))
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
-    if chosen.target == "llvm":
-        outputs, last = _run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
-    else:
-        if ids is not None:
-            inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
-        outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward)
+    by_id = {}
+    if ids is not None and chosen.target == "llvm":
+        by_id = {"ids": ids}
+    elif ids is not None:
+        inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
+    outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward, **by_id)
     return outputs[0], last
 
 

@@ -55,8 +55,15 @@ class LanguageRecipe:
         assert problem is not None  # a recipe names at least one
         raise problem
 
-    def model(self, texts: Texts, *, seed: int | None = None, epochs: int | None = None) -> LanguageModel:
-        """The model before it has learned anything."""
+    def model(
+        self,
+        texts: Texts,
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
+        estimator: type[LanguageModel] = LanguageModel,
+    ) -> LanguageModel:
+        """The model before it has learned anything; see `run`."""
         settings: dict[str, Any] = {**self.settings, "seed": seed or 0}
         if epochs is not None:
             settings["epochs"] = epochs
@@ -64,7 +71,7 @@ class LanguageRecipe:
             settings["alphabet"] = alphabet_of(texts)
         if self.own_cell is not None:
             settings["cell"] = open_cell(str(Path(__file__).parent / self.own_cell))
-        return LanguageModel(**settings)
+        return estimator(**settings)
 
     def run(
         self,
@@ -75,6 +82,7 @@ class LanguageRecipe:
         folder: Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
+        estimator: type[LanguageModel] = LanguageModel,
     ) -> dict[str, Any]:
         """Train on the first part of the text, judge on the last.
 
@@ -87,12 +95,13 @@ class LanguageRecipe:
             folder: where checkpoints and the model go.
             resume: continue the run that was stopped in that folder.
             listener: told how training goes.
+            estimator: another kind of language model, to compare with.
 
         Returns:
             The measured scores, the reported ones, and the seconds that training took.
         """
         found, texts = self.open(data)
-        model = self.model(texts, seed=seed, epochs=epochs)
+        model = self.model(texts, seed=seed, epochs=epochs, estimator=estimator)
         begun = time.perf_counter()
         model.fit(texts.train, texts.validation, folder=folder, resume=resume, listener=listener)
         seconds = time.perf_counter() - begun

@@ -1,0 +1,103 @@
+"""A recipe of a language model with `torch.nn.GRU` in the place of elman's layers: the same text, same windows."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman.cells import CELLS
+from elman.errors import UsageError, nearest
+from elman.estimators import LanguageModel
+from elman.estimators.language import LanguageSettings
+from elman.language_network import LanguageNetwork
+from elman.nn.state import State
+from elman.recipes import RECIPES
+from elman.recipes.language_recipe import LanguageRecipe
+from elman.sequences.coders import Coder
+from elman.sequences.ragged import Ragged
+from elman.sequences.token_text import TokenText
+from elman.training.progress import progress_for
+
+
+class TorchBody(nn.Module):
+    """`torch.nn.GRU` where a network expects elman's layers.
+
+    Windows of streams are equally long but the last of an epoch, after which no state is carried on; so sequences are
+    padded, and the last states are those after the padding.
+
+    Args:
+        input_size: features of a step.
+        hidden_size: of each layer.
+        num_layers: one on another.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int):
+        super().__init__()
+        self.layers = nn.GRU(input_size, hidden_size, num_layers, batch_first=True)
+        # What a run is known by: torch's own cell.
+        self.cell = CELLS["gru_reset_after"]
+        self.cell_sizes = [(hidden_size if layer else input_size, hidden_size, {}) for layer in range(num_layers)]
+        self.output_size = hidden_size
+
+    def forward(self, steps: Ragged, state: State | None = None, table: Tensor | None = None) -> tuple[Ragged, State]:
+        """As `elman.Recurrent` for a `Ragged` batch."""
+        rows = steps if table is None else steps.replace(table[steps.data])
+        outputs, last = self.layers(rows.to_padded(), None if state is None else state.tensors["h"])
+        return Ragged.from_padded(outputs, rows.lengths), State({"h": last})
+
+
+class TorchLanguageModel(LanguageModel):
+    """A language model on `torch.nn.GRU`; it can be trained, resumed and judged, and is not saved."""
+
+    def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
+        network = super()._new_network(settings, coder, tokens)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            body = TorchBody(settings.embedding_size, settings.hidden_size, settings.num_layers)
+        network.body = body  # pyright: ignore[reportAttributeAccessIssue]
+        return network
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        data: Mapping[str, Any] | None = None,
+        scores: Mapping[str, float] | None = None,
+        command: str | None = None,
+    ) -> None:
+        """Nothing: a model folder is for elman's own layers."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains and judges, and prints one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m elman.bench.torch_language", description=__doc__)
+    parser.add_argument("name", help="a recipe of a language model with a GRU")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--out", type=Path, help="folder for checkpoints")
+    parser.add_argument("--resume", action="store_true")
+    given = parser.parse_args(arguments)
+    recipe = RECIPES.get(given.name)
+    names = [name for name, each in RECIPES.items() if isinstance(each, LanguageRecipe)]
+    if not isinstance(recipe, LanguageRecipe):
+        raise UsageError(f"There is no recipe `{given.name}` of a language model.", fix=nearest(given.name, names))
+    result = recipe.run(
+        given.data,
+        seed=given.seed,
+        epochs=given.epochs,
+        folder=given.out,
+        resume=given.resume,
+        listener=progress_for(sys.stderr),
+        estimator=TorchLanguageModel,
+    )
+    sys.stdout.write(json.dumps({**result, "layers": "torch.nn.GRU"}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
