@@ -41,22 +41,22 @@ wiki_chars_own_gru = LanguageRecipe(
 
 shakespeare_chars = LanguageRecipe(
     name="shakespeare-chars",
-    summary="LSTM over the characters of Shakespeare, 90% to learn and 10% to judge",
+    summary="2 × LSTM(384) over the characters of Shakespeare, 90% to learn and 10% to judge",
     data=("tiny-shakespeare",),
     settings={
         "tokens": "characters",
         "cell": "lstm",
         "embedding_size": 64,
-        "hidden_size": 512,
+        "hidden_size": 384,
         "num_layers": 2,
-        "dropout": 0.4,
-        "output_dropout": 0.4,
-        "streams": 64,
+        "dropout": 0.3,
+        "output_dropout": 0.3,
+        "streams": 32,
         "window": 100,
-        "learning_rate": 4e-3,
+        "learning_rate": 3e-3,
         "schedule": "cosine",
         "warmup_fraction": 0.03,
-        "epochs": 16,
+        "epochs": 17,
     },
 )
 

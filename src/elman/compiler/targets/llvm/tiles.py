@@ -14,6 +14,7 @@ from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Value, begin
 
 K_BLOCK = 256  # rows of a plain B at a time: a panel of them fits the nearest caches
 PACKED_K_BLOCK = 512
+ROW_PANELS = 4  # read side by side where C has one row
 BLOCK_BYTES = 1536  # of a column of A, at most: a block of A fits the second cache together with a panel
 
 TILE = [
@@ -103,6 +104,28 @@ def _panel(module: ir.Module, dtype: Any, width: int) -> ir.Function:
     return code.function
 
 
+def _row(module: ir.Module, dtype: Any) -> ir.Function:
+    """One row of C in several packed panels at once: so many streams of memory are read faster than one."""
+    names = ["k", "a", "a_column", "b", "b_step", "b_panel", "c", "accumulate"]
+    code = begin(module, "row", [(name, POINTER if name in "abc" else INDEX) for name in names], dtype, local=True)
+    code.function.attributes.add("noinline")
+    k, a, a_column, b, b_step, b_panel, c, accumulate = code.arguments
+    panels = [code.at(b, code.times(b_panel, number)) for number in range(ROW_PANELS)]
+
+    def multiply(position: Value, sums: list[Value]) -> list[Value]:
+        number, row = code.load_spread(a, code.times(position, a_column)), code.times(position, b_step)
+        weights = [code.load(code.at(panel, row), j * code.lanes) for panel in panels for j in range(WIDTH)]
+        return [code.fma(number, weight, total) for weight, total in zip(weights, sums, strict=True)]
+
+    sums = code.loop(0, k, 1, multiply, [code.number(0.0)] * (ROW_PANELS * WIDTH))
+    places = [code.at(c, number * code.lanes) for number in range(len(sums))]
+    more = lambda: [code.add(code.load(place), total) for place, total in zip(places, sums, strict=True)]  # noqa: E731
+    for place, total in zip(places, code.when(code.compare(accumulate, "!=", 0), more, lambda: sums), strict=True):
+        code.store(total, place)
+    code.end()
+    return code.function
+
+
 # Blocks: the part that keeps operands near
 
 
@@ -110,6 +133,7 @@ class Product:
     """Writes `product`, which cuts a product into blocks whose operands stay in the caches."""
 
     def __init__(self, module: ir.Module, dtype: Any):
+        self.row = _row(module, dtype)
         self.panels = {width: _panel(module, dtype, width) for width in (3, 2, 1)}
         self.code = code = begin(module, "product", PRODUCT, dtype)
         self.rows = tile_rows()
@@ -185,7 +209,22 @@ class Product:
             target = code.at(c, code.times(first, code.lanes))
             code.builder.call(self.panels[width], [*copied, *direct, b, b_step, target, self.c_row, accumulate])
 
+        def several(first: Value, _: list[Value]) -> None:
+            b, b_step = self._b_panel(WIDTH, first, k0, direct[0], copied[0])
+            target = code.at(c, code.times(first, code.lanes))
+            distance = code.times(self.k, WIDTH * code.lanes)
+            k, a, _row_distance, a_column = direct
+            code.builder.call(self.row, [k, a, a_column, b, b_step, distance, target, accumulate])
+
+        def in_groups(stop: Value) -> list[Value]:
+            done = code.times(code.quotient(stop, ROW_PANELS * WIDTH), ROW_PANELS * WIDTH)
+            code.loop(0, done, ROW_PANELS * WIDTH, several)
+            return [done]
+
+        is_row = code.builder.and_(self.packed, code.compare(copied[0], "==", 1))
         for width, start, stop in panel_ranges(code, self.n):
+            if width == WIDTH:
+                (start,) = code.when(is_row, partial(in_groups, stop), lambda start=start: [start])
             code.loop(start, stop, width, partial(panel, width))
 
     def _b_panel(self, width: int, first: Value, k0: Value, k: Value, m: Value) -> list[Value]:
