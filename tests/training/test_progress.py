@@ -65,7 +65,7 @@ def test_the_line_of_an_epoch_has_the_validation_figures():
 
 
 def test_an_error_is_no_percentage():
-    assert metric_text(3.25, START._replace(metric="rmse", larger_is_better=False)) == "3.250000"
+    assert metric_text(3.25, START._replace(metric="rmse", larger_is_better=False)) == "rmse = 3.2500"
 
 
 @pytest.mark.parametrize(

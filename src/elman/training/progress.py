@@ -62,7 +62,7 @@ class PlainProgress:
         first = event.batch - self._window.batches + 1
         return (
             f" minibatches {first:4d}-{event.batch:4d}: loss = {figures['loss']:.6f}, "
-            f"metric = {metric_text(figures['metric'], self._start)}, "
+            f"{metric_text(figures['metric'], self._start)}, "
             f"{rate_text(figures, self._start)}, {self._clock.time_left(event)} left"
         )
 
@@ -144,7 +144,7 @@ class RichProgress:
         # Until the first window is full, and right after one was, the bar shows what it has.
         figures = (self._last if self._last.batches else self._window).figures()
         return (
-            f"loss {figures['loss']:.4f}  metric {metric_text(figures['metric'], self._start)}  "
+            f"loss {figures['loss']:.4f}  {metric_text(figures['metric'], self._start, ' ')}  "
             f"{rate_text(figures, self._start)}  {self._clock.time_left(event)} left"
         )
 
@@ -163,7 +163,7 @@ def epoch_line(event: EpochEvent, start: RunStart) -> str:
     """The line of an epoch: its figures in training, and over the validation set if there is one."""
     record = event.record
     line = (
-        f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, metric = {metric_text(record.metric, start)}, "
+        f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, {metric_text(record.metric, start)}, "
         f"{rate_text(asdict(record), start)}, {record.seconds:.1f} s"
     )
     if record.validation is None:
@@ -190,9 +190,11 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
     return f"{rate:,.0f} {start.unit}/s"
 
 
-def metric_text(value: float, start: RunStart) -> str:
-    """A metric as it is shown: a share in percent, anything else (an error, a perplexity) as a number."""
-    return f"{100 * value:.2f}%" if start.larger_is_better else f"{value:.6f}"
+def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
+    """A metric as it is shown: a share in percent, anything else (an error, bits a character) by name as a number."""
+    if start.larger_is_better:
+        return f"metric{between}{100 * value:.2f}%"
+    return f"{start.metric.replace('_', ' ')}{between}{value:.4f}"
 
 
 def duration(seconds: float) -> str:
@@ -207,7 +209,7 @@ def duration(seconds: float) -> str:
 
 
 def _validation_text(scores: Mapping[str, float], start: RunStart) -> str:
-    return f"validation: loss = {scores['loss']:.6f}, metric = {metric_text(scores[start.metric], start)}"
+    return f"validation: loss = {scores['loss']:.6f}, {metric_text(scores[start.metric], start)}"
 
 
 class _Clock:
