@@ -1,5 +1,6 @@
 """The order of time against a plain loop."""
 
+import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,3 +30,28 @@ def test_time_major_walks_as_a_loop_does(lengths: list[int]):
     assert order.rows == rows
     assert order.index.tolist() == forward
     assert order.backward_index.tolist() == backward
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("rows", [1, 3, 8])
+@pytest.mark.parametrize("lengths", [[], [4], [0, 0], [5, 1, 9, 0, 9, 3, 2], [3] * 17, list(range(23))])
+def test_tiles_hold_every_sequence_once_longest_first(lengths: list[int], rows: int, threads: int):
+    order = TimeMajor(torch.tensor(lengths, dtype=torch.int64))
+    tiles = order.tiles(rows, threads)
+    assert sorted(tiles.sequences.tolist()) == list(range(len(lengths)))
+    starts = [sum(lengths[:place]) for place in tiles.sequences]
+    assert tiles.starts.tolist() == starts
+    assert tiles.ends.tolist() == [
+        start + lengths[place] - 1 for start, place in zip(starts, tiles.sequences, strict=True)
+    ]
+    assert (tiles.edges[0], tiles.edges[-1]) == (0, len(lengths))
+    for begin, end in zip(tiles.edges[:-1], tiles.edges[1:], strict=True):
+        mine = tiles.lengths[begin:end].tolist()
+        assert 0 < len(mine) <= rows
+        assert mine == sorted(mine, reverse=True) == [lengths[place] for place in tiles.sequences[begin:end]]
+
+
+def test_a_tile_for_each_thread_is_as_long_as_the_others():
+    tiles = TimeMajor(torch.arange(1, 33)).tiles(16, 2)
+    totals = [int(part.sum()) for part in tiles.lengths.split(16)]
+    assert abs(totals[0] - totals[1]) <= 16

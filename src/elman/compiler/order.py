@@ -1,9 +1,28 @@
 """The order in which a loop over time meets the steps of sequences of unequal length."""
 
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Tiles(NamedTuple):
+    """A batch cut into tiles.
+
+    Attributes:
+        edges: where each tile begins in the fields below, and at the end the batch. # (tiles + 1,)
+        sequences: tile after tile. # (batch,)
+        lengths: of each of them. # (batch,)
+        starts: where its first step lies. # (batch,)
+        ends: where its last step lies. # (batch,)
+    """
+
+    edges: Tensor
+    sequences: Tensor
+    lengths: Tensor
+    starts: Tensor
+    ends: Tensor
 
 
 class TimeMajor:
@@ -18,7 +37,7 @@ class TimeMajor:
 
     def __init__(self, lengths: Tensor):
         self.lengths = lengths
-        self._tiles: dict[int, Tensor] = {}
+        self._tiles: dict[tuple[int, int], Tiles] = {}
 
     @cached_property
     def total(self) -> int:
@@ -35,12 +54,27 @@ class TimeMajor:
         """Where each sequence begins, and at the end the total. # (batch + 1,)"""
         return torch.cat([self.lengths.new_zeros(1), self.lengths.cumsum(0)])
 
-    def tiles(self, rows: int) -> Tensor:
-        """Where tiles of so many sequences begin, and at the end the batch. # (tiles + 1,)"""
-        if rows not in self._tiles:
-            batch = len(self.lengths)
-            self._tiles[rows] = torch.tensor([*range(0, batch, rows), batch])
-        return self._tiles[rows]
+    def tiles(self, rows: int, threads: int = 1) -> Tiles:
+        """The batch in tiles of at most so many sequences; each has its own sequences longest first.
+
+        Sequences of like length share a tile, and the longest tiles come first. Where there is but one tile for each
+        thread, sequences are dealt out to them in turn, so that all tiles take as long.
+        """
+        if (rows, threads) not in self._tiles:
+            self._tiles[rows, threads] = self._cut(rows, threads)
+        return self._tiles[rows, threads]
+
+    def _cut(self, rows: int, threads: int) -> Tiles:
+        batch = len(self.lengths)
+        count = -(-batch // rows)
+        if 1 < count <= threads:
+            parts = [self.sequences[place::count] for place in range(count)]
+        else:
+            parts = list(self.sequences.split(rows)) if batch else []
+        sizes = torch.tensor([0, *map(len, parts)])
+        sequences = torch.cat(parts) if parts else self.sequences
+        lengths, starts = self.lengths[sequences], self.offsets[:-1][sequences]
+        return Tiles(sizes.cumsum(0), sequences, lengths, starts, starts + lengths - 1)
 
     @cached_property
     def sequences(self) -> Tensor:
@@ -62,7 +96,7 @@ class TimeMajor:
     def _walk(self) -> tuple[Tensor, Tensor, Tensor]:
         """Start of its sequence, length of its sequence and time, of each step in time order."""
         lengths = self.lengths[self.sequences]
-        starts = self.sorted_starts
+        starts = self.offsets[:-1][self.sequences]
         sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         time = torch.arange(self.total) - (lengths.cumsum(0) - lengths)[sequence]
         order = torch.sort(time, stable=True).indices
@@ -79,21 +113,6 @@ class TimeMajor:
         """The same with every sequence read from its own last step to its first. # (total,)"""
         starts, lengths, time = self._walk
         return starts + lengths - 1 - time
-
-    @cached_property
-    def sorted_lengths(self) -> Tensor:
-        """Steps of each sequence, longest first. # (batch,)"""
-        return self.lengths[self.sequences]
-
-    @cached_property
-    def sorted_starts(self) -> Tensor:
-        """Where the first step of each of them lies. # (batch,)"""
-        return self.offsets[:-1][self.sequences]
-
-    @cached_property
-    def sorted_ends(self) -> Tensor:
-        """Where the last step of each of them lies. # (batch,)"""
-        return self.sorted_starts + self.sorted_lengths - 1
 
 
 @lru_cache(maxsize=256)

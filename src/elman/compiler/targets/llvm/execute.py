@@ -186,15 +186,15 @@ def _call(
 ) -> None:
     places, threads, batch = kernel.arguments, products.threads, order.lengths.shape[0]
     rows = tile_rows(batch, threads)
-    tiles = -(-batch // rows)
-    edges = order.tiles(rows)
-    scratch = new_memory(tiles * rows, kernel.scratch, kernel.type)
-    first = order.sorted_ends if backward else order.sorted_starts
+    tiles = order.tiles(rows, threads)
+    count = tiles.edges.shape[0] - 1
+    scratch = new_memory(count * rows, kernel.scratch, kernel.type)
+    first = tiles.ends if backward else tiles.starts
     entering = [_with_rows(values[node]) for node in places.entering]
     vectors = [products.weights[name].contiguous() for name in places.vectors]
     given = [
-        *(edges.data_ptr(), order.sorted_lengths.data_ptr(), first.data_ptr(), -1 if backward else 1),
-        *(order.sequences.data_ptr(), scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
+        *(tiles.edges.data_ptr(), tiles.lengths.data_ptr(), first.data_ptr(), -1 if backward else 1),
+        *(tiles.sequences.data_ptr(), scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
         *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
         *(products.packed(name).data_ptr() for name in places.matrices),
         *(vector.data_ptr() for vector in vectors),
@@ -203,7 +203,7 @@ def _call(
         *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
     ]
     array = (ctypes.c_int64 * places.count)(*given)
-    parallel(kernel.address, ctypes.addressof(array), tiles, threads)
+    parallel(kernel.address, ctypes.addressof(array), count, threads)
 
 
 def _with_rows(value: Tensor) -> Tensor:

@@ -170,7 +170,7 @@ class _Writer:
         self.ids = pointers["ids"]
         self.start = code.load_index(pointers["tiles"], tile)
         rows = code.minus(code.load_index(pointers["tiles"], code.plus(tile, 1)), self.start)
-        self.scratch = code.at(pointers["scratch"], code.times(self.start, self.width))
+        self.scratch = code.at(pointers["scratch"], code.times(code.times(tile, self.tile_rows), self.width))
         self._load_pointers(array)
         self._load_states(rows)
         self._steps(rows)
