@@ -194,16 +194,15 @@ def _shared(dtype: np.dtype, given: list[int], threads: int) -> None:
     share of rows would read all of them again.
     """
     m, n, k = given[:3]
-    rows, is_packed = tile_rows(), given[7]
-    is_long = not is_packed and k > LONG and n >= m // machine.lanes(dtype)
-    wanted = threads if is_long else 3 * threads
-    if n < 4 * WIDTH or (m >= 4 * rows * wanted and not is_long):
+    wanted, rows, is_packed = 3 * threads, tile_rows(), given[7]
+    if not is_packed and k > LONG and n >= max(threads, m // machine.lanes(dtype)):
+        row_share, column_share = m, -(-n // threads)
+        across = -(-n // column_share)
+    elif m >= 4 * rows * wanted or n < 4 * WIDTH:
         row_share, column_share, across = _whole(m / wanted, rows), n, 1
     else:
-        row_share, column_share = m, _whole(n / wanted, 1 if is_long else WIDTH)
+        row_share, column_share = m, _whole(n / wanted, WIDTH)
         across = max(1, (n - WIDTH) // column_share + (n % column_share == 0))
-        if is_long:
-            across = -(-n // column_share)
     array = (ctypes.c_int64 * (len(given) + len(SHARE)))(*given, row_share, column_share, across)
     tasks = -(-m // row_share) * across
     parallel(library(dtype).address("share"), ctypes.addressof(array), tasks, threads)
