@@ -85,12 +85,12 @@ class Pool:
 
 
 def block_size(size: int) -> int:
-    """A size rounded up to one of four in every doubling, so that batches of similar size use the same blocks.
+    """A size rounded up to one of eight in every doubling, so that batches of similar size use the same blocks.
 
     >>> block_size(1 << 20), block_size((1 << 20) + 1), block_size(1_800_000)
-    (1048576, 1310720, 1835008)
+    (1048576, 1179648, 1835008)
     """
-    step = max(1 << (size - 1).bit_length() >> 3, mmap.PAGESIZE)
+    step = max((1 << (size - 1).bit_length()) >> 4, mmap.PAGESIZE)
     return -(-size // step) * step
 
 
