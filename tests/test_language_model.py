@@ -14,7 +14,8 @@ import torch
 
 from elman import LanguageModel, Next, affine, cell, tanh
 from elman.errors import DataError, ModelError, NotFittedError, TrainingError, UsageError
-from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+from elman.folders import CHECKPOINT
+from elman.training.checkpoint import read_checkpoint
 from elman.training.listener import Silent
 
 TEXT = "the cat sat on the mat and the dog sat on the log\n" * 24

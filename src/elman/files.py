@@ -51,7 +51,8 @@ def remove_leftovers(folder: Path, *names: str) -> None:
     """Removes the half-written files of these names that killed processes left in the folder."""
     for name in names:
         for path in folder.glob(f".{name}.*.tmp"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
 
 def sha256(path: Path) -> str:

@@ -10,8 +10,9 @@ import torch
 from small_training import Net, Signs, Words
 from torch import Tensor
 
+from elman.folders import CHECKPOINT
 from elman.training import BatchEvent, EpochEvent, History, Listener, RunStart, Trainer, TrainingSettings
-from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+from elman.training.checkpoint import read_checkpoint
 
 TIMES = {"seconds", "sequences_per_second", "tokens_per_second"}
 EVERYTHING: dict[str, Any] = {

@@ -9,12 +9,12 @@ import safetensors.torch
 import torch
 
 from elman.errors import ModelError, TrainingError
+from elman.files import remove_leftovers
+from elman.folders import CHECKPOINT
 from elman.training.checkpoint import (
-    CHECKPOINT,
     Checkpoint,
     check_identity,
     read_checkpoint,
-    remove_leftovers,
     write_checkpoint,
 )
 
@@ -157,5 +157,5 @@ def test_the_same_identity_passes_whatever_its_types_were_before_json(tmp_path):
 def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path):
     for name in (f".{CHECKPOINT}.ab12cd34.tmp", CHECKPOINT, "notes.tmp"):
         (tmp_path / name).write_text("")
-    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path, CHECKPOINT)
     assert {entry.name for entry in tmp_path.iterdir()} == {CHECKPOINT, "notes.tmp"}

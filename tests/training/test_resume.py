@@ -11,8 +11,9 @@ from helpers_training import EVERYTHING, At, assert_same_run, left_behind, nothi
 from small_training import Net, Signs, Words
 from torch import nn
 
+from elman.folders import CHECKPOINT
 from elman.training import TrainingInterrupted
-from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+from elman.training.checkpoint import read_checkpoint
 
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "momentum": 0.9},

@@ -13,8 +13,9 @@ from small_training import Net, Signs, Words
 from torch import Tensor, nn
 
 from elman.errors import ModelError, TrainingError, UsageError
+from elman.folders import CHECKPOINT
 from elman.training import Trainer, TrainingInterrupted, TrainingSettings, evaluate
-from elman.training.checkpoint import CHECKPOINT, read_checkpoint
+from elman.training.checkpoint import read_checkpoint
 
 PLAIN = {"epochs": 2, "batch_size": 16}
 interrupt = partial(signal.raise_signal, signal.SIGINT)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor
 from elman.errors import ModelError, TrainingError
 from elman.files import atomic_write
 
-CHECKPOINT = "checkpoint.safetensors"
 FORMAT = "elman-checkpoint"
 FORMAT_VERSION = 1
 
@@ -88,13 +86,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(error.problem, where=str(path), fix=error.fix) from None
     except (SafetensorError, OSError) as error:
         raise ModelError(f"The checkpoint is damaged or cut short: {error}.", where=str(path), fix=_ANEW) from error
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes the half-written checkpoints that killed runs left in the folder."""
-    for path in folder.glob(f".{CHECKPOINT}.*.tmp"):
-        with suppress(OSError):
-            path.unlink()
 
 
 def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

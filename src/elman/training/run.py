@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from elman.errors import TrainingError
+from elman.folders import CHECKPOINT
 from elman.tasks.base import StreamTask, Task
-from elman.training.checkpoint import CHECKPOINT, Checkpoint, write_checkpoint
+from elman.training.checkpoint import Checkpoint, write_checkpoint
 from elman.training.evaluation import evaluate
 from elman.training.examples import Examples, Minibatches, in_minibatches
 from elman.training.generators import (

@@ -7,15 +7,10 @@ from typing import Any
 from torch import nn
 
 from elman.errors import TrainingError, UsageError
+from elman.files import remove_leftovers
+from elman.folders import CHECKPOINT
 from elman.tasks.base import StreamTask, Task
-from elman.training.checkpoint import (
-    CHECKPOINT,
-    Checkpoint,
-    check_identity,
-    plain,
-    read_checkpoint,
-    remove_leftovers,
-)
+from elman.training.checkpoint import Checkpoint, check_identity, plain, read_checkpoint
 from elman.training.examples import Examples, Minibatches
 from elman.training.generators import cuda_devices, own_generators, seed_generators
 from elman.training.interrupts import Interrupts
@@ -124,7 +119,7 @@ class Trainer:
         if self._folder is not None:
             _make_folder(self._folder)
             _refuse_another_run(self._folder / CHECKPOINT)
-            remove_leftovers(self._folder)
+            remove_leftovers(self._folder, CHECKPOINT)
         seed_generators(self._settings.seed, devices)
 
     def _checkpoint(self) -> Checkpoint:
@@ -133,7 +128,7 @@ class Trainer:
         path = self._folder / CHECKPOINT
         checkpoint = read_checkpoint(path)
         check_identity(path, checkpoint.identity, self._full_identity())
-        remove_leftovers(self._folder)
+        remove_leftovers(self._folder, CHECKPOINT)
         return checkpoint
 
     def _full_identity(self) -> dict[str, Any]:
