@@ -26,12 +26,10 @@ class Program:
     Args:
         graph: the step.
         dtype: float32 or float64.
-        by_id: the first input is a table, and each step reads the row of its id.
     """
 
-    def __init__(self, graph: Graph, dtype: torch.dtype, by_id: bool = False):
+    def __init__(self, graph: Graph, dtype: torch.dtype):
         self.graph = graph
-        self.by_id = by_id
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
         self.wide: Wide = widen(graph)
         self._building = threading.Lock()
@@ -55,16 +53,26 @@ class Program:
     @cached_property
     def inference(self) -> Kernel:
         """The step alone, without saved values."""
-        return self._build(self.wide.graph)
+        return build(schedule(self.wide.graph), self.dtype)
+
+    @cached_property
+    def inference_by_id(self) -> Kernel:
+        """The same where the first input is a table, and each step reads the row of its id."""
+        return self._build_by_id(self.wide.graph)
 
     @cached_property
     def forward(self) -> Kernel:
         """The step, saving what the backward step reads."""
-        return self._build(self.gradient.forward)
+        return build(schedule(self.gradient.forward), self.dtype)
 
-    def _build(self, graph: Graph) -> Kernel:
+    @cached_property
+    def forward_by_id(self) -> Kernel:
+        """The same where the first input is a table, and each step reads the row of its id."""
+        return self._build_by_id(self.gradient.forward)
+
+    def _build_by_id(self, graph: Graph) -> Kernel:
         plan = schedule(graph)
-        return build(plan, self.dtype, frozenset(_products_of_input(plan)) if self.by_id else frozenset())
+        return build(plan, self.dtype, frozenset(_products_of_input(plan)))
 
     @cached_property
     def can_read_by_id(self) -> bool:
@@ -105,9 +113,9 @@ def _reads_products_only(plan: Schedule) -> bool:
 
 
 @lru_cache(maxsize=256)
-def program(graph: Graph, dtype: torch.dtype, by_id: bool = False) -> Program:
-    """The compiled step; made once for each graph, dtype and way to read."""
-    return Program(graph, dtype, by_id)
+def program(graph: Graph, dtype: torch.dtype) -> Program:
+    """The compiled step; made once for each graph and dtype."""
+    return Program(graph, dtype)
 
 
 def run(
@@ -129,9 +137,9 @@ def run(
     Raises:
         Unavailable: this machine has no kernels.
     """
-    if ids is not None and not (len(inputs[0]) <= len(ids) and program(graph, inputs[0].dtype).can_read_by_id):
+    compiled = program(graph, inputs[0].dtype)
+    if ids is not None and not (len(inputs[0]) <= len(ids) and compiled.can_read_by_id):
         inputs, ids = [functional.embedding(ids, inputs[0]), *inputs[1:]], None
-    compiled = program(graph, inputs[0].dtype, ids is not None)
     learned = [weights[part] for _, parts in compiled.parts for part in parts]
     tensors = [*inputs, *states, *learned]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -139,7 +147,7 @@ def run(
         output, *last = _Run.apply(compiled, order, backward, ids, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
     with torch.no_grad():
-        kernel = compiled.inference
+        kernel = compiled.inference if ids is None else compiled.inference_by_id
         products = Products(kernel, compiled.wide_weights(learned))
         values, last = execute(kernel, products, inputs, states, order, backward=backward, ids=ids)
     return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
@@ -154,7 +162,7 @@ class _Run(torch.autograd.Function):
     ) -> Any:
         graph = compiled.gradient.forward
         inputs, states, learned = _parts(graph, tensors)
-        kernel = compiled.forward
+        kernel = compiled.forward if ids is None else compiled.forward_by_id
         weights = compiled.wide_weights(learned)
         products = Products(kernel, weights)
         values, last = execute(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
