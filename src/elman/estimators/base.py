@@ -4,16 +4,33 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
+from elman.card import write_card
 from elman.cells.archive import cell_to_json
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell, describe_options
 from elman.errors import ModelError, NotFittedError, UsageError, nearest
 from elman.nn.recurrent import Recurrent
-from elman.saved import SavedModel, read_model
+from elman.saved import SavedModel, read_model, write_model
 from elman.settings import Settings, check_settings
 from elman.training.record import History
+
+
+class Kept(NamedTuple):
+    """What a kind of model writes into its folder.
+
+    Attributes:
+        summary: what it does, a sentence for the card.
+        vocabulary: as JSON.
+        config: fields of its own.
+        use: commands for the card, if not those of every model.
+    """
+
+    summary: str
+    vocabulary: dict[str, Any]
+    config: dict[str, Any]
+    use: tuple[str, ...] = ()
 
 
 class Estimator(ABC):
@@ -40,6 +57,7 @@ class Estimator(ABC):
 
     history_: History
     model_: Any
+    _settings: Any
 
     def __init__(self, **settings: Any):
         self._check_names(settings)
@@ -77,6 +95,51 @@ class Estimator(ABC):
             values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
             values["cell"] = values["cell"].name
         return check_settings(self.settings_class, values)
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        data: Mapping[str, Any] | None = None,
+        scores: Mapping[str, float] | None = None,
+        command: str | None = None,
+    ) -> None:
+        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
+
+        Args:
+            folder: made if it is not there.
+            data: what it was trained and judged on, for the card.
+            scores: for the card.
+            command: the command that repeats the run, for the card.
+
+        Raises:
+            NotFittedError: there is nothing to save.
+            ModelError: the folder cannot be written; what was there stays.
+        """
+        self._require_fitted()
+        kept = self._kept()
+        card = write_card(
+            name=Path(folder).name,
+            summary=kept.summary,
+            data=data or {},
+            scores=scores or {},
+            settings=self._settings.model_dump(),
+            command=command,
+            **({"use": kept.use} if kept.use else {}),
+        )
+        config = {
+            "task": self.task,
+            "settings": self._settings.model_dump(mode="json"),
+            **kept.config,
+            "cell": archive_cell(self.model_.body),
+            "history": self.history_.to_json(),
+        }
+        tensors = self.model_.state_dict()
+        write_model(folder, config=config, tensors=tensors, vocabulary=kept.vocabulary, card=card)
+
+    @abstractmethod
+    def _kept(self) -> Kept:
+        """What a fitted model of this kind writes into its folder, besides what all write."""
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

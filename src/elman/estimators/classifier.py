@@ -11,13 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from elman.card import write_card
 from elman.cells.archive import cell_from_json
 from elman.compiler.cell import Cell
 from elman.errors import DataError, ShapeError
-from elman.estimators.base import Estimator, archive_cell
+from elman.estimators.base import Estimator, Kept, archive_cell
 from elman.model import NetworkSettings, SequenceNetwork
-from elman.saved import SavedModel, write_model
+from elman.saved import SavedModel
 from elman.sequences.batches import plan_batches
 from elman.sequences.encoder import EncoderSettings, SequenceEncoder
 from elman.sequences.ragged import Ragged
@@ -264,46 +263,13 @@ class SequenceClassifier(Estimator):
             "confusion": self._task.confusion(outputs, examples.targets),
         }
 
-    def save(
-        self,
-        folder: str | Path,
-        *,
-        data: Mapping[str, Any] | None = None,
-        scores: Mapping[str, float] | None = None,
-        command: str | None = None,
-    ) -> None:
-        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
-
-        Args:
-            folder: made if it is not there.
-            data: what it was trained and judged on, for the card.
-            scores: for the card.
-            command: the command that repeats the run, for the card.
-
-        Raises:
-            NotFittedError: there is nothing to save.
-            ModelError: the folder cannot be written; what was there stays.
-        """
-        self._require_fitted()
+    def _kept(self) -> Kept:
         labels = ", ".join(map(str, self.classes_[:12])) + (" …" if len(self.classes_) > 12 else "")
-        card = write_card(
-            name=Path(folder).name,
-            summary=f"Gives each sequence of {self._settings.tokens} one of {len(self.classes_)} labels: {labels}.",
-            data=data or {},
-            scores=scores or {},
-            settings=self._settings.model_dump(),
-            command=command,
+        return Kept(
+            f"Gives each sequence of {self._settings.tokens} one of {len(self.classes_)} labels: {labels}.",
+            {} if self.vocabulary_ is None else self.vocabulary_.to_json(),
+            {"labels": self.classes_.tolist(), "features": self.model_.features},
         )
-        config = {
-            "task": self._task.name,
-            "settings": self._settings.model_dump(mode="json"),
-            "labels": self.classes_.tolist(),
-            "features": self.model_.features,
-            "cell": archive_cell(self.model_.body),
-            "history": self.history_.to_json(),
-        }
-        vocabulary = {} if self.vocabulary_ is None else self.vocabulary_.to_json()
-        write_model(folder, config=config, tensors=self.model_.state_dict(), vocabulary=vocabulary, card=card)
 
     @classmethod
     def _restore(cls, saved: SavedModel) -> Self:

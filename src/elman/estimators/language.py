@@ -1,7 +1,6 @@
 """The language model: learns a text, and says how well it tells another one."""
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,15 +8,14 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from elman.card import write_card
 from elman.cells.archive import cell_from_json
 from elman.compiler.cell import Cell
 from elman.errors import UsageError
-from elman.estimators.base import Estimator, archive_cell
+from elman.estimators.base import Estimator, Kept, archive_cell
 from elman.generation.generator import GenerationSettings, Generator, Samples, write_text
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.state import State
-from elman.saved import SavedModel, write_model
+from elman.saved import SavedModel
 from elman.sequences.coders import Coder, CoderSettings, coder_from_json
 from elman.sequences.corpus import Corpus, Text, open_corpus
 from elman.sequences.streams import TokenStreams, streams_to_judge
@@ -242,44 +240,9 @@ class LanguageModel(Estimator):
             cell = self._own_cell(settings.cell_options)
             return LanguageNetwork(settings, len(coder.vocabulary), counts=counts, cell=cell)
 
-    def save(
-        self,
-        folder: str | Path,
-        *,
-        data: Mapping[str, Any] | None = None,
-        scores: Mapping[str, float] | None = None,
-        command: str | None = None,
-    ) -> None:
-        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
-
-        Args:
-            folder: made if it is not there.
-            data: what it was trained and judged on, for the card.
-            scores: for the card.
-            command: the command that repeats the run, for the card.
-
-        Raises:
-            NotFittedError: there is nothing to save.
-            ModelError: the folder cannot be written; what was there stays.
-        """
-        self._require_fitted()
-        card = write_card(
-            name=Path(folder).name,
-            summary=f"Tells the next of {len(self.coder_.vocabulary):,} {self._settings.tokens} of a text.",
-            data=data or {},
-            scores=scores or {},
-            settings=self._settings.model_dump(),
-            command=command,
-            use=USE,
-        )
-        config = {
-            "task": self.task,
-            "settings": self._settings.model_dump(mode="json"),
-            "cell": archive_cell(self.model_.body),
-            "history": self.history_.to_json(),
-        }
-        tensors = self.model_.state_dict()
-        write_model(folder, config=config, tensors=tensors, vocabulary=self.coder_.to_json(), card=card)
+    def _kept(self) -> Kept:
+        summary = f"Tells the next of {len(self.coder_.vocabulary):,} {self._settings.tokens} of a text."
+        return Kept(summary, self.coder_.to_json(), {}, USE)
 
     @classmethod
     def _restore(cls, saved: SavedModel) -> Self:
