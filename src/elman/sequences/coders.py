@@ -274,7 +274,7 @@ def _counted(counts: Mapping[str, int], settings: CoderSettings) -> Vocabulary:
 def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) -> Vocabulary:
     if not vocabulary.tokens:
         raise DataError(
-            f"{corpus.name[0].upper()}{corpus.name[1:]} has no {settings.tokens} to learn from.",
+            f"{corpus.subject} has no {settings.tokens} to learn from.",
             fix="Give a text that is not empty, or lower min_count.",
         )
     if len(vocabulary.tokens) == 1:

@@ -41,6 +41,11 @@ class Corpus:
     start: int = 0
     stop: int | None = None
 
+    @property
+    def subject(self) -> str:
+        """The name at the start of a sentence; that of a file stays as it is."""
+        return f"T{self.name[1:]}" if self.name.startswith("the ") else self.name
+
     def byte_pieces(self) -> Iterator[bytes]:
         """Its bytes, in pieces.
 

@@ -91,7 +91,7 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
     characters = sum(map(len, corpus.pieces()))
     if not characters:
         raise DataError(
-            f"{corpus.name[0].upper()}{corpus.name[1:]} has no subwords to learn from.",
+            f"{corpus.subject} has no subwords to learn from.",
             fix="Give a text that is not empty.",
         )
     model = io.BytesIO()

@@ -221,7 +221,7 @@ def _mapped_bytes(file: Path, corpus: Corpus) -> np.ndarray:
 
 
 def _empty(corpus: Corpus) -> DataError:
-    return DataError(f"{corpus.name[0].upper()}{corpus.name[1:]} is empty.", fix="Give a text to read.")
+    return DataError(f"{corpus.subject} is empty.", fix="Give a text to read.")
 
 
 def _count_bytes(ids: np.ndarray, corpus: Corpus) -> Counts:
