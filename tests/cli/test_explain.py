@@ -67,10 +67,10 @@ def test_a_cell_as_json(elman):
     assert layer["backward"]["after"]
 
 
-def test_an_output_that_the_backward_step_reads_is_not_counted_twice(elman):
+def test_neither_an_output_that_the_backward_step_reads_nor_the_one_before_it_is_counted_twice(elman):
     (layer,) = elman("explain", "simple_rnn", "--input-size", 3, "--hidden-size", 4, "--json").json["layers"]
-    assert [value["size"] for value in layer["saved"] if value["copied"]] == [4]
-    assert (layer["numbers_per_step"]["saved"], layer["numbers_per_step"]["output"]) == (4, 4)
+    assert [value["value"] for value in layer["saved"] if value["copied"]] == []
+    assert (layer["numbers_per_step"]["saved"], layer["numbers_per_step"]["output"]) == (0, 4)
 
 
 def test_the_sizes_are_64_and_128_if_none_are_given(elman):

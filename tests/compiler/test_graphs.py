@@ -123,3 +123,13 @@ def test_an_output_projection_stands_after_the_loop():
     products = {node.attribute[0] for node in cut.after if node.op == "product"}
     assert products == {"output/0", "output/1"}
     assert {node.attribute[0] for node in cut.inside if node.op == "product"} == {"forget/1", "projection/0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shifted"), [("simple_rnn", ["h"]), ("lstm", ["h"]), ("gru", []), ("peephole_lstm", ["h"])]
+)
+def test_a_state_that_is_the_output_of_the_step_before_is_not_saved_twice(name: str, shifted: list[str]):
+    gradient = differentiate(widen(CELLS[name].trace(3, 4)).graph)
+    states = gradient.forward.states
+    assert [states[number].attribute[0] for number in gradient.shifted.values()] == shifted
+    assert not set(gradient.kept.outputs) & set(gradient.shifted)

@@ -32,6 +32,23 @@ def test_time_major_walks_as_a_loop_does(lengths: list[int]):
     assert order.backward_index.tolist() == backward
 
 
+@given(lengths=st.lists(st.integers(0, 6), max_size=8), backward=st.booleans())
+@example(lengths=[], backward=False)
+@example(lengths=[0, 1, 1, 3], backward=True)
+def test_the_step_before_is_that_of_the_same_sequence(lengths: list[int], backward: bool):
+    order = TimeMajor(torch.tensor(lengths, dtype=torch.int64))
+    steps = torch.arange(order.total, dtype=torch.float32)[:, None]
+    initial = -1.0 - torch.arange(len(lengths), dtype=torch.float32)[:, None]
+    wanted, start = [], 0
+    for place, length in enumerate(lengths):
+        rows = list(range(start, start + length))
+        came = initial[place].tolist()
+        wanted += [*rows[1:], *came] if backward and rows else [*came, *rows[:-1]] if rows else []
+        start += length
+    found = order.step_before(steps, initial, torch.full_like(steps, torch.nan), backward=backward)
+    assert found.flatten().tolist() == wanted
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("rows", [1, 3, 8])
 @pytest.mark.parametrize("lengths", [[], [4], [0, 0], [5, 1, 9, 0, 9, 3, 2], [3] * 17, list(range(23))])

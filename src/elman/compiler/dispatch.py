@@ -172,8 +172,9 @@ def run(
 
 def _check_kinds(tensors: Sequence[Tensor]) -> None:
     """Kernels read memory as it lies there: a number of another type would be nonsense, and nobody would see it."""
-    kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
-    if len(kinds) > 1:
+    dtype, device = tensors[0].dtype, tensors[0].device
+    if any(tensor.dtype != dtype or tensor.device != device for tensor in tensors):
+        kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
         came = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
         raise ShapeError(
             f"Inputs, states, constants and parameters are of several kinds: {came}.",

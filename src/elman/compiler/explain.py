@@ -86,7 +86,7 @@ class Explanation:
     @cached_property
     def copied(self) -> tuple[Node, ...]:
         """What is saved in memory of its own: the input and the output are there anyway."""
-        there = (*self.gradient.forward.inputs, self.gradient.forward.output)
+        there = (*self.gradient.forward.inputs, self.gradient.forward.output, *self.gradient.shifted)
         return tuple(node for node in self.gradient.saved if node not in there)
 
     def record(self) -> dict[str, Any]:
@@ -118,8 +118,9 @@ class Explanation:
 
         Returns:
             `products`: of the products before the loop, until the forward pass ends; `saved`: for the backward pass,
-            without the input and the output, which are not copied; `gradients`: of what the backward loop leaves for
-            the products after it, until the backward pass ends; `output`: the output itself.
+            without the input and the output of this step or the one before, which are not copied; `gradients`: of
+            what the backward loop leaves for the products after it, until the backward pass ends; `output`: the output
+            itself.
         """
         forward, backward = schedule(self.gradient.forward), schedule(self.backward)
         return {
@@ -179,7 +180,9 @@ class Explanation:
 
     def _what_is(self, node: Node) -> str:
         if node.op == "state":
-            return "the state before the step"
+            return "the state before the step" + (
+                "" if node in self.copied else "; it is the output before, not copied"
+            )
         if node.op == "input":
             return "the input itself, not copied"
         return _where_from(node) + ("; it is the output, not copied" if node not in self.copied else "")

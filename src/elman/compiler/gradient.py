@@ -6,6 +6,7 @@ step's next states, and it runs over every sequence in the opposite order.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from elman.compiler.graph import Graph, Node, Nodes, Parameter
 from elman.compiler.simplify import simplify
@@ -58,6 +59,28 @@ class Gradient:
     inputs: tuple[int | None, ...]
     matrices: dict[str, tuple[int, int]]
     vectors: dict[str, tuple[int, int, int]]
+
+    @cached_property
+    def shifted(self) -> dict[Node, int]:
+        """Saved states that need no memory: which state each is.
+
+        They are the output of the step before, and only the sums for the matrices' gradients read them, after the
+        loop.
+        """
+        graph = self.backward
+        read = {arg for node in graph.nodes for arg in node.args} | {*graph.outputs, *graph.following}
+        return {
+            node: self.forward.states.index(node)
+            for node, door in zip(self.saved, graph.inputs, strict=False)
+            if node.op == "state"
+            and door not in read
+            and self.forward.following[self.forward.states.index(node)] is self.forward.output
+        }
+
+    @cached_property
+    def kept(self) -> Graph:
+        """The forward step with those of its saved values that need memory."""
+        return replace(self.forward, outputs=tuple(node for node in self.forward.outputs if node not in self.shifted))
 
 
 class _Builder:

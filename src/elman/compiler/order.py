@@ -87,6 +87,31 @@ class TimeMajor:
         return torch.argsort(self.sequences)
 
     @cached_property
+    def _ends(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The sequences that have steps, and where the first and the last step of each lie."""
+        sequences = self.lengths.nonzero().flatten()
+        return sequences, self.offsets[:-1][sequences], self.offsets[1:][sequences] - 1
+
+    def step_before(self, steps: Tensor, initial: Tensor, out: Tensor, *, backward: bool = False) -> Tensor:
+        """At each step what stood at the step before, and at those that are read first what came before them all.
+
+        Args:
+            steps: `(total, size)`.
+            initial: of each sequence, `(batch, size)`.
+            out: `(total, size)`, written to.
+            backward: sequences are read from their last steps to their first.
+
+        Returns:
+            `out`.
+        """
+        sequences, first, last = self._ends
+        if backward:
+            out[:-1] = steps[1:]
+        else:
+            out[1:] = steps[:-1]
+        return out.index_copy_(0, last if backward else first, initial.index_select(0, sequences))
+
+    @cached_property
     def rows(self) -> list[int]:
         """Sequences that run at each step. # (longest,)"""
         ended = torch.bincount(self.lengths, minlength=self.longest + 1).cumsum(0)

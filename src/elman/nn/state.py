@@ -45,8 +45,8 @@ class State:
         output: Any = None,
         attached: Mapping[str, Tensor] | None = None,
     ):
-        shapes = {name: tuple(tensor.shape[:2]) for name, tensor in tensors.items()}
-        if any(tensor.dim() != 3 for tensor in tensors.values()) or len(set(shapes.values())) != 1:
+        each = list(tensors.values())
+        if not each or any(tensor.dim() != 3 or tensor.shape[:2] != each[0].shape[:2] for tensor in each):
             raise ShapeError(
                 f"The states have the shapes { {name: tuple(tensor.shape) for name, tensor in tensors.items()} }.",
                 fix="Each is (layers · directions, batch, size), with the same layers and batch.",
@@ -54,7 +54,7 @@ class State:
         self.tensors = dict(tensors)
         self.bidirectional = bidirectional
         self.output = output
-        self.attached = dict(attached or {})
+        self.attached = dict(attached) if attached else {}
         strays = {name: tuple(value.shape) for name, value in self.attached.items() if len(value) != self.batch_size}
         if strays:
             raise ShapeError(

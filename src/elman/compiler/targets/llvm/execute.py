@@ -114,7 +114,6 @@ def execute(
     order: TimeMajor,
     *,
     backward: bool = False,
-    wanted: tuple[Node, ...] | None = None,
     ids: Tensor | None = None,
 ) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
     """Run a kernel, and what stands before and after its loop. Nothing here is seen by autograd.
@@ -126,14 +125,27 @@ def execute(
         states: each initial state, `(batch, size)`.
         order: of the batch.
         backward: read every sequence from its last step to its first.
-        wanted: the outputs to compute; all if not given.
         ids: `(total,)`, for a kernel that reads by id: of the rows of the first input, which is `(ids, size)` then.
 
     Returns:
-        The values of these outputs, `(total, size)`; the last states, `(batch, size)`.
+        The values of its outputs, `(total, size)`; the last states, `(batch, size)`.
     """
+    values, last = run_loop(kernel, products, inputs, states, order, backward=backward, ids=ids)
+    return finish(kernel, products, values, order.total, kernel.schedule.graph.outputs), last
+
+
+def run_loop(
+    kernel: Kernel,
+    products: Products,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    order: TimeMajor,
+    *,
+    backward: bool = False,
+    ids: Tensor | None = None,
+) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
+    """What stands before the loop, and the loop; as `execute`, but with the values of all nodes known then."""
     plan = kernel.schedule
-    outputs = plan.graph.outputs if wanted is None else wanted
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
     _compute(plan.before, values, products, order.total if ids is None else inputs[0].shape[0])
     # The first output is what others see: its rows lie side by side if they can.
@@ -145,10 +157,17 @@ def execute(
     _call(kernel, products, values, kept, last, order, backward, ids)
     for node, rows in zip(plan.kept, kept, strict=True):
         values[node] = rows if rows.shape[1] == node.size else rows[:, : node.size]
-    _compute(_after(plan, outputs), values, products, order.total)
+    return values, last
+
+
+def finish(
+    kernel: Kernel, products: Products, values: dict[Node, Tensor], total: int, outputs: Sequence[Node]
+) -> dict[Node, Tensor]:
+    """The values of these outputs, `(total, size)`, after the loop left those of other nodes, which are added to."""
+    plan = kernel.schedule
+    _compute(_after(plan, tuple(outputs)), values, products, total)
     given = set(plan.graph.inputs)
-    rows = {node: values[node] if node in given else _full(values[node], order.total, node.size) for node in outputs}
-    return rows, last
+    return {node: values[node] if node in given else _full(values[node], total, node.size) for node in outputs}
 
 
 def _full(value: Tensor, total: int, size: int) -> Tensor:

@@ -1,21 +1,24 @@
 """Memory that kernels write to, used again when nobody needs it any more.
 
 The system gives out large memory in pages that it fills with zeros when they are first touched: for an LSTM of 300
-units that took 15% of the time of a training step. A large block goes back to a pool when the last tensor on it is
-gone, and the next call takes it from there.
+units that took 15% of the time of a training step; what the C library gives out is handed back to the system and taken
+again, too. A block goes back to a pool when the last tensor on it is gone, and the next call takes it from there.
 """
 
+import math
 import mmap
 import threading
+from bisect import bisect_left, insort
 from collections import deque
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 1 << 20  # bytes: smaller memory is quicker to get from torch
+LARGE = 1 << 17  # bytes: smaller memory is quicker to get from torch
 HUGE_PAGE = 1 << 21
 IDLE = 1 << 31  # bytes that may lie idle
+SPARE = 8  # a block may be larger than what is asked for by one part in so many
 
 
 class Block:
@@ -27,19 +30,19 @@ class Block:
 
     def __init__(self, size: int):
         self.size = size
+        self.returned = 0  # when it came back, as a count
         self.memory = mmap.mmap(-1, size)
         if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
             self.memory.madvise(mmap.MADV_HUGEPAGE)
-        address = np.frombuffer(self.memory, np.uint8).__array_interface__["data"]
-        self.interface = {"shape": (size,), "typestr": "|u1", "data": address, "version": 3}
+        self.address = np.frombuffer(self.memory, np.uint8).__array_interface__["data"]
 
 
 class Lease:
     """A block while arrays and tensors stand on it; it goes back when the last of them is gone."""
 
-    def __init__(self, block: Block, returned: deque[Block]):
+    def __init__(self, block: Block, returned: deque[Block], shape: tuple[int, ...], dtype: np.dtype):
         self.block, self.returned = block, returned
-        self.__array_interface__ = block.interface
+        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": block.address, "version": 3}
 
     def __del__(self) -> None:
         self.returned.append(self.block)
@@ -55,51 +58,67 @@ class Pool:
     def __init__(self, limit: int = IDLE):
         self.limit = limit
         self._lock = threading.Lock()
-        self._idle: list[Block] = []  # the one that was used last stands last
+        self._idle: dict[int, list[Block]] = {}  # by size, in the order in which they came back
+        self._sizes: list[int] = []  # of the idle ones, in order
+        self._total = self._count = 0
         # A tensor may die at any moment, also while this thread holds the lock: what it leaves waits here.
         self._returned: deque[Block] = deque()
 
-    def take(self, size: int) -> np.ndarray:
-        """At least `size` bytes that hold anything."""
-        wanted = block_size(size)
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array that holds anything, on a block that is hardly larger."""
+        wanted = block_size(math.prod(shape) * dtype.itemsize)
         with self._lock:
             self._collect()
-            fitting = (place for place in reversed(range(len(self._idle))) if self._idle[place].size == wanted)
-            place = next(fitting, None)
-            block = None if place is None else self._idle.pop(place)
-        return np.asarray(Lease(block or Block(wanted), self._returned))
+            place = bisect_left(self._sizes, wanted)
+            fits = place < len(self._sizes) and self._sizes[place] <= wanted + wanted // SPARE
+            block = self._pop(self._sizes[place], -1) if fits else None
+        return np.asarray(Lease(block or Block(wanted), self._returned, shape, dtype))
 
     def _collect(self) -> None:
         while self._returned:
-            self._idle.append(self._returned.popleft())
-        total = sum(block.size for block in self._idle)
-        while total > self.limit:
-            total -= self._idle.pop(0).size
+            block = self._returned.popleft()
+            self._count += 1
+            block.returned = self._count
+            if block.size not in self._idle:
+                insort(self._sizes, block.size)
+            self._idle.setdefault(block.size, []).append(block)
+            self._total += block.size
+        while self._total > self.limit:
+            self._pop(min(self._idle.values(), key=lambda blocks: blocks[0].returned)[0].size, 0)
+
+    def _pop(self, size: int, place: int) -> Block:
+        blocks = self._idle[size]
+        block = blocks.pop(place)
+        self._total -= size
+        if not blocks:
+            del self._idle[size]
+            self._sizes.remove(size)
+        return block
 
     @property
     def idle(self) -> int:
         """Bytes that lie idle."""
         with self._lock:
             self._collect()
-            return sum(block.size for block in self._idle)
+            return self._total
 
 
 def block_size(size: int) -> int:
-    """A size rounded up to one of eight in every doubling, so that batches of similar size use the same blocks.
+    """A size rounded up to whole pages, and to one of 32 in every doubling: batches of similar size share blocks.
 
     >>> block_size(1 << 20), block_size((1 << 20) + 1), block_size(1_800_000)
-    (1048576, 1179648, 1835008)
+    (1048576, 1081344, 1802240)
     """
-    step = max((1 << (size - 1).bit_length()) >> 4, mmap.PAGESIZE)
+    step = max((1 << (size - 1).bit_length()) >> 6, mmap.PAGESIZE)
     return -(-size // step) * step
 
 
 POOL = Pool()
+KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
 
 def new_memory(rows: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Memory that holds anything, `(rows, width)`; all that kernels write comes from here."""
-    size = rows * width * dtype.itemsize
-    if size < LARGE:
+    """Memory that holds anything, `(rows, width)`, float32 or float64; all that kernels write comes from here."""
+    if rows * width * dtype.itemsize < LARGE:
         return torch.empty(rows, width, dtype=dtype)
-    return torch.from_numpy(POOL.take(size))[:size].view(dtype).view(rows, width)
+    return torch.from_numpy(POOL.take((rows, width), KINDS[dtype]))

@@ -15,7 +15,7 @@ from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
-from elman.compiler.targets.llvm.execute import Products, execute
+from elman.compiler.targets.llvm.execute import Products, execute, finish, new_rows, run_loop
 from elman.compiler.targets.llvm.loop import Kernel, build
 from elman.compiler.widen import Wide, widen
 
@@ -63,12 +63,12 @@ class Program:
     @cached_property
     def forward(self) -> Kernel:
         """The step, saving what the backward step reads."""
-        return build(schedule(self.gradient.forward), self.dtype)
+        return build(schedule(self.gradient.kept), self.dtype)
 
     @cached_property
     def forward_by_id(self) -> Kernel:
         """The same where the first input is a table, and each step reads the row of its id."""
-        return self._build_by_id(self.gradient.forward)
+        return self._build_by_id(self.gradient.kept)
 
     def _build_by_id(self, graph: Graph) -> Kernel:
         plan = schedule(graph)
@@ -77,7 +77,7 @@ class Program:
     @cached_property
     def can_read_by_id(self) -> bool:
         """Whether the step reads its first input only through products that can be made once for each id."""
-        return _reads_products_only(schedule(self.wide.graph)) and _reads_products_only(schedule(self.gradient.forward))
+        return _reads_products_only(schedule(self.wide.graph)) and _reads_products_only(schedule(self.gradient.kept))
 
     @cached_property
     def backward(self) -> Kernel:
@@ -160,14 +160,14 @@ class _Run(torch.autograd.Function):
     def forward(
         ctx: Any, compiled: Program, order: TimeMajor, reads_backward: bool, ids: Tensor | None, *tensors: Tensor
     ) -> Any:
-        graph = compiled.gradient.forward
+        graph = compiled.gradient.kept
         inputs, states, learned = _parts(graph, tensors)
         kernel = compiled.forward if ids is None else compiled.forward_by_id
         weights = compiled.wide_weights(learned)
         products = Products(kernel, weights)
         values, last = execute(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
         output = _own(values[graph.output], graph.output)
-        own = [values[node] for node in compiled.gradient.saved if node not in (*graph.inputs, graph.output)]
+        own = {node: values[node] for node in graph.outputs[1:] if node not in graph.inputs}
         # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
         ctx.save_for_backward(*tensors, output)
         ctx.own, ctx.weights, ctx.ids = own, weights, ids
@@ -196,26 +196,28 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
     compiled: Program = ctx.compiled
     gradient, kernel = compiled.gradient, compiled.backward
     graph = gradient.forward
-    inputs, _, _ = _parts(graph, tensors)
+    inputs, states, _ = _parts(graph, tensors)
     named: dict[str, Tensor] = ctx.weights
     transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
     products = Products(kernel, {**named, **transposed})
-    own = iter(ctx.own)
-    known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True))}
-    saved = [known[node] if node in known else next(own) for node in gradient.saved]
+    known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True)), **ctx.own}
+    saved = [known.get(node, output) for node in gradient.saved]  # nothing in the loop reads one that is not known
     wishes = tuple(ctx.needs_input_grad[4 : 4 + len(inputs)])
     ids: Tensor | None = ctx.ids
     by_loop = wishes if ids is None else (False, *wishes[1:])
-    values, d_states = execute(
-        kernel,
-        products,
-        [*saved, given[0]],
-        given[1:],
-        ctx.order,
-        backward=not ctx.reads_backward,
-        wanted=compiled.wanted(by_loop),
-    )
     outputs = gradient.backward.outputs
+    values, d_states = run_loop(
+        kernel, products, [*saved, given[0]], given[1:], ctx.order, backward=not ctx.reads_backward
+    )
+    # Here and not later: what stood before each step takes memory that the rest can have after it.
+    shifted = {
+        name: _outer_before(
+            ctx, products, states[gradient.shifted[gradient.saved[operand]]], output, values[outputs[place]]
+        )
+        for name, (operand, place) in gradient.matrices.items()
+        if gradient.saved[operand] in gradient.shifted
+    }
+    values = finish(kernel, products, values, ctx.order.total, compiled.wanted(by_loop))
     d_inputs = [
         values[outputs[place]] if place is not None and wish else None
         for place, wish in zip(gradient.inputs, by_loop, strict=True)
@@ -235,6 +237,8 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
     def of_parameter(name: str) -> Tensor | None:
         if name in gradient.matrices:
             operand, place = gradient.matrices[name]
+            if name in shifted:
+                return shifted[name]
             if name in by_id:
                 return products.outer(inputs[0], by_id[name])
             return products.outer(saved[operand], values[outputs[place]])
@@ -251,8 +255,22 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
         if found is None or len(parts) == 1:
             learned += [found] * len(parts)
         else:
-            learned += found.split_with_sizes(compiled.columns[name], 1)
+            learned += _apart(found, compiled.columns[name])
     return [*d_inputs, *d_states, *learned]
+
+
+def _outer_before(ctx: Any, products: Products, initial: Tensor, steps: Tensor, gradient: Tensor) -> Tensor:
+    """The sum over all steps of the outer products of what a state was before the step and the step's gradient."""
+    out = new_rows(steps.shape[0], steps.shape[1], steps.dtype)
+    before = ctx.order.step_before(steps, initial, out, backward=ctx.reads_backward)
+    return products.outer(before, gradient)
+
+
+def _apart(wide: Tensor, columns: Sequence[int]) -> Sequence[Tensor]:
+    """Matrices that stand side by side, each in one piece if they are of one size: autograd would copy each again."""
+    if len(set(columns)) > 1:
+        return wide.split_with_sizes(list(columns), 1)
+    return wide.unflatten(1, (len(columns), -1)).transpose(0, 1).contiguous().unbind(0)
 
 
 def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor | None]:
