@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 
 FEWEST_RUNS = 3
-# A sample lasts at least so long: what is quicker is called several times for one.
-SAMPLE_SECONDS = 0.002
+# A sample lasts about so long: what is quicker is called several times for one, as minibatches follow each other, so
+# that most calls do not find in the caches what another side left.
+SAMPLE_SECONDS = 0.02
 # What takes longer than this is not run once more to warm up.
 SLOW_SECONDS = 1.0
 

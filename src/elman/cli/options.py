@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from elman.errors import UsageError
+
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="A model folder, as --out made it.")]
 Out = Annotated[
@@ -80,6 +82,22 @@ Unknown = Annotated[
         help="Characters or words never seen in training: allow or refuse. [as the model was trained]",
     ),
 ]
+
+
+VALIDATION_FRACTION = 0.1
+
+
+def held_back(validation: object, fraction: float | None) -> float:
+    """The part of the data to hold back for judging; 0 where --validation gives other data for it.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if validation is not None and fraction is not None:
+        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    if fraction is None:
+        return VALIDATION_FRACTION if validation is None else 0.0
+    return fraction
 
 
 def use_threads(count: int | None) -> None:

@@ -17,16 +17,14 @@ from elman.cli.options import (
     TextColumn,
     Threads,
     examples,
+    held_back,
     use_threads,
 )
 from elman.cli.output import emit, emit_json
 from elman.cli.settings import CLASSIFIER_FLAGS, takes_settings
-from elman.errors import UsageError
 
 if TYPE_CHECKING:
     from elman.sequences.tables import Table
-
-VALIDATION_FRACTION = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -82,20 +80,17 @@ def classify(
 
     Defaults stand in [brackets].
     """
-    if validation is None and validation_fraction is None:
-        validation_fraction = VALIDATION_FRACTION
-    elif validation is not None and validation_fraction is not None:
-        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    fraction = held_back(validation, validation_fraction)
     # These import torch, which takes seconds: only when everything said so far makes sense.
     from elman.cli.folder import open_folder
     from elman.cli.runs import Run, carry_out, closing_lines
     from elman.estimators import SequenceClassifier
 
     use_threads(threads)
-    estimator = SequenceClassifier(**settings, validation_fraction=validation_fraction or 0.0)
+    estimator = SequenceClassifier(**settings, validation_fraction=fraction)
     estimator.settings()
     columns = {"text": text, "label": label, "header": header, "separator": separator}
-    learn, judge = _read_both(data, validation, validation_fraction or 0.0, columns, seed=settings.get("seed", 0))
+    learn, judge = _read_both(data, validation, fraction, columns, seed=settings.get("seed", 0))
     if learn.is_numeric and "tokens" not in settings:
         estimator.set_params(tokens="values")
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)

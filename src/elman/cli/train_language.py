@@ -6,12 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, examples, use_threads
+from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, examples, held_back, use_threads
 from elman.cli.output import emit, emit_json
 from elman.cli.settings import LANGUAGE_FLAGS, takes_settings
-from elman.errors import UsageError
-
-VALIDATION_FRACTION = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -61,10 +58,7 @@ def language(
 
     Defaults stand in [brackets].
     """
-    if validation is None and validation_fraction is None:
-        validation_fraction = VALIDATION_FRACTION
-    elif validation is not None and validation_fraction is not None:
-        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    fraction = held_back(validation, validation_fraction)
     # These import torch, which takes seconds: only when everything said so far makes sense.
     from elman.cli.folder import open_folder
     from elman.cli.language_runs import LanguageRun, carry_out, closing_lines
@@ -72,7 +66,7 @@ def language(
     from elman.sequences.corpus import open_corpus
 
     use_threads(threads)
-    model = LanguageModel(**settings, validation_fraction=validation_fraction or 0.0)
+    model = LanguageModel(**settings, validation_fraction=fraction)
     model.settings()
     for path in (data, validation):
         if path is not None and str(path) != "-":

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +62,13 @@ class TorchLanguageModel(LanguageModel):
         network.body = body  # pyright: ignore[reportAttributeAccessIssue]
         return network
 
-    def save(
-        self,
-        folder: str | Path,
-        *,
-        data: Mapping[str, Any] | None = None,
-        scores: Mapping[str, float] | None = None,
-        command: str | None = None,
-    ) -> None:
+    def save(self, *_: Any, **__: Any) -> None:
         """Nothing: a model folder is for elman's own layers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains and judges, and prints one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m elman.bench.torch_language", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m elman.recipes.torch_language", description=__doc__)
     parser.add_argument("name", help="a recipe of a language model with a GRU")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
