@@ -29,7 +29,7 @@ from elman import (
     tanh,
     where,
 )  # fmt: skip
-from elman.compiler.language import Value
+from elman.compiler.value import Value
 
 # Each keeps its result within bounds, and away from points where a rounding would decide.
 UNARY: tuple[Callable[[Value], Value], ...] = (

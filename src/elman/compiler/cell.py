@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from elman.compiler.graph import Graph, Source
-from elman.compiler.language import WORDS, Next, Value, quote
+from elman.compiler.language import WORDS
+from elman.compiler.places import quote
 from elman.compiler.trace import check_sizes, trace
+from elman.compiler.value import Next, Value
 from elman.errors import CellError, UsageError, nearest
 
 Step = Callable[..., "Next | Value"]

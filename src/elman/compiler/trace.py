@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.compiler.graph import Graph, Node, Parameter, Source, dependants, ordered
-from elman.compiler.language import Next, Recording, Value, in_library, quote, recording
 from elman.compiler.operations import Mismatch
+from elman.compiler.places import in_library, quote
 from elman.compiler.simplify import simplify
+from elman.compiler.value import Next, Recording, Value, recording
 from elman.compiler.verify import parameter_shapes, verify
 from elman.errors import CellError, ElmanError, UsageError
 

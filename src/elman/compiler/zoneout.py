@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman.compiler.cell import Cell
-from elman.compiler.language import Next, Value, bernoulli
+from elman.compiler.language import bernoulli
+from elman.compiler.value import Next, Value
 from elman.errors import UsageError, nearest
 
 

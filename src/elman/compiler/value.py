@@ -1,0 +1,305 @@
+"""What a step computes with while it is traced: values in place of numbers, and the record of what was done to them."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+from elman.compiler.graph import Draw, Node, Nodes, Parameter, Source
+from elman.compiler.operations import Mismatch
+from elman.compiler.places import quote, user_line
+from elman.errors import CellError
+
+Number = int | float
+
+# The words of `elman.compiler.language`, which it enters here, for messages that point to them.
+WORDS: dict[str, Callable[..., Any]] = {}
+
+
+class Recording:
+    """What one run of a step has said so far: its nodes, its parameters and its draws."""
+
+    def __init__(self, name: str, hidden_size: int):
+        self.name = name
+        self.hidden_size = hidden_size
+        self.nodes = Nodes()
+        self.has_own_sizes = False
+        self.parameters: dict[str, tuple[Parameter, Source]] = {}
+        self.draws: dict[Draw, Node] = {}
+
+    def make(self, op: str, *args: Node, attribute: Any = None) -> "Value":
+        """The value of an operation; a mismatch is told with the user's line."""
+        place = user_line()
+        try:
+            return Value(self, self.nodes.make(op, args, attribute, place))
+        except Mismatch as reason:
+            self.fail(
+                f"{reason}.", place, "Check the sizes: `value.size` gives that of a value, `size=` sets an affine's."
+            )
+
+    def declare(self, parameter: Parameter) -> None:
+        """Add a parameter; each name is used once."""
+        place = user_line()
+        if parameter.name in self.parameters:
+            before = self.parameters[parameter.name][1]
+            self.fail(
+                f"the name `{parameter.name.split('/')[0]}` names parameters twice (first at line {before.line}).",
+                place,
+                "Give each affine and each parameter a name of its own.",
+            )
+        self.parameters[parameter.name] = (parameter, place)
+
+    def fail(self, problem: str, place: Source | None, fix: str) -> NoReturn:
+        """Raise a `CellError` that names the cell and quotes the line."""
+        raise CellError(f"{self.name}: {problem}", where=quote(place), fix=fix)
+
+
+recording: ContextVar[Recording] = ContextVar("recording")
+
+
+# What numpy and torch call an operator of Python when a number or an array of theirs stands on its left.
+OPERATORS = {
+    "add": "add",
+    "subtract": "sub",
+    "sub": "sub",
+    "multiply": "mul",
+    "mul": "mul",
+    "divide": "div",
+    "div": "div",
+}
+OTHER_NAMES = {"linear": "affine", "matmul": "affine", "cat": "concat", "concatenate": "concat"}
+
+
+class Value:
+    """A value inside a step: a row of `size` numbers for every sequence, known by how it is computed."""
+
+    __slots__ = ("node", "owner")
+
+    def __init__(self, owner: Recording, node: Node):
+        self.owner = owner
+        self.node = node
+
+    @property
+    def size(self) -> int:
+        """Length of the row."""
+        return self.node.size
+
+    def __add__(self, other: "Value | Number") -> "Value":
+        return apply("add", self, other)
+
+    def __radd__(self, other: Number) -> "Value":
+        return apply("add", other, self)
+
+    def __sub__(self, other: "Value | Number") -> "Value":
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Number) -> "Value":
+        return apply("sub", other, self)
+
+    def __mul__(self, other: "Value | Number") -> "Value":
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Number) -> "Value":
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: "Value | Number") -> "Value":
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Number) -> "Value":
+        return apply("div", other, self)
+
+    def __pow__(self, exponent: "Value | Number") -> "Value":
+        return power(self, exponent)
+
+    def __rpow__(self, base: Number) -> "Value":
+        return power(base, self)
+
+    def __matmul__(self, other: object) -> NoReturn:
+        self._refuse("cannot be multiplied by a matrix with `@`", 'Write affine("name", value, bias=None).')
+
+    __rmatmul__ = __matmul__
+
+    def __neg__(self) -> "Value":
+        return apply("neg", self)
+
+    def __abs__(self) -> "Value":
+        return apply("abs", self)
+
+    def __lt__(self, other: "Value | Number") -> "Value":
+        return apply("less", self, other)
+
+    def __le__(self, other: "Value | Number") -> "Value":
+        return apply("less_equal", self, other)
+
+    def __gt__(self, other: "Value | Number") -> "Value":
+        return apply("less", other, self)
+
+    def __ge__(self, other: "Value | Number") -> "Value":
+        return apply("less_equal", other, self)
+
+    def __eq__(self, other: object) -> "Value":  # type: ignore[override]
+        return apply("equal", self, other)
+
+    def __ne__(self, other: object) -> "Value":  # type: ignore[override]
+        return 1.0 - apply("equal", self, other)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, features: int | slice) -> "Value":
+        """Some of the features: `value[3]`, `value[:8]`."""
+        if isinstance(features, int):
+            if not -self.size <= features < self.size:
+                self._refuse(
+                    f"has no feature {features}: its size is {self.size}",
+                    "Features count from 0, or from the last with -1.",
+                )
+            features = slice(features, features + 1 or None)
+        if not isinstance(features, slice) or features.step not in (None, 1):
+            self._refuse("takes features by number or by a range without a step", "Write value[start:stop].")
+        start, stop, _ = features.indices(self.size)
+        return self.owner.make("slice", self.node, attribute=(start, stop))
+
+    def __repr__(self) -> str:
+        return f"Value(size={self.size})"
+
+    def _refuse(self, what: str, fix: str) -> NoReturn:
+        self.owner.fail(f"a value inside a step {what}.", user_line(), fix)
+
+    def __bool__(self) -> bool:
+        self._refuse(
+            "is neither true nor false while the step is traced, so Python cannot branch on it",
+            "Use where(condition, value, other) instead of `if`, `and`, `or`, `not` and `while`.",
+        )
+
+    def __float__(self) -> float:
+        self._refuse(
+            "has no number yet, so it cannot become a Python number", "Use elman's own words, such as elman.tanh."
+        )
+
+    __int__ = __index__ = __float__  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        self._refuse("has no length", "Use value.size.")
+
+    def __iter__(self):
+        self._refuse("cannot be looped over", "Use split(value, parts), or value[start:stop].")
+
+    def __array__(self, *_: Any, **__: Any):
+        self._refuse("is no NumPy array", "Use elman's own words, such as elman.tanh in place of numpy.tanh.")
+
+    def __array_ufunc__(self, function: Any, method: str, *args: Any, **named: Any):
+        name = getattr(function, "__name__", "this")
+        return _foreign_call("numpy", name, args, plain=method == "__call__" and not named)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: tuple = (), kwargs: Any = None):
+        return _foreign_call("torch", getattr(function, "__name__", "this"), args, plain=not kwargs)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse(f"has no `{name}`", _own_word(name))
+
+
+def _foreign_call(library: str, name: str, args: Sequence[Any], *, plain: bool) -> Value:
+    if plain and name in OPERATORS and len(args) == 2:
+        return apply(OPERATORS[name], *args)
+    return current().fail(f"a value inside a step cannot go through {library}.{name}.", user_line(), _own_word(name))
+
+
+def _own_word(name: str) -> str:
+    word = OTHER_NAMES.get(name, name)
+    if word in WORDS:
+        return f"Use elman.{word}."
+    return f"`{name}` is not in the language of cells. Its words: {', '.join(sorted(WORDS))}."
+
+
+def current() -> Recording:
+    """The step that is being traced.
+
+    Raises:
+        CellError: none is.
+    """
+    found = recording.get(None)
+    if found is None:
+        raise CellError(
+            "a word of the cell language was used outside a step.",
+            where=quote(user_line()),
+            fix="Write it inside a function marked with @cell; the layer runs that function.",
+        )
+    return found
+
+
+def node_of(value: object) -> Node:
+    """The node of a value of this step, or of a number; anything else is refused."""
+    owner = current()
+    if isinstance(value, Value):
+        if value.owner is not owner:
+            owner.fail(
+                "a value of another step, or of an earlier run of this one, is used.",
+                user_line(),
+                "Use only what this call of the step was given; what lasts from step to step must be a state.",
+            )
+        return value.node
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        owner.fail(
+            f"a value or a number was expected, and {_kind(value)} came.",
+            user_line(),
+            "What is learned comes from affine(...) or parameter(...); what a call gives is a keyword-only argument.",
+        )
+    return owner.make("number", attribute=float(value)).node
+
+
+def _kind(value: object) -> str:
+    return (
+        "None" if value is None else f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", "")
+    )
+
+
+def row_of(value: object, word: str) -> Node:
+    """The node of a value of this step, for a word that takes no numbers."""
+    node = node_of(value)
+    if node.op == "number":
+        current().fail(f"`{word}` takes values of the step, and the number {value} came.", user_line(), "Give a value.")
+    return node
+
+
+def apply(op: str, *values: object) -> Value:
+    """The value of an operation on values and numbers."""
+    return current().make(op, *map(node_of, values))
+
+
+def power(value: Value | Number, exponent: Value | Number) -> Value:
+    """`value` to a power: whole numbers of any value, other numbers, and values, of positive values."""
+    if isinstance(exponent, Value):
+        return apply("exp", exponent * apply("log", value))
+    if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not math.isfinite(exponent):
+        current().fail(f"the exponent {exponent!r} is no finite number.", user_line(), "Give a number or a value.")
+    if exponent != int(exponent):
+        return apply("sqrt", value) if exponent == 0.5 else apply("exp", exponent * apply("log", value))
+    if exponent < 0:
+        return apply("reciprocal", power(value, -exponent))
+    if exponent == 0:
+        return value * 0.0 + 1.0  # type: ignore[return-value]
+    half = power(value, exponent // 2) if exponent > 1 else None
+    even = apply("square", half) if half is not None else None
+    if even is None:
+        return value if isinstance(value, Value) else apply("add", value, 0.0)
+    return even * value if exponent % 2 else even
+
+
+class Next:
+    """What a step returns: the next value of each state, by name, and the output if it is not the first state.
+
+    >>> Next(h=1.0, c=2.0).states
+    {'h': 1.0, 'c': 2.0}
+    """
+
+    def __init__(self, *unnamed: Any, output: Any = None, **states: Any):
+        if unnamed:
+            current().fail(
+                "`Next` was given a value without a name.", user_line(), "Name each state: Next(h=..., c=...)."
+            )
+        self.output = output
+        self.states = states
+        self.source = user_line()
