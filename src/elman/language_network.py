@@ -75,7 +75,7 @@ class LanguageNetwork(nn.Module):
     Args:
         settings: the layers.
         tokens: number of token ids.
-        counts: how often each comes in the training text `(tokens,)`; the sampled softmax draws by it.
+        counts: how often each comes in the training text `(tokens,)`, for the heads that start from it.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
 
     >>> network = LanguageNetwork(LanguageNetworkSettings(hidden_size=5, embedding_size=3), tokens=7)
@@ -164,4 +164,4 @@ def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts:
         case "sampled":
             return SampledSoftmax(features, tokens, samples=settings.samples, counts=counts, tied=tied)
         case "full":
-            return Softmax(features, tokens, tied=tied)
+            return Softmax(features, tokens, counts=counts, tied=tied)

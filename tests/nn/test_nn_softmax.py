@@ -1,6 +1,7 @@
 """Each head against the formula of the full softmax."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -125,3 +126,11 @@ def test_with_many_samples_the_sampled_loss_and_its_gradient_are_the_full_ones()
     )
     head.eval()
     torch.testing.assert_close(head.loss(hidden, targets), judge)
+
+
+@pytest.mark.parametrize("kind", [Softmax, partial(SampledSoftmax, samples=5)])
+def test_the_bias_starts_from_how_frequent_the_tokens_are(kind):
+    counts = torch.tensor([99, 0, 9, 899])
+    head = kind(FEATURES, 4, counts=counts)
+    torch.testing.assert_close(head(torch.zeros(1, FEATURES)).softmax(1)[0], (counts + 1) / 1011)
+    assert head.bias.sum().item() == pytest.approx(0.0, abs=1e-5)

@@ -232,9 +232,7 @@ class LanguageModel(Estimator):
         return self.generate_samples(text, state=state, unknown=unknown).state
 
     def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
-        counts = None
-        if settings.softmax == "sampled":
-            counts = torch.from_numpy(tokens.frequencies(len(coder.vocabulary)))
+        counts = torch.from_numpy(tokens.frequencies(len(coder.vocabulary)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             cell = self._own_cell(settings.cell_options)

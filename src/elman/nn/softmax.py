@@ -22,6 +22,8 @@ class Softmax(nn.Module):
     Args:
         features: of a row.
         tokens: number of them.
+        counts: how often each token comes in the training text `(tokens,)`. b starts from log (count + 1), less its
+            mean, so that nothing has to be learned of how frequent the tokens are; from zeros if not given.
         tied: the embedding's table `(tokens, size)`, which is then W itself; where its size is not `features`, a
             learned projection P stands between, which is left out otherwise.
 
@@ -30,12 +32,13 @@ class Softmax(nn.Module):
         their section 3.
     """
 
-    def __init__(self, features: int, tokens: int, *, tied: Tensor | None = None):
+    def __init__(self, features: int, tokens: int, *, counts: Tensor | None = None, tied: Tensor | None = None):
         super().__init__()
         size = features if tied is None else tied.shape[1]
         self.project = None if size == features else nn.Linear(features, size, bias=False)
         self.weight = _drawn(tokens, size) if tied is None else tied
-        self.bias = nn.Parameter(torch.zeros(tokens))
+        logs = torch.zeros(tokens) if counts is None else counts.double().add(1.0).log()
+        self.bias = nn.Parameter((logs - logs.mean()).float())
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits; see `logits`."""
@@ -71,7 +74,7 @@ class SampledSoftmax(Softmax):
         features: of a row.
         tokens: number of them.
         samples: tokens drawn, with replacement, for all rows of a minibatch together.
-        counts: how often each token comes in the training text `(tokens,)`; q is proportional to (count + 1)^¾.
+        counts: as for `Softmax`; q is proportional to (count + 1)^¾.
         tied: as for `Softmax`.
 
     Source:
@@ -90,7 +93,7 @@ class SampledSoftmax(Softmax):
         counts: Tensor | None = None,
         tied: Tensor | None = None,
     ):
-        super().__init__(features, tokens, tied=tied)
+        super().__init__(features, tokens, counts=counts, tied=tied)
         self.samples = samples
         share = (torch.zeros(tokens) if counts is None else counts).double().add(1.0).pow(0.75)
         self.share: Tensor

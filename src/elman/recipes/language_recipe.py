@@ -1,6 +1,7 @@
 """Recipes of language models: a text learned in streams, and judged on its held-out part."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,10 @@ class LanguageRecipe:
 
 
 def alphabet_of(texts: Texts) -> str:
-    """The different characters of all parts of a text, in order."""
-    parts: list[Corpus] = [text for text in texts if text is not None]
-    return "".join(sorted(set().union(*(set(piece) for part in parts for piece in part.pieces()))))
+    """The different characters of all parts of a text: those of the first, the most frequent first, then others."""
+    counts: Counter[str] = Counter()
+    for piece in texts.train.pieces():
+        counts.update(piece)
+    held: list[Corpus] = [text for text in texts[1:] if text is not None]
+    others = set().union(*(set(piece) for part in held for piece in part.pieces())) - counts.keys()
+    return "".join([*sorted(counts, key=lambda character: (-counts[character], character)), *sorted(others)])
