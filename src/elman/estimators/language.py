@@ -154,8 +154,8 @@ class LanguageModel(Estimator):
 
         Source:
             T. Mikolov et al., Recurrent neural network based language model, 2010, section 2 (dynamic models);
-            B. Krause et al., Dynamic Evaluation of Neural Sequence Models, 2018, equation 3. Difference: plain gradient
-            steps, without decay to the trained weights.
+            B. Krause et al., Dynamic Evaluation of Neural Sequence Models, 2018. Difference: plain gradient
+            steps, neither scaled by the training text's gradients nor drawn back to the trained weights.
         """
         self._require_fitted()
         settings = self._settings

@@ -28,8 +28,8 @@ class Softmax(nn.Module):
             learned projection P stands between, which is left out otherwise.
 
     Source:
-        Tied weights: O. Press, L. Wolf, Using the Output Embedding to Improve Language Models, 2017; the projection as
-        their section 3.
+        Tied weights: O. Press, L. Wolf, Using the Output Embedding to Improve Language Models, 2017; the projection is
+        theirs, without the penalty that they put on it.
     """
 
     def __init__(self, features: int, tokens: int, *, counts: Tensor | None = None, tied: Tensor | None = None):
@@ -78,10 +78,9 @@ class SampledSoftmax(Softmax):
         tied: as for `Softmax`.
 
     Source:
-        S. Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, 2015, equations 7 to 9.
-        Differences: the target is always in the sum and counts in full; q is the flattened unigram distribution (T.
-        Mikolov et al., Distributed Representations of Words and Phrases, 2013) where theirs is uniform over a part of
-        the vocabulary.
+        S. Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, 2015. Differences: the
+        target is always in the sum and counts in full; q is the flattened unigram distribution (T. Mikolov et al.,
+        Distributed Representations of Words and Phrases, 2013) where theirs is uniform over a part of the vocabulary.
     """
 
     def __init__(

@@ -47,14 +47,16 @@ class LanguageRecipe:
         Raises:
             DataError: none of them is there.
         """
-        problem: DataError | None = None
+        problems = []
         for name in self.data:
             try:
                 return name, open_text(name, data)
-            except DataError as error:
-                problem = problem or error
-        assert problem is not None  # a recipe names at least one
-        raise problem
+            except DataError as problem:
+                problems.append(problem)
+        first, others = problems[0], " or ".join(self.data[1:])
+        raise DataError(
+            first.problem, where=first.where, fix=f"{first.fix} {others} will do, too." if others else first.fix
+        )
 
     def model(
         self,
