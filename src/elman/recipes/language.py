@@ -10,13 +10,15 @@ WIKI = {
     # Of some 1,500 characters, all but 0.2% of a text are among the first 128.
     "softmax": "adaptive",
     "cutoffs": (128,),
+    "dropout": 0.3,
+    "output_dropout": 0.3,
     "streams": 512,
     "window": 100,
     "optimizer": "adam",
     "learning_rate": 4e-3,
     "schedule": "linear",
     "warmup_fraction": 0.02,
-    "epochs": 16,
+    "epochs": 26,
     "checkpoint_seconds": 120.0,
 }
 WIKI_SOURCE = "lecture notebook on a character model of Wikipedia with a GRU of one's own, enwik8 whole"

@@ -15,6 +15,7 @@ from elman.errors import UsageError, nearest
 from elman.estimators import LanguageModel
 from elman.estimators.language import LanguageSettings
 from elman.language_network import LanguageNetwork
+from elman.nn.regularisers import SequenceDropout
 from elman.nn.state import State
 from elman.recipes import RECIPES
 from elman.recipes.language_recipe import LanguageRecipe
@@ -25,7 +26,7 @@ from elman.training.progress import progress_for
 
 
 class TorchBody(nn.Module):
-    """`torch.nn.GRU` where a network expects elman's layers.
+    """Layers of `torch.nn.GRU` where a network expects elman's.
 
     Windows of streams are equally long but the last of an epoch, after which no state is carried on; so sequences are
     padded, and the last states are those after the padding.
@@ -34,21 +35,29 @@ class TorchBody(nn.Module):
         input_size: features of a step.
         hidden_size: of each layer.
         num_layers: one on another.
+        dropout: between the layers, the same mask at all steps, as elman's.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int):
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float = 0.0):
         super().__init__()
-        self.layers = nn.GRU(input_size, hidden_size, num_layers, batch_first=True)
+        sizes = [input_size, *[hidden_size] * (num_layers - 1)]
+        self.layers = nn.ModuleList(nn.GRU(size, hidden_size, batch_first=True) for size in sizes)
+        self.dropout = SequenceDropout(dropout)
         # What a run is known by: torch's own cell.
         self.cell = CELLS["gru_reset_after"]
-        self.cell_sizes = [(hidden_size if layer else input_size, hidden_size, {}) for layer in range(num_layers)]
+        self.cell_sizes = [(size, hidden_size, {}) for size in sizes]
         self.output_size = hidden_size
 
     def forward(self, steps: Ragged, state: State | None = None, table: Tensor | None = None) -> tuple[Ragged, State]:
         """As `elman.Recurrent` for a `Ragged` batch."""
         rows = steps if table is None else steps.replace(table[steps.data])
-        outputs, last = self.layers(rows.to_padded(), None if state is None else state.tensors["h"])
-        return Ragged.from_padded(outputs, rows.lengths), State({"h": last})
+        last = []
+        for number, layer in enumerate(self.layers):
+            padded = (rows if number == 0 else self.dropout(rows)).to_padded()
+            outputs, end = layer(padded, None if state is None else state.tensors["h"][number : number + 1])
+            rows = Ragged.from_padded(outputs, rows.lengths)
+            last.append(end)
+        return rows, State({"h": torch.cat(last)})
 
 
 class TorchLanguageModel(LanguageModel):
@@ -58,7 +67,9 @@ class TorchLanguageModel(LanguageModel):
         network = super()._new_network(settings, coder, tokens)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            body = TorchBody(settings.embedding_size, settings.hidden_size, settings.num_layers)
+            body = TorchBody(
+                settings.embedding_size, settings.hidden_size, settings.num_layers, dropout=settings.dropout
+            )
         network.body = body  # pyright: ignore[reportAttributeAccessIssue]
         return network
 
