@@ -1,5 +1,6 @@
 """The language model as an estimator: it learns, says how well, is saved, and goes on where it was stopped."""
 
+import copy
 import itertools
 import json
 import os
@@ -127,8 +128,7 @@ def test_dynamic_evaluation_is_gradient_descent_and_leaves_the_model_alone(fitte
     assert found < fitted.evaluate(OTHER)["loss"]
     assert all(torch.equal(before[name], value) for name, value in fitted.model_.state_dict().items())
     # The same by hand, with torch's own SGD.
-    model = LanguageModel(**SMALL)._new_network(fitted.settings(), fitted.coder_, None)  # pyright: ignore
-    model.load_state_dict(before)
+    model = copy.deepcopy(fitted.model_)
     optimizer = torch.optim.SGD(model.eval().parameters(), lr=0.5)
     ids = torch.from_numpy(fitted.coder_.encode(OTHER).astype(np.int64))
     total, state = 0.0, None

@@ -2,15 +2,19 @@
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from elman.errors import ModelError
+from filelock import FileLock, Timeout
+
+from elman.errors import ModelError, UsageError
 from elman.files import atomic_write
 
 FORMAT = "elman-model"
 CONFIG, TENSORS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
-CHECKPOINT, RUN = "checkpoint.safetensors", "run.json"
+CHECKPOINT, RUN, LOCK = "checkpoint.safetensors", "run.json", "run.lock"
 
 FolderState = Literal["missing", "empty", "model", "unfinished", "foreign"]
 
@@ -26,7 +30,7 @@ def folder_state(folder: str | Path) -> FolderState:
         return "missing"
     if not folder.is_dir():
         return "foreign"
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()} - {LOCK}
     if CONFIG in names and _says_elman(folder / CONFIG):
         return "model"
     if names & {CHECKPOINT, RUN}:
@@ -54,6 +58,41 @@ def record_run(folder: str | Path, command: str) -> None:
             where=str(folder),
             fix="Give a folder that you may write to.",
         ) from error
+
+
+@contextmanager
+def alone_in(folder: str | Path | None) -> Iterator[None]:
+    """While it lasts, no other run writes into this folder; a process that is killed leaves it free.
+
+    A folder that is not there, or cannot be written, is not locked: the run itself says so.
+
+    Args:
+        folder: of a run; may be asked for again by the one who has it.
+
+    Raises:
+        UsageError: another run is writing into it.
+    """
+    lock = None
+    if folder is not None and Path(folder).is_dir():
+        lock = FileLock(Path(folder) / LOCK, timeout=0, is_singleton=True, fallback_to_soft=False)
+    try:
+        if lock is not None:
+            lock.acquire()
+    except Timeout:
+        raise UsageError(
+            "Another run is writing into this folder.",
+            where=str(folder),
+            fix="Wait until it has ended, stop it, or give another folder.",
+        ) from None
+    except (OSError, NotImplementedError):
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            if lock.lock_counter == 1:
+                Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
 
 def recorded_command(folder: str | Path) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from elman.cli.output import say
 from elman.errors import UsageError
-from elman.folders import CHECKPOINT, folder_state, record_run, recorded_command
+from elman.folders import CHECKPOINT, alone_in, folder_state, record_run, recorded_command
 
 
 def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) -> bool:
@@ -18,18 +18,19 @@ def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) ->
         overwrite: the user asked to start over.
 
     Raises:
-        UsageError: the folder holds what this run must not touch, or nothing to continue.
+        UsageError: the folder holds what this run must not touch, or nothing to continue, or belongs to another run.
         ModelError: it cannot be written.
     """
     check_folder(folder, resume=resume, overwrite=overwrite)
     checkpoint = folder / CHECKPOINT
-    if overwrite:
-        checkpoint.unlink(missing_ok=True)
-    if resume and not checkpoint.exists():
-        say("Nothing of the run was saved yet: it starts from the beginning.")
-    if not resume:
-        record_run(folder, command)
-    return resume and checkpoint.exists()
+    with alone_in(folder):
+        if overwrite:
+            checkpoint.unlink(missing_ok=True)
+        if resume and not checkpoint.exists():
+            say("Nothing of the run was saved yet: it starts from the beginning.")
+        if not resume:
+            record_run(folder, command)
+        return resume and checkpoint.exists()
 
 
 def check_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:

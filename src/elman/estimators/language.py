@@ -12,6 +12,7 @@ from elman.cells.archive import cell_from_json
 from elman.compiler.cell import Cell
 from elman.errors import UsageError
 from elman.estimators.base import Estimator, Kept, archive_cell
+from elman.folders import alone_in
 from elman.generation.generator import GenerationSettings, Generator, Samples, write_text
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.state import State
@@ -98,7 +99,7 @@ class LanguageModel(Estimator):
             listener: told how it goes; `elman.training.progress.progress_for(sys.stderr)` prints it.
 
         Raises:
-            UsageError: settings that make no sense.
+            UsageError: settings that make no sense, or another run writes into the folder.
             DataError: a text that is empty, too short, no UTF-8, or has one kind of token only.
             ModelError: the folder's run was made with another text or other settings.
             TrainingError: the loss is no longer a number, or the disk is full.
@@ -107,26 +108,27 @@ class LanguageModel(Estimator):
         settings: LanguageSettings = self.settings()
         place = None if folder is None else Path(folder)
         corpus, held = _corpora(text, validation, settings.validation_fraction)
-        coder, tokens = learn_tokens(corpus, _coder_settings(settings), place)
-        train = TokenStreams(tokens, streams=settings.streams, window=settings.window)
-        network = self._new_network(settings, coder, tokens)
-        task = Language(tokens.counts, unit=settings.tokens)
-        trainer = Trainer(
-            network,
-            task,
-            train,
-            None if held is None else _judged(encode_tokens(held, coder, place), settings),
-            settings,
-            folder=place,
-            identity={"cell": archive_cell(network.body)},
-            listener=listener,
-            sample=(lambda network: write_text(network, coder, settings.show_sample, settings.seed))
-            if settings.show_sample
-            else None,
-        )
-        self.history_ = trainer.run(resume=resume)
-        if place is not None:
-            remove_kept(place)
+        with alone_in(place):
+            coder, tokens = learn_tokens(corpus, _coder_settings(settings), place)
+            train = TokenStreams(tokens, streams=settings.streams, window=settings.window)
+            network = self._new_network(settings, coder, tokens)
+            task = Language(tokens.counts, unit=settings.tokens)
+            trainer = Trainer(
+                network,
+                task,
+                train,
+                None if held is None else _judged(encode_tokens(held, coder, place), settings),
+                settings,
+                folder=place,
+                identity={"cell": archive_cell(network.body)},
+                listener=listener,
+                sample=(lambda network: write_text(network, coder, settings.show_sample, settings.seed))
+                if settings.show_sample
+                else None,
+            )
+            self.history_ = trainer.run(resume=resume)
+            if place is not None:
+                remove_kept(place)
         self._settings, self.coder_ = settings, coder
         self.model_ = network.eval()
         return self

@@ -8,7 +8,7 @@ from torch import nn
 
 from elman.errors import TrainingError, UsageError
 from elman.files import remove_leftovers
-from elman.folders import CHECKPOINT
+from elman.folders import CHECKPOINT, alone_in
 from elman.tasks.base import StreamTask, Task
 from elman.training.checkpoint import Checkpoint, check_identity, plain, read_checkpoint
 from elman.training.examples import Examples, Minibatches
@@ -86,13 +86,16 @@ class Trainer:
             resume: continue the run of the folder. A finished run gives its history and final weights at once.
 
         Raises:
-            UsageError: the folder holds a run and `resume` is false, or there is no folder to resume from.
+            UsageError: the folder holds a run and `resume` is false, or there is no folder to resume from, or another
+                run writes into it.
             ModelError: the checkpoint to resume from is missing, damaged, or was made by another run.
             TrainingError: the loss or the gradient is no finite number, or the folder cannot be written.
             TrainingInterrupted: the run was asked to stop.
         """
+        if self._folder is not None and not resume:
+            _make_folder(self._folder)
         devices = cuda_devices(self._model)
-        with own_generators(devices), Interrupts() as interrupts:
+        with alone_in(self._folder), own_generators(devices), Interrupts() as interrupts:
             checkpoint = self._checkpoint() if resume else self._begin(devices)
             if checkpoint is not None and (state := RunState.from_json(checkpoint.state)).finished:
                 load_weights(self._model, checkpoint.group("weights"))
@@ -117,7 +120,6 @@ class Trainer:
 
     def _begin(self, devices: list[int]) -> None:
         if self._folder is not None:
-            _make_folder(self._folder)
             _refuse_another_run(self._folder / CHECKPOINT)
             remove_leftovers(self._folder, CHECKPOINT)
         seed_generators(self._settings.seed, devices)
