@@ -17,6 +17,7 @@ from elman.compiler import dispatch
 from elman.compiler.fuzz.data import Data, fill
 from elman.compiler.fuzz.judge import backward, differences, find_truth, forward
 from elman.compiler.graph import Graph
+from elman.compiler.targets.llvm import memory
 from elman.compiler.targets.llvm.run import program
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
@@ -103,6 +104,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return made
 
     monkeypatch.setattr(torch, "empty", empty)
+    monkeypatch.setattr(memory, "LARGE", 1 << 60)  # nothing from the pool, which holds what was there before
     return spoiled
 
 
