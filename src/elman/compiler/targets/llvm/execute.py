@@ -106,7 +106,7 @@ class Products:
         return filled
 
 
-def execute(
+def run_loop(
     kernel: Kernel,
     products: Products,
     inputs: Sequence[Tensor],
@@ -116,7 +116,7 @@ def execute(
     backward: bool = False,
     ids: Tensor | None = None,
 ) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
-    """Run a kernel, and what stands before and after its loop. Nothing here is seen by autograd.
+    """Run a kernel's loop, and what stands before it. Nothing here is seen by autograd.
 
     Args:
         kernel: a compiled step.
@@ -128,23 +128,8 @@ def execute(
         ids: `(total,)`, for a kernel that reads by id: of the rows of the first input, which is `(ids, size)` then.
 
     Returns:
-        The values of its outputs, `(total, size)`; the last states, `(batch, size)`.
+        The values of the nodes that are known now, for `finish`; the last states, `(batch, size)`.
     """
-    values, last = run_loop(kernel, products, inputs, states, order, backward=backward, ids=ids)
-    return finish(kernel, products, values, order.total, kernel.schedule.graph.outputs), last
-
-
-def run_loop(
-    kernel: Kernel,
-    products: Products,
-    inputs: Sequence[Tensor],
-    states: Sequence[Tensor],
-    order: TimeMajor,
-    *,
-    backward: bool = False,
-    ids: Tensor | None = None,
-) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
-    """What stands before the loop, and the loop; as `execute`, but with the values of all nodes known then."""
     plan = kernel.schedule
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
     _compute(plan.before, values, products, order.total if ids is None else inputs[0].shape[0])
@@ -163,7 +148,18 @@ def run_loop(
 def finish(
     kernel: Kernel, products: Products, values: dict[Node, Tensor], total: int, outputs: Sequence[Node]
 ) -> dict[Node, Tensor]:
-    """The values of these outputs, `(total, size)`, after the loop left those of other nodes, which are added to."""
+    """What stands after the loop.
+
+    Args:
+        kernel: a compiled step.
+        products: with each parameter of its graph.
+        values: what `run_loop` gave; what is computed here is added to it.
+        total: steps of all sequences.
+        outputs: those that are wanted.
+
+    Returns:
+        The values of these outputs, `(total, size)`.
+    """
     plan = kernel.schedule
     _compute(_after(plan, tuple(outputs)), values, products, total)
     given = set(plan.graph.inputs)

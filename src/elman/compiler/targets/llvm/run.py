@@ -15,7 +15,7 @@ from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
-from elman.compiler.targets.llvm.execute import Products, execute, finish, new_rows, run_loop
+from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
 from elman.compiler.targets.llvm.loop import Kernel, build
 from elman.compiler.widen import Wide, widen
 
@@ -149,7 +149,8 @@ def run(
     with torch.no_grad():
         kernel = compiled.inference if ids is None else compiled.inference_by_id
         products = Products(kernel, compiled.wide_weights(learned))
-        values, last = execute(kernel, products, inputs, states, order, backward=backward, ids=ids)
+        values, last = run_loop(kernel, products, inputs, states, order, backward=backward, ids=ids)
+        values = finish(kernel, products, values, order.total, compiled.wide.graph.outputs)
     return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
 
 
@@ -165,7 +166,8 @@ class _Run(torch.autograd.Function):
         kernel = compiled.forward if ids is None else compiled.forward_by_id
         weights = compiled.wide_weights(learned)
         products = Products(kernel, weights)
-        values, last = execute(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
+        values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
+        values = finish(kernel, products, values, order.total, graph.outputs)
         output = _own(values[graph.output], graph.output)
         own = {node: values[node] for node in graph.outputs[1:] if node not in graph.inputs}
         # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
