@@ -1,7 +1,8 @@
 """One family of exceptions: the problem, where it is, and the repair."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 
 class ElmanError(Exception):
@@ -71,3 +72,14 @@ def nearest(name: object, options: Iterable[object]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     guess = f"Did you mean `{close[0]}`? " if close else ""
     return f"{guess}Valid: {', '.join(names)}."
+
+
+def run_module(main: Callable[[], None]) -> None:
+    """Run what `python -m` runs: a mistake that elman can name ends it with its message and code 1, Ctrl-C with 130."""
+    try:
+        main()
+    except ElmanError as problem:
+        sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)

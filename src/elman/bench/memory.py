@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from elman.bench.cases import Case, parse
-from elman.errors import UsageError
+from elman.errors import UsageError, run_module
 
 CASES = ("lstm-b32-t1000-i256-h256-forward+backward", "lstm-b32-t1000-i256-h256-ragged-forward+backward")
 SIDES = ("elman", "torch.nn", "torch.nn packed")
@@ -71,4 +71,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

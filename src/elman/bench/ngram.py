@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from elman.errors import run_module
 from elman.sequences.corpus import Corpus
 from elman.sequences.texts import open_text
 
@@ -202,4 +203,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import CELLS
-from elman.errors import UsageError, nearest
+from elman.errors import UsageError, nearest, run_module
 from elman.estimators import LanguageModel
 from elman.estimators.language import LanguageSettings
 from elman.language_network import LanguageNetwork
@@ -104,4 +104,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)
