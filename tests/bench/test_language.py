@@ -50,9 +50,10 @@ def losses(run) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["wiki-chars-gru", "wiki-chars-own-gru"])
-def test_elman_learns_what_the_hand_written_network_learns(kind: str):
+@pytest.mark.parametrize("way", ["torch hand-written", "torch hand-written, indexed"])
+def test_elman_learns_what_the_hand_written_network_learns(kind: str, way: str):
     work = LanguageWork(case_of(f"{kind}-{SMALL}"))
-    expected = losses(language.peers(work)["torch hand-written"])
+    expected = losses(language.peers(work)[way])
     found = losses(language.side(work))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert len(set(found)) == 6

@@ -1,6 +1,7 @@
 """The same language model in plain torch: with `torch.nn.GRU`, and with a cell written by hand."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,10 +25,13 @@ class HandWrittenGRU(nn.Module):
 
     Args:
         matrices: the parameters.
+        indexed: the products of all steps are indexed step by step instead, as many write it; the gradient of each
+            step is a tensor as large as that of all of them.
     """
 
-    def __init__(self, matrices: Matrices):
+    def __init__(self, matrices: Matrices, indexed: bool = False):
         super().__init__()
+        self.indexed = indexed
         columns = 2 * matrices.hidden.shape[0]
         self.gates_of_input = _linear(matrices.input[:, :columns], matrices.bias[:columns])
         self.candidate_of_input = _linear(matrices.input[:, columns:], matrices.bias[columns:])
@@ -37,9 +41,9 @@ class HandWrittenGRU(nn.Module):
     def forward(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """From `(time, batch, feature)` and `(batch, hidden)` to `(time, batch, hidden)` and the last of it."""
         outputs = []
-        for gates, candidate in zip(
-            self.gates_of_input(inputs).unbind(), self.candidate_of_input(inputs).unbind(), strict=True
-        ):
+        cut = _indexed if self.indexed else torch.unbind
+        read = self.gates_of_input(inputs), self.candidate_of_input(inputs)
+        for gates, candidate in zip(*map(cut, read), strict=True):
             z, r = torch.sigmoid(torch.addmm(gates, h, self.gates)).chunk(2, 1)
             n = torch.tanh(torch.addmm(candidate, r * h, self.candidate))
             h = torch.lerp(n, h, z)
@@ -48,11 +52,11 @@ class HandWrittenGRU(nn.Module):
 
 
 class HandWrittenBody(nn.Module):
-    """Hand-written layers, one on another."""
+    """Hand-written layers, one on another; see `HandWrittenGRU`."""
 
-    def __init__(self, work: LanguageWork):
+    def __init__(self, work: LanguageWork, indexed: bool = False):
         super().__init__()
-        self.layers = nn.ModuleList(HandWrittenGRU(matrices) for matrices in work.layers)
+        self.layers = nn.ModuleList(HandWrittenGRU(matrices, indexed) for matrices in work.layers)
         self.hidden_size = work.case.hidden_size
 
     def forward(self, rows: Tensor, states: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
@@ -101,12 +105,13 @@ BODIES: dict[str, Callable[[LanguageWork], nn.Module]] = {
     "torch.nn.GRU": torch_body,
     "torch hand-written": HandWrittenBody,
 }
+INDEXED = {"torch hand-written, indexed": partial(HandWrittenBody, indexed=True)}
 
 
 def learning(work: LanguageWork) -> dict[str, Run]:
     """Who else trains, by name."""
     found = {}
-    for name, body in BODIES.items():
+    for name, body in (BODIES | INDEXED).items():
         model = Model(work, body(work))
         found[name] = training(model, model.loss, work)
     return found
@@ -126,6 +131,10 @@ def _writer(model: Model) -> Run:
         return int(character)
 
     return run
+
+
+def _indexed(rows: Tensor) -> list[Tensor]:
+    return [rows[t] for t in range(len(rows))]
 
 
 def _linear(matrix: Tensor, bias: Tensor) -> nn.Linear:
