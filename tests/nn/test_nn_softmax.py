@@ -42,6 +42,20 @@ def test_linear_cross_entropy_is_a_linear_layer_and_its_cross_entropy(biased):
         torch.testing.assert_close(linear_cross_entropy(hidden, weight, bias, targets), judge)
 
 
+@pytest.mark.usefixtures("logits_at_a_time")
+def test_what_is_added_to_other_tokens_than_the_target():
+    hidden, weight, bias, targets = draw(TOTAL, FEATURES), draw(TOKENS, FEATURES), draw(TOKENS), torch.arange(TOTAL) % 3
+    others = torch.tensor([-math.inf, 0.0, 2.0, *[-0.5] * (TOKENS - 4), -math.inf], dtype=torch.float64)
+    ours = linear_cross_entropy(hidden, weight, bias, targets, others=others)
+    logits = nn.functional.linear(hidden, weight, bias)
+    is_other = nn.functional.one_hot(targets, TOKENS) == 0
+    judge = nn.functional.cross_entropy(torch.where(is_other, logits + others, logits), targets)
+    torch.testing.assert_close(ours, judge)
+    found = torch.autograd.grad(ours, [hidden, weight, bias])
+    torch.testing.assert_close(found, torch.autograd.grad(judge, [hidden, weight, bias]))
+    assert found[1][-1].eq(0.0).all()
+
+
 def test_linear_cross_entropy_bears_large_logits():
     hidden = torch.tensor([[1e4], [-1e4]], requires_grad=True)
     loss = linear_cross_entropy(hidden, torch.tensor([[1.0], [-1.0]]), None, torch.tensor([0, 0]))
@@ -98,7 +112,8 @@ def sampled(samples: int) -> SampledSoftmax:
 
 
 def test_the_sampled_sum_is_the_full_one_on_average():
-    head, draws = sampled(20), 3_000
+    head, draws = sampled(4), 4_000
+    assert (head.chance < 1.0).any()
     hidden, targets = torch.randn(2, FEATURES, dtype=torch.float64), torch.tensor([0, 9])
     full = head.logits(hidden).exp().sum(1)
     own = head.logits(hidden).gather(1, targets.unsqueeze(1)).squeeze(1)
@@ -114,18 +129,30 @@ def test_the_sampled_sum_is_the_full_one_on_average():
     assert (5 * error < 0.1 * full).all()
 
 
-def test_with_many_samples_the_sampled_loss_and_its_gradient_are_the_full_ones():
-    head = sampled(400_000)
+def test_frequent_tokens_are_always_drawn_and_the_others_as_often_as_was_asked_for():
+    counts = torch.tensor([10_000.0, 5_000.0, *range(1, 99)])
+    chance = SampledSoftmax(FEATURES, 100, samples=20, counts=counts).chance
+    assert chance[:2].tolist() == [1.0, 1.0]
+    assert chance.sum().item() == pytest.approx(20.0)
+    share = (counts[2:] + 1.0) ** 0.75
+    torch.testing.assert_close(chance[2:], 18.0 * share / share.sum())
+
+
+@pytest.mark.parametrize("samples", [TOKENS, 400])
+def test_with_as_many_samples_as_tokens_the_sampled_loss_and_its_gradient_are_the_full_ones(samples: int):
+    head = sampled(samples)
     hidden, targets = draw(TOTAL, FEATURES), torch.randint(0, TOKENS, (TOTAL,))
     wanted = [hidden, head.weight, head.bias]
     ours = head.loss(hidden, targets)
     judge = nn.functional.cross_entropy(head.logits(hidden), targets)
-    torch.testing.assert_close(ours, judge, rtol=5e-3, atol=0.0)
-    torch.testing.assert_close(
-        torch.autograd.grad(ours, wanted), torch.autograd.grad(judge, wanted), rtol=5e-2, atol=1e-3
-    )
-    head.eval()
-    torch.testing.assert_close(head.loss(hidden, targets), judge)
+    torch.testing.assert_close(ours, judge)
+    torch.testing.assert_close(torch.autograd.grad(ours, wanted), torch.autograd.grad(judge, wanted))
+
+
+def test_the_sampled_softmax_is_judged_on_all_tokens():
+    head = sampled(2).eval()
+    hidden, targets = draw(TOTAL, FEATURES), torch.randint(0, TOKENS, (TOTAL,))
+    torch.testing.assert_close(head.loss(hidden, targets), nn.functional.cross_entropy(head.logits(hidden), targets))
 
 
 @pytest.mark.parametrize("kind", [Softmax, partial(SampledSoftmax, samples=5)])

@@ -12,11 +12,15 @@ LOGITS_AT_A_TIME = 2**18
 FEWEST_ROWS = 64
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, others: Tensor | None = None
+) -> Tensor:
     """The mean cross entropy, in nats, of `softmax(hidden · weightᵀ + bias)` and the targets.
 
     loss = 1/total Σ_i (log Σ_j exp(z_ij) - z_{i, target_i})
     ∂loss/∂z_ij = (softmax(z_i)_j - [j = target_i]) / total
+
+    z = hidden · weightᵀ + bias, and where j is not the row's own target, z_ij + others_j.
 
     Rows are taken some at a time, and their part of the gradient is computed while their logits are still in the
     cache: memory is that of the gradients, not of `(total, tokens)` logits, and nothing is computed twice.
@@ -26,6 +30,8 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, ta
         weight: `(tokens, feature)`.
         bias: `(tokens,)`, or none.
         targets: `(total,)`, from 0 to below tokens.
+        others: `(tokens,)`, what is added to the logits of each token but in the rows whose target it is: -∞ leaves it
+            out of their sums. It gets no gradient.
 
     Source:
         P.-L. Hsu et al., Liger Kernel, 2024, on the fused linear cross entropy: the gradient in the forward pass, chunk
@@ -37,13 +43,19 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, ta
     wanted = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (hidden, weight, bias)
     )
-    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, wanted)  # type: ignore[return-value]
+    return _LinearCrossEntropy.apply(hidden, weight, bias, targets, others, wanted)  # type: ignore[return-value]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, wanted: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        others: Tensor | None,
+        wanted: bool,
     ) -> Tensor:
         total = len(hidden)
         rows = max(FEWEST_ROWS, LOGITS_AT_A_TIME // max(len(weight), 1))
@@ -52,13 +64,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if wanted and bias is not None:
             gradients.append(torch.zeros_like(bias))
         for start in range(0, total, rows):
-            part, answers = hidden[start : start + rows], targets[start : start + rows]
+            part, answers = hidden[start : start + rows], targets[start : start + rows, None]
             logits = part @ weight.T if bias is None else torch.addmm(bias, part, weight.T)  # (rows, tokens)
+            if others is not None:
+                own = logits.gather(1, answers)
+                logits.add_(others).scatter_(1, answers, own)
             logs = torch.log_softmax(logits, 1)
-            loss -= logs.gather(1, answers.unsqueeze(1)).sum(dtype=torch.float64)
+            loss -= logs.gather(1, answers).sum(dtype=torch.float64)
             if wanted:
                 slope = logs.exp_()
-                slope[torch.arange(len(answers), device=slope.device), answers] -= 1.0
+                slope.scatter_add_(1, answers, slope.new_full(answers.shape, -1.0))
                 slope /= total
                 torch.mm(slope, weight, out=gradients[0][start : start + rows])
                 gradients[1].addmm_(slope.T, part)
@@ -75,4 +90,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # Where the loss is all there is, a copy of the largest gradient is saved.
         if slope.device.type != "cpu" or slope.item() != 1.0:
             scaled = [gradient * slope for gradient in scaled]
-        return scaled[0], scaled[1], scaled[2] if len(scaled) > 2 else None, None, None
+        return scaled[0], scaled[1], scaled[2] if len(scaled) > 2 else None, None, None, None

@@ -61,26 +61,29 @@ class Softmax(nn.Module):
 
 
 class SampledSoftmax(Softmax):
-    """A full softmax that is trained on the target and some other tokens, drawn anew for each minibatch.
+    """A full softmax that is trained on the targets and some other tokens, drawn anew for each minibatch.
 
     The sum over all tokens, Z = Σ_j exp(z_j), is estimated while training by
 
-        Ẑ = exp(z_target) + Σ_{j drawn, j ≠ target} exp(z_j) / (samples · q_j)        loss = log Ẑ - z_target
+        Ẑ = exp(z_target) + Σ_{j drawn, j ≠ target} exp(z_j) / π_j        loss = log Ẑ - z_target
 
-    where q is the distribution that is drawn from; the expectation of Ẑ is Z. In evaluation, and for `logits`, it is
-    the full softmax.
+    where π_j is how probable token j is to be drawn, by itself and at most once; the expectation of Ẑ is Z. In
+    evaluation, and for `logits`, it is the full softmax.
 
     Args:
         features: of a row.
         tokens: number of them.
-        samples: tokens drawn, with replacement, for all rows of a minibatch together.
-        counts: as for `Softmax`; q is proportional to (count + 1)^¾.
+        samples: tokens drawn on average, for all rows of a minibatch together; where there are no more tokens than
+            that, all of them.
+        counts: as for `Softmax`; π is proportional to (count + 1)^¾, and 1 for tokens that are frequent enough.
         tied: as for `Softmax`.
 
     Source:
         S. Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, 2015. Differences: the
-        target is always in the sum and counts in full; q is the flattened unigram distribution (T. Mikolov et al.,
-        Distributed Representations of Words and Phrases, 2013) where theirs is uniform over a part of the vocabulary.
+        target is always in the sum and counts in full; tokens are drawn by the flattened unigram distribution (T.
+        Mikolov et al., Distributed Representations of Words and Phrases, 2013) where theirs are those of a part of the
+        text, and weighted as D. Horvitz, D. Thompson, A Generalization of Sampling Without Replacement From a Finite
+        Universe, 1952, weight a sum.
     """
 
     def __init__(
@@ -93,23 +96,39 @@ class SampledSoftmax(Softmax):
         tied: Tensor | None = None,
     ):
         super().__init__(features, tokens, counts=counts, tied=tied)
-        self.samples = samples
         share = (torch.zeros(tokens) if counts is None else counts).double().add(1.0).pow(0.75)
-        self.share: Tensor
-        self.register_buffer("share", (share / share.sum()).float())
+        self.chance: Tensor
+        self.register_buffer("chance", _chances(share, samples).float())
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of rows `(total, features)` and ids `(total,)`, in nats; an estimate of it while training."""
         if not self.training:
             return super().loss(hidden, targets)
-        hidden = self._projected(hidden)
-        drawn = torch.multinomial(self.share, self.samples, replacement=True)  # (samples,)
-        # How often each is expected among the drawn ones.
-        expected = (self.share[drawn] * self.samples).log().to(hidden)
-        others = torch.addmm(self.bias[drawn] - expected, hidden, self.weight[drawn].T)  # (total, samples)
-        others = others.masked_fill(targets.unsqueeze(1) == drawn, -math.inf)
-        own = (hidden * self.weight[targets]).sum(1) + self.bias[targets]  # (total,)
-        return (torch.logaddexp(own, others.logsumexp(1)) - own).mean()
+        drawn = torch.rand_like(self.chance) < self.chance
+        present = drawn.index_fill(0, targets, True)
+        columns = present.nonzero().squeeze(1)
+        # A target that was not drawn has a place in the sum of its own rows only.
+        others = torch.where(drawn, -self.chance.log(), -math.inf)[columns]
+        return linear_cross_entropy(
+            self._projected(hidden),
+            nn.functional.embedding(columns, self.weight),
+            self.bias[columns],
+            (present.cumsum(0) - 1)[targets],
+            others=others.to(hidden),
+        )
+
+
+def _chances(share: Tensor, samples: int) -> Tensor:
+    """Probabilities proportional to `share`, but for those that would be above 1, whose sum is `samples`."""
+    if samples >= len(share):
+        return torch.ones_like(share)
+    certain = torch.zeros_like(share, dtype=torch.bool)
+    while True:
+        left = share.masked_fill(certain, 0.0)
+        chance = (left * (samples - certain.sum()) / left.sum()).masked_fill(certain, 1.0)
+        if not (chance > 1.0).any():
+            return chance
+        certain |= chance >= 1.0
 
 
 class AdaptiveSoftmax(nn.Module):
