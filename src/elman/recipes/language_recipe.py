@@ -1,6 +1,5 @@
 """Recipes of language models: a text learned in streams, and judged on its held-out part."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,13 +100,11 @@ class LanguageRecipe:
             estimator: another kind of language model, to compare with.
 
         Returns:
-            The measured scores, the reported ones, and the seconds that training took.
+            The measured scores, the reported ones, and the seconds that training took in all its parts.
         """
         found, texts = self.open(data)
         model = self.model(texts, seed=seed, epochs=epochs, estimator=estimator)
-        begun = time.perf_counter()
         model.fit(texts.train, texts.validation, folder=folder, resume=resume, listener=listener)
-        seconds = time.perf_counter() - begun
         part = "validation" if texts.test is None else "test"
         scores = model.evaluate(texts.validation if texts.test is None else texts.test)
         if folder is not None:
@@ -123,7 +120,7 @@ class LanguageRecipe:
             "reported": dict(self.reported),
             "source": self.source,
             "seed": seed or 0,
-            "seconds": round(seconds, 1),
+            "seconds": round(model.history_.seconds, 1),
         }
 
 
