@@ -9,6 +9,7 @@ from elman.bench.language_case import LANGUAGE_CASES, LanguageCase, parse_langua
 from elman.bench.language_work import LanguageWork
 
 SMALL = "b3-t5-i4-h6-a7"
+ADAPTIVE = "b30-t5-i4-h8-a600"
 
 
 def case_of(name: str) -> LanguageCase:
@@ -17,7 +18,7 @@ def case_of(name: str) -> LanguageCase:
     return case
 
 
-@pytest.mark.parametrize("name", [*LANGUAGE_CASES, f"wiki-chars-gru-{SMALL}", "language-generate-h5-a1522"])
+@pytest.mark.parametrize("name", [*LANGUAGE_CASES, f"wiki-chars-gru-{SMALL}", "language-generate-h5-a205"])
 def test_a_name_says_the_whole_case(name: str):
     assert case_of(name).name == name
     assert find_cases([name]) == [case_of(name)]
@@ -42,6 +43,7 @@ def test_useful_operations():
     layers = (4 + 6) * 6 * 3 + (6 + 6) * 6 * 3
     assert case_of(f"wiki-chars-gru-{SMALL}").operations == 3 * 2 * 15 * (layers + 6 * 7)
     assert case_of("language-generate-i4-h6-a7").operations == 2 * (layers + 6 * 7)
+    assert case_of("language-generate-i4-h6-a600").operations == 2 * (layers + 6 * 129)
 
 
 def losses(run) -> list[float]:
@@ -51,8 +53,9 @@ def losses(run) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["wiki-chars-gru", "wiki-chars-own-gru"])
 @pytest.mark.parametrize("way", ["torch hand-written", "torch hand-written, indexed"])
-def test_elman_learns_what_the_hand_written_network_learns(kind: str, way: str):
-    work = LanguageWork(case_of(f"{kind}-{SMALL}"))
+@pytest.mark.parametrize("sizes", [SMALL, ADAPTIVE])
+def test_elman_learns_what_the_hand_written_network_learns(kind: str, way: str, sizes: str):
+    work = LanguageWork(case_of(f"{kind}-{sizes}"))
     expected = losses(language.peers(work)[way])
     found = losses(language.side(work))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -77,9 +80,10 @@ def test_states_are_carried_from_window_to_window():
         torch.testing.assert_close(sum(parts) / 2, loss(*whole, None)[0])
 
 
-def test_the_hand_written_network_writes_what_elman_would():
-    """The same characters read, the same scores."""
-    work = LanguageWork(case_of("language-generate-i4-h6-a7"))
+@pytest.mark.parametrize("alphabet", [7, 600])
+def test_the_hand_written_network_writes_what_elman_would(alphabet: int):
+    """The same characters read, the same probabilities."""
+    work = LanguageWork(case_of(f"language-generate-i4-h6-a{alphabet}"))
     stream = language.network_of(work).stream()
     model = language_peers.Model(work, language_peers.HandWrittenBody(work))
     states = None
@@ -87,7 +91,8 @@ def test_the_hand_written_network_writes_what_elman_would():
         ids = torch.tensor([character])
         stream.read(ids.numpy())
         outputs, states = model.body(model.embedding(ids).unsqueeze(0), states)
-        torch.testing.assert_close(torch.from_numpy(stream.scores()), model.head(outputs[0]), rtol=1e-4, atol=1e-5)
+        found = torch.from_numpy(stream.scores()).log_softmax(1)
+        torch.testing.assert_close(found, model.log_probabilities(outputs[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_every_side_writes_characters():

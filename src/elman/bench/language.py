@@ -13,7 +13,7 @@ from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell
 from elman.generation.generator import GenerationSettings, Samples
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.nn.softmax import Softmax
+from elman.nn.softmax import AdaptiveSoftmax
 from elman.nn.state import State
 from elman.sequences.coders import CharacterCoder, CoderSettings
 from elman.sequences.ragged import Ragged
@@ -25,7 +25,8 @@ def network_of(work: LanguageWork) -> LanguageNetwork:
     """The network with the parameters of the case."""
     case = work.case
     sizes = {"embedding_size": case.input_size, "hidden_size": case.hidden_size, "num_layers": LAYERS}
-    settings = check_settings(LanguageNetworkSettings, sizes)
+    softmax = {"softmax": "adaptive", "cutoffs": case.cutoffs} if case.cutoffs else {}
+    settings = check_settings(LanguageNetworkSettings, sizes | softmax)
     network = LanguageNetwork(settings, case.alphabet, cell=cell_of(case))
     _fill(network, work)
     return network
@@ -68,10 +69,9 @@ def peers(work: LanguageWork) -> dict[str, Run]:
 
 @torch.no_grad()
 def _fill(network: LanguageNetwork, work: LanguageWork) -> None:
-    assert isinstance(network.head, Softmax)
     network.embedding.table.weight.copy_(work.table)
-    network.head.weight.copy_(work.head.T)
-    network.head.bias.zero_()
+    head = network.head.softmax if isinstance(network.head, AdaptiveSoftmax) else network.head
+    head.load_state_dict(work.head.state_dict())
     for index, matrices in enumerate(work.layers):
         weights = network.body.weights(index)
         if work.case.cell == OWN:

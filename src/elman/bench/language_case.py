@@ -9,16 +9,19 @@ GROUP = "language"
 BUILT_IN, OWN = "gru", "own_gru.py:own_gru"
 TRAINING, GENERATING = "training", "generating"
 
-# The textbook's sizes; a case of other sizes says so in its name. enwik8 has 205 different bytes.
-SIZES: Mapping[str, int] = MappingProxyType({"b": 512, "t": 100, "i": 300, "h": 300, "a": 205})
+# The textbook's sizes, and the characters of enwik8-prefix; a case of other sizes says so in its name.
+SIZES: Mapping[str, int] = MappingProxyType({"b": 512, "t": 100, "i": 300, "h": 300, "a": 1523})
 LAYERS = 2
+# As in the recipes: an adaptive softmax with so many characters in its head, for alphabets of many more.
+FREQUENT, SMALLEST_ADAPTIVE = 128, 512
 
 
 @dataclass(frozen=True)
 class LanguageCase:
     """One batch of training, or one character of writing.
 
-    The network: an embedding of `input_size`, two recurrent layers, a softmax over the whole alphabet.
+    The network: an embedding of `input_size`, two recurrent layers, a softmax over the whole alphabet; that of the
+    recipes, with nothing dropped.
 
     Args:
         kind: `wiki-chars-gru`, `wiki-chars-own-gru` or `language-generate`.
@@ -66,11 +69,20 @@ class LanguageCase:
         return self.batch * self.steps
 
     @property
+    def cutoffs(self) -> tuple[int, ...]:
+        """Of the adaptive softmax; none where the softmax is a full one."""
+        return (FREQUENT,) if self.alphabet >= SMALLEST_ADAPTIVE else ()
+
+    @property
     def operations(self) -> float:
-        """Useful floating-point operations: those of the matrix products, the head's among them."""
+        """Useful floating-point operations: those of the matrix products, the head's among them.
+
+        Of an adaptive softmax only those that every character needs are counted.
+        """
         recurrent = (self.input_size + (2 * LAYERS - 1) * self.hidden_size) * 3 * self.hidden_size
         passes = 3 if self.mode == TRAINING else 1
-        return 2.0 * passes * self.characters * (recurrent + self.hidden_size * self.alphabet)
+        scores = self.cutoffs[0] + len(self.cutoffs) if self.cutoffs else self.alphabet
+        return 2.0 * passes * self.characters * (recurrent + self.hidden_size * scores)
 
     def _sizes(self) -> dict[str, int]:
         sizes = self.batch, self.steps, self.input_size, self.hidden_size, self.alphabet
@@ -90,8 +102,8 @@ def _usual(kind: str) -> dict[str, int]:
 def parse_language(name: str) -> LanguageCase | None:
     """The case of that name, also one of other sizes; None if it is no such name.
 
-    >>> parse_language("wiki-chars-gru-b8-a1522").name
-    'wiki-chars-gru-b8-a1522'
+    >>> parse_language("wiki-chars-gru-b8-a205").name
+    'wiki-chars-gru-b8-a205'
     """
     found = NAME.fullmatch(name)
     if found is None:

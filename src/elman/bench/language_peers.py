@@ -1,5 +1,6 @@
 """The same language model in plain torch: with `torch.nn.GRU`, and with a cell written by hand."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -86,19 +87,29 @@ class Model(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding.from_pretrained(work.table.clone(), freeze=False)
         self.body = body
-        self.head = _linear(work.head, torch.zeros(work.case.alphabet))
+        self.head = copy.deepcopy(work.head)
 
     def loss(self, characters: Tensor, following: Tensor, states: Any) -> tuple[Tensor, Any]:
         """Nats a character, and the states to go on from."""
         outputs, states = self.body(self.embedding(characters.T), states)
-        found = functional.cross_entropy(self.head(outputs.flatten(0, 1)), following.T.flatten())
+        rows, targets = outputs.flatten(0, 1), following.T.flatten()
+        if isinstance(self.head, nn.AdaptiveLogSoftmaxWithLoss):
+            found = self.head(rows, targets).loss
+        else:
+            found = functional.cross_entropy(self.head(rows), targets)
         return found, [h.detach() for h in states] if isinstance(states, list) else states.detach()
 
     @torch.no_grad()
     def draw(self, characters: Tensor, states: Any) -> tuple[Tensor, Any]:
         """The characters after these, `(batch,)`, drawn by their probabilities, and the states to go on from."""
         outputs, states = self.body(self.embedding(characters).unsqueeze(0), states)
-        return torch.multinomial(torch.softmax(self.head(outputs[0]), 1), 1)[:, 0], states
+        return torch.multinomial(self.log_probabilities(outputs[0]).exp(), 1)[:, 0], states
+
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """Of each character after these outputs, `(batch, alphabet)`."""
+        if isinstance(self.head, nn.AdaptiveLogSoftmaxWithLoss):
+            return self.head.log_prob(outputs)
+        return functional.log_softmax(self.head(outputs), 1)
 
 
 BODIES: dict[str, Callable[[LanguageWork], nn.Module]] = {

@@ -28,25 +28,34 @@ class LanguageWork:
         text: ids of characters, `(batch, WINDOWS · steps + 1)`; the larger an id the rarer, as in a vocabulary.
         table: the embedded characters, `(alphabet, input_size)`.
         layers: the parameters of each recurrent layer.
-        head: the softmax's matrix, `(hidden_size, alphabet)`; its bias is zero.
+        head: the softmax, to be copied: an `nn.Linear`, or an adaptive one as torch has it.
     """
 
     def __init__(self, case: LanguageCase):
         self.case = case
         draw = torch.Generator().manual_seed(0)
-        shares = 1.0 / torch.arange(1, case.alphabet + 1)
+        # About as characters come in English: one in six is the most frequent one, one in 200 is beyond the 128th.
+        shares = torch.arange(11.0, case.alphabet + 11).pow(-3)
         length = WINDOWS * case.steps + 1
         self.text = torch.multinomial(shares, case.batch * length, replacement=True, generator=draw).view(-1, length)
         self.table = torch.randn(case.alphabet, case.input_size, generator=draw)
         sizes = [case.input_size] + [case.hidden_size] * (LAYERS - 1)
         self.layers = tuple(draw_matrices(size, case.hidden_size, 3, draw) for size in sizes)
-        self.head = torch.randn(case.hidden_size, case.alphabet, generator=draw) * case.hidden_size**-0.5
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.head = _head(case)
 
     def window(self, number: int) -> tuple[Tensor, Tensor]:
         """Characters to read and those that follow each, `(batch, steps)`; after the last window comes the first."""
         start = number % WINDOWS * self.case.steps
         rows = self.text[:, start : start + self.case.steps + 1]
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+def _head(case: LanguageCase) -> nn.Module:
+    if case.cutoffs:
+        return nn.AdaptiveLogSoftmaxWithLoss(case.hidden_size, case.alphabet, list(case.cutoffs))
+    return nn.Linear(case.hidden_size, case.alphabet)
 
 
 def training(network: nn.Module, loss: Loss, work: LanguageWork) -> Run:
