@@ -29,7 +29,8 @@ class LanguageNetworkSettings(BodySettings):
             projection stands between.
         softmax: `full`; `adaptive` (rare tokens in clusters of smaller rows) or `sampled` (trained on some of the
             tokens), which pay for tens of thousands of tokens.
-        cutoffs: where the clusters of the adaptive softmax begin; a sixteenth and a quarter of the tokens if not given.
+        cutoffs: where the clusters of the adaptive softmax begin, the most frequent tokens first; a sixteenth and a
+            quarter of the tokens if not given.
         samples: tokens that the sampled softmax draws for a minibatch.
         embedding_dropout: the probability of reading a token, wherever it stands in a window of all streams, as a row
             of zeros.
@@ -160,7 +161,7 @@ def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts:
     tied = table if settings.tied else None
     match settings.softmax:
         case "adaptive":
-            return AdaptiveSoftmax(features, tokens, cutoffs=settings.cutoffs)
+            return AdaptiveSoftmax(features, tokens, cutoffs=settings.cutoffs, counts=counts)
         case "sampled":
             return SampledSoftmax(features, tokens, samples=settings.samples, counts=counts, tied=tied)
         case "full":

@@ -95,6 +95,16 @@ def test_the_adaptive_softmax_is_its_formula():
     np.testing.assert_allclose(logs.detach().numpy(), np.concatenate(parts, 1), rtol=1e-10)
 
 
+def test_the_adaptive_softmax_ranks_tokens_by_how_frequent_they_are():
+    counts = torch.tensor([3, 9, 0, 9, 1, 5])
+    head = AdaptiveSoftmax(16, 6, cutoffs=(2,), counts=counts).double()
+    hidden, order = torch.randn(TOTAL, 16, dtype=torch.float64), [1, 3, 5, 0, 4, 2]
+    sorted_logs = head.softmax.log_prob(hidden)
+    torch.testing.assert_close(head.logits(hidden)[:, order], sorted_logs)
+    targets = torch.randint(0, 6, (TOTAL,))
+    torch.testing.assert_close(head.loss(hidden, targets), nn.functional.nll_loss(head.logits(hidden), targets))
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     return logits - np.log(np.exp(logits).sum(1, keepdims=True))
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from elman import Recurrent
 from elman.errors import ShapeError, UsageError
+from elman.nn.softmax import AdaptiveSoftmax
 from elman.nn.token_stream import TokenStream
 
 TOKENS, SIZE, BATCH, TIME = 11, 7, 3, 5
@@ -38,6 +39,18 @@ def test_scores_are_those_of_the_whole_network(dtype, target, bias, is_module):
         assert scores.dtype == dtype
         torch.testing.assert_close(scores, expected[:, time], **tolerance)
     assert stream.target.target == target
+
+
+@pytest.mark.parametrize("target", ["llvm", "eager"])
+def test_scores_of_an_adaptive_softmax(target):
+    embedding, layer, _ = parts(target=target)
+    head = AdaptiveSoftmax(SIZE, TOKENS, cutoffs=(4,), counts=torch.randperm(TOKENS))
+    stream = TokenStream(embedding.weight, layer, head, batch_size=BATCH)
+    ids = torch.randint(TOKENS, (BATCH,))
+    stream.read(ids.numpy())
+    with torch.no_grad():
+        expected = head.logits(layer(embedding(ids[:, None]))[0][:, 0])
+    torch.testing.assert_close(torch.tensor(stream.scores()), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_it_goes_on_from_a_state_and_can_be_set_back():

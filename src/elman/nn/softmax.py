@@ -4,9 +4,10 @@ Each is an `nn.Module` with two ways in: `logits(hidden)`, which calling it is t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,8 @@ from elman.errors import UsageError
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 
 SoftmaxName = Literal["full", "adaptive", "sampled"]
+# A matrix `(outputs, inputs)`, and a bias `(outputs,)` or none.
+Linear = tuple[Tensor, Tensor | None]
 
 
 class Softmax(nn.Module):
@@ -51,6 +54,10 @@ class Softmax(nn.Module):
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
         return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets)
+
+    def linears(self) -> list[Linear]:
+        """What is applied to a row, one after the other."""
+        return [*(() if self.project is None else [(self.project.weight, None)]), (self.weight, self.bias)]
 
     def _projected(self, hidden: Tensor) -> Tensor:
         return hidden if self.project is None else self.project(hidden)
@@ -134,13 +141,14 @@ def _chances(share: Tensor, samples: int) -> Tensor:
 class AdaptiveSoftmax(nn.Module):
     """A softmax in two steps: frequent tokens at once, rare ones through the cluster they are in.
 
-    Clusters of rare tokens have ever smaller rows, a quarter of the size of the one before; the tokens must come with
-    the most frequent first, as a `Vocabulary` has them.
+    Clusters of rare tokens have ever smaller rows, a quarter of the size of the one before.
 
     Args:
         features: of a row.
         tokens: number of them.
-        cutoffs: where the clusters begin; see `default_cutoffs`.
+        cutoffs: how many tokens, the most frequent first, stand before each cluster; see `default_cutoffs`.
+        counts: how often each token comes in the training text `(tokens,)`; if not given, they come with the most
+            frequent first.
 
     Raises:
         UsageError: cutoffs that are no rising positions of tokens, or more clusters than there are features for.
@@ -149,7 +157,9 @@ class AdaptiveSoftmax(nn.Module):
         E. Grave et al., Efficient softmax approximation for GPUs, 2017, in torch's own form.
     """
 
-    def __init__(self, features: int, tokens: int, *, cutoffs: Sequence[int] | None = None):
+    def __init__(
+        self, features: int, tokens: int, *, cutoffs: Sequence[int] | None = None, counts: Tensor | None = None
+    ):
         super().__init__()
         places = list(default_cutoffs(tokens) if cutoffs is None else cutoffs)
         if not places or places != sorted(set(places)) or places[0] < 1 or places[-1] >= tokens:
@@ -163,6 +173,12 @@ class AdaptiveSoftmax(nn.Module):
                 fix=f"Give a hidden_size of {4 ** len(places)} or more, or fewer cutoffs.",
             )
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(features, tokens, places)
+        ranks = torch.arange(tokens)
+        if counts is not None:
+            ranks[counts.argsort(descending=True, stable=True)] = torch.arange(tokens)
+        # Where each token stands, the most frequent first.
+        self.ranks: Tensor
+        self.register_buffer("ranks", ranks)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits; see `logits`."""
@@ -170,11 +186,30 @@ class AdaptiveSoftmax(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """From `(…, features)` to logarithms of probabilities, `(…, tokens)`."""
-        return self.softmax.log_prob(hidden.flatten(0, -2)).unflatten(0, hidden.shape[:-1])
+        return self.softmax.log_prob(hidden.flatten(0, -2)).unflatten(0, hidden.shape[:-1])[..., self.ranks]
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
-        return self.softmax(hidden, targets).loss
+        return self.softmax(hidden, self.ranks[targets]).loss
+
+    def linears(self) -> list[list[Linear]]:
+        """What is applied to a row, one after the other: for the frequent tokens and the clusters, and in each."""
+        first, clusters = self.softmax.head, [list(cluster) for cluster in self.softmax.tail]  # type: ignore[arg-type]
+        return [[(layer.weight, layer.bias) for layer in layers] for layers in ([first], *clusters)]
+
+    def joiner(self) -> Callable[..., np.ndarray]:
+        """A function that makes the logits `(batch, tokens)` of what each of `linears` gives."""
+        ranks = self.ranks.cpu().numpy()
+
+        def join(head: np.ndarray, *clusters: np.ndarray) -> np.ndarray:
+            logs = head - _log_sum(head)
+            frequent = head.shape[1] - len(clusters)
+            columns = [logs[:, :frequent]]
+            for place, cluster in enumerate(clusters, frequent):
+                columns.append(cluster + (logs[:, place, None] - _log_sum(cluster)))
+            return np.concatenate(columns, 1).take(ranks, 1)
+
+        return join
 
 
 def default_cutoffs(tokens: int) -> tuple[int, ...]:
@@ -184,6 +219,12 @@ def default_cutoffs(tokens: int) -> tuple[int, ...]:
     (2000, 8000)
     """
     return tuple(sorted({place for place in (tokens // 16, tokens // 4) if place > 0}))
+
+
+def _log_sum(rows: np.ndarray) -> np.ndarray:
+    """The logarithm of the sum of exponentials of each row, `(rows, 1)`."""
+    peaks = rows.max(1, keepdims=True)
+    return peaks + np.log(np.exp(rows - peaks).sum(1, keepdims=True))
 
 
 def _drawn(tokens: int, features: int) -> nn.Parameter:

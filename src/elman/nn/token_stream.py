@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from elman.compiler import dispatch
 from elman.errors import ShapeError, UsageError
 from elman.nn.recurrent import Recurrent
-from elman.nn.softmax import Softmax
+from elman.nn.softmax import AdaptiveSoftmax, Linear, Softmax
 from elman.nn.state import State
 
 
@@ -22,8 +22,8 @@ class TokenStream:
     Args:
         embedding: the row of each token, `(tokens, features)`.
         layer: reads forward.
-        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; a
-            `Softmax` and an `nn.Linear` become kernels.
+        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; those of
+            `elman.nn.softmax` and an `nn.Linear` become kernels.
         state: where to go on from; zeros if not given.
         batch_size: texts side by side, if no state is given.
 
@@ -109,23 +109,27 @@ class TokenStream:
 
     def _scorer(self, head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], np.ndarray]:
         output = self._stream.output
-        linears = _linears(head)
-        if linears and self._stream.kernels:
+        chains, join = _in_parts(head)
+        if chains and self._stream.kernels:
             # llvmlite is only needed where kernels are built.
             from elman.compiler.targets.llvm.stream import LinearKernel
 
-            kernels, read = [], output
-            for matrix, bias in linears:
-                kernels.append(LinearKernel(matrix.t(), bias, read))
-                read = kernels[-1].output
-            self._check_scores(read.shape)
-            scores, steps = read.numpy(), [kernel.step for kernel in kernels]
+            steps: list[Callable[[], None]] = []
+            found: list[np.ndarray] = []
+            for chain in chains:
+                read = output
+                for matrix, bias in chain:
+                    kernel = LinearKernel(matrix.t(), bias, read)
+                    read = kernel.output
+                    steps.append(kernel.step)
+                found.append(read.numpy())
 
             def score(_: Tensor) -> np.ndarray:
                 for step in steps:
                     step()
-                return scores
+                return join(*found)
 
+            self._check_scores(score(output).shape)
             return score
 
         @torch.no_grad()
@@ -145,10 +149,12 @@ class TokenStream:
             )
 
 
-def _linears(head: Callable[[Tensor], Tensor]) -> list[tuple[Tensor, Tensor | None]]:
-    """The matrices `(outputs, inputs)` and biases that a head is made of, one after the other; none if it is not."""
-    if isinstance(head, nn.Linear):
-        return [(head.weight, head.bias)]
+def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
+    """The linear layers that a head is made of, in chains, and what makes scores of their ends; none if unknown."""
+    if isinstance(head, AdaptiveSoftmax):
+        return head.linears(), head.joiner()
     if isinstance(head, Softmax):
-        return [*(_linears(head.project) if head.project is not None else ()), (head.weight, head.bias)]
-    return []
+        return [head.linears()], lambda scores: scores
+    if isinstance(head, nn.Linear):
+        return [[(head.weight, head.bias)]], lambda scores: scores
+    return [], lambda scores: scores
