@@ -21,13 +21,14 @@ from elman.sequences.coders import Coder, CoderSettings, coder_from_json
 from elman.sequences.corpus import Corpus, Text, open_corpus
 from elman.sequences.streams import TokenStreams, streams_to_judge
 from elman.sequences.token_text import TokenText, encode_tokens, learn_tokens, remove_kept
-from elman.settings import check_settings
+from elman.settings import Settings, check_settings
 from elman.tasks.language import Language
 from elman.training.listener import Listener
 from elman.training.record import History
 from elman.training.settings import RunSettings
-from elman.training.trainer import Trainer
+from elman.training.trainer import Trainer, check_run
 
+LONGEST_NAME = 256
 USE = ("elman generate {name} --prompt TEXT", "elman evaluate {name} TEXT.txt")
 
 
@@ -40,7 +41,8 @@ class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
             next, throughout an epoch.
         validation_fraction: the part of the text, its end, that is held out to judge the epochs when no validation text
             is given.
-        show_sample: tokens of a text that the model writes whenever the validation set is judged; 0 for none.
+        show_sample: tokens of a text that the model writes after each epoch, and when the validation set is judged
+            within one; 0 for none.
     """
 
     epochs: PositiveInt = 10
@@ -50,6 +52,20 @@ class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
     window: PositiveInt = 100
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     show_sample: NonNegativeInt = 0
+
+
+class JudgeSettings(Settings):
+    """How a text is judged.
+
+    Args:
+        dynamic: the rate of dynamic evaluation; none if not given.
+        streams: parts of the text read side by side.
+        window: steps of each.
+    """
+
+    dynamic: float | None = Field(None, ge=0)
+    streams: PositiveInt | None = None
+    window: PositiveInt | None = None
 
 
 class LanguageModel(Estimator):
@@ -109,6 +125,9 @@ class LanguageModel(Estimator):
         place = None if folder is None else Path(folder)
         corpus, held = _corpora(text, validation, settings.validation_fraction)
         with alone_in(place):
+            # What is wrong without any text is told before a long one is read.
+            self._own_cell(settings.cell_options)
+            check_run(settings, validated=held is not None, folder=None if resume else place)
             coder, tokens = learn_tokens(corpus, _coder_settings(settings), place)
             train = TokenStreams(tokens, streams=settings.streams, window=settings.window)
             network = self._new_network(settings, coder, tokens)
@@ -152,7 +171,8 @@ class LanguageModel(Estimator):
             the first, which nothing stands before), `unknown` (tokens that the vocabulary does not have).
 
         Raises:
-            DataError: a text that cannot be read, or has less than two tokens.
+            UsageError: arguments that make no sense.
+            DataError: a text that cannot be read, or has less than two tokens or than a window for each stream.
 
         Source:
             T. Mikolov et al., Recurrent neural network based language model, 2010, section 2 (dynamic models);
@@ -160,17 +180,18 @@ class LanguageModel(Estimator):
             steps, neither scaled by the training text's gradients nor drawn back to the trained weights.
         """
         self._require_fitted()
-        settings = self._settings
+        given = check_settings(JudgeSettings, {"dynamic": dynamic, "streams": streams, "window": window})
         tokens = encode_tokens(open_corpus(text), self.coder_)
-        task = Language(tokens.counts, unit=settings.tokens)
-        if dynamic is not None:
-            cut = TokenStreams(tokens, streams=streams or 1, window=min(window or settings.window, len(tokens) - 1))
-            model = copy.deepcopy(self.model_).eval()
-            return task.judge(model, cut, adapt=lambda loss: _descend(model, loss, dynamic))
-        if streams is None:
-            cut = _judged(tokens, settings)
+        task = Language(tokens.counts, unit=self._settings.tokens)
+        if given.streams is None and given.dynamic is None:
+            cut = _judged(tokens, self._settings)
         else:
-            cut = TokenStreams(tokens, streams=streams, window=min(window or settings.window, len(tokens) // streams))
+            parts = given.streams or 1
+            longest = max(1, (len(tokens) - 1) // parts)
+            cut = TokenStreams(tokens, streams=parts, window=min(given.window or self._settings.window, longest))
+        if given.dynamic is not None:
+            model, rate = copy.deepcopy(self.model_).eval(), given.dynamic
+            return task.judge(model, cut, adapt=lambda loss: _descend(model, loss, rate))
         with torch.inference_mode():
             return task.judge(self.model_.eval(), cut)
 
@@ -262,6 +283,11 @@ def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corp
     if validation is not None and fraction:
         raise UsageError(
             "A validation text and validation_fraction exclude each other.", fix="Give one of the two, or neither."
+        )
+    if isinstance(text, str) and len(text) < LONGEST_NAME and Path(text).is_file():
+        raise UsageError(
+            f"A model cannot learn from so short a text as {text!r}, which is the name of a file.",
+            fix=f"To learn what the file holds, give Path({text!r}).",
         )
     corpus = open_corpus(text)
     if fraction:

@@ -22,7 +22,9 @@ from elman.training.state import RunState
 from elman.training.weights import describe_weights, load_weights
 
 # None of them changes what is learned.
-_FREE_SETTINGS = frozenset({"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every"})
+_FREE_SETTINGS = frozenset(
+    {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample"}
+)
 
 
 class Trainer:
@@ -45,8 +47,8 @@ class Trainer:
         identity: what must be the same for a run to be resumed, besides the settings, the data and the shapes of the
             weights, as names and values that JSON can hold.
         listener: told of each minibatch and epoch, as `progress_for(sys.stderr)` is.
-        sample: gives a text that the model, in evaluation mode, writes when the validation set is judged; the listener
-            and the log get it.
+        sample: gives a text that the model, in evaluation mode, writes after each epoch and when the validation set is
+            judged within one; the listener and the log get it.
 
     Raises:
         UsageError: the settings do not fit the data, or nothing is there to train.
@@ -120,7 +122,7 @@ class Trainer:
 
     def _begin(self, devices: list[int]) -> None:
         if self._folder is not None:
-            _refuse_another_run(self._folder / CHECKPOINT)
+            _refuse_another_run(self._folder)
             remove_leftovers(self._folder, CHECKPOINT)
         seed_generators(self._settings.seed, devices)
 
@@ -144,20 +146,46 @@ class Trainer:
         }
 
 
+def check_run(settings: RunSettings, *, validated: bool, folder: Path | None) -> None:
+    """Refuses what is known to be a mistake before any data are read; a `Trainer` does so itself.
+
+    Args:
+        settings: of the run.
+        validated: whether there is a validation set.
+        folder: where a new run is to write; none if it writes nothing, or is resumed.
+
+    Raises:
+        UsageError: settings that need a validation set, or a folder that holds a run.
+    """
+    _refuse([] if validated else _needs_validation(settings))
+    if folder is not None:
+        _refuse_another_run(folder)
+
+
 def _check_sets(
     train: Examples | Minibatches, validation: Examples | Minibatches | None, settings: RunSettings
 ) -> None:
-    mistakes = [
+    empty = [
         problem
         for problem, found in (
             ("The training set is empty.", len(train) == 0),
             ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
-            ("validate_batches needs a validation set; give one.", settings.validate_batches and validation is None),
-            ("patience counts epochs by a validation set; give one.", settings.patience and validation is None),
-            ("nt-asgd begins by a validation set; give one.", settings.averaging == "nt-asgd" and validation is None),
         )
         if found
     ]
+    _refuse(empty + ([] if validation is not None else _needs_validation(settings)))
+
+
+def _needs_validation(settings: RunSettings) -> list[str]:
+    asked = (
+        ("validate_batches needs a validation set; give one.", settings.validate_batches),
+        ("patience counts epochs by a validation set; give one.", settings.patience),
+        ("nt-asgd begins by a validation set; give one.", settings.averaging == "nt-asgd"),
+    )
+    return [problem for problem, found in asked if found]
+
+
+def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
 
@@ -177,8 +205,8 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _refuse_another_run(path: Path) -> None:
-    if path.exists():
+def _refuse_another_run(folder: Path) -> None:
+    if (path := folder / CHECKPOINT).exists():
         finished = RunState.from_json(read_checkpoint(path).state).finished
         raise UsageError(
             f"The folder holds a run that is {'finished' if finished else 'not finished'}.",
