@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from elman.errors import DataError, UsageError
 from elman.estimators import LanguageModel
 from elman.nn.torch import GRU
-from elman.recipes import RECIPES
+from elman.recipes import RECIPES, torch_language
 from elman.recipes import language_recipe as module
 from elman.recipes.language_recipe import LanguageRecipe, alphabet_of
 from elman.recipes.torch_language import TorchBody, TorchLanguageModel
@@ -94,3 +95,22 @@ def test_the_network_on_layers_of_torch_reads_on_from_a_state_as_elmans_layers_d
 def test_a_recipe_runs_on_layers_of_torch(texts: Texts):
     result = small("wiki-chars-gru").run(Path(), estimator=TorchLanguageModel)
     assert result["loss"] == pytest.approx(small("wiki-chars-gru").run(Path())["loss"], rel=0.1)
+
+
+def test_a_damaged_data_set_is_not_passed_over_for_another(tmp_path: Path):
+    recipe = RECIPES["wiki-chars-gru"]
+    assert isinstance(recipe, LanguageRecipe)
+    with pytest.raises(DataError, match="enwik8-prefix will do, too"):
+        recipe.open(tmp_path)
+    (tmp_path / "enwik8").mkdir()
+    (tmp_path / "enwik8" / "enwik8").write_text("not all of it")
+    with pytest.raises(DataError) as caught:
+        recipe.open(tmp_path)
+    assert "expected sha256" in str(caught.value)
+    assert "will do" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "said"), [("shakespeare-chars", "another cell"), ("wiki-chars-gr", "wiki-chars-gru")])
+def test_recipes_that_torchs_gru_cannot_repeat_are_refused(name: str, said: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=said):
+        torch_language.main([name, "--data", str(tmp_path)])

@@ -85,7 +85,7 @@ WORDS = {
 wikitext_words = LanguageRecipe(
     name="wikitext-words",
     summary="words, 2 × LSTM(300), tied, regularised as AWD-LSTM is: weight drop, variational dropout, AR and TAR",
-    data=("wikitext-2",),
+    data=("wikitext-2", "wikitext-2-v1"),
     settings={
         **WORDS,
         "weight_drop": 0.4,
@@ -102,6 +102,6 @@ wikitext_words = LanguageRecipe(
 wikitext_words_plain = LanguageRecipe(
     name="wikitext-words-plain",
     summary="the same network with no regularisation",
-    data=("wikitext-2",),
+    data=("wikitext-2", "wikitext-2-v1"),
     settings=WORDS,
 )

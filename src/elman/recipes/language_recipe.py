@@ -10,6 +10,7 @@ from elman.cells.from_file import open_cell
 from elman.errors import DataError
 from elman.estimators import LanguageModel
 from elman.sequences.corpus import Corpus
+from elman.sequences.datasets import is_there
 from elman.sequences.texts import Texts, open_text
 from elman.training.listener import Listener
 
@@ -27,7 +28,6 @@ class LanguageRecipe:
         source: where that is reported.
         own_cell: the cell in a file beside this one, in place of a built-in one: `file.py:name`.
         whole_alphabet: the model knows the characters of all parts of the text, not only of the first.
-        threads: to compute with; all cores if not given.
     """
 
     name: str
@@ -38,24 +38,25 @@ class LanguageRecipe:
     source: str = ""
     own_cell: str | None = None
     whole_alphabet: bool = False
-    threads: int | None = None
 
     def open(self, data: Path) -> tuple[str, Texts]:
         """The data set that is there, by its name, and its texts.
 
         Raises:
-            DataError: none of them is there.
+            DataError: none of them is there, or the first that is there is not whole.
         """
-        problems = []
         for name in self.data:
-            try:
+            if is_there(name, data):
                 return name, open_text(name, data)
-            except DataError as problem:
-                problems.append(problem)
-        first, others = problems[0], " or ".join(self.data[1:])
-        raise DataError(
-            first.problem, where=first.where, fix=f"{first.fix} {others} will do, too." if others else first.fix
-        )
+        try:
+            return self.data[0], open_text(self.data[0], data)
+        except DataError as missing:
+            others = " or ".join(self.data[1:])
+            raise DataError(
+                missing.problem,
+                where=missing.where,
+                fix=f"{missing.fix} {others} will do, too." if others else missing.fix,
+            ) from None
 
     def model(
         self,

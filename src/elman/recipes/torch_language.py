@@ -22,6 +22,7 @@ from elman.recipes.language_recipe import LanguageRecipe
 from elman.sequences.coders import Coder
 from elman.sequences.ragged import Ragged
 from elman.sequences.token_text import TokenText
+from elman.settings import check_settings
 from elman.training.progress import progress_for
 
 
@@ -91,6 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [name for name, each in RECIPES.items() if isinstance(each, LanguageRecipe)]
     if not isinstance(recipe, LanguageRecipe):
         raise UsageError(f"There is no recipe `{given.name}` of a language model.", fix=nearest(given.name, names))
+    settings = check_settings(LanguageSettings, recipe.settings)
+    if settings.cell != "gru" or settings.weight_drop or settings.zoneout:
+        raise UsageError(
+            f"The network of `{given.name}` cannot be had with torch.nn.GRU: it has another cell, weight drop or "
+            "zoneout.",
+            fix="Give a recipe of a plain GRU, as wiki-chars-gru.",
+        )
     result = recipe.run(
         given.data,
         seed=given.seed,

@@ -48,6 +48,17 @@ def open_dataset(name: str, folder: str | Path, *parts: str) -> dict[str, Path]:
     return {file.part: path for file, path in found.items()}
 
 
+def is_there(name: str, folder: str | Path) -> bool:
+    """Whether the data folder has anything of a data set, whole or not.
+
+    Args:
+        name: one of `DATASETS`.
+        folder: the data folder.
+    """
+    place = Path(folder) / name
+    return any(find_file(place, file) for file in find_dataset(name).files)
+
+
 def find_file(place: Path, file: DataFile) -> Path | None:
     """Where a file of a data set lies: as it is, or packed; `None` if it is not there.
 
