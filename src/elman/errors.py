@@ -50,6 +50,10 @@ class UsageError(ElmanError, ValueError):
     """A setting, an option or a call that makes no sense; the command line ends with exit code 2."""
 
 
+class MissingPackageError(UsageError):
+    """A package that elman was not installed with, and that what was asked for needs."""
+
+
 class ModelError(ElmanError):
     """A model folder or a checkpoint that is missing, damaged, foreign or from a later version."""
 

@@ -1,5 +1,7 @@
 """A trained `LanguageModel` writes what its network says, whatever its tokens and its head."""
 
+import json
+import sys
 from functools import cache
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from elman import LanguageModel
-from elman.errors import NotFittedError, UsageError
+from elman.errors import ModelError, NotFittedError, UsageError
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.softmax import AdaptiveSoftmax
 
@@ -25,7 +27,7 @@ HEADS = {
     "full": {},
     "tied": {"tied": True, "embedding_size": 12},
     "tied with a projection": {"tied": True, "embedding_size": 5},
-    "sampled": {"softmax": "sampled", "samples": 4},
+    "sampled": {"softmax": "sampled", "softmax_samples": 4},
     "adaptive": {"softmax": "adaptive", "cutoffs": (5, 10), "hidden_size": 64},
 }
 
@@ -70,7 +72,7 @@ def test_the_probabilities_of_a_text_are_those_of_its_evaluation(kind: str):
         outputs, _ = found.model_(torch.tensor([[*prompt, *written]]))
         scores = torch.log_softmax(found.model_.head.logits(outputs)[0].double(), 1)
     expected = [-float(scores[len(prompt) - 1 + place, token]) for place, token in enumerate(written)]
-    assert [int(each[0]) for each in tokens] == written[-4:]
+    assert [int(each[0]) for each in tokens][-40:] == written
     assert np.allclose(losses, expected, atol=1e-4)
 
 
@@ -94,6 +96,36 @@ def test_writing_changes_no_random_number_of_torch():
     before = torch.get_rng_state()
     list(model("characters").generate(length=5))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "words"])
+def test_a_state_is_of_the_model_saved_and_loaded_and_of_no_other_of_its_size(tmp_path, kind: str):
+    found = model(kind)
+    found.save(tmp_path / "model")
+    state = found.read("The cat")
+    texts = ["".join(each.generate(state=state, length=9)) for each in (found, LanguageModel.load(tmp_path / "model"))]
+    assert texts[0] == texts[1]
+    with pytest.raises(ModelError, match="other weights"):
+        model(kind, seed=1).generate(state=state)
+
+
+def test_subwords_without_sentencepiece_say_what_to_install_when_they_are_loaded(tmp_path, monkeypatch):
+    model("subwords").save(tmp_path / "model")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(UsageError, match="sentencepiece, which is not installed") as error:
+        LanguageModel.load(tmp_path / "model")
+    assert error.value.where == str(tmp_path / "model")
+    assert "pip install" in error.value.fix
+
+
+@pytest.mark.parametrize("settings", [{"hidden_size": -1}, {"hidden_size": 13}, {"zoneouts": 1}])
+def test_settings_that_are_not_those_of_the_weights_are_a_matter_of_the_folder(tmp_path, settings: dict):
+    model("characters").save(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["settings"] |= settings
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="do not belong together"):
+        LanguageModel.load(tmp_path / "model")
 
 
 def test_one_text_or_several_and_only_of_a_trained_model():

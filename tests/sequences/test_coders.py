@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import DataError, UsageError
-from elman.sequences.coders import CoderSettings, coder_from_json, learn_coder
+from elman.sequences import coders as module
+from elman.sequences import corpus, subwords
+from elman.sequences.coders import CoderSettings, coder_from_json, cut_after, learn_coder
 from elman.sequences.corpus import open_corpus
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
@@ -41,6 +44,55 @@ def test_pieces_give_what_the_whole_text_gives(coder, pieces):
 
 
 @every_coder
+def test_a_text_without_line_ends_or_blanks_is_cut_all_the_same(coder, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_PIECE", 10)
+    for text in ("one line of words, of no end " * 9, "nothingatwhichtocutit" * 9):
+        pieces = [text[start : start + 4] for start in range(0, len(text), 4)]
+        cut = list(coder.cut(pieces))
+        assert "".join(cut) == text
+        assert max(map(len, cut)) <= 14
+        if " " in text:
+            ids = np.concatenate([coder.encode(piece) for piece in cut])
+            assert ids.tolist() == coder.encode(text).tolist()
+
+
+def test_a_long_line_is_cut_before_a_blank_if_it_has_one(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_PIECE", 10)
+    assert list(cut_after("\n".__eq__, ["one two th", "ree four"])) == ["one two", " three", " four"]
+    assert list(cut_after("\n".__eq__, [" onetwothree", "four\nfive"])) == [" onetwothree", "four\n", "five"]
+
+
+def test_subwords_are_learned_from_so_many_characters_also_of_one_line(monkeypatch):
+    text = "The cat sat here and the dog sat there. " * 50
+    monkeypatch.setattr(corpus, "PIECE_BYTES", 50)
+    monkeypatch.setattr(module, "LONGEST_PIECE", 50)
+    looked_at = []
+
+    def train(sentence_iterator, **_):
+        looked_at[:] = sentence_iterator
+        raise RuntimeError("no more is needed")
+
+    library = SimpleNamespace(SentencePieceTrainer=SimpleNamespace(train=train))
+    monkeypatch.setattr(subwords, "_sentencepiece", lambda: library)
+    for most in (500, len(text)):
+        monkeypatch.setattr(subwords, "CHARACTERS_TO_LEARN_FROM", most)
+        with pytest.raises(DataError, match="cannot learn"):
+            learn_coder(open_corpus(text), CoderSettings(tokens="subwords"))
+        assert most - 50 < len("".join(looked_at)) <= most
+    assert "".join(looked_at) == text
+
+
+@every_coder
+def test_half_of_a_surrogate_pair_has_no_bytes(coder):
+    if coder.settings.tokens in ("characters", "words"):
+        assert coder.vocabulary.specials["unknown"] in coder.encode("cat \udcff")
+        return
+    with pytest.raises(DataError, match="half of a surrogate pair") as caught:
+        coder.encode("cat \udcff")
+    assert caught.value.where == "character 5"
+
+
+@every_coder
 def test_the_text_comes_back(coder):
     text = TEXT.lower() if coder.settings.lower_case else TEXT
     again = coder.decode(coder.encode(text).tolist())
@@ -65,7 +117,7 @@ def test_what_training_never_saw_is_unknown_or_refused_by_name():
     strict = learn_coder(open_corpus(TEXT), CoderSettings(unknown="refuse"))
     with pytest.raises(DataError, match="unknown") as caught:
         strict.encode("cat ж")
-    assert "'ж' (U+0436)" in str(caught.value)
+    assert caught.value.where == "character 5: 'ж' (U+0436)"
     assert CODERS[-1].decode(CODERS[-1].encode("cat ж").tolist()) == "cat ж"
 
 
@@ -79,7 +131,7 @@ def test_the_vocabulary_is_that_of_the_whole_text():
     assert list(few.tokens) == sorted(words, key=lambda word: (-words[word], word))[:3]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind["tokens"] != "bytes"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_text_without_tokens_is_refused(kind):
     with pytest.raises(DataError, match=r"The text has no .* to learn from"):
         learn_coder(open_corpus(""), CoderSettings(**kind))

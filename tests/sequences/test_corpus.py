@@ -61,6 +61,21 @@ def test_what_is_no_utf_8_is_told_by_its_byte_and_line(tmp_path, content, said):
     assert "bytes" in str(caught.value)
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_a_character_is_told_by_its_line_and_column_in_the_whole_text(tmp_path):
+    for source in sources(tmp_path):
+        parts = open_corpus(source).split(0.3, 0.7)
+        characters = [(part, place) for part in parts for place in range(len("".join(part.pieces())))]
+        for whole, (part, place) in enumerate(characters):
+            before = TEXT[:whole].split("\n")
+            assert part.locate(place) == f"{part.name}, line {len(before)}, column {len(before[-1]) + 1}"
+
+
+def test_a_byte_order_mark_in_the_middle_is_a_character():
+    first, second = open_corpus("ab\ufeffcd").split(0.3, 0.7)
+    assert ("".join(first.pieces()), "".join(second.pieces())) == ("ab", "\ufeffcd")
+
+
 def test_rubbish_is_refused(tmp_path):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(TEXT.encode())[:20])
     with pytest.raises(DataError, match="cut short"):

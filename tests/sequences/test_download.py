@@ -152,6 +152,21 @@ def test_a_damaged_file_is_got_again(known, tmp_path):
     assert contents(tmp_path) == {"text": TEXT}
 
 
+@pytest.mark.parametrize("sha", [SHA, None])
+def test_a_damaged_file_goes_only_when_the_new_one_is_there(known, tmp_path, sha):
+    packed = {"packing": "gz", "packed_sha256": hashlib.sha256(Server.files["text.gz"]).hexdigest(), "sha256": sha}
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "text").write_bytes(TEXT[:-1])
+    known("503/text.gz", **packed)
+    with pytest.raises(DataError, match="503"):
+        get_dataset("small", tmp_path)
+    assert contents(tmp_path) == {"text": TEXT[:-1]}
+    known("whole/text.gz", **packed)
+    (got,) = get_dataset("small", tmp_path)
+    assert (got.path, got.downloaded) == (tmp_path / "small" / "text", True)
+    assert contents(tmp_path) == {"text": TEXT}
+
+
 def test_a_cut_connection_is_told_and_the_next_call_goes_on_from_there(known, tmp_path):
     known("cut/text")
     Server.cuts[:] = [2 * CHUNK, 3 * CHUNK]

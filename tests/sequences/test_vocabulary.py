@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import DataError, ModelError, UsageError
+from elman.sequences import vocabulary as module
 from elman.sequences.ragged import Ragged
 from elman.sequences.vocabulary import Vocabulary
 
@@ -115,6 +116,14 @@ def test_refuse_shows_words_with_blanks_and_cuts_long_texts():
     with pytest.raises(DataError, match="…") as caught:
         vocabulary.encode(["good"] * 100 + ["film"])
     assert len(caught.value.where) < 120
+
+
+def test_refuse_shows_each_text_once(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "_shown", lambda tokens: shown.append(tokens) or "'…'")
+    with pytest.raises(DataError, match="7 tokens are not"):
+        Vocabulary("abc", unknown="refuse").encode_batch(["abc", "a?????", "xx"])
+    assert shown == ["a?????", "xx"]
 
 
 @pytest.mark.parametrize("number", [-1, 4, 10**9])

@@ -10,7 +10,7 @@ from elman.card import write_card
 from elman.cells.archive import cell_to_json
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell, describe_options
-from elman.errors import ModelError, NotFittedError, UsageError, nearest
+from elman.errors import MissingPackageError, ModelError, NotFittedError, UsageError, nearest
 from elman.nn.recurrent import Recurrent
 from elman.saved import SavedModel, read_model, write_model
 from elman.settings import Settings, check_settings
@@ -147,6 +147,7 @@ class Estimator(ABC):
 
         Raises:
             ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
+            MissingPackageError: it needs a package that is not installed.
         """
         return cls.from_saved(read_model(folder), folder)
 
@@ -159,6 +160,9 @@ class Estimator(ABC):
             )
         try:
             return cls._restore(saved)
+        except MissingPackageError as error:
+            # A matter of this machine and not of the folder.
+            raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = error.problem if isinstance(error, UsageError) else str(error).splitlines()[0]
             raise ModelError(

@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from elman.errors import DataError
-from elman.sequences.corpus import Corpus
-from elman.sequences.listing import listed
+from elman.sequences.corpus import Corpus, Locate, encode_utf8, numbered
 from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import Conflict, Settings
 
 CodePoints = 0x110000
 LINE_END = "\n"
+# Characters after which a text is cut wherever it is, so that memory does not grow with it.
+LONGEST_PIECE = 2**20
+SHOWN_UNKNOWN = 5
 
 
 class CoderSettings(Settings):
@@ -66,16 +69,24 @@ class Coder(Protocol):
     settings: CoderSettings
     vocabulary: Vocabulary
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The ids of a whole text, `(tokens,)` of the smallest unsigned type that holds them.
 
+        Args:
+            text: the text.
+            locate: tells in messages where a character of it stands.
+
         Raises:
-            DataError: a token that is not known, where these are refused.
+            DataError: a token that is not known, where these are refused; half of a surrogate pair, which has no bytes.
         """
         ...
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The same text in pieces that can be encoded each by itself."""
+        """The same text in pieces that can be encoded each by itself; see `cut_after` for what is longer than those."""
+        ...
+
+    def end_of_first(self, text: bytes) -> int:
+        """The byte before which the first token of a text in UTF-8 ends, with all that stands before it."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -98,13 +109,17 @@ class ByteCoder:
         self.settings = settings
         self.vocabulary = Vocabulary([f"{byte:02x}" for byte in range(256)], unknown="refuse")
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The bytes of the text."""
-        return np.frombuffer(text.encode(), dtype=np.uint8)
+        return np.frombuffer(encode_utf8(text, locate=locate), dtype=np.uint8)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """The pieces as they are."""
         return iter(pieces)
+
+    def end_of_first(self, text: bytes) -> int:
+        """After one byte."""
+        return 1
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text; what is no UTF-8 becomes the replacement character."""
@@ -127,16 +142,21 @@ class CharacterCoder:
         self._table[points] = np.arange(len(vocabulary.specials), len(vocabulary))
         self._ids = smallest_type(len(vocabulary))
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The id of each character."""
-        ids = self._table[code_points(text.lower() if self.settings.lower_case else text)]
+        characters = text.lower() if self.settings.lower_case else text
+        ids = self._table[code_points(characters)]
         if self.vocabulary.unknown == "refuse" and len(ids) and int(ids.max()) == len(self.vocabulary):
-            raise _refused(self.vocabulary, text.lower() if self.settings.lower_case else text, "characters")
+            raise _refused(self, characters, characters, locate)
         return ids.astype(self._ids, copy=False)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """The pieces; lower case looks at the whole word, so that none is then cut."""
         return cut_after(str.isspace, pieces) if self.settings.lower_case else iter(pieces)
+
+    def end_of_first(self, text: bytes) -> int:
+        """After one character."""
+        return len(text.decode()[:1].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The characters; the replacement character for the unknown one."""
@@ -155,13 +175,23 @@ class WordCoder:
         self.vocabulary = vocabulary
         self._ids = smallest_type(len(vocabulary))
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The id of each word and line end."""
-        return np.array(self.vocabulary.encode(words_of(text, self.settings)), dtype=self._ids)
+        characters = text.lower() if self.settings.lower_case else text
+        words = split_words(characters, self.settings)
+        if self.vocabulary.unknown == "refuse" and self.vocabulary.unknown_tokens(words):
+            raise _refused(self, words, characters, locate)
+        return np.array(self.vocabulary.encode(words), dtype=self._ids)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """Pieces that end with a blank."""
         return cut_after(str.isspace, pieces)
+
+    def end_of_first(self, text: bytes) -> int:
+        """After the blanks at the start and a word, or a line end."""
+        characters = text.decode()
+        first, start = next(_with_places(split_words(characters, self.settings), characters))
+        return len(characters[: start + len(first)].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words with blanks between, and none at the ends of lines."""
@@ -181,6 +211,7 @@ def learn_coder(corpus: Corpus, settings: CoderSettings) -> Coder:
     """
     match settings.tokens:
         case "bytes":
+            _check_bytes(corpus)
             return ByteCoder(settings)
         case "subwords":
             # sentencepiece is an extra.
@@ -232,24 +263,36 @@ def code_points(text: str) -> np.ndarray:
 def cut_after(ends: Callable[[str], bool], pieces: Iterable[str]) -> Iterator[str]:
     """The same text in pieces that each end with a character of this kind, save perhaps the last.
 
+    Where none comes for `LONGEST_PIECE` characters, the text is cut before the last blank among them, which changes
+    no token; or, if there is none, where they end: a token that stands across that place becomes two, and lower case
+    does not see what is beyond it.
+
     >>> list(cut_after(str.isspace, ["one t", "wo thr", "ee"]))
     ['one ', 'two ', 'three']
     """
-    left: list[str] = []
+    left = ""
     for piece in pieces:
-        end = next((place for place in range(len(piece), 0, -1) if ends(piece[place - 1])), 0)
+        looked_at = len(left)
+        left += piece
+        end = next((place for place in range(len(left), looked_at, -1) if ends(left[place - 1])), 0)
+        if not end and len(left) >= LONGEST_PIECE:
+            end = max(left.rfind(" ", 1), 0) or len(left)
         if end:
-            yield "".join([*left, piece[:end]])
-            left = []
-        left.append(piece[end:])
-    if rest := "".join(left):
-        yield rest
+            yield left[:end]
+            left = left[end:]
+    if left:
+        yield left
 
 
 def words_of(text: str, settings: CoderSettings) -> list[str]:
-    """The words of a text with its line ends as tokens of their own."""
+    """The words of a text, in lower case if these are asked for, with its line ends as tokens of their own."""
+    return split_words(text.lower() if settings.lower_case else text, settings)
+
+
+def split_words(text: str, settings: CoderSettings) -> list[str]:
+    """The words and line ends of a text as they stand there."""
     split = str.split if settings.split == "blanks" else Tokenizer("words").split
-    first, *others = (text.lower() if settings.lower_case else text).split(LINE_END)
+    first, *others = text.split(LINE_END)
     words = split(first)
     for line in others:
         words.append(LINE_END)
@@ -286,13 +329,43 @@ def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) ->
     return vocabulary
 
 
-def _refused(vocabulary: Vocabulary, text: Sequence[str], kind: str) -> DataError:
-    unknown = vocabulary.unknown_tokens(text)
+def _check_bytes(corpus: Corpus) -> None:
+    """Reads no further than to the second kind of byte."""
+    kinds: set[int] = set()
+    for piece in corpus.byte_pieces():
+        kinds.update(piece)
+        if len(kinds) > 1:
+            return
+    if not kinds:
+        raise DataError(f"{corpus.subject} has no bytes to learn from.", fix="Give a text that is not empty.")
+    raise DataError(
+        f"There is one kind of byte only, 0x{kinds.pop():02x}: there is nothing to predict.",
+        where=corpus.name,
+        fix="Give a text with two kinds or more.",
+    )
+
+
+def _refused(coder: Coder, tokens: Sequence[str], text: str, locate: Locate) -> DataError:
+    """Names the first tokens of a text that the vocabulary does not have, and where they stand."""
+    starts: dict[str, int] = {}
+    for token, start in _with_places(tokens, text):
+        if token not in coder.vocabulary:
+            starts.setdefault(token, start)
+    names = {token: f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else repr(token) for token in starts}
     return DataError(
-        f"{len(unknown)} {kind} are not in the vocabulary." if len(unknown) > 1 else f"A {kind[:-1]} is unknown.",
-        where="\n".join(listed([f"{token!r} (U+{ord(token):04X})" for token in unknown])),
+        f"There are {coder.settings.tokens} that are not in the vocabulary.",
+        where="\n".join(f"{locate(start)}: {names[token]}" for token, start in islice(starts.items(), SHOWN_UNKNOWN)),
         fix='Correct or remove them, or train with unknown="allow".',
     )
+
+
+def _with_places(tokens: Iterable[str], text: str) -> Iterator[tuple[str, int]]:
+    """Each token, and the character of the text where it begins; only blanks stand between them."""
+    end = 0
+    for token in tokens:
+        start = text.index(token, end)
+        yield token, start
+        end = start + len(token)
 
 
 def _shown(token: str) -> str:

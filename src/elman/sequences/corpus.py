@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,9 @@ from elman.sequences.files import PACKED, missing_file, open_unpacked, place
 
 PIECE_BYTES = 2**20
 _BYTE_ORDER_MARK = "\ufeff"
+
+# Tells a person where in a text the character of this number stands, from 0 on.
+Locate = Callable[[int], str]
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,12 @@ class Corpus:
                 yield piece
 
     def pieces(self) -> Iterator[str]:
-        """Its characters, in pieces; a byte order mark at the start is left out.
+        """Its characters, in pieces; a byte order mark at the start of the whole text is left out.
 
         Raises:
             DataError: bytes that are no UTF-8, with their place; and as `byte_pieces`.
         """
-        left, done, lines, is_first = b"", 0, 0, True
+        left, done, lines, is_first = b"", 0, 0, self.start == 0
         for piece in self.byte_pieces():
             data = left + piece
             text, used = self._decoded(data, done, lines, final=False)
@@ -75,6 +79,22 @@ class Corpus:
                 yield text.removeprefix(_BYTE_ORDER_MARK) if is_first else text
                 is_first = False
         self._decoded(left, done, lines, final=True)
+
+    def locate(self, character: int) -> str:
+        """Where this character of `pieces`, counted from 0 on, stands in the whole text, which is read up to there.
+
+        >>> open_corpus("one\\ntwo").split(0.5, 0.5)[1].locate(2)
+        'the text, line 2, column 3'
+
+        Raises:
+            DataError: as `pieces`.
+        """
+        line, column = 1, 1
+        before = replace(self, start=0, stop=self.start)
+        for piece in chain(before.pieces(), _first(character, self.pieces())):
+            line += piece.count("\n")
+            column = len(piece) - piece.rindex("\n") if "\n" in piece else column + len(piece)
+        return f"{self.name}, {place(line, column)}"
 
     def size(self) -> int:
         """Its bytes, counted."""
@@ -125,6 +145,31 @@ class Corpus:
             ) from None
 
 
+def numbered(character: int) -> str:
+    """Where a character, counted from 0 on, stands in a text that has no name.
+
+    >>> numbered(0)
+    'character 1'
+    """
+    return f"character {character + 1:,}"
+
+
+def encode_utf8(text: str, name: str = "the text", locate: Locate = numbered) -> bytes:
+    """The text in UTF-8.
+
+    Raises:
+        DataError: half of a surrogate pair, with its place.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name[0].upper()}{name[1:]} cannot be written as UTF-8: it holds half of a surrogate pair.",
+            where=locate(error.start),
+            fix="Repair the text where it was decoded; what a shell hands over must be UTF-8 too.",
+        ) from None
+
+
 Text = str | Path | Iterable[str] | Corpus
 
 
@@ -142,7 +187,7 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
     if isinstance(text, Corpus):
         return text
     if isinstance(text, str):
-        content = _encoded(text, name)
+        content = encode_utf8(text, name)
         return Corpus(name, lambda: io.BytesIO(content))
     if isinstance(text, Path):
         return _open_file(text)
@@ -179,18 +224,16 @@ def _encoded_parts(parts: Iterable[str], name: str) -> Iterator[bytes]:
             raise DataError(
                 f"Part {number} of {name} is a {type(part).__name__}.", fix="Give a text, a Path, or parts of a text."
             )
-        yield _encoded(part, f"part {number} of {name}")
+        yield encode_utf8(part, f"part {number} of {name}")
 
 
-def _encoded(text: str, name: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{name[0].upper()}{name[1:]} cannot be written as UTF-8: it holds half of a surrogate pair.",
-            where=f"character {error.start + 1:,}",
-            fix="Repair the text where it was decoded.",
-        ) from None
+def _first(characters: int, pieces: Iterable[str]) -> Iterator[str]:
+    """So many characters, in pieces."""
+    for piece in pieces:
+        yield piece[:characters]
+        characters -= len(piece)
+        if characters <= 0:
+            return
 
 
 @contextmanager

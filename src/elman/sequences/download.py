@@ -47,9 +47,9 @@ def get_dataset(
 ) -> list[Got]:
     """Every file of a data set in its place below the data folder, its checksum proved.
 
-    What is there and whole stays as it is; what is there and damaged is got again. A file takes its place only when
-    all of it has come and its checksum is right. What has come of one that was cut short is kept beside its place, as
-    `.NAME.part`, and the next call goes on from there, where the server can do that.
+    What is there and whole stays as it is; what is there and damaged is got again. A file takes its place, and that of
+    a damaged one, only when all of it has come and its checksum is right. What has come of one that was cut short is
+    kept beside its place, as `.NAME.part`, and the next call goes on from there, where the server can do that.
 
     Args:
         name: one of `catalogue.DATASETS`.
@@ -107,8 +107,10 @@ def _get(dataset: Dataset, file: DataFile, place: Path, progress: Progress | Non
         _check_room(file, place)
         # pooch's own type of it has other names for the arguments than its callers use.
         fetch: Any = _Downloader(file, _rest(place, file), progress, timeout)
-        path = pooch.retrieve(file.address, file.sha256, file.name, place, downloader=fetch)
-    return Got(file, Path(path), downloaded=True)
+        # By a name of its own: a file that is there and has no checksum counts as whole to pooch.
+        new = pooch.retrieve(file.address, file.sha256, f".{file.name}.new", place, downloader=fetch)
+        path = Path(new).replace(place / file.name)
+    return Got(file, path, downloaded=True)
 
 
 def _check_room(file: DataFile, place: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from elman.errors import DataError, UsageError
+from elman.errors import DataError, MissingPackageError
 from elman.sequences.coders import LINE_END, CoderSettings, cut_after, smallest_type
-from elman.sequences.corpus import Corpus
+from elman.sequences.corpus import Corpus, Locate, encode_utf8, numbered
 from elman.sequences.vocabulary import Vocabulary
 
 DEFAULT_PIECES = 8_000
@@ -29,7 +29,7 @@ class SubwordCoder:
         model: what sentencepiece learned, as it saves it.
 
     Raises:
-        UsageError: sentencepiece is not installed.
+        MissingPackageError: sentencepiece is not installed.
 
     Source:
         T. Kudo, Subword Regularization, 2018 (the unigram model); T. Kudo, J. Richardson, SentencePiece, 2018.
@@ -44,8 +44,10 @@ class SubwordCoder:
         self._line_end = self._processor.piece_to_id(LINE_END)
         self._ids = smallest_type(len(pieces))
 
-    def encode(self, text: str) -> np.ndarray:
+    def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The id of each piece and line end."""
+        # sentencepiece's own error says neither what is wrong nor where.
+        encode_utf8(text, locate=locate)
         first, *others = (text.lower() if self.settings.lower_case else text).split(LINE_END)
         ids = list(self._processor.encode(first))
         for line in others:
@@ -56,6 +58,14 @@ class SubwordCoder:
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """Whole lines."""
         return cut_after(LINE_END.__eq__, pieces)
+
+    def end_of_first(self, text: bytes) -> int:
+        """After one piece, which may be one byte of a character."""
+        characters = text.decode()
+        first = int(self.encode(characters)[0])
+        if self._processor.is_byte(first):
+            return 1
+        return len(characters[: len(self._processor.id_to_piece(first))].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these pieces."""
@@ -81,10 +91,10 @@ class SubwordCoder:
 
 
 def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
-    """The pieces of a training text; of a long one, every so many-th part is looked at.
+    """The pieces of a training text; of a long one, parts spread all over it are looked at.
 
     Raises:
-        UsageError: sentencepiece is not installed.
+        MissingPackageError: sentencepiece is not installed.
         DataError: a text that is empty, or has too little in it for so many pieces.
     """
     library = _sentencepiece()
@@ -97,7 +107,7 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
     model = io.BytesIO()
     try:
         library.SentencePieceTrainer.train(
-            sentence_iterator=_lines(corpus, settings, step=1 + characters // CHARACTERS_TO_LEARN_FROM),
+            sentence_iterator=_lines(corpus, settings, share=min(1.0, CHARACTERS_TO_LEARN_FROM / characters)),
             model_writer=model,
             vocab_size=settings.max_tokens or DEFAULT_PIECES,
             hard_vocab_limit=False,
@@ -124,10 +134,14 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
     return SubwordCoder(settings, model.getvalue())
 
 
-def _lines(corpus: Corpus, settings: CoderSettings, step: int) -> Iterator[str]:
-    for number, piece in enumerate(cut_after(LINE_END.__eq__, corpus.pieces())):
-        if number % step:
+def _lines(corpus: Corpus, settings: CoderSettings, share: float) -> Iterator[str]:
+    """The lines of this share of the characters, and of no more of them, taken piece by piece."""
+    read, taken = 0, 0
+    for piece in cut_after(LINE_END.__eq__, corpus.pieces()):
+        read += len(piece)
+        if taken + len(piece) > share * read:
             continue
+        taken += len(piece)
         for line in (piece.lower() if settings.lower_case else piece).split(LINE_END):
             # A longer one would be left out by sentencepiece.
             for start in range(0, len(line), LONGEST_LINE):
@@ -136,7 +150,7 @@ def _lines(corpus: Corpus, settings: CoderSettings, step: int) -> Iterator[str]:
 
 def _sentencepiece() -> Any:
     if importlib.util.find_spec("sentencepiece") is None:
-        raise UsageError(
+        raise MissingPackageError(
             "Subwords need the package sentencepiece, which is not installed.",
             fix='Install the extra: pip install "elman[subwords]"; or take tokens="words".',
         )

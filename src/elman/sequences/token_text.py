@@ -13,11 +13,12 @@ from typing import BinaryIO
 import numpy as np
 
 from elman.errors import DataError
-from elman.files import atomic_write, atomic_write_all
+from elman.files import atomic_write, atomic_write_all, remove_leftovers
 from elman.sequences.coders import ByteCoder, Coder, CoderSettings, coder_from_json, learn_coder, smallest_type
 from elman.sequences.corpus import Corpus
 
 IDS_AT_A_TIME = 2**20
+PARTS = ("training", "validation")
 # Room for any shape, so that the header of a file can be written again when its length is known.
 _HEADER_BYTES = 128
 
@@ -28,7 +29,9 @@ class Counts:
 
     Attributes:
         tokens: in the text.
-        characters: that its tokens after the first stand for: what is there to be predicted.
+        characters: that its tokens after the first stand for: what is there to be predicted. All of the text counts
+            that follows the end of the first token, the blanks between words too; of a character that is several tokens
+            the one with its first byte counts.
         bytes: the same in bytes of UTF-8.
         unknown: tokens that the vocabulary does not have.
     """
@@ -81,6 +84,8 @@ def learn_tokens(corpus: Corpus, settings: CoderSettings, folder: Path | None = 
     Raises:
         DataError: a text that cannot be learned from, or no room for its tokens.
     """
+    if folder is not None:
+        _remove_half_written(folder)
     place = _Place(folder, "training", f"{corpus.digest} {settings.model_dump_json()}")
     if (kept := place.kept()) is not None:
         coder = coder_from_json(kept["coder"])
@@ -96,11 +101,20 @@ def encode_tokens(corpus: Corpus, coder: Coder, folder: Path | None = None) -> T
 
 
 def remove_kept(folder: Path) -> None:
-    """Removes the token files of a run that is finished."""
-    for part in ("training", "validation"):
-        for path in (_Place(folder, part, "").ids, _Place(folder, part, "").notes):
-            with suppress(FileNotFoundError):
-                path.unlink()
+    """Removes the token files of a run that is finished, and what killed ones left of theirs."""
+    for path in _files(folder):
+        with suppress(FileNotFoundError):
+            path.unlink()
+    _remove_half_written(folder)
+
+
+def _remove_half_written(folder: Path) -> None:
+    remove_leftovers(folder, *(path.name for path in _files(folder)))
+
+
+def _files(folder: Path) -> list[Path]:
+    places = [_Place(folder, part, "") for part in PARTS]
+    return [path for place in places for path in (place.ids, place.notes)]
 
 
 class _Place:
@@ -127,7 +141,10 @@ def _encoded(corpus: Corpus, coder: Coder, place: _Place, kept: dict | None) -> 
     fingerprint = hashlib.sha256(f"{corpus.digest} {_fingerprint(coder)}".encode()).hexdigest()
     if isinstance(coder, ByteCoder) and corpus.file is not None:
         ids = _mapped_bytes(corpus.file, corpus)
-        return TokenText(ids, _count_bytes(ids, corpus), fingerprint, corpus.name)
+        counter = _Counter(coder)
+        for part in _parts(ids):
+            counter.count(part.tobytes(), part)
+        return TokenText(ids, counter.counts(), fingerprint, corpus.name)
     if kept is not None and (ids := _kept_ids(place.ids, kept)) is not None:
         return TokenText(ids, Counts(**kept["counts"]), fingerprint, corpus.name)
     ids, counts = _write(corpus, coder, place)
@@ -173,11 +190,9 @@ class _Counter:
 
     def write(self, file: BinaryIO, corpus: Corpus) -> None:
         file.write(_header(self.dtype, 0))
-        for piece in self._coder.cut(corpus.pieces()):
-            ids = self._coder.encode(piece)
-            if len(ids):
-                self._count(piece, ids)
-                file.write(ids.astype(self.dtype, copy=False).tobytes())
+        for text, ids in _read(corpus, self._coder):
+            self.count(text, ids)
+            file.write(ids.astype(self.dtype, copy=False).tobytes())
         if not self.tokens:
             raise _empty(corpus)
         file.seek(0)
@@ -186,16 +201,29 @@ class _Counter:
     def counts(self) -> Counts:
         return Counts(self.tokens, self._characters, self._bytes, self._unknowns)
 
-    def _count(self, piece: str, ids: np.ndarray) -> None:
+    def count(self, text: bytes, ids: np.ndarray) -> None:
+        """Counts the next piece of a text, in UTF-8 if it is that, and its ids."""
         if not self.tokens:
-            # The first token is given and never predicted.
-            first = self._coder.decode(ids[:1].tolist()) or piece[:1]
-            self._characters, self._bytes = -len(first), -len(first.encode())
+            # The first token, with what stands before it, is given and never predicted.
+            text = text[self._coder.end_of_first(text) :] if len(ids) else b""
         self.tokens += len(ids)
-        self._characters += len(piece)
-        self._bytes += len(piece) if piece.isascii() else len(piece.encode())
+        # Counted by the bytes that begin one, so that what is no UTF-8 is counted too.
+        self._characters += int(np.count_nonzero((np.frombuffer(text, dtype=np.uint8) & 0xC0) != 0x80))
+        self._bytes += len(text)
         if self._unknown is not None:
             self._unknowns += int(np.count_nonzero(ids == self._unknown))
+
+
+def _read(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:
+    """The text piece by piece, each with its ids; bytes may be those of anything."""
+    if isinstance(coder, ByteCoder):
+        for piece in corpus.byte_pieces():
+            yield piece, np.frombuffer(piece, dtype=np.uint8)
+        return
+    done = 0
+    for piece in coder.cut(corpus.pieces()):
+        yield piece.encode(), coder.encode(piece, lambda character, done=done: corpus.locate(done + character))
+        done += len(piece)
 
 
 def _header(dtype: np.dtype, length: int) -> bytes:
@@ -222,22 +250,6 @@ def _mapped_bytes(file: Path, corpus: Corpus) -> np.ndarray:
 
 def _empty(corpus: Corpus) -> DataError:
     return DataError(f"{corpus.subject} is empty.", fix="Give a text to read.")
-
-
-def _count_bytes(ids: np.ndarray, corpus: Corpus) -> Counts:
-    """Characters are counted by the bytes that begin one, so that what is no UTF-8 is counted too."""
-    begins = 0
-    kinds = np.zeros(256, dtype=np.int64)
-    for part in _parts(ids):
-        begins += int(np.count_nonzero((part & 0xC0) != 0x80))
-        kinds += np.bincount(part, minlength=256)
-    if np.count_nonzero(kinds) == 1:
-        raise DataError(
-            f"There is one kind of byte only, 0x{int(kinds.argmax()):02x}: there is nothing to predict.",
-            where=corpus.name,
-            fix="Give a text with two kinds or more.",
-        )
-    return Counts(len(ids), begins - int((ids[0] & 0xC0) != 0x80), len(ids) - 1, 0)
 
 
 def _parts(ids: np.ndarray) -> Iterator[np.ndarray]:

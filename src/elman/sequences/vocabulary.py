@@ -167,12 +167,11 @@ class Vocabulary:
         return [before + [numbers.get(token, unknown) for token in tokens] + after for tokens in token_lists]
 
     def _refuse_unknown(self, token_lists: Sequence[Sequence[str]]) -> None:
-        mistakes = [
-            f"{token!r}, token {place} of {_shown(tokens)} (text {number})"
-            for number, tokens in enumerate(token_lists, start=1)
-            for place, token in enumerate(tokens, start=1)
-            if token not in self._numbers
-        ]
+        mistakes: list[str] = []
+        for number, tokens in enumerate(token_lists, start=1):
+            unknown = [(place, token) for place, token in enumerate(tokens, start=1) if token not in self._numbers]
+            text = _shown(tokens) if unknown else ""
+            mistakes += [f"{token!r}, token {place} of {text} (text {number})" for place, token in unknown]
         if mistakes:
             raise DataError(
                 f"{len(mistakes)} {'token is' if len(mistakes) == 1 else 'tokens are'} not in the vocabulary.",
