@@ -33,7 +33,7 @@ EVERYTHING = SMALL | {
     "show_sample": 5,
     "report_every": 4,
     "softmax": "sampled",
-    "samples": 6,
+    "softmax_samples": 6,
     "tied": True,
 }
 
@@ -96,7 +96,7 @@ def test_it_learns_and_says_how_well(fitted):
     [
         {"tokens": "bytes", "cell": "lstm"},
         {"tokens": "words", "softmax": "adaptive", "cutoffs": (5,), "lower_case": True},
-        {"tokens": "words", "softmax": "sampled", "samples": 5, "tied": True},
+        {"tokens": "words", "softmax": "sampled", "softmax_samples": 5, "tied": True},
         {"tokens": "subwords", "max_tokens": 300, "tied": True, "embedding_size": 12},
         {"cell": "own"},
     ],

@@ -31,7 +31,7 @@ class LanguageNetworkSettings(BodySettings):
             tokens), which pay for tens of thousands of tokens.
         cutoffs: where the clusters of the adaptive softmax begin, the most frequent tokens first; a sixteenth and a
             quarter of the tokens if not given.
-        samples: tokens that the sampled softmax draws for a minibatch.
+        softmax_samples: tokens that the sampled softmax draws for a minibatch.
         embedding_dropout: the probability of reading a token, wherever it stands in a window of all streams, as a row
             of zeros.
     """
@@ -42,7 +42,7 @@ class LanguageNetworkSettings(BodySettings):
     tied: bool = False
     softmax: SoftmaxName = "full"
     cutoffs: tuple[PositiveInt, ...] | None = None
-    samples: PositiveInt = 1024
+    softmax_samples: PositiveInt = 1024
     embedding_dropout: Share = 0.0
 
     def _conflicts(self) -> Iterator[Conflict]:
@@ -163,6 +163,6 @@ def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts:
         case "adaptive":
             return AdaptiveSoftmax(features, tokens, cutoffs=settings.cutoffs, counts=counts)
         case "sampled":
-            return SampledSoftmax(features, tokens, samples=settings.samples, counts=counts, tied=tied)
+            return SampledSoftmax(features, tokens, samples=settings.softmax_samples, counts=counts, tied=tied)
         case "full":
             return Softmax(features, tokens, counts=counts, tied=tied)

@@ -1,6 +1,8 @@
 """Every failure is one message and one exit code, and with --json one object too."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -51,6 +53,29 @@ def test_a_file_that_the_system_refuses(elman, monkeypatch: pytest.MonkeyPatch):
     assert "Permission denied" in done.err
     assert "secret.csv" in done.err
     assert "defect" not in done.err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("place", [(), ("big.bin",)])
+def test_a_full_disk(elman, monkeypatch: pytest.MonkeyPatch, number: int, place: tuple[str, ...]):
+    fails_with(monkeypatch, OSError(number, os.strerror(number), *place))
+    done = elman("doctor", "--json")
+    assert done.code == 1
+    assert done.json["error"] == f"The disk is full: {os.strerror(number)}."
+    assert done.json["where"] == (place[0] if place else None)
+    assert "defect" not in done.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["data", "list", "--json"], ["summary", "no such model", "--json"]])
+def test_standard_output_without_room(words: list[str]):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "elman", *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("elman: error: ")
+    assert done.stderr.count("error") == 1
+    assert ("There is no such model folder" in done.stderr) == (words[0] == "summary")
+    assert ("The disk is full" in done.stderr) == (words[0] != "summary")
 
 
 def test_a_full_memory(elman, monkeypatch: pytest.MonkeyPatch):

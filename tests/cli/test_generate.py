@@ -1,14 +1,19 @@
 """`generate`: text as asked for, stopped at a whole token, gone on with from a file."""
 
+import errno
 import io
+import os
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from elman import LanguageModel
+from elman.cli import generate
 from elman.nn.state import State
 
 TEXT = "The cat sat on the mat. A dog sat on the log.\nA bird flew over the cafe.\n"
@@ -72,6 +77,16 @@ def test_two_parts_through_a_file_are_the_whole(elman, language: Path, tmp_path:
     assert "".join(texts) == expected(language, length=50, seed=5, temperature=1.2)
 
 
+def test_a_stop_half_before_and_half_after_the_state_is_seen(elman, language: Path, tmp_path: Path):
+    words = ("generate", language, "--seed", 5, "--temperature", 1.2)
+    stop = expected(language, length=50, seed=5, temperature=1.2)[17:23]
+    whole = elman(*words, "--stop", stop, "--json").json["samples"][0]
+    first = elman(*words, "--stop", stop, "--length", 20, "--save-state", tmp_path / "state", "--json")
+    second = elman(*words, "--stop", stop, "--state", tmp_path / "state", "--json")
+    assert "".join(done.json["samples"][0]["text"] for done in (first, second)) == whole["text"]
+    assert whole["tokens"] == 23
+
+
 def test_mistakes_of_the_options_are_named_all_at_once(elman, language: Path):
     wrong = {"--temperature": "-1", "--top-k": "0", "--top-p": "1.5", "--samples": "0", "--length": "-3", "--stop": ""}
     done = elman("generate", language, *(word for pair in wrong.items() for word in pair))
@@ -88,6 +103,23 @@ def test_an_unknown_character_is_named_with_the_repair(elman, language: Path):
     assert elman("generate", language, "--prompt", "The #1", "--unknown", "allow", "--length", 3).code == 0
 
 
+@pytest.mark.parametrize("kind", ["characters", "bytes", "words"])
+@pytest.mark.parametrize("unknown", ["refuse", "allow"])
+def test_a_prompt_that_is_no_utf_8_is_one_message(elman, tmp_path: Path, kind: str, unknown: str):
+    LanguageModel(tokens=kind, hidden_size=4, streams=2, window=5, epochs=1).fit(TEXT * 5).save(tmp_path / "m")
+    # What Python makes of the byte 0xff on a command line.
+    done = elman("generate", tmp_path / "m", "--prompt", "The \udcff", "--unknown", unknown, "--json")
+    assert done.code == 1
+    assert "The prompt cannot be written as UTF-8" in done.json["error"]
+    assert done.json["where"] == "character 5"
+    assert done.err.startswith("elman: error: The prompt")
+
+
+def test_the_help_tells_what_becomes_of_unknown_characters(elman):
+    assert "[refuse]" in elman("generate", "--help").out
+    assert "trained]" in elman("predict", "--help").out
+
+
 def rubbish_states(folder: Path, language: Path) -> dict[str, Path]:
     text = folder / "text"
     text.write_text("rubbish")
@@ -95,11 +127,14 @@ def rubbish_states(folder: Path, language: Path) -> dict[str, Path]:
     model.generate_samples(samples=2, length=1).state.save(folder / "two")
     state = model.read("The")
     State({"h": state.tensors["h"][:, :, :5]}, attached=state.attached).save(folder / "other")
-    return {"missing": folder / "missing", "text": text, "two": folder / "two", "other": folder / "other"}
+    other = LanguageModel(hidden_size=24, streams=4, window=20, epochs=1).fit(TEXT * 20)
+    other.read("The").save(folder / "same size")
+    names = ("missing", "text", "two", "other", "same size")
+    return {name: folder / name for name in names}
 
 
 def test_a_state_that_does_not_fit_is_refused_with_its_option(elman, language: Path, tmp_path: Path):
-    codes = {"missing": 1, "text": 1, "two": 2, "other": 1}
+    codes = {"missing": 1, "text": 1, "two": 2, "other": 1, "same size": 1}
     for name, path in rubbish_states(tmp_path, language).items():
         done = elman("generate", language, "--state", path, "--samples", 3)
         assert done.code == codes[name], done.err
@@ -113,6 +148,73 @@ def test_a_state_that_cannot_be_saved_is_known_before_anything_is_written(elman,
         done = elman("generate", language, "--save-state", path)
         assert (done.code, done.out) == (2, "")
         assert "--save-state" in done.err
+
+
+def test_a_state_that_finds_no_room_is_one_message(
+    elman, language: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("elman.nn.state.atomic_write", full)
+    done = elman("generate", language, "--length", 5, "--save-state", tmp_path / "state", "--json")
+    assert done.code == 1
+    assert done.json["error"] == "The state cannot be saved: No space left on device."
+    assert done.json["where"] == str(tmp_path / "state")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_text_that_finds_no_room_is_one_message_and_its_state_is_saved(language: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "elman", "generate", str(language), "--save-state", str(tmp_path / "state")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("elman: error: The disk is full")
+    assert State.load(tmp_path / "state").batch_size == 1
+
+
+GIVEN = ["--seed", "3", "--temperature", "1.3", "--top-k", "9", "--top-p", "0.97", "--samples", "2", "--stop", " \n'"]
+
+
+def test_the_command_that_goes_on_writes_the_rest_of_the_text(
+    elman, language: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model, state = tmp_path / "my model", tmp_path / "my state"
+    model.symlink_to(language)
+    words = ("generate", model, *GIVEN, "--json")
+    whole = elman(*words, "--prompt", "The ", "--length", 50).json["samples"]
+    with monkeypatch.context() as changes:
+        turns = generate._turns
+
+        def stopped(texts) -> Iterator[tuple[str, ...]]:
+            for pieces in turns(texts):
+                yield pieces
+                if texts.turns == 20:
+                    raise KeyboardInterrupt
+
+        changes.setattr(generate, "_turns", stopped)
+        done = elman(*words, "--prompt", "The ", "--length", 50, "--save-state", state)
+    assert done.code == 130
+    first = LanguageModel.load(language).generate_samples(
+        "The ", samples=2, length=20, seed=3, temperature=1.3, top_k=9, top_p=0.97
+    )
+    begun = ["".join(pieces) for pieces in zip(*first, strict=True)]
+    go_on = shlex.split(done.json["fix"].removeprefix("Go on with: "))
+    rest = elman(*go_on[1:], "--json").json["samples"]
+    assert [begin + each["text"] for begin, each in zip(begun, rest, strict=True)] == [each["text"] for each in whole]
+
+
+def test_ctrl_c_inside_a_token_keeps_no_half_state(
+    elman, language: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(sampler, scores) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elman.generation.sampling.Sampler.draw", interrupted)
+    done = elman("generate", language, "--save-state", tmp_path / "state")
+    assert done.code == 130
+    assert "the state is not saved" in done.err
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_model_of_another_task_or_none_is_refused(elman, model: Path, tmp_path: Path):

@@ -1,5 +1,6 @@
 """`demo`, `recipe` and `doctor`."""
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 
 from elman.cli import demo as demo_command
 from elman.cli.doctor import examine
+from elman.folders import CHECKPOINT
 
 
 @pytest.fixture
@@ -133,6 +135,30 @@ def test_a_recipe_does_not_write_into_a_folder_of_somebody_else(elman, recipe: A
     (tmp_path / "letter.txt").write_text("dear")
     assert elman("recipe", "run", "quick", "--data", "d", "--out", tmp_path).code == 2
     assert not hasattr(recipe, "asked")
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_recipe_stopped_outside_the_trainer_says_what_is_kept(
+    elman, recipe: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_checkpoint: bool
+):
+    out = tmp_path / "my run"
+
+    def stop(data: Path, **options) -> None:
+        if has_checkpoint:
+            (out / CHECKPOINT).write_text("the run")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "run", stop)
+    words = ("recipe", "run", "quick", "--data", "d")
+    done = elman(*words, "--out", out, "--json")
+    assert done.code == 130
+    if has_checkpoint:
+        assert done.json["where"] == str(out)
+        assert done.json["fix"] == f"Continue with: elman recipe run quick --data d --out '{out}' --json --resume"
+    else:
+        again = done.json["fix"].removeprefix("Start again with: ")
+        assert elman(*shlex.split(again)[1:]).code == 130
+    assert "nothing was being saved" in elman(*words).err
 
 
 def test_the_doctor_looks_at_everything(elman):

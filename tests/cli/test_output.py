@@ -2,7 +2,15 @@
 
 import json
 
-from elman.cli.output import emit_json, table
+from elman.cli.output import emit, emit_json, table
+
+
+def test_what_utf_8_cannot_say_is_written_with_a_backslash(capsys):
+    emit("caf\udce9")
+    emit_json({"where": "caf\udce9/m"})
+    plain, line = capsys.readouterr().out.splitlines()
+    assert plain == "caf\\udce9"
+    assert json.loads(line) == {"where": "caf\udce9/m"}
 
 
 def test_words_stand_left_and_numbers_right():

@@ -17,7 +17,7 @@ BYTES = [0x61, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80]
 CODERS: dict[str, Coder] = {
     "characters": CharacterCoder(CoderSettings(tokens="characters"), Vocabulary(LETTERS, unknown="refuse")),
     "bytes": ByteCoder(CoderSettings(tokens="bytes")),
-    "words": WordCoder(CoderSettings(tokens="words"), Vocabulary(WORDS, begin=True, end=True)),
+    "words": WordCoder(CoderSettings(tokens="words"), Vocabulary(WORDS)),
 }
 
 

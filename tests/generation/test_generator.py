@@ -1,15 +1,16 @@
 """Text generated step by step is what the whole network says; states go on, branch and rewind."""
 
+import copy
 import itertools
 import tracemalloc
 
-import numpy as np
 import pytest
 import torch
 
 from elman.compiler.dispatch import TARGETS
 from elman.errors import DataError, ModelError, ShapeError, UsageError
-from elman.generation.places import DRAWN, RECENT, VOCABULARY
+from elman.generation.places import DRAWN, RECENT, VOCABULARY, WEIGHTS
+from elman.generation.writing import MEMORY
 from elman.nn.state import State
 from tests.generation.networks import CODERS, LETTERS, Network, generate, network_for, samples
 
@@ -34,9 +35,8 @@ def test_greedy_text_is_the_most_probable_token_after_all_before_it(target: str,
 
 @ALL_KINDS
 def test_the_probabilities_are_those_of_the_network(kind: str):
-    vocabulary, network = CODERS[kind].vocabulary, network_for(kind)
-    begin = [vocabulary.specials["begin"]] if vocabulary.begin else []
-    generator, tokens = generate(kind, network=network, temperature=1.8, top_k=5, length=20), list(begin)
+    network, tokens = network_for(kind), []
+    generator = generate(kind, network=network, temperature=1.8, top_k=5, length=20)
     assert generator.token is generator.log_probability is None
     for _ in generator:
         expected = torch.log_softmax(network.scores(tokens)[-1].double(), 0)
@@ -127,13 +127,40 @@ def test_a_stop_may_spread_over_several_tokens():
     assert text(length=400, temperature=1.5, stop=stop) == endless[: endless.index(stop) + 3]
 
 
-def test_the_end_mark_ends_a_text():
-    vocabulary, network = CODERS["words"].vocabulary, network_for("words")
-    generator = generate("words", network=network, seed=1)
-    drawn = [generator.token for _ in generator]
-    assert drawn[-1] == vocabulary.specials["end"]
-    assert vocabulary.specials["end"] not in drawn[:-1]
-    assert not {vocabulary.specials["begin"], vocabulary.specials["unknown"]} & set(drawn)
+STOPS = {"characters": slice(50, 55), "bytes": slice(20, 24), "words": slice(60, 75)}
+
+
+@ALL_KINDS
+def test_a_stop_may_spread_over_two_parts_through_a_file(tmp_path, kind: str):
+    given = {"kind": kind, "temperature": 1.5, "seed": 6}
+    stop = text(**given, length=200)[STOPS[kind]]
+    whole = generate(**given, length=200, stop=stop)
+    expected, turns = "".join(whole), whole.samples.turns
+    assert stop in expected
+    assert turns < 200
+    for half in range(max(0, turns - 8), turns):
+        # The first part need not know of the stop.
+        first = generate(**given, length=half, stop=stop if half % 2 else None)
+        begun = "".join(first)
+        first.state.save(tmp_path / "state")
+        state = State.load(tmp_path / "state")
+        assert begun + text(**given, length=200 - half, stop=stop, state=state) == expected
+
+
+def test_a_stop_may_begin_in_the_prompt_or_before_what_is_rewound():
+    generator = generate(prompt="bad", temperature=0, length=30)
+    state = generator.state
+    stop = "ad" + "".join(itertools.islice(generator, 3))
+    assert text(prompt="bad", temperature=0, length=30, stop=stop) == stop[2:]
+    stopped = generate(prompt="bad", temperature=0, length=30, stop=stop)
+    list(stopped)
+    stopped.rewind(state)
+    assert "".join(stopped) == stop[2:]
+
+
+def test_the_unknown_token_is_not_drawn():
+    generator = generate("words", length=300, temperature=3)
+    assert CODERS["words"].vocabulary.specials["unknown"] not in {generator.token for _ in generator}
 
 
 def test_without_a_length_it_goes_on_for_as_long_as_one_asks_in_the_same_memory():
@@ -146,7 +173,7 @@ def test_without_a_length_it_goes_on_for_as_long_as_one_asks_in_the_same_memory(
 
     tracemalloc.start()
     try:
-        before = held(200)
+        before = held(600)
         assert held(2_000) - before < 4_000
     finally:
         tracemalloc.stop()
@@ -183,32 +210,70 @@ def test_a_state_that_does_not_fit_is_refused_with_the_reason():
         samples(samples=3, state=state)
     assert "--samples 2" in error.value.fix
     with pytest.raises(ShapeError, match="same model"):
-        samples(samples=2, state=state, network=Network(len(LETTERS), num_layers=1))
+        samples(samples=2, state=State({"h": state.h[:, :, :3]}, attached=state.attached))
     rubbish = {
         "another vocabulary": {VOCABULARY: state.attached[VOCABULARY] + 1},
         "none of the vocabulary": {RECENT: state.attached[RECENT] + len(LETTERS)},
-        "incomplete": {RECENT: state.attached[RECENT][:, :2]},
-        "have begun": {RECENT: torch.tensor([[-1] * 4, [0] * 4])},
+        "other weights": {WEIGHTS: state.attached[WEIGHTS] + 1},
+        "an earlier elman": {RECENT: state.attached[RECENT][:, -4:]},
+        "have begun": {RECENT: torch.tensor([[-1], [0]]).repeat(1, MEMORY)},
     }
     for reason, attached in rubbish.items():
         with pytest.raises(ModelError, match=reason):
             samples(samples=2, state=changed(state, **attached))
     with pytest.raises(ModelError, match="none of the vocabulary"):
         samples(samples=2, state=changed(state, **{DRAWN: state.attached[DRAWN] - 9}))
+    del state.attached[WEIGHTS]
+    with pytest.raises(ModelError, match="an earlier elman"):
+        samples(samples=2, state=state)
 
 
-def test_a_generator_interrupted_inside_a_token_gives_no_half_state(monkeypatch: pytest.MonkeyPatch):
+def test_a_state_belongs_to_the_weights_that_made_it():
+    network = network_for("bytes")
+    state = generate("bytes", network=network, prompt="aé").state
+    assert text(kind="bytes", network=copy.deepcopy(network), state=state, length=9) == text(
+        kind="bytes", network=network, state=state, length=9
+    )
+    learned = copy.deepcopy(network)
+    with torch.no_grad():
+        learned.head.bias[3] += 1e-3
+    with pytest.raises(ModelError, match="of other weights"):
+        generate("bytes", network=learned, state=state)
+    with pytest.raises(ModelError, match="of other weights"):
+        generate("bytes", network=Network(256, num_layers=1), state=state)
+
+
+def test_who_asks_for_no_state_does_not_wait_for_a_fingerprint(monkeypatch: pytest.MonkeyPatch):
+    def refused(weights) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr("elman.generation.generator.fingerprint_weights", refused)
+    assert len(text(prompt="bad", length=9)) == 9
+
+
+@pytest.mark.parametrize("place", ["_stream.read", "_stream.scores", "_sampler.draw", "_write"])
+def test_a_generator_interrupted_inside_a_token_goes_on_from_a_whole_state_only(
+    monkeypatch: pytest.MonkeyPatch, place: str
+):
+    whole = text(length=9)
     generator = generate(length=9)
     next(generator)
     kept = generator.state
 
-    def interrupted(tokens: np.ndarray) -> None:
+    def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generator.samples._stream, "read", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        next(generator)
-    with pytest.raises(UsageError, match="interrupted"):
-        _ = generator.state
+    *owner, name = place.split(".")
+    with monkeypatch.context() as changes:
+        changes.setattr(getattr(generator.samples, owner[0]) if owner else generator.samples, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(generator)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="interrupted") as error:
+            next(generator)
+        assert "rewind(state)" in error.value.fix
+        with pytest.raises(UsageError, match="interrupted"):
+            _ = generator.state
     generator.rewind(kept)
     assert torch.equal(generator.state.h, kept.h)
+    assert "".join(generator) == whole[1:]

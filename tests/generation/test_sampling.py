@@ -163,7 +163,7 @@ WRONG = {
     "seed": [-1, 0.5],
     "length": [-1, 0.5],
     "samples": [0, -2],
-    "stop": [""],
+    "stop": ["", "a" * 65],
     "unknown": ["refused"],
 }
 

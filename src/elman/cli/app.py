@@ -63,23 +63,19 @@ def run(arguments: Sequence[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _say_warning
         try:
-            code = _invoke(list(arguments))
-            sys.stdout.flush()
+            return _invoke(list(arguments))
         except BrokenPipeError:
             silence_standard_output()
             return 0
-    return code
 
 
 def _invoke(arguments: list[str]) -> int:
-    command = typer.main.get_command(app)
     line = shlex.join(["elman", *arguments])
     try:
-        # Not `app()`: that would turn the trainer's own interruption, which knows its folder, into a bare exit.
-        with command.make_context("elman", list(arguments), obj=line) as context:
-            command.invoke(context)
-    except typer.Exit as end:
-        return end.exit_code
+        code = _run_command(arguments, line)
+        # Here, so that a disk which takes no more is told as any other failure.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -89,6 +85,16 @@ def _invoke(arguments: list[str]) -> int:
             as_json="--json" in arguments,
             debug="--debug" in arguments or bool(os.environ.get("ELMAN_DEBUG")),
         )
+
+
+def _run_command(arguments: list[str], line: str) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # Not `app()`: that would turn the trainer's own interruption, which knows its folder, into a bare exit.
+        with command.make_context("elman", list(arguments), obj=line) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     return 0
 
 

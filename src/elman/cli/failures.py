@@ -1,5 +1,6 @@
 """How a command ends when it cannot do what it was asked: one message, one exit code, no traceback."""
 
+import errno
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ from elman.errors import ElmanError, UsageError
 from elman.folders import resume_command
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # typer has its own copy of click since 0.26 and shares the installed one before; this is the base in both.
 ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -47,13 +49,20 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
     if debug and not isinstance(error, ClickException):
         say("".join(traceback.format_exception(error)).rstrip())
     say(f"elman: {'interrupted' if code == INTERRUPTED else 'error'}: {problem}")
-    if as_json:
-        emit_json({"error": problem.problem, "where": problem.where, "fix": problem.fix})
+    try:
+        if as_json:
+            emit_json({"error": problem.problem, "where": problem.where, "fix": problem.fix})
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # Standard output takes no more; standard error has the message.
+        silence_standard_output()
     return code
 
 
 def silence_standard_output() -> None:
-    """Whoever read standard output has left; what is still buffered goes nowhere, quietly."""
+    """Standard output takes no more, or whoever read it has left: what is still buffered goes nowhere, quietly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -68,6 +77,12 @@ def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
         return FAILED, error
     if isinstance(error, MemoryError):
         return FAILED, ElmanError("The memory is full.", fix="Try a smaller --batch-size or --hidden-size.")
+    if isinstance(error, OSError) and error.errno in FULL:
+        return FAILED, ElmanError(
+            f"The disk is full: {error.strerror}.",
+            where=None if error.filename is None else str(error.filename),
+            fix="Make room, or write to another disk; TMPDIR names the folder of temporary files.",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         reason = error.strerror or type(error).__name__
         return FAILED, ElmanError(f"{reason}.", where=str(error.filename), fix="Check the path and its permissions.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.failures import Stopped
-from elman.cli.options import AsJson, Model, Seed, Threads, Unknown, examples, use_threads
+from elman.cli.options import AsJson, Model, Seed, Threads, UnknownInPrompt, examples, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
 
@@ -37,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def generate(
     model: Model,
     prompt: Annotated[
-        str, typer.Option("--prompt", metavar="TEXT", show_default=False, help="What the text begins with. - is stdin.")
+        str,
+        typer.Option(
+            "--prompt", metavar="TEXT", show_default=False, help="What the text begins with. - is standard input."
+        ),
     ] = "",
     length: Annotated[
         int, typer.Option("--length", metavar="N", show_default=False, help=f"Tokens to write at most. [{LENGTH}]")
@@ -48,12 +51,12 @@ def generate(
             "--temperature",
             metavar="F",
             show_default=False,
-            help="More is wilder, less is tamer, 0 always takes the most probable token. [1]",
+            help="How wildly to draw: 1 as the model says, more is wilder, 0 always takes the most probable token. [1]",
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", metavar="N", show_default=False, help="Draw among the N most probable tokens only."),
+        typer.Option("--top-k", metavar="N", show_default=False, help="Draw only among the N most probable tokens."),
     ] = None,
     top_p: Annotated[
         float | None,
@@ -61,14 +64,18 @@ def generate(
             "--top-p",
             metavar="F",
             show_default=False,
-            help="Draw among the fewest most probable tokens only that have this probability together.",
+            help="Draw only among the most probable tokens, as many as have the probability F together.",
         ),
     ] = None,
     stop: Annotated[
-        str | None, typer.Option("--stop", metavar="TEXT", show_default=False, help="End when this comes in the text.")
+        str | None,
+        typer.Option(
+            "--stop", metavar="TEXT", show_default=False, help="End when this comes in the text; 64 characters at most."
+        ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", metavar="N", show_default=False, help="Texts to write. [1]")
+        int | None,
+        typer.Option("--samples", metavar="N", show_default=False, help="Texts to write, from the same prompt. [1]"),
     ] = None,
     seed: Seed = None,
     state: Annotated[
@@ -83,7 +90,7 @@ def generate(
             "--save-state", metavar="FILE", show_default=False, help="Keep in this file where the text leaves off."
         ),
     ] = None,
-    unknown: Unknown = None,
+    unknown: UnknownInPrompt = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +98,11 @@ def generate(
 
     The prompt is printed, and what the model writes after it. Of several samples the first is printed as it is
     written, the others when all are done. With --json, one object holds everything, and no other line is printed.
-    Ctrl-C ends the text; with --save-state it can be gone on with.
+    A token is what the model was trained on: a character, a byte, a word or a part of one.
+
+    Ctrl-C ends the text; with --save-state it is kept, and the command that goes on with it is printed.
+
+    Defaults stand in [brackets].
     """
     values = {
         "length": length,
@@ -113,7 +124,7 @@ def generate(
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
     began = time.perf_counter()
-    with _kept(texts, save_state, model):
+    with _kept(texts, save_state, model, given):
         written = _write_json(texts) if as_json else _write(texts, text)
     if as_json:
         emit_json(_summary(model, text, texts, written, save_state, time.perf_counter() - began))
@@ -131,7 +142,7 @@ def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
     try:
         check_settings(GenerationSettings, given)
     except UsageError as error:
-        named = re.sub(r"^(\w+):", lambda found: f"--{found[1].replace('_', '-')}:", error.where or "", flags=re.M)
+        named = re.sub(r"^(\w+):", lambda found: f"{_option(found[1])}:", error.where or "", flags=re.M)
         raise UsageError("There are mistakes in the options.", where=named, fix="Correct these options.") from None
     if save_state is not None and (save_state.is_dir() or not save_state.parent.is_dir()):
         raise UsageError(
@@ -139,6 +150,10 @@ def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
             where=f"--save-state {save_state}",
             fix="Give a file in a folder that exists.",
         )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _read_standard_input() -> str:
@@ -175,7 +190,7 @@ def _naming(option: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _kept(texts: "Samples", save_state: Path | None, model: Path) -> Iterator[None]:
+def _kept(texts: "Samples", save_state: Path | None, model: Path, given: Mapping[str, Any]) -> Iterator[None]:
     """Saves the state however the writing ends, and tells the one who stopped it."""
 
     def save() -> None:
@@ -188,15 +203,26 @@ def _kept(texts: "Samples", save_state: Path | None, model: Path) -> Iterator[No
         stopped = f"Stopped after {texts.turns} tokens"
         if save_state is None:
             raise Stopped(ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")) from None
-        save()
-        go_on = shlex.join(["elman", "generate", str(model), "--state", str(save_state)])
+        try:
+            save()
+        except UsageError:
+            lost = ElmanError(f"{stopped}, inside the next; the state is not saved.", fix="Press Ctrl-C only once.")
+            raise Stopped(lost) from None
+        go_on = _rest(model, save_state, {**given, "length": given["length"] - texts.turns})
         raise Stopped(ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")) from None
-    except BrokenPipeError:
+    except OSError:
+        # Whoever read the text has left, or there is no room for more of it.
         save()
         raise
     save()
     if save_state is not None:
         say(f"state         {save_state}")
+
+
+def _rest(model: Path, state: Path, given: Mapping[str, Any]) -> str:
+    """The command that writes on from a state, with these settings."""
+    options = [word for name, value in given.items() for word in (_option(name), str(value))]
+    return shlex.join(["elman", "generate", str(model), "--state", str(state), *options])
 
 
 def _turns(texts: "Samples") -> Iterator[tuple[str, ...]]:

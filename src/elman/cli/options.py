@@ -16,7 +16,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the interrupted
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over in a folder that holds a run of elman.")]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", min=0, metavar="N", show_default=False, help="Of everything random. [0]"),
+    typer.Option(
+        "--seed", min=0, metavar="N", show_default=False, help="The same seed gives the same random numbers. [0]"
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -71,17 +73,19 @@ def _known_way(how: str | None) -> str | None:
     return how
 
 
-Unknown = Annotated[
-    Any,
-    typer.Option(
+def _unknown(default: str) -> Any:
+    return typer.Option(
         "--unknown",
         metavar="HOW",
         parser=str,
         callback=_known_way,
         show_default=False,
-        help="Characters or words never seen in training: allow or refuse. [as the model was trained]",
-    ),
-]
+        help=f"Characters or words never seen in training: allow or refuse. [{default}]",
+    )
+
+
+Unknown = Annotated[Any, _unknown("as the model was trained")]
+UnknownInPrompt = Annotated[Any, _unknown("refuse")]
 
 
 VALIDATION_FRACTION = 0.1

@@ -14,8 +14,8 @@ def say(message: str = "") -> None:
 
 
 def emit(line: str = "") -> None:
-    """A line of data."""
-    sys.stdout.write(line + "\n")
+    """A line of data; what UTF-8 cannot say, as a byte of another encoding in a path, is written with a backslash."""
+    sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

@@ -53,6 +53,7 @@ def list_recipes(as_json: AsJson = False) -> None:
     epilog=examples(
         "elman recipe run word-sentiment-lstm --data ../shared/data",
         "elman recipe run word-sentiment-rnn --data ../shared/data --seed 3 --json",
+        "elman recipe run wiki-chars-own-gru --data ../shared/data --out wiki",
     ),
 )
 def run_recipe(
@@ -61,7 +62,10 @@ def run_recipe(
     data: Annotated[
         Path,
         typer.Option(
-            "--data", metavar="DIR", show_default=False, help="Folder that holds the data sets, one folder each."
+            "--data",
+            metavar="DIR",
+            show_default=False,
+            help="Folder that holds the data sets, one folder each; see elman data.",
         ),
     ],
     seed: Seed = None,
@@ -75,11 +79,15 @@ def run_recipe(
             "--out",
             metavar="FOLDER",
             show_default=False,
-            help="Folder to keep the model in. [nothing is kept]",
+            help="Folder for the model and what --resume needs. [nothing is kept]",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of elman that FOLDER holds.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start over in a FOLDER that holds a run of elman.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER (language models).")
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -87,16 +95,19 @@ def run_recipe(
             min=1,
             metavar="N",
             show_default=False,
-            help="Threads to compute with. [1 for words; all cores for language models]",
+            help="Threads to compute with. [1 for classifiers, all cores for language models]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train and judge one recipe.
+    """Repeat one experiment: train and judge a model, and show what is measured next to what was reported.
 
-    Shows what is measured next to what was reported.
+    Where the data is missing, the message says how to get it. With --out, Ctrl-C stops a recipe of a language model
+    after saving it, and --resume continues it.
+
+    Defaults stand in [brackets].
     """
-
+    from elman.cli.runs import stopped_in
     from elman.recipes import RECIPES
     from elman.recipes.language_recipe import LanguageRecipe
     from elman.training.progress import progress_for
@@ -116,7 +127,8 @@ def run_recipe(
     say(f"{name}: {recipe.summary}")
     given = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume or None}
     given = {key: value for key, value in given.items() if value is not None}
-    result = recipe.run(data, listener=progress_for(sys.stderr), **given)
+    with stopped_in(out):
+        result = recipe.run(data, listener=progress_for(sys.stderr), **given)
     if as_json:
         emit_json(result)
         return

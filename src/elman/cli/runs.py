@@ -12,6 +12,7 @@ from typing import Any
 from elman.cli.data import lines_of, places_named
 from elman.cli.failures import RunStopped
 from elman.cli.output import percent, say
+from elman.folders import CHECKPOINT
 from elman.sequences.tables import Table
 
 REPORT = "report.html"
@@ -147,12 +148,12 @@ def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def stopped_in(folder: Path) -> Iterator[None]:
-    """Tells the one who stops the run where it is kept, wherever the run was stopped."""
+def stopped_in(folder: Path | None) -> Iterator[None]:
+    """Tells the one who stops the run where it is kept, if it is, wherever the run was stopped."""
     try:
         yield
     except KeyboardInterrupt as error:
-        if getattr(error, "folder", None) is not None:
+        if getattr(error, "folder", None) is not None or folder is None or not (folder / CHECKPOINT).exists():
             raise
         say()
         raise RunStopped(folder) from error

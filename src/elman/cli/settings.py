@@ -39,47 +39,50 @@ _BODY = (
     Flag("input_dropout", float, "0", "Part of the features of the embedding to drop."),
     Flag("output_dropout", float, "0", "Part of the features of the recurrent outputs to drop."),
     Flag("weight_drop", float, "0", "Part of the recurrent matrices' weights to drop."),
-    Flag("zoneout", dict, "", "Part of the states that stay as they were: one, or by name.", "F|NAME=F,…"),
+    Flag("zoneout", dict, "", "Part of the states that a step leaves as they were.", "F|NAME=F,…"),
     Flag("activation_regularisation", float, "0", "Weight of the outputs' squares in the loss (AR)."),
-    Flag("temporal_regularisation", float, "0", "The same of their changes from step to step (TAR)."),
-    Flag("init", str, "keras", "Where recurrent weights start from: keras, torch."),
+    Flag("temporal_regularisation", float, "0", "Weight of the squares of their changes from step to step (TAR)."),
+    Flag("init", str, "keras", "How recurrent weights are drawn at the start: keras, torch."),
 )
 _RUN = (
     Flag("epochs", int, "20", "Passes over the data."),
     Flag("learning_rate", float, "0.001", "Size of the optimizer's steps."),
     Flag("optimizer", str, "adam", "One of: sgd, rmsprop, adam, adamw."),
-    Flag("momentum", float, "0", "Of sgd and rmsprop."),
-    Flag("betas", list, "0.9,0.999", "Of adam and adamw.", "F,F"),
-    Flag("weight_decay", float, "0", "Of the matrices."),
+    Flag("momentum", float, "0", "Momentum of sgd and rmsprop."),
+    Flag("betas", list, "0.9,0.999", "Decays of the two means of adam and adamw.", "F,F"),
+    Flag("weight_decay", float, "0", "Weight decay of the matrices."),
     Flag("schedule", str, "constant", "Learning rate: constant, linear, cosine, step, one-cycle."),
     Flag("warmup_fraction", float, "0", "Part of the run in which the learning rate rises."),
-    Flag("final_fraction", float, "0", "Of the learning rate, where linear and cosine end."),
+    Flag("final_fraction", float, "0", "Part of the learning rate at which linear and cosine end."),
     Flag("step_epochs", int, "", "Epochs between two falls of the step schedule."),
     Flag("step_factor", float, "0.1", "What a fall multiplies the learning rate with."),
     Flag("clip_norm", float, "", "The largest norm of the gradient."),
     Flag("average_decay", float, "", "Keep an average of the weights with this decay."),
     Flag("averaging", str, "", "The mean of the weights: asgd, or nt-asgd (begins by itself)."),
     Flag("average_after", int, "0", "Epochs after which asgd begins."),
-    Flag("nonmonotone_interval", int, "5", "Latest epochs that nt-asgd does not compare with."),
+    Flag("nonmonotone_interval", int, "5", "Latest epochs that nt-asgd leaves out when it compares."),
     Flag("patience", int, "", "Stop after so many epochs without a better one."),
     Flag("restore_best", bool, "yes", "Keep the weights of the last epoch, not of the best."),
-    Flag("seed", int, "0", "Of everything random in the run."),
+    Flag("seed", int, "0", "The same seed gives the same run."),
     Flag("checkpoint_seconds", float, "30", "The longest time between two checkpoints."),
     Flag("checkpoint_batches", int, "", "Minibatches between two checkpoints."),
-    Flag("validate_batches", int, "", "Also judge within an epoch, each N minibatches."),
-    Flag("report_every", int, "100", "Minibatches in a line of progress."),
+    Flag("validate_batches", int, "", "Judge also within an epoch, every N minibatches."),
+    Flag("report_every", int, "100", "Minibatches between two lines of progress."),
 )
 _TEXT = (
     Flag("lower_case", bool, "no", "Turn texts into lower case first."),
-    Flag("alphabet", str, "", "The characters to know, in place of those of DATA.", "CHARS"),
-    Flag("min_count", int, "1", "Tokens that come less often are unknown."),
+    Flag("alphabet", str, "", "The characters to know, in place of those that come in training.", "CHARS"),
+    Flag("min_count", int, "1", "Tokens that come less often than N times are unknown."),
     Flag("max_tokens", int, "", "Know only so many tokens, the most frequent."),
 )
 
 
-def _with(flags: tuple[Flag, ...], **defaults: str) -> tuple[Flag, ...]:
-    """The same flags with other defaults."""
-    return tuple(flag._replace(default=defaults.get(flag.name, flag.default)) for flag in flags)
+def _with(flags: tuple[Flag, ...], words: Mapping[str, str], **defaults: str) -> tuple[Flag, ...]:
+    """The same flags, some with other words of help or other defaults."""
+    return tuple(
+        flag._replace(default=defaults.get(flag.name, flag.default), help=words.get(flag.name, flag.help))
+        for flag in flags
+    )
 
 
 CLASSIFIER_FLAGS = (
@@ -105,20 +108,20 @@ CLASSIFIER_FLAGS = (
     *_RUN,
 )
 LANGUAGE_FLAGS = (
-    Flag("tokens", str, "characters", "One of: characters, bytes, words, subwords."),
-    *_TEXT,
-    Flag("split", str, "punctuation", "Words end at: punctuation, or at blanks only."),
+    Flag("tokens", str, "characters", "What the text is cut into: characters, bytes, words, subwords."),
+    *_with(_TEXT, {"max_tokens": "Know only the N most frequent; of subwords learn N, else 8,000."}),
+    Flag("split", str, "punctuation", "Words end at: punctuation (and blanks), or blanks only."),
     Flag("unknown", str, "allow", "Tokens not in the vocabulary: allow or refuse."),
     Flag("embedding_size", int, "64", "A token becomes N learned numbers."),
-    *_with(_BODY, cell="gru", hidden_size="256"),
-    Flag("tied", bool, "no", "The answer has the weights of the embedding."),
-    Flag("softmax", str, "full", "Over the tokens: full, adaptive, sampled."),
-    Flag("cutoffs", list, "", "Where the clusters of the adaptive softmax begin.", "N,…"),
-    Flag("samples", int, "1024", "Tokens that the sampled softmax draws."),
-    Flag("streams", int, "32", "Parts of the text that are read side by side."),
-    Flag("window", int, "100", "Steps that gradients go back."),
+    *_with(_BODY, {"cell": "One of elman's cells, or your own as FILE.py:NAME."}, cell="gru", hidden_size="256"),
+    Flag("tied", bool, "no", "The output layer shares the weights of the embedding."),
+    Flag("softmax", str, "full", "The output layer: full; adaptive, sampled for large vocabularies."),
+    Flag("cutoffs", list, "", "Frequency ranks where clusters of the adaptive softmax begin.", "N,…"),
+    Flag("softmax_samples", int, "1024", "Tokens that the sampled softmax draws for a minibatch."),
+    Flag("streams", int, "32", "Parts of the text that are read side by side: the batch size."),
+    Flag("window", int, "100", "Tokens of each part in a minibatch: how far gradients go back."),
     Flag("show_sample", int, "0", "Show a text of N tokens whenever the model is judged."),
-    *_with(_RUN, epochs="10", learning_rate="0.002", clip_norm="1.0"),
+    *_with(_RUN, {}, epochs="10", learning_rate="0.002", clip_norm="1.0"),
 )
 
 

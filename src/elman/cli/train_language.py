@@ -28,13 +28,19 @@ def language(
     context: typer.Context,
     data: Annotated[
         Path,
-        typer.Argument(metavar="FILE", show_default=False, help="The text: UTF-8, perhaps .gz, .xz or .bz2; or -."),
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="The text to learn: UTF-8, also as .gz, .xz or .bz2. - is standard input.",
+        ),
     ],
     out: Out,
     settings: dict[str, Any],
     validation: Annotated[
         Path | None,
-        typer.Option("--validation", metavar="FILE", show_default=False, help="A text to judge on. [the end of FILE]"),
+        typer.Option(
+            "--validation", metavar="FILE", show_default=False, help="A text to judge each epoch on. [the end of FILE]"
+        ),
     ] = None,
     validation_fraction: Annotated[
         float | None,
@@ -42,7 +48,7 @@ def language(
             "--validation-fraction",
             metavar="F",
             show_default=False,
-            help="Part of FILE, its end, held back to judge on; 0 for none. [0.1]",
+            help="Part of FILE, its end, held back to judge each epoch on; 0 for none. [0.1]",
         ),
     ] = None,
     resume: Resume = False,
@@ -50,11 +56,12 @@ def language(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a text, to tell how well it tells another one and to write more of it.
+    """Train a language model on a text, save it and report.
 
-    Without --validation the end of FILE is held back; the scores are on what was not trained on.
-    Memory does not grow with FILE. Ctrl-C stops a run after saving it, and --resume continues it
-    as if it had never stopped.
+    The model learns to tell each next token, so that it can write more of such text (elman generate) and judge
+    another one (elman evaluate). Without --validation the end of FILE is held back; the scores are on what was not
+    trained on. Memory does not grow with FILE. Ctrl-C stops a run after saving it, and --resume continues it as if it
+    had never stopped.
 
     Defaults stand in [brackets].
     """

@@ -2,15 +2,17 @@
 
 from collections import deque
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import nn
 
 from elman.errors import UsageError
-from elman.generation.places import place_of, read_place
+from elman.generation.places import fingerprint_weights, place_of, read_place
 from elman.generation.sampling import Sampler, SamplingSettings
-from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
+from elman.generation.writing import LONGEST_STOP, MEMORY, Writer, never_drawn, read_prompt
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.sequences.coders import Coder
@@ -22,14 +24,15 @@ class GenerationSettings(SamplingSettings):
 
     Args:
         length: tokens to write; without it, for as long as one asks.
-        stop: a text ends when this comes in it, or when the model draws its end mark if it has one.
+        stop: a text ends when this comes in it, 64 characters at most; some of them may stand at the end of the prompt,
+            or have been written before the state that it goes on from.
         samples: texts side by side.
         unknown: what becomes of a token of the prompt that the model has not learned: `refuse` names it, `allow` reads
             it as the unknown token.
     """
 
     length: NonNegativeInt | None = None
-    stop: str | None = Field(None, min_length=1)
+    stop: str | None = Field(None, min_length=1, max_length=LONGEST_STOP)
     samples: PositiveInt = 1
     unknown: Literal["allow", "refuse"] = "refuse"
 
@@ -41,6 +44,10 @@ class LanguageModelNetwork(Protocol):
         """The network fed one token at a time; see `TokenStream`."""
         ...
 
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Its weights, as a module of torch gives them."""
+        ...
+
 
 class Samples(Iterator[tuple[str, ...]]):
     """Several texts written side by side: at each turn, what the next token adds to each of them.
@@ -50,12 +57,11 @@ class Samples(Iterator[tuple[str, ...]]):
     become, the memory it takes stays the same.
 
     Before anything was read, the next token is drawn from the network's scores for an output of zeros (its bias, in
-    most networks), or follows the begin mark if the vocabulary has one. A text that has ended with the end mark goes on
-    with a prompt only.
+    most networks).
 
     Args:
         network: gives a `stream`.
-        coder: texts to tokens and back; padding, begin and unknown are never drawn.
+        coder: texts to tokens and back; the unknown token is never drawn.
         settings: how to generate.
         prompt: what the texts begin with; it is read, not given back.
         state: where to go on from: what `state` of a generator gave, of one text or of as many as there are samples.
@@ -66,7 +72,8 @@ class Samples(Iterator[tuple[str, ...]]):
 
     Raises:
         DataError: a prompt with tokens that the model has not learned.
-        UsageError: a state of another number of texts, or of no text.
+        UsageError: a state of another number of texts, or of no text; or, by a turn, that the one before was
+            interrupted.
         ModelError: a state of another model.
     """
 
@@ -79,27 +86,22 @@ class Samples(Iterator[tuple[str, ...]]):
         prompt: str = "",
         state: State | None = None,
     ):
-        vocabulary = coder.vocabulary
-        begin = vocabulary.specials.get("begin")
         self.settings = settings
-        self.vocabulary = vocabulary
+        self.vocabulary = coder.vocabulary
         self.tokens = np.zeros(0, np.int64)
         prompt_tokens = read_prompt(prompt, coder, unknown=settings.unknown)
-        self._end = vocabulary.specials.get("end", -1)
+        self._network = network
         self._stream = network.stream(batch_size=settings.samples)
         self._sampler = Sampler(settings, settings.samples, first=never_drawn(coder))
         self._writers = [Writer(coder) for _ in range(settings.samples)]
+        self._recent = deque([np.full(settings.samples, -1)] * MEMORY, MEMORY)
         self._turns = 0
+        self._ended: dict[int, State] = {}
+        self._ended_at: dict[int, int] = {}
         self._is_whole = True
-        if state is None:
-            self._recent = deque([np.full(settings.samples, -1)] * MEMORY, MEMORY)
-            self._ended: dict[int, State] = {}
-            self._tails = [""] * settings.samples
-            prompt_tokens = prompt_tokens if begin is None else [begin, *prompt_tokens]
-        else:
+        if state is not None:
             self._go_on(state, bool(prompt_tokens))
         self._read(prompt_tokens)
-        self._find_ended()
 
     @property
     def target(self):
@@ -130,11 +132,8 @@ class Samples(Iterator[tuple[str, ...]]):
         Raises:
             UsageError: the last turn was interrupted.
         """
-        if not self._is_whole:
-            raise UsageError(
-                "The generator was interrupted in the middle of a token.", fix="Go on from a state taken before."
-            )
-        now = place_of(self._stream.state, np.stack(list(self._recent), 1), self._sampler.drawn, self.vocabulary)
+        self._require_whole()
+        now = self._now()
         if not self._ended:
             return now
         texts = range(self.settings.samples)
@@ -153,10 +152,10 @@ class Samples(Iterator[tuple[str, ...]]):
         before = self._sampler.drawn.max()
         self._go_on(state, False)
         self._turns = max(0, self._turns - max(0, int(before - self._sampler.drawn.max())))
-        self._find_ended()
         self.tokens = self.tokens[:0]
 
     def __next__(self) -> tuple[str, ...]:
+        self._require_whole()
         if self._turns == self.settings.length or len(self._ended) == self.settings.samples:
             raise StopIteration
         self._is_whole = False
@@ -170,22 +169,39 @@ class Samples(Iterator[tuple[str, ...]]):
         self.tokens = drawn
         self._recent.append(drawn)
         self._turns += 1
+        ended = self._ended
+        pieces = tuple(["" if text in ended else self._write(text, token) for text, token in enumerate(drawn.tolist())])
         self._is_whole = True
-        if self._ended:
-            return tuple("" if text in self._ended else self._write(text) for text in range(len(drawn)))
-        return tuple([self._write(text) for text in range(len(drawn))])
+        return pieces
 
-    def _write(self, text: int) -> str:
-        token, stop = int(self.tokens[text]), self.settings.stop
-        piece = self._writers[text].write(token)
-        ends = token == self._end
+    def _write(self, text: int, token: int) -> str:
+        piece, stop = self._writers[text].write(token), self.settings.stop
         if stop is not None:
             tail = self._tails[text] + piece
-            ends = ends or stop in tail
-            self._tails[text] = tail[max(0, len(tail) - len(stop) + 1) :]
-        if ends:
-            self._ended[text], self._ended_at[text] = self.state.select([text]), self._turns
+            self._tails[text] = self._tail(tail)
+            if stop in tail:
+                self._ended[text], self._ended_at[text] = self._now().select([text]), self._turns
         return piece
+
+    def _tail(self, text: str) -> str:
+        """As much of the end of a text as a stop may begin with."""
+        return text[max(0, len(text) - len(self.settings.stop or "") + 1) :]
+
+    def _now(self) -> State:
+        recent = np.stack(list(self._recent), 1)
+        return place_of(self._stream.state, recent, self._sampler.drawn, self.vocabulary, self._weights)
+
+    @cached_property
+    def _weights(self) -> int:
+        # All weights are read for it, so that only one who deals with states waits for it.
+        return fingerprint_weights(self._network.named_parameters())
+
+    def _require_whole(self) -> None:
+        if not self._is_whole:
+            raise UsageError(
+                "The generator was interrupted in the middle of a token.",
+                fix="Go on from a state taken before with rewind(state), or begin the text again.",
+            )
 
     def _read(self, tokens: list[int]) -> None:
         """Read all but the last of these tokens, and first the one that was not read yet."""
@@ -195,25 +211,19 @@ class Samples(Iterator[tuple[str, ...]]):
             self._recent.append(np.full(self.settings.samples, token))
         self._resume_writers()
 
-    def _find_ended(self) -> None:
-        """A text whose last token is the end mark has ended, in whichever generator it was written."""
-        over = np.flatnonzero(self._recent[-1] == self._end) if self._end >= 0 else ()
-        self._ended = {int(text): self.state.select([int(text)]) for text in over}
-        self._ended_at = dict.fromkeys(self._ended, self._turns)
-
     def _resume_writers(self) -> None:
-        for text, writer in enumerate(self._writers):
-            writer.go_on([int(tokens[text]) for tokens in self._recent])
+        recent = np.stack(list(self._recent), 1).tolist()
+        self._tails = [self._tail(writer.go_on(row)) for writer, row in zip(self._writers, recent, strict=True)]
 
     def _go_on(self, state: State, has_prompt: bool) -> None:
-        place = read_place(state, self.settings.samples, self.vocabulary, has_prompt)
+        place = read_place(state, self.settings.samples, self.vocabulary, self._weights, has_prompt)
         self._stream.state = place.state
+        self._is_whole = False
         self._recent = deque([place.recent[:, column].copy() for column in range(MEMORY)], MEMORY)
         self._sampler.drawn = place.drawn
-        self._ended = {}
-        self._tails = [""] * self.settings.samples
-        self._is_whole = True
+        self._ended, self._ended_at = {}, {}
         self._resume_writers()
+        self._is_whole = True
 
 
 class Generator(Iterator[str]):

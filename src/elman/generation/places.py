@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from elman.errors import ModelError, UsageError
 from elman.generation.writing import MEMORY
@@ -14,8 +16,8 @@ from elman.nn.state import State
 from elman.sequences.vocabulary import Vocabulary
 
 # What is attached to the states: the last tokens of each text, of which the last is not read yet (-1 for none); how
-# many were drawn; which vocabulary they are of.
-RECENT, DRAWN, VOCABULARY = "recent_tokens", "drawn_tokens", "vocabulary"
+# many were drawn; which vocabulary and which weights they are of.
+RECENT, DRAWN, VOCABULARY, WEIGHTS = "recent_tokens", "drawn_tokens", "vocabulary", "weights"
 
 
 class Place(NamedTuple):
@@ -32,17 +34,18 @@ class Place(NamedTuple):
     drawn: np.ndarray
 
 
-def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary) -> State:
-    """The layers' states with the rest of a place attached; see `Place`."""
+def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary, weights: int) -> State:
+    """The layers' states with the rest of a place attached; see `Place` and `fingerprint_weights`."""
     attached = {
         RECENT: torch.from_numpy(recent),
         DRAWN: torch.from_numpy(drawn),
         VOCABULARY: torch.full((state.batch_size,), fingerprint(vocabulary)),
+        WEIGHTS: torch.full((state.batch_size,), weights),
     }
     return State(state.tensors, attached=attached)
 
 
-def read_place(state: State, samples: int, vocabulary: Vocabulary, has_prompt: bool) -> Place:
+def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int, has_prompt: bool) -> Place:
     """The place that a state stands for, with a row for each text.
 
     Args:
@@ -50,6 +53,7 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, has_prompt: b
             that of a layer, has read all there was.
         samples: texts.
         vocabulary: of the model that goes on.
+        weights: of that model, as `fingerprint_weights` gives them.
         has_prompt: whether a token to read is known anyway.
 
     Raises:
@@ -71,7 +75,7 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, has_prompt: b
                 fix="Give a prompt, or a state that `generate` or `read` of a language model gave.",
             )
         return Place(state, np.full((samples, MEMORY), -1), np.zeros(samples, np.int64))
-    reason = _why_not(state, vocabulary)
+    reason = _why_not(state, vocabulary, weights)
     if reason:
         raise ModelError(
             f"This model cannot go on from this state: {reason}.", fix="Give a state that the same model has given."
@@ -79,12 +83,16 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, has_prompt: b
     return Place(state, state.attached[RECENT].numpy(), state.attached[DRAWN].numpy())
 
 
-def _why_not(state: State, vocabulary: Vocabulary) -> str | None:
-    recent, drawn, of = (state.attached.get(name) for name in (RECENT, DRAWN, VOCABULARY))
-    if of is None or bool((of != fingerprint(vocabulary)).any()):
+def _why_not(state: State, vocabulary: Vocabulary, weights: int) -> str | None:
+    missing = {RECENT, DRAWN, VOCABULARY, WEIGHTS} - state.attached.keys()
+    recent = state.attached[RECENT]
+    if missing or recent.shape[1:] != (MEMORY,) or recent.dtype != torch.int64:
+        return "what is attached to it is incomplete, as where an earlier elman saved it"
+    if bool((state.attached[VOCABULARY] != fingerprint(vocabulary)).any()):
         return "it is of another vocabulary"
-    if drawn is None or recent is None or recent.shape[1:] != (MEMORY,) or recent.dtype != torch.int64:
-        return "what is attached to it is incomplete"
+    if bool((state.attached[WEIGHTS] != weights).any()):
+        return "it is of other weights"
+    drawn = state.attached[DRAWN]
     if not bool(((recent >= -1) & (recent < len(vocabulary))).all()) or bool((drawn < 0).any()):
         return "its tokens are none of the vocabulary"
     if len((recent[:, -1] < 0).unique()) > 1:
@@ -96,4 +104,17 @@ def _why_not(state: State, vocabulary: Vocabulary) -> str | None:
 def fingerprint(vocabulary: Vocabulary) -> int:
     """A number that tells one vocabulary from another, below 2⁶³."""
     text = json.dumps(vocabulary.to_json(), sort_keys=True)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    return _number(hashlib.sha256(text.encode()).digest())
+
+
+def fingerprint_weights(weights: Iterable[tuple[str, Tensor]]) -> int:
+    """A number that tells the weights of one network, by their names, from those of another, below 2⁶³."""
+    found = hashlib.sha256()
+    for name, weight in weights:
+        found.update(f"{name} {tuple(weight.shape)}".encode())
+        found.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return _number(found.digest())
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big") >> 1

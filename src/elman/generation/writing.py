@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 
 from elman.errors import DataError
 from elman.sequences.coders import LINE_END, Coder, words_of
+from elman.sequences.corpus import encode_utf8
 from elman.sequences.listing import listed
 
-MEMORY = 4  # tokens: the longest character of UTF-8 has as many bytes
+LONGEST_STOP = 64  # characters
+# Tokens that a state remembers: enough for any stop text, which may take a token for each of its bytes.
+MEMORY = 4 * LONGEST_STOP
 SHOWN_TOKENS = 200
 
 # How sentencepiece writes a blank, a byte, and what it has no piece for.
@@ -34,9 +37,7 @@ class Writer:
     def __init__(self, coder: Coder):
         kind, vocabulary = coder.settings.tokens, coder.vocabulary
         unknown = "<unknown>" if kind == "words" else "\N{REPLACEMENT CHARACTER}"
-        # The other special entries add nothing.
-        specials = [unknown if name == "unknown" else "" for name in vocabulary.specials]
-        self._tokens = [*specials, *vocabulary.tokens]
+        self._tokens = [*[unknown] * len(vocabulary.specials), *vocabulary.tokens]
         self._bytes = [_as_bytes(kind, token) for token in self._tokens] if kind in ("bytes", "subwords") else []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._blank = ""
@@ -47,31 +48,29 @@ class Writer:
             "words": self._write_word,
         }[kind]
 
-    def go_on(self, recent: Sequence[int]) -> None:
-        """Be where these last tokens of the text leave off, the latest last; -1 where there were none."""
-        tokens = [token for token in recent if token >= 0]
-        self._blank = next((_blank_after(word) for token in reversed(tokens) if (word := self._tokens[token])), "")
+    def go_on(self, recent: Sequence[int]) -> str:
+        """Be where these last tokens of the text leave off, the latest last; -1 where there were none.
+
+        Returns:
+            What they are as a text.
+        """
         self._decoder.reset()
-        if self._bytes:
-            self._decoder.decode(_unfinished(b"".join(self._bytes[token] for token in tokens)))
+        self._blank = ""
+        return "".join([self.write(token) for token in recent if token >= 0])
 
     def _write_bytes(self, token: int) -> str:
         return self._decoder.decode(self._bytes[token])
 
     def _write_word(self, token: int) -> str:
         word = self._tokens[token]
-        if not word:
-            return ""
         blank, self._blank = self._blank, _blank_after(word)
         return word if word == LINE_END else blank + word
 
 
 def never_drawn(coder: Coder) -> int:
-    """How many of the first tokens are no text: padding, unknown, begin; they come before all others."""
+    """How many of the first tokens are no text: the unknown one, if there is one."""
     vocabulary = coder.vocabulary
-    names = ("padding", "unknown", "begin")
-    last = max((vocabulary.specials[name] for name in names if name in vocabulary.specials), default=-1)
-    return 1 + last + (vocabulary.tokens[:1] == (_NO_PIECE,) and coder.settings.tokens == "subwords")
+    return len(vocabulary.specials) + (vocabulary.tokens[:1] == (_NO_PIECE,) and coder.settings.tokens == "subwords")
 
 
 def _as_bytes(kind: str, token: str) -> bytes:
@@ -85,20 +84,6 @@ def _blank_after(word: str) -> str:
     return "" if word == LINE_END else " "
 
 
-def _unfinished(tail: bytes) -> bytes:
-    """The begin of a character that the last bytes of a text leave open; empty if they leave none.
-
-    >>> _unfinished(b"n\\xc3"), _unfinished(b"n\\xc3\\xa9"), _unfinished(b"\\xa9\\xf0\\x9f\\x98")
-    (b'\\xc3', b'', b'\\xf0\\x9f\\x98')
-    """
-    for start in range(max(0, len(tail) - MEMORY + 1), len(tail)):
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        decoder.decode(tail[start:])
-        if decoder.getstate()[0] == tail[start:]:
-            return tail[start:]
-    return b""
-
-
 def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[int]:
     """The numbers of a prompt's tokens.
 
@@ -108,8 +93,10 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
         unknown: `refuse`, or `allow` to read a token that the model does not know as the unknown one.
 
     Raises:
-        DataError: tokens that the model does not know; names them.
+        DataError: tokens that the model does not know, which are named; half of a surrogate pair.
     """
+    # What a shell hands over that is no UTF-8 becomes such halves; no text that a model learned has any.
+    encode_utf8(prompt, "the prompt")
     vocabulary, kind = coder.vocabulary, coder.settings.tokens
     tokens = _known_by_name(prompt, coder)
     strange = vocabulary.unknown_tokens(tokens)

@@ -173,7 +173,11 @@ class State:
         return State(tensors, bidirectional=states[0].bidirectional, attached=attached)
 
     def save(self, path: str | Path) -> None:
-        """Write the state to a file (safetensors), with a checksum of its numbers."""
+        """Write the state to a file (safetensors), with a checksum of its numbers.
+
+        Raises:
+            ModelError: the file cannot be written (the disk is full, there is no such folder); what was there stays.
+        """
         named = self.tensors | {ATTACHED + name: value for name, value in self.attached.items()}
         tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in named.items()}
         header = {
@@ -182,7 +186,15 @@ class State:
             "attached": list(self.attached),
             "sha256": _checksum(tensors),
         }
-        atomic_write(Path(path), save(tensors, {HEADER: json.dumps(header)}))
+        content = save(tensors, {HEADER: json.dumps(header)})
+        try:
+            atomic_write(Path(path), content)
+        except OSError as error:
+            raise ModelError(
+                f"The state cannot be saved: {error.strerror or error}.",
+                where=str(path),
+                fix="Give a file that you may write, on a disk with room.",
+            ) from error
 
     @staticmethod
     def load(path: str | Path) -> "State":
