@@ -13,6 +13,7 @@ from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
+from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state
 from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
 from elman.nn.stream import Stream
@@ -155,12 +156,14 @@ class Recurrent(nn.Module):
             ShapeError: an input, a state or a constant that does not fit.
             UsageError: a stateful layer is given a batch of another size than the states it carries.
         """
-        batch = self._read_input(inputs) if table is None else self._read_ids(inputs, table)
+        size, first = self.input_size, self._place(0, False)
+        batch = read_input(inputs, size) if table is None else read_ids(inputs, table, size)
+        check_dtype(batch.data if table is None else table, first.named())
         shape = None if isinstance(inputs, Ragged) else inputs.shape[:2]
         state = self._initial_state(initial, batch)
         if self.go_backwards:
             batch = batch.reverse()
-        outputs, last = self._run(batch, state, self._read_constants(constants, batch), table)
+        outputs, last = self._run(batch, state, read_constants(constants, first.graph, batch), table)
         if self.stateful:
             self._carried = last.detach()
         finished = [batch.replace(output) if shape is None else output.unflatten(0, shape) for output in outputs]
@@ -204,69 +207,6 @@ class Recurrent(nn.Module):
         end = tuple(ends) if len(ends) > 1 else ends[0]
         return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
 
-    def _read_input(self, inputs: Any) -> Ragged:
-        if isinstance(inputs, Ragged):
-            batch, expected = inputs, f"a Ragged batch with data (total, {self.input_size})"
-        elif isinstance(inputs, Tensor) and inputs.dim() == 3:
-            batch, expected = Ragged.from_dense(inputs), f"(batch, time, {self.input_size})"
-        else:
-            came = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise ShapeError(
-                f"The layer takes a Ragged batch or a tensor (batch, time, {self.input_size}), and {came} came.",
-                fix="Make a batch with Ragged.from_list(sequences), or add the missing axis with unsqueeze.",
-            )
-        shape = tuple(batch.data.shape if isinstance(inputs, Ragged) else inputs.shape)
-        if batch.data.dim() != 2 or batch.data.shape[1] != self.input_size:
-            raise ShapeError(
-                f"The layer reads {self.input_size} features, and the input has shape {shape}.",
-                fix=f"Give {expected}, or build the layer with the input's own input_size.",
-            )
-        self._check_dtype(batch.data)
-        return batch
-
-    def _read_ids(self, inputs: Any, table: Tensor) -> Ragged:
-        if table.dim() != 2 or table.shape[1] != self.input_size:
-            raise ShapeError(
-                f"The layer reads {self.input_size} features, and the table has shape {tuple(table.shape)}.",
-                fix=f"Give (ids, {self.input_size}), or build the layer with the table's own width.",
-            )
-        batch = inputs if isinstance(inputs, Ragged) else Ragged.from_dense(inputs)
-        ids = batch.data
-        if ids.dim() != 1 or ids.dtype != torch.int64:
-            raise ShapeError(
-                f"With a table the inputs are ids, and data of {ids.dtype} and shape {tuple(ids.shape)} came.",
-                fix="Give whole numbers (int64), `(total,)` or `(batch, time)`.",
-            )
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(table):
-            raise ShapeError(
-                f"The ids go from {int(ids.min())} to {int(ids.max())}, and the table has {len(table)} rows.",
-                fix="Ids count from 0.",
-            )
-        self._check_dtype(table)
-        return batch.replace(ids.contiguous())
-
-    def _check_dtype(self, data: Tensor) -> None:
-        weight = next(iter(self._place(0, False).named().values()), None)
-        if weight is not None and data.dtype != weight.dtype:
-            raise ShapeError(
-                f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
-                fix="Embed whole numbers first; else convert the input with .to(...) or the layer with .double().",
-            )
-
-    def _read_constants(self, constants: Mapping[str, Tensor], batch: Ragged) -> list[Tensor]:
-        graph = self._place(0, False).graph
-        expected = {node.attribute[0]: (batch.batch_size, node.size) for node in graph.given[1:]}
-        given = {name: tuple(value.shape) for name, value in constants.items()}
-        if given != expected:
-            raise ShapeError(
-                f"The cell takes the constants {expected}, and {given} came.",
-                fix="Give each by its name with one row a sequence: layer(batch, context=rows).",
-            )
-        if not expected:
-            return []
-        index = batch.sequence_index()
-        return [constants[name].index_select(0, index.to(constants[name].device)) for name in expected]
-
     def _initial_state(self, initial: Any, batch: Ragged) -> State:
         if initial is None and self._carried is not None:
             if self._carried.batch_size != batch.batch_size:
@@ -278,7 +218,7 @@ class Recurrent(nn.Module):
             return self._carried.to(batch.data)
         if initial is None:
             return self.zero_state(batch.batch_size)
-        return self._read_state(initial, batch.batch_size)
+        return read_state(initial, self.zero_state(batch.batch_size))
 
     def zero_state(self, batch_size: int) -> State:
         """States of zeros for a batch."""
@@ -288,39 +228,6 @@ class Recurrent(nn.Module):
         places = self.num_layers * len(self._directions)
         zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
         return State(zeros, bidirectional=self.bidirectional)
-
-    def _read_state(self, initial: Any, batch_size: int) -> State:
-        zero = self.zero_state(batch_size)
-        if isinstance(initial, State):
-            given = initial.tensors
-        elif isinstance(initial, Tensor) and len(zero.names) == 1:
-            given = {zero.names[0]: initial}
-        elif isinstance(initial, Mapping):
-            given = dict(initial)
-        elif isinstance(initial, tuple | list) and len(initial) == len(zero.names):
-            given = dict(zip(zero.names, initial, strict=True))
-        else:
-            raise ShapeError(
-                f"The initial state is a {type(initial).__name__}.",
-                fix=f"Give a State, or a mapping with {', '.join(zero.names)}.",
-            )
-        kinds = {name: value.dtype if isinstance(value, Tensor) else type(value) for name, value in given.items()}
-        expected = next(iter(zero.tensors.values())).dtype
-        if set(kinds.values()) - {expected}:
-            raise ShapeError(
-                f"The initial states should be tensors of {expected}, and {kinds} came.",
-                fix=f"Convert each: torch.as_tensor(value, dtype={expected}).",
-            )
-        single = zero.places == 1
-        given = {name: value.unsqueeze(0) if single and value.dim() == 2 else value for name, value in given.items()}
-        wanted = {name: tuple(value.shape) for name, value in zero.tensors.items()}
-        came = {name: tuple(value.shape) for name, value in given.items()}
-        if wanted != came:
-            raise ShapeError(
-                f"The initial states should have the shapes {wanted}, and {came} came.",
-                fix="The axes are (layers · directions, batch, size); the first may be left out where it is 1.",
-            )
-        return State({name: given[name] for name in zero.names}, bidirectional=self.bidirectional)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> Stream:
         """The layer fed one step at a time, for as long as one likes.
