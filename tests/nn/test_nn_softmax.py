@@ -83,7 +83,11 @@ def test_the_adaptive_softmax_is_its_formula():
     hidden, targets = torch.randn(TOTAL, 16, dtype=torch.float64), torch.randint(0, 40, (TOTAL,))
     logs = head.logits(hidden)
     torch.testing.assert_close(logs.exp().sum(1), torch.ones(TOTAL, dtype=torch.float64))
-    torch.testing.assert_close(head.loss(hidden, targets), nn.functional.nll_loss(logs, targets))
+    for those in (targets, targets % 15, targets % 10):
+        torch.testing.assert_close(head.loss(hidden, those), nn.functional.nll_loss(logs, those))
+    ours, judge = head.loss(hidden, targets), nn.functional.nll_loss(logs, targets)
+    found = [torch.autograd.grad(loss, list(head.parameters()), retain_graph=True) for loss in (ours, judge)]
+    torch.testing.assert_close(*found)
     # By hand: a head over 10 tokens and two clusters; a cluster's rows are a quarter of those before.
     x, weights = hidden.numpy(), {name: value.detach().numpy() for name, value in head.softmax.state_dict().items()}
     first = log_softmax(x @ weights["head.weight"].T)

@@ -190,7 +190,18 @@ class AdaptiveSoftmax(nn.Module):
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
-        return self.softmax(hidden, self.ranks[targets]).loss
+        softmax, ranks = self.softmax, self.ranks[targets]
+        edges = torch.tensor(softmax.cutoffs, device=ranks.device)
+        clusters = torch.bucketize(ranks, edges, right=True)  # 0 for frequent tokens
+        first = torch.where(clusters == 0, ranks, softmax.shortlist_size + clusters - 1)
+        loss = linear_cross_entropy(hidden, softmax.head.weight, softmax.head.bias, first)
+        for number, (project, score) in enumerate(softmax.tail, 1):  # type: ignore[misc]
+            rows = (clusters == number).nonzero().squeeze(1)
+            if len(rows):
+                places = ranks[rows] - softmax.cutoffs[number - 1]
+                inside = linear_cross_entropy(project(hidden[rows]), score.weight, score.bias, places)
+                loss = loss + inside * (len(rows) / len(targets))
+        return loss
 
     def linears(self) -> list[list[Linear]]:
         """What is applied to a row, one after the other: for the frequent tokens and the clusters, and in each."""
