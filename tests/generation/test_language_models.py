@@ -118,14 +118,18 @@ def test_subwords_without_sentencepiece_say_what_to_install_when_they_are_loaded
     assert "pip install" in error.value.fix
 
 
-@pytest.mark.parametrize("settings", [{"hidden_size": -1}, {"hidden_size": 13}, {"zoneouts": 1}])
-def test_settings_that_are_not_those_of_the_weights_are_a_matter_of_the_folder(tmp_path, settings: dict):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"hidden_size": -1}, "hidden_size: -1"), ({"hidden_size": 13}, "sizes"), ({"zoneouts": 1}, "`zoneout`")],
+)
+def test_settings_that_are_not_those_of_the_weights_are_a_matter_of_the_folder(tmp_path, settings: dict, said: str):
     model("characters").save(tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     config["settings"] |= settings
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="do not belong together"):
+    with pytest.raises(ModelError, match="do not belong together") as error:
         LanguageModel.load(tmp_path / "model")
+    assert said in str(error.value)
 
 
 def test_one_text_or_several_and_only_of_a_trained_model():

@@ -164,7 +164,8 @@ class Estimator(ABC):
             # A matter of this machine and not of the folder.
             raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = error.problem if isinstance(error, UsageError) else str(error).splitlines()[0]
+            reasons = [error.problem, error.where or ""] if isinstance(error, UsageError) else str(error).splitlines()
+            reason = "\n".join(line.strip() for line in reasons[:2])
             raise ModelError(
                 "The model folder's files do not belong together.",
                 where=f"{folder}: {type(error).__name__}: {reason}",
