@@ -55,9 +55,13 @@ class Softmax(nn.Module):
         """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
         return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets)
 
-    def linears(self) -> list[Linear]:
-        """What is applied to a row, one after the other."""
-        return [*(() if self.project is None else [(self.project.weight, None)]), (self.weight, self.bias)]
+    def chains(self) -> list[list[Linear]]:
+        """Linear layers, one after the other: here one chain of them, from which `joiner` makes the logits."""
+        return [[*(() if self.project is None else [(self.project.weight, None)]), (self.weight, self.bias)]]
+
+    def joiner(self) -> Callable[..., np.ndarray]:
+        """A function that makes the logits `(batch, tokens)` of what the chains give, which are those here."""
+        return lambda logits: logits
 
     def _projected(self, hidden: Tensor) -> Tensor:
         return hidden if self.project is None else self.project(hidden)
@@ -115,7 +119,7 @@ class SampledSoftmax(Softmax):
         present = drawn.index_fill(0, targets, True)
         columns = present.nonzero().squeeze(1)
         # A target that was not drawn has a place in the sum of its own rows only.
-        others = torch.where(drawn, -self.chance.log(), -math.inf)[columns]
+        others = torch.where(drawn[columns], -self.chance[columns].log(), -math.inf)
         return linear_cross_entropy(
             self._projected(hidden),
             nn.functional.embedding(columns, self.weight),
@@ -203,13 +207,13 @@ class AdaptiveSoftmax(nn.Module):
                 loss = loss + inside * (len(rows) / len(targets))
         return loss
 
-    def linears(self) -> list[list[Linear]]:
-        """What is applied to a row, one after the other: for the frequent tokens and the clusters, and in each."""
+    def chains(self) -> list[list[Linear]]:
+        """Linear layers, one after the other: a chain for the frequent tokens and the clusters, and one in each."""
         first, clusters = self.softmax.head, [list(cluster) for cluster in self.softmax.tail]  # type: ignore[arg-type]
         return [[(layer.weight, layer.bias) for layer in layers] for layers in ([first], *clusters)]
 
     def joiner(self) -> Callable[..., np.ndarray]:
-        """A function that makes the logits `(batch, tokens)` of what each of `linears` gives."""
+        """A function that makes the logits `(batch, tokens)` of what each of the chains gives."""
         ranks = self.ranks.cpu().numpy()
 
         def join(head: np.ndarray, *clusters: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A language network fed one token at a time: embedding, recurrent layers, head."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,8 +53,8 @@ class TokenStream:
         if state is not None:
             self.state = state
         self._advance = self._stream.reader(embedding)
-        self._score = self._scorer(head)
         self._stream.output.zero_()
+        self._score = self._scorer(head)
 
     @property
     def batch_size(self) -> int:
@@ -111,18 +112,9 @@ class TokenStream:
         output = self._stream.output
         chains, join = _in_parts(head)
         if chains and self._stream.kernels:
-            # llvmlite is only needed where kernels are built.
-            from elman.compiler.targets.llvm.stream import LinearKernel
-
-            steps: list[Callable[[], None]] = []
-            found: list[np.ndarray] = []
-            for chain in chains:
-                read = output
-                for matrix, bias in chain:
-                    kernel = LinearKernel(matrix.t(), bias, read)
-                    read = kernel.output
-                    steps.append(kernel.step)
-                found.append(read.numpy())
+            kernels = [_kernels(chain, output) for chain in chains]
+            steps = [kernel.step for chain in kernels for kernel in chain]
+            found = [chain[-1].output.numpy() for chain in kernels]
 
             def score(_: Tensor) -> np.ndarray:
                 for step in steps:
@@ -151,10 +143,18 @@ class TokenStream:
 
 def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
     """The linear layers that a head is made of, in chains, and what makes scores of their ends; none if unknown."""
-    if isinstance(head, AdaptiveSoftmax):
-        return head.linears(), head.joiner()
-    if isinstance(head, Softmax):
-        return [head.linears()], lambda scores: scores
-    if isinstance(head, nn.Linear):
-        return [[(head.weight, head.bias)]], lambda scores: scores
-    return [], lambda scores: scores
+    if isinstance(head, Softmax | AdaptiveSoftmax):
+        return head.chains(), head.joiner()
+    return [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else [], lambda scores: scores
+
+
+def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
+    """A kernel for each layer, the first of which reads this memory, and each other the output before it."""
+    # llvmlite is only needed where kernels are built.
+    from elman.compiler.targets.llvm.stream import LinearKernel
+
+    kernels = []
+    for matrix, bias in chain:
+        kernels.append(LinearKernel(matrix.t(), bias, read))
+        read = kernels[-1].output
+    return kernels
