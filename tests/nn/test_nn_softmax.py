@@ -24,7 +24,6 @@ def draw(*shape: int) -> torch.Tensor:
 def logits_at_a_time(request, monkeypatch):
     monkeypatch.setattr(module, "LOGITS_AT_A_TIME", request.param)
     monkeypatch.setattr(module, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(module, "FEWEST_ROWS_OF_GRADIENT", 1)
 
 
 @pytest.mark.usefixtures("logits_at_a_time")

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy. The gradient of the
-# weights is added up as often as there are parts, so that it wants larger ones.
+# Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy, and the gradient
+# of the weights, which each part is added to, from being read too often.
 LOGITS_AT_A_TIME = 2**18
-FEWEST_ROWS, FEWEST_ROWS_OF_GRADIENT = 64, 512
+FEWEST_ROWS = 512
 
 
 def linear_cross_entropy(
@@ -59,8 +59,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wanted: bool,
     ) -> Tensor:
         total = len(hidden)
-        fewest = FEWEST_ROWS_OF_GRADIENT if wanted else FEWEST_ROWS
-        rows = max(fewest, LOGITS_AT_A_TIME // max(len(weight), 1))
+        rows = max(FEWEST_ROWS, LOGITS_AT_A_TIME // max(len(weight), 1))
         loss = hidden.new_zeros((), dtype=torch.float64)
         gradients = [torch.empty_like(hidden), torch.zeros_like(weight)] if wanted else []
         if wanted and bias is not None:
