@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from small_training import Net, Signs, Words
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.folders import CHECKPOINT
 from elman.training import BatchEvent, EpochEvent, History, Listener, RunStart, Trainer, TrainingSettings
 from elman.training.checkpoint import read_checkpoint
 
 TIMES = {"seconds", "sequences_per_second", "tokens_per_second"}
+PLAIN: dict[str, Any] = {"epochs": 2, "batch_size": 16}
 EVERYTHING: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 16,
@@ -63,6 +64,14 @@ def nothing() -> None:
 def trainer(folder: Path | None, settings: dict[str, Any], listener: Listener | None = None, **changes: Any) -> Trainer:
     parts = {"model": Net(), "task": Signs(), "train": Words(40), "validation": Words(20, seed=9)} | changes
     return Trainer(**parts, settings=TrainingSettings(**settings), folder=folder, listener=listener)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
 
 
 def untimed(row: dict[str, Any]) -> dict[str, Any]:
