@@ -220,6 +220,18 @@ def test_settings_are_checked_all_at_once():
         LanguageModel().evaluate(TEXT)
 
 
+def test_the_name_of_a_file_is_not_taken_for_a_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text(TEXT)
+    with pytest.raises(UsageError, match=r"Path\('notes.txt'\)"):
+        LanguageModel(**SMALL).fit("notes.txt")
+
+
+@pytest.mark.parametrize("text", ["循環" * 120, "loop\0" * 40])
+def test_a_text_that_no_file_could_be_named_is_a_text(text):
+    assert LanguageModel(**SMALL).fit(text).history_.epochs
+
+
 def test_a_model_of_another_task_is_refused(tmp_path, fitted):
     from elman import SequenceClassifier
     from elman.estimators import open_model

@@ -1,6 +1,7 @@
 """The language model: learns a text, and says how well it tells another one."""
 
 import copy
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -284,7 +285,7 @@ def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corp
         raise UsageError(
             "A validation text and validation_fraction exclude each other.", fix="Give one of the two, or neither."
         )
-    if isinstance(text, str) and len(text) < LONGEST_NAME and Path(text).is_file():
+    if isinstance(text, str) and _is_file(text):
         raise UsageError(
             f"A model cannot learn from so short a text as {text!r}, which is the name of a file.",
             fix=f"To learn what the file holds, give Path({text!r}).",
@@ -294,6 +295,13 @@ def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corp
         learned, held = corpus.split(1 - fraction, fraction)
         return learned, held
     return corpus, None if validation is None else open_corpus(validation, name="the validation text")
+
+
+def _is_file(name: str) -> bool:
+    # A text with a NUL is refused by Python, and one of too many bytes for a name by the operating system.
+    with suppress(OSError, ValueError):
+        return len(name) < LONGEST_NAME and Path(name).is_file()
+    return False
 
 
 def _coder_settings(settings: LanguageSettings) -> CoderSettings:
