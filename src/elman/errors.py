@@ -2,7 +2,8 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class ElmanError(Exception):
@@ -64,6 +65,32 @@ class TrainingError(ElmanError):
 
 class NotFittedError(ElmanError, ValueError, AttributeError):
     """An answer was asked of a model that has learned nothing yet."""
+
+
+@contextmanager
+def os_errors_as(kind: type[ElmanError], problem: str, *, where: object = None, fix: str) -> Iterator[None]:
+    """While it lasts, a file or folder that fails the operating system raises this error; its reason ends the problem.
+
+    Args:
+        kind: the error to raise.
+        problem: what cannot be done, without a full stop.
+        where: the place, printed as a string.
+        fix: what to do about it.
+
+    >>> with os_errors_as(DataError, "The text cannot be read", where="notes.txt", fix="Give a text."):
+    ...     open("/")
+    Traceback (most recent call last):
+        ...
+    elman.errors.DataError: The text cannot be read: Is a directory.
+      notes.txt
+    Give a text.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(
+            f"{problem}: {error.strerror or error}.", where=None if where is None else str(where), fix=fix
+        ) from error
 
 
 def nearest(name: object, options: Iterable[object]) -> str:

@@ -1,5 +1,6 @@
 """Files that are either wholly the old ones or wholly the new ones, whatever happens meanwhile."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -8,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Content = bytes | str | Callable[[Path], object]
+# Of an `OSError`: the disk, or what one may use of it, is full.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def atomic_write(path: Path, content: Content) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from elman.errors import ModelError, UsageError
+from elman.errors import ModelError, UsageError, os_errors_as
 from elman.files import atomic_write
 
 FORMAT = "elman-model"
@@ -49,15 +49,10 @@ def record_run(folder: str | Path, command: str) -> None:
         ModelError: the folder cannot be written, or is a file.
     """
     folder = Path(folder)
-    try:
+    fix = "Give a folder that you may write to."
+    with os_errors_as(ModelError, "The run cannot be kept here", where=folder, fix=fix):
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write(folder / RUN, json.dumps({"command": command}, indent=2, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise ModelError(
-            f"The run cannot be kept here: {error.strerror or error}.",
-            where=str(folder),
-            fix="Give a folder that you may write to.",
-        ) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from elman.card import write_card
-from elman.errors import ModelError, nearest
+from elman.errors import ModelError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
 from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
 
@@ -88,16 +88,11 @@ def write_model(
         "elman_version": version("elman"),
         "files": {name: _record(content).model_dump() for name, content in checked.items()},
     }
-    try:
+    fix = "Give a folder that you may write to, on a disk with room."
+    with os_errors_as(ModelError, "The model cannot be saved", where=folder, fix=fix):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder, *checked, CARD, CONFIG)
         atomic_write_all(folder, {**checked, CARD: card.encode(), CONFIG: _as_json(config)})
-    except OSError as error:
-        raise ModelError(
-            f"The model cannot be saved: {error.strerror or error}.",
-            where=str(folder),
-            fix="Give a folder that you may write to, on a disk with room.",
-        ) from error
 
 
 def read_model(folder: str | Path) -> SavedModel:
@@ -209,16 +204,12 @@ def _read_checked(path: Path, manifest: _Manifest) -> bytes:
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.name} is missing.", where=str(path), fix=_REPAIR) from error
-    except OSError as error:
-        raise ModelError(
-            f"The file cannot be read: {error.strerror or error}.",
-            where=str(path),
-            fix="Check what it is and its permissions.",
-        ) from error
+    fix = "Check what it is and its permissions."
+    with os_errors_as(ModelError, "The file cannot be read", where=path, fix=fix):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise ModelError(f"{path.name} is missing.", where=str(path), fix=_REPAIR) from error
 
 
 def _parse_json(path: Path, content: bytes) -> dict[str, Any]:

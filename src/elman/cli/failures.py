@@ -1,6 +1,5 @@
 """How a command ends when it cannot do what it was asked: one message, one exit code, no traceback."""
 
-import errno
 import os
 import sys
 import traceback
@@ -11,10 +10,10 @@ import typer
 
 from elman.cli.output import emit_json, say
 from elman.errors import ElmanError, UsageError
+from elman.files import FULL
 from elman.folders import resume_command
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # typer has its own copy of click since 0.26 and shares the installed one before; this is the base in both.
 ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from elman.errors import ModelError, ShapeError, nearest
+from elman.errors import ModelError, ShapeError, nearest, os_errors_as
 from elman.files import atomic_write
 
 HEADER = "elman_state"
@@ -187,14 +187,9 @@ class State:
             "sha256": _checksum(tensors),
         }
         content = save(tensors, {HEADER: json.dumps(header)})
-        try:
+        fix = "Give a file that you may write, on a disk with room."
+        with os_errors_as(ModelError, "The state cannot be saved", where=path, fix=fix):
             atomic_write(Path(path), content)
-        except OSError as error:
-            raise ModelError(
-                f"The state cannot be saved: {error.strerror or error}.",
-                where=str(path),
-                fix="Give a file that you may write, on a disk with room.",
-            ) from error
 
     @staticmethod
     def load(path: str | Path) -> "State":

@@ -13,13 +13,12 @@ from typing import Any
 from urllib.parse import urlparse
 
 from elman.errors import DataError
-from elman.files import sha256
+from elman.files import FULL, sha256
 from elman.sequences.catalogue import DataFile, Dataset, find_dataset
 from elman.sequences.datasets import difference, find_file
 
 TIMEOUT_SECONDS = 30.0
 CHUNK = 1 << 16
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # What came has another checksum (a ValueError, from pooch too), or cannot be unpacked.
 WRONG = (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile)
 

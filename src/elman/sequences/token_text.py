@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from elman.errors import DataError
+from elman.errors import DataError, os_errors_as
 from elman.files import atomic_write, atomic_write_all, remove_leftovers
 from elman.sequences.coders import ByteCoder, Coder, CoderSettings, coder_from_json, learn_coder, smallest_type
 from elman.sequences.corpus import Corpus
@@ -153,7 +153,12 @@ def _encoded(corpus: Corpus, coder: Coder, place: _Place, kept: dict | None) -> 
 
 def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[np.ndarray, Counts]:
     """Encodes the text into a file, whole or not at all."""
-    try:
+    with os_errors_as(
+        DataError,
+        f"The tokens of {corpus.name} cannot be kept",
+        where=place.folder or tempfile.gettempdir(),
+        fix="Make room on the disk: a character takes 1 or 2 bytes there.",
+    ):
         if place.folder is None:
             # It is gone with the last reference to it.
             with tempfile.TemporaryFile() as file:
@@ -166,12 +171,6 @@ def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[np.ndarray, Cou
         atomic_write(place.ids, lambda path: counter.write_path(path, corpus))
         notes = {"key": place.key, "counts": asdict(counter.counts()), "coder": coder.to_json()}
         atomic_write_all(place.folder, {place.notes.name: json.dumps(notes)})
-    except OSError as error:
-        raise DataError(
-            f"The tokens of {corpus.name} cannot be kept: {error.strerror or error}.",
-            where=str(place.folder or tempfile.gettempdir()),
-            fix="Make room on the disk: a character takes 1 or 2 bytes there.",
-        ) from error
     return np.load(place.ids, mmap_mode="r"), counter.counts()
 
 

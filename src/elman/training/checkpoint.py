@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from elman.errors import ModelError, TrainingError
+from elman.errors import ModelError, TrainingError, os_errors_as
 from elman.files import atomic_write
 
 FORMAT = "elman-checkpoint"
@@ -58,14 +58,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "sha256": _digest(tensors, document),
     }
     content = safetensors.torch.save(tensors, metadata)
-    try:
+    fix = "Make room or the folder writable, then resume; the checkpoint before, if there is one, is untouched."
+    with os_errors_as(TrainingError, "The checkpoint cannot be written", where=path, fix=fix):
         atomic_write(path, content)
-    except OSError as error:
-        raise TrainingError(
-            f"The checkpoint cannot be written: {error.strerror or error}.",
-            where=str(path),
-            fix="Make room or the folder writable, then resume; the checkpoint before, if there is one, is untouched.",
-        ) from error
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -4,13 +4,13 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
-from elman.errors import TrainingError
+from elman.errors import TrainingError, os_errors_as
 from elman.training.record import EpochRecord, finite
 
 LOG = "log.jsonl"
@@ -51,10 +51,8 @@ class Log:
 
     def sync(self) -> None:
         """Returns when everything written is on the disk."""
-        try:
+        with self._failures_named():
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._failure(error) from error
 
     def close(self) -> None:
         """Closes the file."""
@@ -63,15 +61,13 @@ class Log:
             self._file.close()
 
     def _open(self, length: int, epochs: Sequence[EpochRecord]) -> BufferedRandom:
-        try:
+        with self._failures_named():
             self._file = self.path.open("r+b" if self.path.exists() else "w+b")
             if self._file.seek(0, os.SEEK_END) >= length:
                 self._file.truncate(length)
                 self._file.seek(length)
             else:
                 self._restore(epochs)
-        except OSError as error:
-            raise self._failure(error) from error
         return self._file
 
     def _restore(self, epochs: Sequence[EpochRecord]) -> None:
@@ -85,16 +81,11 @@ class Log:
         self._write_rows({"kind": "epoch", **asdict(record)} for record in epochs)
 
     def _write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        try:
+        with self._failures_named():
             for row in rows:
                 self._file.write(json.dumps(finite(row)).encode() + b"\n")
             self._file.flush()
-        except OSError as error:
-            raise self._failure(error) from error
 
-    def _failure(self, error: OSError) -> TrainingError:
-        return TrainingError(
-            f"The log cannot be written: {error.strerror or error}.",
-            where=str(self.path),
-            fix="Make room or the folder writable, then resume from the last checkpoint.",
-        )
+    def _failures_named(self) -> AbstractContextManager[None]:
+        fix = "Make room or the folder writable, then resume from the last checkpoint."
+        return os_errors_as(TrainingError, "The log cannot be written", where=self.path, fix=fix)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from elman.errors import TrainingError, UsageError
+from elman.errors import TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, alone_in
 from elman.tasks.base import StreamTask, Task
@@ -195,14 +195,9 @@ def _is_empty(validation: Examples | Minibatches | None) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    fix = "Give a folder that you may write to."
+    with os_errors_as(TrainingError, "The folder of the run cannot be made", where=folder, fix=fix):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(
-            f"The folder of the run cannot be made: {error.strerror or error}.",
-            where=str(folder),
-            fix="Give a folder that you may write to.",
-        ) from error
 
 
 def _refuse_another_run(folder: Path) -> None:
