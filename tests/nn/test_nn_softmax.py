@@ -20,10 +20,13 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
-@pytest.fixture(params=[1, 40, 2**18])
+@pytest.fixture(params=[(1, 1, 1), (40, 4, 7), (2**18, 1024, 2048)])
 def logits_at_a_time(request, monkeypatch):
-    monkeypatch.setattr(module, "LOGITS_AT_A_TIME", request.param)
+    logits, tokens, rows = request.param
+    monkeypatch.setattr(module, "LOGITS_AT_A_TIME", logits)
     monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(module, "TOKENS_AT_A_TIME", tokens)
+    monkeypatch.setattr(module, "ROWS_OF_TOKENS", rows)
 
 
 @pytest.mark.usefixtures("logits_at_a_time")
@@ -56,11 +59,15 @@ def test_what_is_added_to_other_tokens_than_the_target():
     assert found[1][-1].eq(0.0).all()
 
 
-def test_linear_cross_entropy_bears_large_logits():
+def test_linear_cross_entropy_bears_large_logits(monkeypatch):
     hidden = torch.tensor([[1e4], [-1e4]], requires_grad=True)
-    loss = linear_cross_entropy(hidden, torch.tensor([[1.0], [-1.0]]), None, torch.tensor([0, 0]))
+    given = hidden, torch.tensor([[1.0], [-1.0]]), None, torch.tensor([0, 0])
+    loss = linear_cross_entropy(*given)
     loss.backward()
     assert loss.item() == pytest.approx(1e4)
+    monkeypatch.setattr(module, "TOKENS_AT_A_TIME", 1)
+    with torch.no_grad():
+        assert linear_cross_entropy(*given) == loss
     torch.testing.assert_close(hidden.grad, torch.tensor([[0.0], [-1.0]]))
 
 

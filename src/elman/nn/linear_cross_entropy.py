@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 # of the weights, which each part is added to, from being read too often.
 LOGITS_AT_A_TIME = 2**18
 FEWEST_ROWS = 512
+# Where there are more tokens than this and no gradient is wanted, they are taken some at a time as well.
+TOKENS_AT_A_TIME, ROWS_OF_TOKENS = 1024, 2048
 
 
 def linear_cross_entropy(
@@ -44,7 +46,28 @@ def linear_cross_entropy(
     wanted = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (hidden, weight, bias)
     )
+    if not wanted and others is None and len(weight) > TOKENS_AT_A_TIME:
+        return _by_tokens(hidden, weight, bias, targets)
     return _LinearCrossEntropy.apply(hidden, weight, bias, targets, others, wanted)  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def _by_tokens(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """The loss alone, of logits that are in memory for a part of the rows and a part of the tokens at a time."""
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    loss = hidden.new_zeros((), dtype=torch.float64)
+    memory = hidden.new_empty(min(len(hidden), ROWS_OF_TOKENS) * TOKENS_AT_A_TIME)
+    parts = list(zip(weight.split(TOKENS_AT_A_TIME), bias.split(TOKENS_AT_A_TIME), strict=True))
+    for rows, answers in zip(hidden.split(ROWS_OF_TOKENS), targets.split(ROWS_OF_TOKENS), strict=True):
+        sums = [
+            torch.addmm(
+                offsets, rows, matrix.T, out=memory[: len(rows) * len(matrix)].view(len(rows), len(matrix))
+            ).logsumexp(1)
+            for matrix, offsets in parts
+        ]
+        own = (rows * weight[answers]).sum(1) + bias[answers]
+        loss += (torch.stack(sums).logsumexp(0) - own).sum(dtype=torch.float64)
+    return (loss / len(hidden)).to(hidden.dtype)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
