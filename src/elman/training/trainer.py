@@ -14,6 +14,7 @@ from elman.training.checkpoint import Checkpoint, check_identity, plain, read_ch
 from elman.training.examples import Examples, Minibatches
 from elman.training.generators import cuda_devices, own_generators, seed_generators
 from elman.training.interrupts import Interrupts
+from elman.training.kept_memory import kept_memory
 from elman.training.listener import Listener, Sampler, Silent
 from elman.training.record import History
 from elman.training.run import Run
@@ -97,7 +98,7 @@ class Trainer:
         if self._folder is not None and not resume:
             _make_folder(self._folder)
         devices = cuda_devices(self._model)
-        with alone_in(self._folder), own_generators(devices), Interrupts() as interrupts:
+        with alone_in(self._folder), own_generators(devices), kept_memory(), Interrupts() as interrupts:
             checkpoint = self._checkpoint() if resume else self._begin(devices)
             if checkpoint is not None and (state := RunState.from_json(checkpoint.state)).finished:
                 load_weights(self._model, checkpoint.group("weights"))

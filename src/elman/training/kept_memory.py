@@ -1,0 +1,40 @@
+"""Memory that a minibatch gives back is kept for the next one.
+
+The C library of Linux hands large blocks back to the system when they are freed, and the system fills their pages with
+zeros when they are touched again: a sixth of the time of a minibatch of 512 × 100 characters with a GRU of 2 × 300.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+# Of glibc's mallopt: free memory at the end of the heap that is given back, blocks that are taken from the system one
+# by one, and how many of those there may be.
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+KEEP = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
+# Where glibc comes to by itself when large blocks are freed.
+GIVE_BACK = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25, MMAP_MAX: 2**16}
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """While it lasts, the process keeps the memory that is freed; then it gives it back.
+
+    Nothing changes where the C library is another than glibc.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+        yield
+        return
+    _set(library, KEEP)
+    try:
+        yield
+    finally:
+        _set(library, GIVE_BACK)
+        library.malloc_trim(ctypes.c_size_t(0))
+
+
+def _set(library: ctypes.CDLL, options: Mapping[int, int]) -> None:
+    for name, value in options.items():
+        library.mallopt(name, value)
