@@ -106,5 +106,6 @@ wikitext_words_plain = LanguageRecipe(
     name="wikitext-words-plain",
     summary="the same network with no regularisation",
     data=("wikitext-2", "wikitext-2-v1"),
-    settings=WORDS,
+    # It learns the text by heart: after the second epoch its validation loss hardly falls.
+    settings={**WORDS, "epochs": 5},
 )
