@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from elman.errors import run_module
+from elman.training import TrainingInterrupted
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,17 @@ def test_a_mistake_ends_with_one_message(command: list[str], message: str):
     assert ended.stderr.startswith("error: ")
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [(KeyboardInterrupt(), "interrupted\n"), (TrainingInterrupted(2, 3, Path("run")), "resume it from run.\n")],
+)
+def test_an_interrupt_ends_with_what_became_of_the_work(capsys, stop: KeyboardInterrupt, message: str):
+    def main() -> None:
+        raise stop
+
+    with pytest.raises(SystemExit) as ended:
+        run_module(main)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.endswith(message)

@@ -111,6 +111,7 @@ def run_module(main: Callable[[], None]) -> None:
         main()
     except ElmanError as problem:
         sys.exit(f"error: {problem}")
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as stop:
+        # A training run tells where it stopped and how to go on.
+        sys.stderr.write(f"{str(stop) or 'interrupted'}\n")
         sys.exit(130)
