@@ -12,7 +12,7 @@ from elman.nn.torch import GRU
 from elman.recipes import RECIPES, torch_language
 from elman.recipes import language_recipe as module
 from elman.recipes.language_recipe import LanguageRecipe, alphabet_of
-from elman.recipes.torch_language import TorchBody, TorchLanguageModel
+from elman.recipes.torch_language import SameStart, TorchBody, TorchLanguageModel
 from elman.sequences.corpus import open_corpus
 from elman.sequences.ragged import Ragged
 from elman.sequences.texts import Texts
@@ -95,6 +95,13 @@ def test_the_network_on_layers_of_torch_reads_on_from_a_state_as_elmans_layers_d
 def test_a_recipe_runs_on_layers_of_torch(texts: Texts):
     result = small("wiki-chars-gru").run(Path(), estimator=TorchLanguageModel)
     assert result["loss"] == pytest.approx(small("wiki-chars-gru").run(Path())["loss"], rel=0.1)
+
+
+def test_layers_of_torch_and_elmans_learn_alike_from_the_same_weights(texts: Texts):
+    theirs, ours = (small("wiki-chars-gru").run(Path(), estimator=kind) for kind in (TorchLanguageModel, SameStart))
+    # Torch's layers have two biases, which learn twice as fast together.
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    assert ours["training_losses"] == pytest.approx(theirs["training_losses"], rel=1e-3)
 
 
 def test_a_damaged_data_set_is_not_passed_over_for_another(tmp_path: Path):

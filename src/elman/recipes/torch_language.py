@@ -15,8 +15,10 @@ from elman.errors import UsageError, nearest, run_module
 from elman.estimators import LanguageModel
 from elman.estimators.language import LanguageSettings
 from elman.language_network import LanguageNetwork
+from elman.model import build_body
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.state import State
+from elman.nn.torch_convert import from_torch
 from elman.recipes import RECIPES
 from elman.recipes.language_recipe import LanguageRecipe
 from elman.sequences.coders import Coder
@@ -78,6 +80,21 @@ class TorchLanguageModel(LanguageModel):
         """Nothing: a model folder is for elman's own layers."""
 
 
+class SameStart(TorchLanguageModel):
+    """The same from the same weights on elman's layers, which have one bias for the two of torch's r and z."""
+
+    def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
+        network = super()._new_network(settings, coder, tokens)
+        theirs: Any = network.body
+        network.body = build_body(settings.model_copy(update={"cell": theirs.cell.name}), settings.embedding_size)
+        with torch.no_grad():
+            for number, layer in enumerate(theirs.layers):
+                begun = from_torch(layer).weights(0)
+                for name, parameter in network.body.weights(number).items():
+                    parameter.copy_(begun[name])
+        return network
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains and judges, and prints one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m elman.recipes.torch_language", description=__doc__)
@@ -87,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--out", type=Path, help="folder for checkpoints")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--elman", action="store_true", help="elman's layers, from the weights that torch's begin with")
     given = parser.parse_args(arguments)
     recipe = RECIPES.get(given.name)
     names = [name for name, each in RECIPES.items() if isinstance(each, LanguageRecipe)]
@@ -106,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder=given.out,
         resume=given.resume,
         listener=progress_for(sys.stderr),
-        estimator=TorchLanguageModel,
+        estimator=SameStart if given.elman else TorchLanguageModel,
     )
-    sys.stdout.write(json.dumps({**result, "layers": "torch.nn.GRU"}) + "\n")
+    sys.stdout.write(json.dumps({**result, "layers": "elman" if given.elman else "torch.nn.GRU"}) + "\n")
 
 
 if __name__ == "__main__":
