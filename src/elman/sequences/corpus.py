@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elman.errors import DataError
+from elman.errors import DataError, os_errors_as
 from elman.sequences.files import PACKED, missing_file, open_unpacked, place
 
 PIECE_BYTES = 2**20
@@ -238,15 +238,12 @@ def _first(characters: int, pieces: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def _failures_named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{name} cannot be unpacked: it is cut short, damaged or something else.",
-            where=str(error),
-            fix="Get the file again, or take the ending away if it is not compressed.",
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"{name} cannot be read: {error.strerror or error}.", fix="Give the path of a readable file."
-        ) from None
+    with os_errors_as(DataError, f"{name} cannot be read", fix="Give the path of a readable file."):
+        try:
+            yield
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"{name} cannot be unpacked: it is cut short, damaged or something else.",
+                where=str(error),
+                fix="Get the file again, or take the ending away if it is not compressed.",
+            ) from None

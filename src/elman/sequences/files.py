@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elman.errors import DataError
+from elman.errors import DataError, os_errors_as
 from elman.sequences.listing import listed
 
 PACKED: dict[str, Callable[[Any], Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
@@ -102,12 +102,11 @@ def open_unpacked(path: Path) -> io.BufferedIOBase:
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise missing_file(path) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", fix="Give the path of a readable file.") from None
+    with os_errors_as(DataError, f"{path} cannot be read", fix="Give the path of a readable file."):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise missing_file(path) from None
 
 
 def missing_file(path: Path) -> DataError:
