@@ -26,7 +26,7 @@ def logits_at_a_time(request, monkeypatch):
     monkeypatch.setattr(module, "LOGITS_AT_A_TIME", logits)
     monkeypatch.setattr(module, "FEWEST_ROWS", 1)
     monkeypatch.setattr(module, "TOKENS_AT_A_TIME", tokens)
-    monkeypatch.setattr(module, "ROWS_OF_TOKENS", rows)
+    monkeypatch.setattr(module, "MOST_ROWS", rows)
 
 
 @pytest.mark.usefixtures("logits_at_a_time")

@@ -11,8 +11,9 @@ from torch.autograd.function import once_differentiable
 # of the weights, which each part is added to, from being read too often.
 LOGITS_AT_A_TIME = 2**18
 FEWEST_ROWS = 512
-# Where there are more tokens than this and no gradient is wanted, they are taken some at a time as well.
-TOKENS_AT_A_TIME, ROWS_OF_TOKENS = 1024, 2048
+# Where there are more tokens than this and no gradient is wanted, they are taken some at a time as well, for at most
+# so many rows: eight megabytes of logits, which are memory once and not an array for each product.
+TOKENS_AT_A_TIME, MOST_ROWS = 1024, 2048
 
 
 def linear_cross_entropy(
@@ -56,9 +57,9 @@ def _by_tokens(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Ten
     """The loss alone, of logits that are in memory for a part of the rows and a part of the tokens at a time."""
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     loss = hidden.new_zeros((), dtype=torch.float64)
-    memory = hidden.new_empty(min(len(hidden), ROWS_OF_TOKENS) * TOKENS_AT_A_TIME)
+    memory = hidden.new_empty(min(len(hidden), MOST_ROWS) * TOKENS_AT_A_TIME)
     parts = list(zip(weight.split(TOKENS_AT_A_TIME), bias.split(TOKENS_AT_A_TIME), strict=True))
-    for rows, answers in zip(hidden.split(ROWS_OF_TOKENS), targets.split(ROWS_OF_TOKENS), strict=True):
+    for rows, answers in zip(hidden.split(MOST_ROWS), targets.split(MOST_ROWS), strict=True):
         sums = [
             torch.addmm(
                 offsets, rows, matrix.T, out=memory[: len(rows) * len(matrix)].view(len(rows), len(matrix))

@@ -145,7 +145,8 @@ def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Cal
     """The linear layers that a head is made of, in chains, and what makes scores of their ends; none if unknown."""
     if isinstance(head, Softmax | AdaptiveSoftmax):
         return head.chains(), head.joiner()
-    return [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else [], lambda scores: scores
+    chains = [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else []
+    return chains, lambda scores: scores
 
 
 def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
