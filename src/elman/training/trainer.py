@@ -85,6 +85,9 @@ class Trainer:
         Ctrl-C (or SIGTERM) lets the running minibatch finish, writes a checkpoint and raises `TrainingInterrupted`; a
         second Ctrl-C ends at once, with the last checkpoint kept. The caller's random generators stay as they were.
 
+        While the run lasts, the process keeps the memory that minibatches free (with glibc); it goes back to the
+        system at the end, and limits of `mallopt` that the caller had set are glibc's usual ones then.
+
         Args:
             resume: continue the run of the folder. A finished run gives its history and final weights at once.
 
