@@ -61,6 +61,13 @@ def words(tmp_path: Path) -> Path:
     return write_words(tmp_path / "words.csv")
 
 
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text("the cat sat on the mat; <b>the dog</b> sat on the log\n" * 20)
+    return path
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")

@@ -1,10 +1,5 @@
-"""`elman train language`, `evaluate` and `summary` of what it made, and that a stopped run is continued."""
+"""`elman train language`, `evaluate` and `summary` of what it made."""
 
-import json
-import shlex
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,13 +7,6 @@ import pytest
 from elman.saved import read_model
 
 SMALL = ("--hidden-size", 8, "--embedding-size", 4, "--streams", 4, "--window", 10, "--epochs", 2)
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Path:
-    path = tmp_path / "book.txt"
-    path.write_text("the cat sat on the mat; <b>the dog</b> sat on the log\n" * 20)
-    return path
 
 
 def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, tmp_path: Path):
@@ -113,35 +101,3 @@ def test_flags_of_the_other_task_are_refused(elman, book: Path, tmp_path: Path, 
     assert elman("evaluate", out, book, "--label", "1").code == 2
     assert elman("evaluate", model, words, "--dynamic", "0.1").code == 2
     assert "task `language`" in elman("predict", out, "--text", "a").err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_to_the_same_bits(elman, book: Path, tmp_path: Path, number: signal.Signals):
-    long = [*map(str, SMALL), "--report-every", "1", "--threads", "1", "--epochs", "3", "--num-layers", "2"]
-    long += ["--dropout", "0.2", "--checkpoint-batches", "2"]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert elman("train", "language", book, "--out", whole, *long).code == 0
-    command = [sys.executable, "-m", "elman", "train", "language", str(book), "--out", str(stopped), *long, "--json"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that runs its jobs in the background has them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if "minibatches   13-" in line:
-            process.send_signal(number)
-            break
-    out, err = process.communicate()
-    assert not (stopped / "model.safetensors").exists()
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "Traceback" not in err
-        resume = json.loads(out)["fix"].removeprefix("Continue with: ")
-    else:
-        resume = elman("summary", stopped).err.splitlines()[-1].removeprefix("Continue it: ")
-    assert elman(*shlex.split(resume)[1:]).code == 0
-    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -1,10 +1,6 @@
-"""`elman train`: what it makes, what it refuses, and that a stopped run is continued to the same bits."""
+"""`elman train`: what it makes and what it refuses."""
 
 import json
-import shlex
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -241,39 +237,3 @@ def test_there_must_be_something_to_resume(elman, words: Path, tmp_path: Path):
     done = elman("train", "classify", words, "--out", tmp_path / "m", *SMALL, "--resume")
     assert done.code == 2
     assert "no run to continue" in done.err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_to_the_same_bits(elman, words: Path, tmp_path: Path, number: signal.Signals):
-    long = ["--hidden-size", "8", "--epochs", "4", "--batch-size", "4", "--report-every", "5", "--threads", "1"]
-    long += ["--dropout", "0.2", "--checkpoint-seconds", "0"]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert elman("train", "classify", words, "--out", whole, *long).code == 0
-
-    command = [sys.executable, "-m", "elman", "train", "classify", str(words), "--out", str(stopped), *long, "--json"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that runs its jobs in the background has them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("epoch 2/4"):
-            process.send_signal(number)
-            break
-    out, err = process.communicate()
-    assert not (stopped / "model.safetensors").exists()
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "Traceback" not in err
-        resume = json.loads(out)["fix"].removeprefix("Continue with: ")
-    else:
-        unfinished = elman("summary", stopped)
-        assert unfinished.code == 1
-        resume = unfinished.err.splitlines()[-1].removeprefix("Continue it: ")
-    assert elman("train", "classify", words, "--out", stopped, *long).code == 2
-    assert elman(*shlex.split(resume)[1:]).code == 0
-    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
