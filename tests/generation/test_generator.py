@@ -89,6 +89,22 @@ def test_a_generator_is_rewound():
     assert text(state=state, length=20, temperature=1.5) == rest
 
 
+def test_a_text_that_had_ended_is_rewound_with_the_others():
+    texts = samples(samples=2, length=40, stop=text(length=3))
+    turns = list(itertools.islice(texts, 12))
+    ended = texts.lengths
+    assert ended[0] == 3
+    assert ended[1] == len(turns) == 12
+    state = texts.state
+    later = list(texts)
+    texts.rewind(state)
+    assert (texts.lengths, texts.turns) == (ended, 12)
+    # The one that had not ended goes on as before; the other one goes on, too.
+    again = list(texts)
+    assert [pieces[1] for pieces in again[: len(later)]] == [pieces[1] for pieces in later]
+    assert texts.lengths[0] > ended[0]
+
+
 def test_a_state_branches_into_samples_that_go_on_differently():
     begun = generate(length=8, prompt="bad")
     list(begun)

@@ -96,6 +96,8 @@ class Samples(Iterator[tuple[str, ...]]):
         self._writers = [Writer(coder) for _ in range(settings.samples)]
         self._recent = deque([np.full(settings.samples, -1)] * MEMORY, MEMORY)
         self._turns = 0
+        # Of these turns, those that were none of a text: it had ended when the others were rewound.
+        self._missed = np.zeros(settings.samples, np.int64)
         self._ended: dict[int, State] = {}
         self._ended_at: dict[int, int] = {}
         self._is_whole = True
@@ -115,13 +117,13 @@ class Samples(Iterator[tuple[str, ...]]):
 
     @property
     def turns(self) -> int:
-        """How many turns were taken."""
+        """How many turns were taken, without those that were rewound."""
         return self._turns
 
     @property
     def lengths(self) -> list[int]:
         """Tokens that were written for each text."""
-        return [self._ended_at.get(text, self._turns) for text in range(self.settings.samples)]
+        return [self._ended_at.get(text, self._turns - missed) for text, missed in enumerate(self._missed.tolist())]
 
     @property
     def state(self) -> State:
@@ -140,7 +142,7 @@ class Samples(Iterator[tuple[str, ...]]):
         return State.concatenate([self._ended.get(text, now.select([text])) for text in texts])
 
     def rewind(self, state: State) -> None:
-        """Go on from an earlier state; the tokens written since count as not written.
+        """Go on from an earlier state, texts that had ended there too; the tokens written since count as not written.
 
         Args:
             state: what `state` gave earlier.
@@ -149,9 +151,13 @@ class Samples(Iterator[tuple[str, ...]]):
             UsageError: a state of another number of texts, or of no text.
             ModelError: a state of another model.
         """
-        before = self._sampler.drawn.max()
+        lengths = np.array(self.lengths)
+        # Tokens were drawn for texts that had ended, too.
+        drawn = self._sampler.drawn - (self._turns - self._missed - lengths)
         self._go_on(state, False)
-        self._turns = max(0, self._turns - max(0, int(before - self._sampler.drawn.max())))
+        left = (lengths - (drawn - self._sampler.drawn).clip(0)).clip(0)
+        self._turns = int(left.max())
+        self._missed = self._turns - left
         self.tokens = self.tokens[:0]
 
     def __next__(self) -> tuple[str, ...]:
