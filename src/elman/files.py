@@ -20,7 +20,8 @@ def atomic_write(path: Path, content: Content) -> None:
 
     Args:
         path: the file; its folder must exist.
-        content: bytes, text (written as UTF-8), or a function that writes the file whose path it is given.
+        content: bytes, text (written as UTF-8, halves of surrogate pairs, as a path may have, with a
+            backslash), or a function that writes the file whose path it is given.
 
     Raises:
         OSError: the folder is missing, full or not writable; the old file is then untouched.
@@ -82,7 +83,7 @@ def _write_through(path: Path, content: Content) -> None:
     if callable(content):
         content(path)
     else:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -92,7 +92,7 @@ def write_model(
     with os_errors_as(ModelError, "The model cannot be saved", where=folder, fix=fix):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder, *checked, CARD, CONFIG)
-        atomic_write_all(folder, {**checked, CARD: card.encode(), CONFIG: _as_json(config)})
+        atomic_write_all(folder, {**checked, CARD: card, CONFIG: _as_json(config)})
 
 
 def read_model(folder: str | Path) -> SavedModel:
@@ -118,7 +118,8 @@ def read_model(folder: str | Path) -> SavedModel:
 
 
 def _as_json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    # Half of a surrogate pair, as a path may have, is written as JSON writes it.
+    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def _record(content: bytes) -> _FileRecord:

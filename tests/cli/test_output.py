@@ -1,11 +1,29 @@
 """Tables line up, and JSON is always JSON."""
 
+import io
 import json
+import sys
 
-from elman.cli.output import emit, emit_json, table
+import pytest
+
+from elman.cli.output import emit, emit_json, table, write_anything
 
 
-def test_what_utf_8_cannot_say_is_written_with_a_backslash(capsys):
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_what_the_encoding_cannot_say_is_written_with_a_backslash(monkeypatch: pytest.MonkeyPatch, encoding: str):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    write_anything()
+    emit("→ caf\udce9")
+    emit_json({"where": "→ caf\udce9/é"})
+    sys.stdout.flush()
+    plain, line = written.getvalue().decode(encoding).splitlines()
+    assert plain == ("→ caf\\udce9" if encoding == "utf-8" else "\\u2192 caf\\udce9")
+    assert json.loads(line) == {"where": "→ caf\udce9/é"}
+
+
+def test_half_of_a_surrogate_pair_is_written_with_a_backslash(capsys):
+    write_anything()
     emit("caf\udce9")
     emit_json({"where": "caf\udce9/m"})
     plain, line = capsys.readouterr().out.splitlines()

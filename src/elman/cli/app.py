@@ -12,7 +12,7 @@ import typer
 from elman.cli import bench, datasets, demo, doctor, evaluate, explain, fuzz, generate, predict, recipe, summary, train
 from elman.cli.failures import report_failure, silence_standard_output
 from elman.cli.options import examples
-from elman.cli.output import emit, say
+from elman.cli.output import emit, say, write_anything
 
 app = typer.Typer(
     name="elman",
@@ -60,6 +60,7 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: the words after `elman`.
     """
+    write_anything()
     with warnings.catch_warnings():
         warnings.showwarning = _say_warning
         try:

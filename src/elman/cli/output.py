@@ -1,5 +1,7 @@
 """Where the words of a command go: data to standard output, messages to standard error."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +15,22 @@ def say(message: str = "") -> None:
     print(message, file=sys.stderr, flush=True)  # noqa: T201 - printing is its job
 
 
+def write_anything() -> None:
+    """Has standard output write with a backslash what its encoding cannot say, as a byte of another one in a path."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def emit(line: str = "") -> None:
-    """A line of data; what UTF-8 cannot say, as a byte of another encoding in a path, is written with a backslash."""
-    sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
+    """A line of data."""
+    sys.stdout.write(line + "\n")
 
 
 def emit_json(value: Mapping[str, Any]) -> None:
     """One JSON object on one line, the last of standard output; a number that is not finite becomes null."""
-    emit(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str))
+    # Half of a surrogate pair is written by `backslashreplace` as JSON writes it; other characters are not.
+    says_all = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
+    emit(json.dumps(_finite(value), ensure_ascii=not says_all, allow_nan=False, default=str))
 
 
 def table(rows: Iterable[Row], *, header: Row | None = None) -> list[str]:
