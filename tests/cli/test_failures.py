@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from elman.cli import app as command_line
 from elman.cli.failures import RunStopped
@@ -53,6 +54,23 @@ def test_a_file_that_the_system_refuses(elman, monkeypatch: pytest.MonkeyPatch):
     assert "Permission denied" in done.err
     assert "secret.csv" in done.err
     assert "defect" not in done.err
+
+
+def no_memory() -> BaseException:
+    try:
+        torch.empty(2**60, dtype=torch.uint8)
+    except RuntimeError as error:
+        return error
+    pytest.fail("there was room")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), no_memory(), torch.OutOfMemoryError("CUDA out of memory.")], ids=str)
+def test_memory_that_cannot_be_had(elman, monkeypatch: pytest.MonkeyPatch, error: BaseException):
+    fails_with(monkeypatch, error)
+    done = elman("doctor")
+    assert done.code == 1
+    assert "The memory is full" in done.err
+    assert "--streams" in done.err
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import shlex
 import signal
@@ -38,6 +39,29 @@ def test_the_text_is_the_prompt_and_what_python_gives(elman, language: Path):
     assert (done.code, done.out, done.err) == (0, "The " + expected(language, "The ", **settings) + "\n", "")
 
 
+def test_a_blank_at_the_end_of_a_prompt_of_words_is_written_once(elman, tmp_path: Path):
+    settings = {"hidden_size": 4, "streams": 2, "window": 5, "epochs": 1}
+    LanguageModel(tokens="words", **settings).fit(TEXT * 5).save(tmp_path / "m")
+    texts = {elman("generate", tmp_path / "m", "--prompt", prompt, "--length", 5).out for prompt in ("The", "The ")}
+    assert texts == {"The" + expected(tmp_path / "m", "The", length=5) + "\n"}
+
+
+def test_what_the_terminal_cannot_say_is_written_with_a_backslash(tmp_path: Path):
+    settings = {"hidden_size": 4, "streams": 2, "window": 5, "epochs": 1}
+    LanguageModel(**settings).fit("é→" * 50).save(tmp_path / "m")
+    state = tmp_path / "state"
+    for more in (["--save-state", str(state)], ["--json"]):
+        command = [sys.executable, "-m", "elman", "generate", str(tmp_path / "m"), "--length", "9", *more]
+        done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+        assert done.returncode == 0, done.stderr
+        if "--json" in more:
+            assert json.loads(done.stdout)["samples"][0]["text"] == expected(tmp_path / "m", length=9)
+        else:
+            text = done.stdout.decode("ascii").removesuffix("\n").encode().decode("unicode_escape")
+            assert text == expected(tmp_path / "m", length=9)
+    assert State.load(state).batch_size == 1
+
+
 def test_several_samples_stand_one_after_another(elman, language: Path):
     done = elman("generate", language, "--samples", 3, "--length", 30, "--temperature", 1.5, "--prompt", "A ")
     found = LanguageModel.load(language).generate_samples("A ", samples=3, length=30, temperature=1.5)
@@ -58,10 +82,11 @@ def test_json_has_everything_on_one_line(elman, language: Path):
 
 
 def test_the_prompt_may_come_from_standard_input(elman, language: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The cat\n")))
-    assert elman("generate", language, "--prompt", "-", "--length", 9).out == (
-        "The cat" + expected(language, "The cat", length=9) + "\n"
-    )
+    for content in (b"The cat\n", b"\xef\xbb\xbfThe cat\r\n"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert elman("generate", language, "--prompt", "-", "--length", 9).out == (
+            "The cat" + expected(language, "The cat", length=9) + "\n"
+        )
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))
     done = elman("generate", language, "--prompt", "-")
     assert done.code == 1
@@ -195,10 +220,12 @@ def test_the_command_that_goes_on_writes_the_rest_of_the_text(
         changes.setattr(generate, "_turns", stopped)
         done = elman(*words, "--prompt", "The ", "--length", 50, "--save-state", state)
     assert done.code == 130
+    assert done.json["state"] == str(state)
     first = LanguageModel.load(language).generate_samples(
         "The ", samples=2, length=20, seed=3, temperature=1.3, top_k=9, top_p=0.97
     )
     begun = ["".join(pieces) for pieces in zip(*first, strict=True)]
+    assert [sample["text"] for sample in done.json["samples"]] == begun
     go_on = shlex.split(done.json["fix"].removeprefix("Go on with: "))
     rest = elman(*go_on[1:], "--json").json["samples"]
     assert [begin + each["text"] for begin, each in zip(begun, rest, strict=True)] == [each["text"] for each in whole]

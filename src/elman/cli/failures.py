@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,17 @@ class RunStopped(KeyboardInterrupt):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C in a command that knows what became of its work."""
+    """Ctrl-C in a command that knows what became of its work.
 
-    def __init__(self, problem: ElmanError):
+    Args:
+        problem: what to say.
+        result: what the JSON object of the command has of its work up to there.
+    """
+
+    def __init__(self, problem: ElmanError, result: Mapping[str, Any]):
         super().__init__(problem)
         self.problem = problem
+        self.result = result
 
 
 def report_failure(error: BaseException, *, command: str, as_json: bool, debug: bool) -> int:
@@ -41,7 +48,7 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
     Args:
         error: what ended the command.
         command: the command line that was run, quoted for a shell.
-        as_json: also print one JSON object with `error`, `where` and `fix`.
+        as_json: also print one JSON object with `error`, `where` and `fix`, and what was done up to there.
         debug: also print the traceback of a defect.
     """
     code, problem = _explain(error, command)
@@ -50,7 +57,8 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
     say(f"elman: {'interrupted' if code == INTERRUPTED else 'error'}: {problem}")
     try:
         if as_json:
-            emit_json({"error": problem.problem, "where": problem.where, "fix": problem.fix})
+            result = error.result if isinstance(error, Stopped) else {}
+            emit_json({**result, "error": problem.problem, "where": problem.where, "fix": problem.fix})
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -74,8 +82,11 @@ def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
         return WRONG_USAGE, error
     if isinstance(error, ElmanError):
         return FAILED, error
-    if isinstance(error, MemoryError):
-        return FAILED, ElmanError("The memory is full.", fix="Try a smaller --batch-size or --hidden-size.")
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _no_memory(error)):
+        return FAILED, ElmanError(
+            "The memory is full.",
+            fix="Try a smaller network (--hidden-size), or smaller minibatches (--batch-size; of a text --streams).",
+        )
     if isinstance(error, OSError) and error.errno in FULL:
         return FAILED, ElmanError(
             f"The disk is full: {error.strerror}.",
@@ -89,6 +100,11 @@ def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
         f"A defect in elman: {type(error).__name__}: {error}",
         fix="Please report it with what ELMAN_DEBUG=1 prints when the command is run again.",
     )
+
+
+def _no_memory(error: RuntimeError) -> bool:
+    """Whether it is what torch raises where memory cannot be had, of the processor or of a GPU."""
+    return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def _interruption(error: KeyboardInterrupt, command: str) -> ElmanError:

@@ -1,10 +1,11 @@
 """`elman generate`: text that a language model writes."""
 
+import math
 import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,11 +124,15 @@ def generate(
     estimator = LanguageModel.load(model)
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
-    began = time.perf_counter()
-    with _kept(texts, save_state, model, given):
-        written = _write_json(texts) if as_json else _write(texts, text)
+    record = _Record(model, text, texts, save_state)
+    with _kept(texts, save_state, model, given, record.summary if as_json else dict):
+        if as_json:
+            record.take_all()
+        else:
+            # Words come with the blank before them.
+            _write(texts, text.rstrip(" ") if estimator.coder_.settings.tokens == "words" else text)
     if as_json:
-        emit_json(_summary(model, text, texts, written, save_state, time.perf_counter() - began))
+        emit_json(record.summary())
 
 
 def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
@@ -157,10 +162,10 @@ def _option(name: str) -> str:
 
 
 def _read_standard_input() -> str:
-    """All of it, without the line end that most commands put at the end."""
+    """All of it, without a byte order mark, and without the line end that most commands put at the end."""
     content = sys.stdin.buffer.read()
     try:
-        return content.decode().removesuffix("\n")
+        return content.decode().removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise DataError(
             "The prompt is not UTF-8.",
@@ -190,8 +195,14 @@ def _naming(option: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _kept(texts: "Samples", save_state: Path | None, model: Path, given: Mapping[str, Any]) -> Iterator[None]:
-    """Saves the state however the writing ends, and tells the one who stopped it."""
+def _kept(
+    texts: "Samples",
+    save_state: Path | None,
+    model: Path,
+    given: Mapping[str, Any],
+    result: Callable[[], dict[str, Any]],
+) -> Iterator[None]:
+    """Saves the state however the writing ends, and tells the one who stopped it, with the result up to there."""
 
     def save() -> None:
         if save_state is not None:
@@ -202,14 +213,16 @@ def _kept(texts: "Samples", save_state: Path | None, model: Path, given: Mapping
     except KeyboardInterrupt:
         stopped = f"Stopped after {texts.turns} tokens"
         if save_state is None:
-            raise Stopped(ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")) from None
+            alone = ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")
+            raise Stopped(alone, result()) from None
         try:
             save()
         except UsageError:
             lost = ElmanError(f"{stopped}, inside the next; the state is not saved.", fix="Press Ctrl-C only once.")
-            raise Stopped(lost) from None
+            raise Stopped(lost, result() | {"state": None}) from None
         go_on = _rest(model, save_state, {**given, "length": given["length"] - texts.turns})
-        raise Stopped(ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")) from None
+        saved = ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")
+        raise Stopped(saved, result()) from None
     except OSError:
         # Whoever read the text has left, or there is no room for more of it.
         save()
@@ -264,33 +277,47 @@ def _title(number: int, count: int) -> str:
     return f"== {number + 1} of {count}\n" if count > 1 else ""
 
 
-def _write_json(texts: "Samples") -> list[dict[str, Any]]:
-    """Every text whole, with the logarithm of its probability."""
-    count = texts.settings.samples
-    written: list[list[str]] = [[] for _ in range(count)]
-    sums = [0.0] * count
-    for pieces in _turns(texts):
-        found = texts.log_probabilities.tolist()
-        for text, length in enumerate(texts.lengths):
-            if length == texts.turns:
-                written[text].append(pieces[text])
-                sums[text] += found[text]
-    return [
-        {"text": "".join(pieces), "tokens": tokens, "log_probability": total}
-        for pieces, tokens, total in zip(written, texts.lengths, sums, strict=True)
-    ]
+class _Record:
+    """Every text whole, with the logarithm of its probability, and what else `--json` tells of them.
 
+    Args:
+        model: its folder.
+        prompt: what the texts begin with.
+        texts: to be written.
+        save_state: where their state goes.
+    """
 
-def _summary(
-    model: Path, prompt: str, texts: "Samples", written: Any, save_state: Path | None, seconds: float
-) -> dict[str, Any]:
-    return {
-        "model": str(model),
-        "prompt": prompt,
-        "samples": written,
-        "seed": texts.settings.seed,
-        "target": texts.target.target,
-        "state": None if save_state is None else str(save_state),
-        "seconds": round(seconds, 4),
-        "tokens_per_second": round(sum(texts.lengths) / seconds, 1),
-    }
+    def __init__(self, model: Path, prompt: str, texts: "Samples", save_state: Path | None):
+        self._model, self._prompt, self._texts, self._save_state = model, prompt, texts, save_state
+        # Of each text its tokens, as what they add to it and the logarithms of their probabilities.
+        self._written: list[list[tuple[str, float]]] = [[] for _ in range(texts.settings.samples)]
+        self._began = time.perf_counter()
+
+    def take_all(self) -> None:
+        """Writes the texts to their ends."""
+        for pieces in _turns(self._texts):
+            found = self._texts.log_probabilities.tolist()
+            for text, length in enumerate(self._texts.lengths):
+                if length == self._texts.turns:
+                    self._written[text].append((pieces[text], found[text]))
+
+    def summary(self) -> dict[str, Any]:
+        """What was written up to now."""
+        seconds, texts = time.perf_counter() - self._began, self._texts
+        return {
+            "model": str(self._model),
+            "prompt": self._prompt,
+            "samples": [
+                {
+                    "text": "".join(piece for piece, _ in tokens),
+                    "tokens": len(tokens),
+                    "log_probability": math.fsum(logarithm for _, logarithm in tokens),
+                }
+                for tokens in self._written
+            ],
+            "seed": texts.settings.seed,
+            "target": texts.target.target,
+            "state": None if self._save_state is None else str(self._save_state),
+            "seconds": round(seconds, 4),
+            "tokens_per_second": round(sum(map(len, self._written)) / seconds, 1),
+        }
