@@ -153,6 +153,11 @@ def test_dynamic_evaluation_is_gradient_descent_and_leaves_the_model_alone(fitte
         (TEXT[:40], {}, "40 tokens, which are too few for 4 streams of windows of 10"),
         (b"caf\xe9 " * 90, {}, "not UTF-8"),
         (Path("no such file"), {}, "no file"),
+        ("ab" * 90, {"alphabet": "xyz"}, "one only, unknown ones"),
+        ("aab" * 90, {"alphabet": "axyz", "unknown": "refuse"}, "'b'"),
+        ("a" * 90, {"alphabet": "abc"}, "one only, 'a'"),
+        (TEXT, {"validation_fraction": 1e-6}, r"The text \(its held-out end\) is empty"),
+        (TEXT, {"validation_fraction": 1 / len(TEXT)}, r"the text \(its held-out end\) has one token"),
     ],
 )
 def test_a_text_that_cannot_be_learned_from_is_refused(tmp_path, text, settings, said):
@@ -166,8 +171,11 @@ def test_a_text_that_cannot_be_learned_from_is_refused(tmp_path, text, settings,
 def test_the_name_of_a_file_is_no_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(TEXT)
+    for given in (("book.txt",), (TEXT, "book.txt")):
+        with pytest.raises(UsageError, match=r"give Path\('book.txt'\)"):
+            LanguageModel(**SMALL).fit(*given)
     with pytest.raises(UsageError, match=r"give Path\('book.txt'\)"):
-        LanguageModel(**SMALL).fit("book.txt")
+        LanguageModel(**SMALL).fit(TEXT).evaluate("book.txt")
 
 
 def test_mistakes_are_told_before_a_long_text_is_read(tmp_path, monkeypatch):
@@ -179,6 +187,11 @@ def test_mistakes_are_told_before_a_long_text_is_read(tmp_path, monkeypatch):
         LanguageModel(**SMALL, patience=3).fit(TEXT)
     with pytest.raises(UsageError, match="gruu"):
         LanguageModel(**{**SMALL, "cell": "gruu"}).fit(TEXT)
+    with pytest.raises(UsageError, match="no folder to resume from"):
+        LanguageModel(**SMALL).fit(TEXT, resume=True)
+    with pytest.raises(ModelError, match="no checkpoint to resume from"):
+        LanguageModel(**SMALL).fit(TEXT, folder=tmp_path / "typo", resume=True)
+    assert not (tmp_path / "typo").exists()
 
 
 def test_what_is_shown_while_training_may_differ_from_the_run_that_is_resumed(tmp_path):
@@ -194,6 +207,8 @@ def test_a_text_is_judged_in_as_many_streams_as_it_has_room_for(fitted):
     for text, settings in (("a", {"dynamic": 0.1}), ("abc", {"streams": 3})):
         with pytest.raises(DataError, match="too few"):
             fitted.evaluate(text, **settings)
+    with pytest.raises(DataError, match="has one token"):
+        fitted.evaluate("a")
     for settings in ({"streams": 0}, {"window": 0}, {"dynamic": -0.1}, {"dynamic": float("nan")}):
         with pytest.raises(UsageError, match=next(iter(settings))):
             fitted.evaluate(OTHER, **settings)

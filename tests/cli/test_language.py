@@ -1,5 +1,9 @@
 """`elman train language`, `evaluate` and `summary` of what it made."""
 
+import os
+import re
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,52 @@ def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tm
     settings = read_model(tmp_path / "m").config["settings"]
     assert (settings["tokens"], settings["split"], settings["cutoffs"]) == ("words", "blanks", [3, 6])
     assert settings["restore_best"] is False
+
+
+def test_unknown_tokens_are_told(elman, book: Path, tmp_path: Path):
+    given = ("--tokens", "words", "--max-tokens", "4", "--embedding-size", 4, "--streams", 2, "--window", 10)
+    done = elman("train", "language", book, "--out", tmp_path / "m", *given, "--epochs", 1)
+    assert done.code == 0, done.err
+    assert re.search(r"^unknown +\d\d\.\d% of the tokens", done.out, re.M)
+    assert "of the tokens" not in elman("train", "language", book, "--out", tmp_path / "n", *SMALL).out
+
+
+@pytest.mark.parametrize("task", ["language", "classify"])
+def test_the_report_marks_an_epoch_only_where_it_was_kept(
+    elman, book: Path, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+):
+    drawn: list[int | None] = []
+    monkeypatch.setattr("elman.report._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
+    data, size = (book, SMALL) if task == "language" else (words, ("--hidden-size", 4, "--epochs", 2))
+    for number, more in enumerate(((), ("--no-restore-best",))):
+        done = elman("train", task, data, "--out", tmp_path / str(number), *size, *more, "--json")
+        assert done.code == 0, done.err
+        assert set(drawn) == {None if more else done.json["best_epoch"]}
+        drawn.clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_a_text_may_come_through_a_pipe(elman, book: Path, tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(book.read_bytes()))
+    writer.start()
+    done = elman("train", "language", pipe, "--out", tmp_path / "m", *SMALL, "--json")
+    writer.join()
+    assert done.code == 0, done.err
+    loss = elman("train", "language", book, "--out", tmp_path / "n", *SMALL, "--json").json["loss"]
+    assert done.json["loss"] == loss
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="paths are text there")
+def test_a_path_need_not_be_utf_8(elman, book: Path, tmp_path: Path):
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    book.rename(strange)
+    out = Path(f"{strange}-model")
+    assert elman("train", "language", strange, "--out", out, *SMALL).code == 0
+    assert "caf\\udce9" in (out / "README.md").read_text()
+    assert "caf\\udce9" in (out / "report.html").read_text()
+    assert elman("evaluate", out, strange, "--json").json["model"] == str(out)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elman.cli.output import percent
 from elman.cli.runs import REPORT, stopped_in
 
 
@@ -81,6 +82,9 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
     for name in ("bits_per_character", "bits_per_byte", "perplexity"):
         if name in result:
             yield f"{name.replace('_', ' '):<19}{result[name]:.4f} ({result['judged_on']})"
+    if result.get("unknown"):
+        share = percent(result["unknown"] / (result["tokens"] + 1))
+        yield f"unknown            {share} of the tokens, which are told as one: the figures above flatter the model"
     yield f"model              {result['model']}"
     yield f"report             {result['report']}"
     yield ""
@@ -124,5 +128,5 @@ def _write_report(run: LanguageRun, model: Any, result: Mapping[str, Any], score
             **{name: result[name] for name in ("vocabulary", "parameters", "epochs", "tokens_per_second", "seconds")},
         },
         command=run.command,
-        best_epoch=result["best_epoch"],
+        best_epoch=result["best_epoch"] if model.restore_best else None,
     )

@@ -143,7 +143,7 @@ def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
             "seconds": result["seconds"],
         },
         command=run.command,
-        best_epoch=result["best_epoch"],
+        best_epoch=result["best_epoch"] if estimator.restore_best else None,
     )
 
 

@@ -70,13 +70,13 @@ def language(
     from elman.cli.folder import open_folder
     from elman.cli.language_runs import LanguageRun, carry_out, closing_lines
     from elman.estimators import LanguageModel
-    from elman.sequences.corpus import open_corpus
+    from elman.sequences.corpus import is_read_once, open_corpus
 
     use_threads(threads)
     model = LanguageModel(**settings, validation_fraction=fraction)
     model.settings()
     for path in (data, validation):
-        if path is not None and str(path) != "-":
+        if path is not None and not is_read_once(path):
             open_corpus(path)
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
     result = carry_out(LanguageRun(out, data, validation, context.obj, resume=going_on), model)

@@ -2,16 +2,18 @@
 
 import copy
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from elman.cells.archive import cell_from_json
 from elman.compiler.cell import Cell
-from elman.errors import UsageError
+from elman.errors import DataError, UsageError
 from elman.estimators.base import Estimator, Kept, archive_cell
 from elman.folders import alone_in
 from elman.generation.generator import GenerationSettings, Generator, Samples, write_text
@@ -128,10 +130,12 @@ class LanguageModel(Estimator):
         with alone_in(place):
             # What is wrong without any text is told before a long one is read.
             self._own_cell(settings.cell_options)
-            check_run(settings, validated=held is not None, folder=None if resume else place)
+            check_run(settings, validated=held is not None, folder=place, resume=resume)
             coder, tokens = learn_tokens(corpus, _coder_settings(settings), place)
             train = TokenStreams(tokens, streams=settings.streams, window=settings.window)
-            network = self._new_network(settings, coder, tokens)
+            counts = tokens.frequencies(len(coder.vocabulary))
+            _check_kinds(counts, coder, tokens.name)
+            network = self._new_network(settings, coder, counts)
             task = Language(tokens.counts, unit=settings.tokens)
             trainer = Trainer(
                 network,
@@ -182,7 +186,7 @@ class LanguageModel(Estimator):
         """
         self._require_fitted()
         given = check_settings(JudgeSettings, {"dynamic": dynamic, "streams": streams, "window": window})
-        tokens = encode_tokens(open_corpus(text), self.coder_)
+        tokens = encode_tokens(_open(text), self.coder_)
         task = Language(tokens.counts, unit=self._settings.tokens)
         if given.streams is None and given.dynamic is None:
             cut = _judged(tokens, self._settings)
@@ -255,12 +259,11 @@ class LanguageModel(Estimator):
         """
         return self.generate_samples(text, state=state, unknown=unknown).state
 
-    def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
-        counts = torch.from_numpy(tokens.frequencies(len(coder.vocabulary)))
+    def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             cell = self._own_cell(settings.cell_options)
-            return LanguageNetwork(settings, len(coder.vocabulary), counts=counts, cell=cell)
+            return LanguageNetwork(settings, len(coder.vocabulary), counts=torch.from_numpy(counts), cell=cell)
 
     def _kept(self) -> Kept:
         summary = f"Tells the next of {len(self.coder_.vocabulary):,} {self._settings.tokens} of a text."
@@ -285,16 +288,20 @@ def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corp
         raise UsageError(
             "A validation text and validation_fraction exclude each other.", fix="Give one of the two, or neither."
         )
-    if isinstance(text, str) and _is_file(text):
-        raise UsageError(
-            f"A model cannot learn from so short a text as {text!r}, which is the name of a file.",
-            fix=f"To learn what the file holds, give Path({text!r}).",
-        )
-    corpus = open_corpus(text)
+    corpus = _open(text)
     if fraction:
         learned, held = corpus.split(1 - fraction, fraction)
-        return learned, held
-    return corpus, None if validation is None else open_corpus(validation, name="the validation text")
+        return learned, replace(held, name=f"{corpus.name} (its held-out end)")
+    return corpus, None if validation is None else _open(validation, name="the validation text")
+
+
+def _open(text: Text, *, name: str = "the text") -> Corpus:
+    if isinstance(text, str) and _is_file(text):
+        raise UsageError(
+            f"{name[0].upper()}{name[1:]} is {text!r}, which is the name of a file.",
+            fix=f"To read what the file holds, give Path({text!r}).",
+        )
+    return open_corpus(text, name=name)
 
 
 def _is_file(name: str) -> bool:
@@ -302,6 +309,20 @@ def _is_file(name: str) -> bool:
     with suppress(OSError, ValueError):
         return len(name) < LONGEST_NAME and Path(name).is_file()
     return False
+
+
+def _check_kinds(counts: np.ndarray, coder: Coder, name: str) -> None:
+    """Refuses a text that a given alphabet, or a limit on the vocabulary, leaves one kind of token of."""
+    kinds = np.flatnonzero(counts)
+    if len(kinds) < 2:
+        unknown = coder.vocabulary.specials.get("unknown") in kinds
+        kind = "unknown ones" if unknown else repr(coder.vocabulary.decode(kinds)[0])
+        raise DataError(
+            f"Of the vocabulary's {len(coder.vocabulary):,} tokens, the text has one only, {kind}: there is nothing to "
+            "predict.",
+            where=name,
+            fix="Give a text of these tokens, or another alphabet (--alphabet).",
+        )
 
 
 def _coder_settings(settings: LanguageSettings) -> CoderSettings:

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -178,7 +178,8 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
 
     Args:
         text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
-            or an iterable of parts of the text, kept in a temporary file; or a corpus, which stays what it is.
+            or an iterable of parts of the text; or a corpus, which stays what it is. What can be read once only (parts,
+            standard input, a pipe) is kept in a temporary file.
         name: what a text that is no file is called in messages.
 
     Raises:
@@ -194,9 +195,17 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
     return _kept(name, _encoded_parts(text, name))
 
 
+def is_read_once(path: Path) -> bool:
+    """Whether what is read from there is gone: `-`, which is standard input, or a pipe."""
+    return str(path) == "-" or path.is_fifo()
+
+
 def _open_file(path: Path) -> Corpus:
-    if str(path) == "-":
-        return _kept("standard input", iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b""))
+    if is_read_once(path):
+        is_input = str(path) == "-"
+        name = "standard input" if is_input else str(path)
+        with _failures_named(name), nullcontext(sys.stdin.buffer) if is_input else path.open("rb") as stream:
+            return _kept(name, iter(lambda: stream.read(PIECE_BYTES), b""))
     if not path.is_file():
         raise missing_file(path)
     is_packed = path.suffix.lower() in PACKED

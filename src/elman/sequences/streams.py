@@ -109,6 +109,11 @@ def streams_to_judge(text: TokenText, *, streams: int, window: int) -> TokenStre
         streams: of training.
         window: of training.
     """
-    targets = max(len(text) - 1, 1)
+    targets = len(text) - 1
+    if not targets:
+        raise DataError(
+            f"{text.name} has one token, which nothing stands before: there is nothing to predict.",
+            fix="Give a longer text, or hold a larger part of one out (--validation-fraction).",
+        )
     fewer = max(1, min(streams, targets // SHORTEST_JUDGED))
     return TokenStreams(text, streams=fewer, window=min(targets // fewer, streams * window // fewer))

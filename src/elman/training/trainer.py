@@ -131,12 +131,9 @@ class Trainer:
         seed_generators(self._settings.seed, devices)
 
     def _checkpoint(self) -> Checkpoint:
-        if self._folder is None:
-            raise UsageError("There is no folder to resume from.", fix="Give the folder of the run, or resume=False.")
-        path = self._folder / CHECKPOINT
-        checkpoint = read_checkpoint(path)
+        path, checkpoint = _checkpoint_in(self._folder)
         check_identity(path, checkpoint.identity, self._full_identity())
-        remove_leftovers(self._folder, CHECKPOINT)
+        remove_leftovers(path.parent, CHECKPOINT)
         return checkpoint
 
     def _full_identity(self) -> dict[str, Any]:
@@ -150,19 +147,23 @@ class Trainer:
         }
 
 
-def check_run(settings: RunSettings, *, validated: bool, folder: Path | None) -> None:
+def check_run(settings: RunSettings, *, validated: bool, folder: Path | None, resume: bool) -> None:
     """Refuses what is known to be a mistake before any data are read; a `Trainer` does so itself.
 
     Args:
         settings: of the run.
         validated: whether there is a validation set.
-        folder: where a new run is to write; none if it writes nothing, or is resumed.
+        folder: where the run writes; none if it writes nothing.
+        resume: whether it goes on from the checkpoint there.
 
     Raises:
-        UsageError: settings that need a validation set, or a folder that holds a run.
+        UsageError: settings that need a validation set, or a folder that holds a run, or none to resume from.
+        ModelError: a checkpoint to resume from that is missing or damaged.
     """
     _refuse([] if validated else _needs_validation(settings))
-    if folder is not None:
+    if resume:
+        _checkpoint_in(folder)
+    elif folder is not None:
         _refuse_another_run(folder)
 
 
@@ -202,6 +203,12 @@ def _make_folder(folder: Path) -> None:
     fix = "Give a folder that you may write to."
     with os_errors_as(TrainingError, "The folder of the run cannot be made", where=folder, fix=fix):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def _checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
+    if folder is None:
+        raise UsageError("There is no folder to resume from.", fix="Give the folder of the run, or resume=False.")
+    return folder / CHECKPOINT, read_checkpoint(folder / CHECKPOINT)
 
 
 def _refuse_another_run(folder: Path) -> None:
