@@ -145,7 +145,7 @@ def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Cal
     """The linear layers that a head is made of, in chains, and what makes scores of their ends; none if unknown."""
     if isinstance(head, Softmax | AdaptiveSoftmax):
         return head.chains(), head.joiner()
-    chains = [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else []
+    chains: list[list[Linear]] = [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else []
     return chains, lambda scores: scores
 
 

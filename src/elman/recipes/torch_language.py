@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,6 @@ from elman.recipes import RECIPES
 from elman.recipes.language_recipe import LanguageRecipe
 from elman.sequences.coders import Coder
 from elman.sequences.ragged import Ragged
-from elman.sequences.token_text import TokenText
 from elman.settings import check_settings
 from elman.training.progress import progress_for
 
@@ -66,8 +66,8 @@ class TorchBody(nn.Module):
 class TorchLanguageModel(LanguageModel):
     """A language model on `torch.nn.GRU`; it can be trained, resumed and judged, and is not saved."""
 
-    def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
-        network = super()._new_network(settings, coder, tokens)
+    def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
+        network = super()._new_network(settings, coder, counts)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             body = TorchBody(
@@ -83,8 +83,8 @@ class TorchLanguageModel(LanguageModel):
 class SameStart(TorchLanguageModel):
     """The same from the same weights on elman's layers, which have one bias for the two of torch's r and z."""
 
-    def _new_network(self, settings: LanguageSettings, coder: Coder, tokens: TokenText) -> LanguageNetwork:
-        network = super()._new_network(settings, coder, tokens)
+    def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
+        network = super()._new_network(settings, coder, counts)
         theirs: Any = network.body
         network.body = build_body(settings.model_copy(update={"cell": theirs.cell.name}), settings.embedding_size)
         with torch.no_grad():
