@@ -125,7 +125,7 @@ def generate(
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
     record = _Record(model, text, texts, save_state)
-    with _kept(texts, save_state, model, given, record.summary if as_json else dict):
+    with _kept(texts, save_state, model, given, record.summary):
         if as_json:
             record.take_all()
         else:
@@ -211,18 +211,20 @@ def _kept(
     try:
         yield
     except KeyboardInterrupt:
-        stopped = f"Stopped after {texts.turns} tokens"
+        stopped, written = f"Stopped after {texts.turns} tokens", result()
         if save_state is None:
-            alone = ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")
-            raise Stopped(alone, result()) from None
-        try:
-            save()
-        except UsageError:
-            lost = ElmanError(f"{stopped}, inside the next; the state is not saved.", fix="Press Ctrl-C only once.")
-            raise Stopped(lost, result() | {"state": None}) from None
-        go_on = _rest(model, save_state, {**given, "length": given["length"] - texts.turns})
-        saved = ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")
-        raise Stopped(saved, result()) from None
+            problem = ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")
+        else:
+            try:
+                save()
+            except UsageError:
+                written["state"] = None
+                stopped += ", inside the next; the state is not saved."
+                problem = ElmanError(stopped, fix="Press Ctrl-C only once.")
+            else:
+                go_on = _rest(model, save_state, {**given, "length": given["length"] - texts.turns})
+                problem = ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")
+        raise Stopped(problem, written) from None
     except OSError:
         # Whoever read the text has left, or there is no room for more of it.
         save()
