@@ -10,7 +10,7 @@ import tempfile
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -201,15 +201,19 @@ def is_read_once(path: Path) -> bool:
 
 
 def _open_file(path: Path) -> Corpus:
+    if str(path) == "-":
+        return _kept("standard input", _pieces_of(sys.stdin.buffer))
     if is_read_once(path):
-        is_input = str(path) == "-"
-        name = "standard input" if is_input else str(path)
-        with _failures_named(name), nullcontext(sys.stdin.buffer) if is_input else path.open("rb") as stream:
-            return _kept(name, iter(lambda: stream.read(PIECE_BYTES), b""))
+        with _failures_named(str(path)), path.open("rb") as stream:
+            return _kept(str(path), _pieces_of(stream))
     if not path.is_file():
         raise missing_file(path)
     is_packed = path.suffix.lower() in PACKED
     return Corpus(str(path), lambda: open_unpacked(path), None if is_packed else path)
+
+
+def _pieces_of(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(PIECE_BYTES), b"")
 
 
 def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
