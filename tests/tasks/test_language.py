@@ -29,7 +29,7 @@ def test_scores_are_their_formulas(tokens):
     model = network(len(coder.vocabulary))
     task = Language(text.counts, unit=tokens)
     scores = task.judge(model, TokenStreams(text, streams=1, window=5))
-    ids = torch.from_numpy(text.ids.astype(np.int64))
+    ids = torch.from_numpy(text.ids[:].astype(np.int64))
     logits = model.head.logits(model(ids[None, :-1])[0])[0].detach().numpy()
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     nats = -logs[np.arange(len(ids) - 1), ids[1:]]

@@ -9,8 +9,6 @@ from elman.sequences.batches import Minibatch
 from elman.sequences.ragged import Ragged
 from elman.sequences.token_text import TokenText
 
-# Windows after which the pages of the file that were looked at are given back.
-RELEASE_EVERY = 32
 SHORTEST_JUDGED = 4_096
 
 
@@ -58,7 +56,6 @@ class TokenStreams:
         parts[: targets % streams] += 1
         self._lengths = parts
         self._starts = parts.cumsum() - parts
-        self._read = 0
 
     @property
     def fingerprint(self) -> str:
@@ -86,16 +83,15 @@ class TokenStreams:
         """
         begin = number * self.window
         lengths = (self._lengths - begin).clip(0, self.window)
-        longest = int(lengths.max())
-        places = (self._starts + begin)[:, None] + np.arange(longest)
-        if int(lengths.min()) < longest:
-            places = places[np.arange(longest) < lengths[:, None]]
-        places = places.reshape(-1)
-        inputs, targets = (torch.from_numpy(self.text.ids[places + shift].astype(np.int64)) for shift in (0, 1))
-        self._read += 1
-        if self._read % RELEASE_EVERY == 0:
-            self.text.release()
-        return Ragged(inputs, torch.from_numpy(lengths)), targets
+        # A stretch has the window's inputs and, one on, its targets.
+        stretches = [
+            self.text.ids[start : start + length + 1]
+            for start, length in zip((self._starts + begin).tolist(), lengths.tolist(), strict=True)
+            if length
+        ]
+        inputs = np.concatenate([ids[:-1] for ids in stretches], dtype=np.int64)
+        targets = np.concatenate([ids[1:] for ids in stretches], dtype=np.int64)
+        return Ragged(torch.from_numpy(inputs), torch.from_numpy(lengths)), torch.from_numpy(targets)
 
 
 def streams_to_judge(text: TokenText, *, streams: int, window: int) -> TokenStreams:

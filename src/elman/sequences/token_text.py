@@ -2,25 +2,25 @@
 
 import hashlib
 import json
-import mmap
+import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from elman.errors import DataError, os_errors_as
-from elman.files import atomic_write, atomic_write_all, remove_leftovers
+from elman.files import atomic_write, remove_leftovers
 from elman.sequences.coders import ByteCoder, Coder, CoderSettings, coder_from_json, learn_coder, smallest_type
 from elman.sequences.corpus import Corpus
 
 IDS_AT_A_TIME = 2**20
 PARTS = ("training", "validation")
-# Room for any shape, so that the header of a file can be written again when its length is known.
-_HEADER_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,59 @@ class Counts:
     unknown: int
 
 
+class TokenFile:
+    """Token ids in a file, of which any stretch can be read: `ids[start:stop]`, `(stop - start,)`.
+
+    The file is read, not mapped into memory: of a mapped one, blocks of up to 2 MiB around each id that was looked at
+    count as memory of the process, which with some hundred streams are most of a text of 1 GB.
+
+    Args:
+        file: used by nothing else; closed with the last reference to this.
+        dtype: of an id.
+        start: of the first id, in bytes.
+        length: ids.
+        name: of the text, for errors.
+
+    Raises:
+        DataError: when a stretch is read, the file has become shorter or cannot be read.
+    """
+
+    def __init__(self, file: FileIO, dtype: np.dtype, *, start: int, length: int, name: str):
+        self._file = file
+        self.dtype = dtype
+        self._start = start
+        self._length = length
+        self._name = name
+        weakref.finalize(self, file.close)
+
+    def __getitem__(self, stretch: slice) -> np.ndarray:
+        begin, end, _ = stretch.indices(self._length)
+        size = max(0, end - begin) * self.dtype.itemsize
+        with os_errors_as(DataError, f"{self._name} can no longer be read", fix="Try again once the file can be."):
+            self._file.seek(self._start + begin * self.dtype.itemsize)
+            content = self._file.read(size)
+        if len(content) < size:
+            raise DataError(
+                f"{self._name} has become shorter while it was read.", fix="Try again once nothing writes to it."
+            )
+        return np.frombuffer(content, self.dtype)
+
+    def __len__(self) -> int:
+        return self._length
+
+
 @dataclass(frozen=True, eq=False)
 class TokenText:
     """A text as token ids, wherever they are kept.
 
     Attributes:
-        ids: `(tokens,)`, unsigned integers; a memory map for what comes from a file.
+        ids: `(tokens,)`, unsigned integers.
         counts: what it is made of.
         fingerprint: a hash of the text and its coder: another text, or another vocabulary, has another.
         name: where it is from.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray | TokenFile
     counts: Counts
     fingerprint: str
     name: str
@@ -61,13 +102,9 @@ class TokenText:
     def frequencies(self, size: int) -> np.ndarray:
         """How often each id comes, `(size,)`."""
         total = np.zeros(size, dtype=np.int64)
-        for part in _parts(self.ids):
-            total += np.bincount(part, minlength=size)
+        for start in range(0, len(self.ids), IDS_AT_A_TIME):
+            total += np.bincount(self.ids[start : start + IDS_AT_A_TIME], minlength=size)
         return total
-
-    def release(self) -> None:
-        """Gives back the memory of the parts of the file that were looked at; they are read again when needed."""
-        _release(self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,11 +155,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 class _Place:
-    """The two files of one part of a run: its ids as .npy, and what else is known of them as JSON."""
+    """The two files of one part of a run: its ids as they are in memory, and what else is known of them as JSON."""
 
     def __init__(self, folder: Path | None, part: str, made_of: str):
         self.folder = folder
-        self.ids = (folder or Path()) / f"{part}-tokens.npy"
+        self.ids = (folder or Path()) / f"{part}-tokens.bin"
         self.notes = (folder or Path()) / f"{part}-tokens.json"
         self.key = hashlib.sha256(made_of.encode()).hexdigest()
 
@@ -139,20 +176,31 @@ class _Place:
 
 def _encoded(corpus: Corpus, coder: Coder, place: _Place, kept: dict | None) -> TokenText:
     fingerprint = hashlib.sha256(f"{corpus.digest} {_fingerprint(coder)}".encode()).hexdigest()
+    dtype, start = smallest_type(len(coder.vocabulary)), 0
     if isinstance(coder, ByteCoder) and corpus.file is not None:
-        ids = _mapped_bytes(corpus.file, corpus)
         counter = _Counter(coder)
-        for part in _parts(ids):
-            counter.count(part.tobytes(), part)
-        return TokenText(ids, counter.counts(), fingerprint, corpus.name)
-    if kept is not None and (ids := _kept_ids(place.ids, kept)) is not None:
-        return TokenText(ids, Counts(**kept["counts"]), fingerprint, corpus.name)
-    ids, counts = _write(corpus, coder, place)
+        for _ in counter.read(corpus):
+            pass
+        file, start, counts = FileIO(corpus.file), corpus.start, counter.counts()
+    elif kept and (file := _open_kept(place.ids, kept["counts"]["tokens"] * dtype.itemsize)):
+        counts = Counts(**kept["counts"])
+    else:
+        file, counts = _write(corpus, coder, place)
+    ids = TokenFile(file, dtype, start=start, length=counts.tokens, name=corpus.subject)
     return TokenText(ids, counts, fingerprint, corpus.name)
 
 
-def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[np.ndarray, Counts]:
+def _open_kept(path: Path, size: int) -> FileIO | None:
+    """The file, if it is there and whole."""
+    try:
+        return FileIO(path) if path.stat().st_size == size else None
+    except OSError:
+        return None
+
+
+def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[FileIO, Counts]:
     """Encodes the text into a file, whole or not at all."""
+    counter = _Counter(coder)
     with os_errors_as(
         DataError,
         f"The tokens of {corpus.name} cannot be kept",
@@ -160,18 +208,18 @@ def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[np.ndarray, Cou
         fix="Make room on the disk: a character takes 1 or 2 bytes there.",
     ):
         if place.folder is None:
-            # It is gone with the last reference to it.
             with tempfile.TemporaryFile() as file:
-                counter = _Counter(coder)
-                counter.write(file, corpus)  # pyright: ignore[reportArgumentType]
+                counter.write(file, corpus)
                 file.flush()
-                return np.memmap(file, counter.dtype, "r", _HEADER_BYTES, (counter.tokens,)), counter.counts()
+                # It is gone with the last descriptor of it.
+                return FileIO(os.dup(file.fileno())), counter.counts()
         place.folder.mkdir(parents=True, exist_ok=True)
-        counter = _Counter(coder)
+        # Notes of before must not stand beside other ids.
+        place.notes.unlink(missing_ok=True)
         atomic_write(place.ids, lambda path: counter.write_path(path, corpus))
         notes = {"key": place.key, "counts": asdict(counter.counts()), "coder": coder.to_json()}
-        atomic_write_all(place.folder, {place.notes.name: json.dumps(notes)})
-    return np.load(place.ids, mmap_mode="r"), counter.counts()
+        atomic_write(place.notes, json.dumps(notes))
+        return FileIO(place.ids), counter.counts()
 
 
 class _Counter:
@@ -180,32 +228,34 @@ class _Counter:
     def __init__(self, coder: Coder):
         self._coder = coder
         self._unknown = coder.vocabulary.specials.get("unknown")
-        self.dtype = smallest_type(len(coder.vocabulary))
-        self.tokens = self._characters = self._bytes = self._unknowns = 0
+        self._tokens = self._characters = self._bytes = self._unknowns = 0
 
     def write_path(self, path: Path, corpus: Corpus) -> None:
         with path.open("wb") as file:
             self.write(file, corpus)
 
     def write(self, file: BinaryIO, corpus: Corpus) -> None:
-        file.write(_header(self.dtype, 0))
+        dtype = smallest_type(len(self._coder.vocabulary))
+        for ids in self.read(corpus):
+            file.write(ids.astype(dtype, copy=False).tobytes())
+
+    def read(self, corpus: Corpus) -> Iterator[np.ndarray]:
+        """The ids of the text, piece by piece, which are counted."""
         for text, ids in _read(corpus, self._coder):
-            self.count(text, ids)
-            file.write(ids.astype(self.dtype, copy=False).tobytes())
-        if not self.tokens:
-            raise _empty(corpus)
-        file.seek(0)
-        file.write(_header(self.dtype, self.tokens))
+            self._count(text, ids)
+            yield ids
+        if not self._tokens:
+            raise DataError(f"{corpus.subject} is empty.", fix="Give a text to read.")
 
     def counts(self) -> Counts:
-        return Counts(self.tokens, self._characters, self._bytes, self._unknowns)
+        return Counts(self._tokens, self._characters, self._bytes, self._unknowns)
 
-    def count(self, text: bytes, ids: np.ndarray) -> None:
+    def _count(self, text: bytes, ids: np.ndarray) -> None:
         """Counts the next piece of a text, in UTF-8 if it is that, and its ids."""
-        if not self.tokens:
+        if not self._tokens:
             # The first token, with what stands before it, is given and never predicted.
             text = text[self._coder.end_of_first(text) :] if len(ids) else b""
-        self.tokens += len(ids)
+        self._tokens += len(ids)
         # Counted by the bytes that begin one, so that what is no UTF-8 is counted too.
         self._characters += int(np.count_nonzero((np.frombuffer(text, dtype=np.uint8) & 0xC0) != 0x80))
         self._bytes += len(text)
@@ -223,44 +273,6 @@ def _read(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:
     for piece in coder.cut(corpus.pieces()):
         yield piece.encode(), coder.encode(piece, lambda character, done=done: corpus.locate(done + character))
         done += len(piece)
-
-
-def _header(dtype: np.dtype, length: int) -> bytes:
-    """The header of a .npy file, version 1.0, always of the same size."""
-    text = f"{{'descr': {np.lib.format.dtype_to_descr(dtype)!r}, 'fortran_order': False, 'shape': ({length},), }}"
-    body = text.encode().ljust(_HEADER_BYTES - 11) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
-
-
-def _kept_ids(path: Path, kept: dict) -> np.ndarray | None:
-    try:
-        ids = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
-        return None
-    return ids if ids.shape == (kept["counts"]["tokens"],) else None
-
-
-def _mapped_bytes(file: Path, corpus: Corpus) -> np.ndarray:
-    size = corpus.size()
-    if not size:
-        raise _empty(corpus)
-    return np.memmap(file, np.uint8, "r", corpus.start, (size,))
-
-
-def _empty(corpus: Corpus) -> DataError:
-    return DataError(f"{corpus.subject} is empty.", fix="Give a text to read.")
-
-
-def _parts(ids: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(ids), IDS_AT_A_TIME):
-        yield np.asarray(ids[start : start + IDS_AT_A_TIME])
-        _release(ids)
-
-
-def _release(ids: np.ndarray) -> None:
-    mapped = getattr(ids, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _fingerprint(coder: Coder) -> str:
