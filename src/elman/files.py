@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 Content = bytes | str | Callable[[Path], object]
 # Of an `OSError`: the disk, or what one may use of it, is full.
@@ -49,6 +50,11 @@ def atomic_write_all(folder: Path, contents: Mapping[str, Content]) -> None:
         for name, path in waiting.items():
             path.replace(folder / name)
         _sync_folder(folder)
+
+
+def discard(stream: IO[str]) -> None:
+    """What is still to be written to this stream goes nowhere: its reader has left, or it takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from elman.cli import bench, datasets, demo, doctor, evaluate, explain, fuzz, generate, predict, recipe, summary, train
-from elman.cli.failures import report_failure, silence_standard_output
+from elman.cli.failures import report_failure
 from elman.cli.options import examples
 from elman.cli.output import emit, say, write_anything
+from elman.files import discard
 
 app = typer.Typer(
     name="elman",
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             return _invoke(list(arguments))
         except BrokenPipeError:
-            silence_standard_output()
+            discard(sys.stdout)
             return 0
 
 

@@ -1,6 +1,5 @@
 """How a command ends when it cannot do what it was asked: one message, one exit code, no traceback."""
 
-import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import typer
 
 from elman.cli.output import emit_json, say
 from elman.errors import ElmanError, UsageError
-from elman.files import FULL
+from elman.files import FULL, discard
 from elman.folders import resume_command
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -64,13 +63,8 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
         raise
     except OSError:
         # Standard output takes no more; standard error has the message.
-        silence_standard_output()
+        discard(sys.stdout)
     return code
-
-
-def silence_standard_output() -> None:
-    """Standard output takes no more, or whoever read it has left: what is still buffered goes nowhere, quietly."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from elman.files import discard
+
 Row = Sequence[object]
 
 
 def say(message: str = "") -> None:
-    """A message for the person at the terminal."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - printing is its job
+    """A message for the person at the terminal, if anybody still reads it."""
+    try:
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - printing is its job
+    except BrokenPipeError:
+        discard(sys.stderr)
 
 
 def write_anything() -> None:

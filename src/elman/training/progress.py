@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
+from elman.files import discard
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
@@ -67,7 +68,12 @@ class PlainProgress:
         )
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream or sys.stderr, flush=True)
+        stream = self._stream or sys.stderr
+        try:
+            print(line, file=stream, flush=True)
+        except BrokenPipeError:
+            # Training goes on when whoever read of it has left.
+            discard(stream)
 
 
 class RichProgress:
