@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from elman import saved
-from elman.errors import ModelError
+from elman.errors import ModelError, UsageError
 from elman.folders import folder_state, record_run, recorded_command, resume_command
 from elman.saved import read_model, write_card, write_model
 
@@ -216,7 +216,32 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     assert "--resume" in refusal(tmp_path).fix
     record_run(tmp_path, "elman train classify 'my words.csv' --out x --overwrite")
-    assert "elman train classify 'my words.csv' --out x --resume" in refusal(tmp_path).fix
+    assert f"elman train classify 'my words.csv' --out {tmp_path} --resume" in refusal(tmp_path).fix
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\x00", b'{"format": "elm'])
+@pytest.mark.parametrize("made_by_a_run", [False, True])
+def test_a_model_whose_config_is_damaged_is_no_unfinished_run(folder: Path, content: bytes | None, made_by_a_run: bool):
+    (folder / "config.json").unlink()
+    if content is not None:
+        (folder / "config.json").write_bytes(content)
+    if made_by_a_run:
+        record_run(folder, "elman train language text.txt --out x")
+    error = refusal(folder)
+    assert error.problem.startswith("config.json ")
+    assert "Copy the whole folder" in error.fix
+
+
+def test_a_model_is_not_saved_over_files_of_others(folder: Path, tmp_path: Path):
+    saved = read_model(folder)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"README\.md, which elman did not write"):
+        write_model(tmp_path / "project", config={}, tensors=saved.tensors, vocabulary={}, card="a card")
+    assert (tmp_path / "project" / "README.md").read_text() == "mine"
+    (tmp_path / "project" / "README.md").rename(tmp_path / "project" / "notes.md")
+    write_model(tmp_path / "project", config={}, tensors=saved.tensors, vocabulary={}, card="a card")
+    assert (tmp_path / "project" / "notes.md").read_text() == "mine"
 
 
 def test_a_folder_that_may_not_be_read_is_refused(folder: Path):

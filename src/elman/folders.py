@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -86,7 +86,9 @@ def alone_in(folder: str | Path | None) -> Iterator[None]:
     finally:
         if lock is not None:
             if lock.lock_counter == 1:
-                Path(lock.lock_file).unlink(missing_ok=True)
+                # Whatever became of the folder, the run itself has told.
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink()
             lock.release()
 
 
@@ -100,13 +102,19 @@ def recorded_command(folder: str | Path) -> str | None:
     return command if isinstance(command, str) else None
 
 
-def resume_command(command: str) -> str:
+def resume_command(command: str, folder: str | Path | None = None) -> str:
     """The command that continues the run which `command` started.
 
-    >>> resume_command("elman train classify words.csv --out words --overwrite")
-    'elman train classify words.csv --out words --resume'
+    Args:
+        command: a command line, quoted for a shell.
+        folder: where the run is, if it is no longer where the command says.
+
+    >>> resume_command("elman train classify words.csv --out words --overwrite", "copies/words")
+    'elman train classify words.csv --out copies/words --resume'
     """
     words = [word for word in shlex.split(command) if word not in ("--overwrite", "--resume")]
+    if folder is not None and "--out" in words[:-1]:
+        words[words.index("--out") + 1] = str(folder)
     return shlex.join([*words, "--resume"])
 
 

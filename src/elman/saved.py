@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from elman.card import write_card
-from elman.errors import ModelError, nearest, os_errors_as
+from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
 from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
 
@@ -74,9 +74,11 @@ def write_model(
         card: the text of README.md, see `write_card`.
 
     Raises:
+        UsageError: the folder has files of the same names that elman did not write.
         ModelError: the folder cannot be written, or is a file.
     """
     folder = Path(folder)
+    _refuse_foreign(folder)
     weights = safetensors.torch.save(
         {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     )
@@ -117,6 +119,18 @@ def read_model(folder: str | Path) -> SavedModel:
     )
 
 
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_dir() and folder_state(folder) == "foreign":
+        names = {path.name for path in folder.iterdir()} & {CONFIG, TENSORS, VOCABULARY, CARD}
+        # Of a model whose config was lost, the others are elman's own.
+        if names and not {TENSORS, VOCABULARY} <= names:
+            raise UsageError(
+                f"The folder holds {', '.join(sorted(names))}, which elman did not write.",
+                where=str(folder),
+                fix="Give a new folder.",
+            )
+
+
 def _as_json(value: Mapping[str, Any]) -> bytes:
     # Half of a surrogate pair, as a path may have, is written as JSON writes it.
     return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
@@ -132,12 +146,12 @@ def _require_model(folder: Path) -> None:
             return
         case "missing":
             raise ModelError("There is no such model folder.", where=str(folder), fix=_neighbours(folder))
-        case "unfinished":
+        case "unfinished" if not (folder / TENSORS).exists():
             command = recorded_command(folder)
             raise ModelError(
                 "This run is not finished: the folder holds no model yet.",
                 where=str(folder),
-                fix=f"Continue it: {resume_command(command)}" if command else "Train it on with --resume.",
+                fix=f"Continue it: {resume_command(command, folder)}" if command else "Train it on with --resume.",
             )
     if folder.is_file():
         raise ModelError(
@@ -146,8 +160,9 @@ def _require_model(folder: Path) -> None:
             fix=f"Give the folder: {folder.parent}" if folder.name in (CONFIG, TENSORS) else _neighbours(folder),
         )
     found = {path.name for path in folder.iterdir()}
-    if CONFIG not in found and found & {TENSORS, VOCABULARY}:
-        raise ModelError(f"{CONFIG} is missing.", where=str(folder / CONFIG), fix=_REPAIR)
+    if {TENSORS, VOCABULARY} <= found or (CONFIG not in found and found & {TENSORS, VOCABULARY}):
+        problem = "does not say that it is of a model" if CONFIG in found else "is missing"
+        raise ModelError(f"{CONFIG} {problem}.", where=str(folder / CONFIG), fix=_REPAIR)
     raise ModelError(
         "This is not a model folder of elman.",
         where=str(folder),
