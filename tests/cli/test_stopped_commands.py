@@ -55,3 +55,50 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert elman(*train(stopped)).code == 2
     assert elman(*shlex.split(resume)[1:]).code == 0
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_training_goes_on_when_nobody_reads_its_progress(tmp_path: Path, book: Path):
+    out = tmp_path / "model"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "elman", "train", "language", book, "--out", out, *SMALL.split(), *BOOK.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stderr.readline()
+    process.stderr.close()
+    assert b"bits per character" in process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 0
+    assert (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("mistake", ["--cell nocell", "--validation empty.txt", "--cell-options candidate_dropout=2"])
+def test_a_run_to_be_started_over_stays_until_the_next_one_has_begun(
+    elman, book: Path, tmp_path: Path, monkeypatch, mistake: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text("")
+    command = ["train", "language", book, "--out", "run", *SMALL.split(), *BOOK.split()]
+    assert elman(*command).code == 0
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("checkpoint.safetensors", "run.json")}
+    failed = elman(*command, "--overwrite", *mistake.split())
+    assert failed.code in (1, 2)
+    assert before == {name: (tmp_path / "run" / name).read_bytes() for name in before}
+    assert not list((tmp_path / "run").glob("*.before"))
+    assert elman(*command, "--overwrite", "--seed", 1).code == 0
+    assert before["checkpoint.safetensors"] != (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    assert "--seed" in (tmp_path / "run" / "run.json").read_text()
+    assert not list((tmp_path / "run").glob("*.before"))
+
+
+def test_a_run_that_was_killed_while_it_started_another_over_gives_that_back(elman, book: Path, tmp_path: Path):
+    command = ["train", "language", book, "--out", tmp_path / "run", *SMALL.split(), *BOOK.split()]
+    assert elman(*command).code == 0
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    content = checkpoint.read_bytes()
+    # As it is after a kill between the two.
+    checkpoint.rename(f"{checkpoint}.before")
+    assert elman(*command).code == 2
+    assert checkpoint.read_bytes() == content

@@ -93,11 +93,14 @@ def evaluate(
 
 
 def _evaluate_language(estimator: Any, model: Path, data: str, dynamic: float | None, as_json: bool) -> None:
+    from elman.cli.language_runs import unknown_lines
+
     scores = estimator.evaluate(Path(data), dynamic=dynamic)
     if as_json:
         emit_json({"model": str(model), "data": data, "dynamic": dynamic, **scores})
         return
-    for line in table([(name.replace("_", " "), value) for name, value in scores.items()]):
+    shown = [(name.replace("_", " "), value) for name, value in scores.items() if name != "unknown"]
+    for line in (*table(shown), *unknown_lines(scores)):
         emit(line)
 
 

@@ -1,11 +1,17 @@
 """The folder that a run writes: what is there already decides whether it may."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from elman.cli.failures import RunStopped
 from elman.cli.output import say
 from elman.errors import UsageError
-from elman.folders import CHECKPOINT, alone_in, folder_state, record_run, recorded_command
+from elman.folders import CHECKPOINT, RUN, alone_in, folder_state, record_run, recorded_command
+
+# At the end of the name of a file of a run that is being started over.
+ASIDE = ".before"
 
 
 def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) -> bool:
@@ -21,16 +27,54 @@ def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) ->
         UsageError: the folder holds what this run must not touch, or nothing to continue, or belongs to another run.
         ModelError: it cannot be written.
     """
-    check_folder(folder, resume=resume, overwrite=overwrite)
     checkpoint = folder / CHECKPOINT
     with alone_in(folder):
+        _settle(folder)
+        check_folder(folder, resume=resume, overwrite=overwrite)
         if overwrite:
-            checkpoint.unlink(missing_ok=True)
+            _set_aside(folder)
         if resume and not checkpoint.exists():
             say("Nothing of the run was saved yet: it starts from the beginning.")
         if not resume:
             record_run(folder, command)
         return resume and checkpoint.exists()
+
+
+@contextmanager
+def stopped_in(folder: Path | None) -> Iterator[None]:
+    """A run in its folder: whoever stops it is told where it is kept, if it is, wherever it was stopped.
+
+    What it started over is back as it was if it ends before a checkpoint of its own.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if getattr(error, "folder", None) is not None or folder is None or not (folder / CHECKPOINT).exists():
+            raise
+        say()
+        raise RunStopped(folder) from error
+    finally:
+        if folder is not None:
+            _settle(folder)
+
+
+def _set_aside(folder: Path) -> None:
+    for name in (CHECKPOINT, RUN):
+        with suppress(FileNotFoundError):
+            (folder / name).replace(folder / (name + ASIDE))
+
+
+def _settle(folder: Path) -> None:
+    """The run that was set aside goes if there is a checkpoint of the one after it, and comes back if there is none."""
+    began = (folder / CHECKPOINT).exists()
+    for name in (CHECKPOINT, RUN):
+        # A folder that takes no change was told of where the run failed in it.
+        with suppress(OSError):
+            aside = folder / (name + ASIDE)
+            if began:
+                aside.unlink()
+            else:
+                aside.replace(folder / name)
 
 
 def check_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:

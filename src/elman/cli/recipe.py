@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from elman.cli.folder import open_folder
+from elman.cli.folder import open_folder, stopped_in
 from elman.cli.options import AsJson, Seed, examples, use_threads
 from elman.cli.output import emit, emit_json, percent, say, table
 from elman.errors import UsageError, nearest
@@ -107,7 +107,6 @@ def run_recipe(
 
     Defaults stand in [brackets].
     """
-    from elman.cli.runs import stopped_in
     from elman.recipes import RECIPES
     from elman.recipes.language_recipe import LanguageRecipe
     from elman.training.progress import progress_for
@@ -120,6 +119,8 @@ def run_recipe(
             "Only recipes of language models that were run with --out FOLDER can be resumed.",
             fix=f"Resumable: {', '.join(key for key, each in RECIPES.items() if isinstance(each, LanguageRecipe))}.",
         )
+    if overwrite and out is None:
+        raise UsageError("--overwrite was given, and no FOLDER to start over in.", fix="Give --out FOLDER.")
     if out is not None:
         resume = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
     # Minibatches of words are small: a second thread gains nothing, and other last bits come of it.

@@ -4,15 +4,13 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elman.cli.data import lines_of, places_named
-from elman.cli.failures import RunStopped
-from elman.cli.output import percent, say
-from elman.folders import CHECKPOINT
+from elman.cli.folder import stopped_in
+from elman.cli.output import percent
 from elman.sequences.tables import Table
 
 REPORT = "report.html"
@@ -145,15 +143,3 @@ def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
         command=run.command,
         best_epoch=result["best_epoch"] if estimator.restore_best else None,
     )
-
-
-@contextmanager
-def stopped_in(folder: Path | None) -> Iterator[None]:
-    """Tells the one who stops the run where it is kept, if it is, wherever the run was stopped."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if getattr(error, "folder", None) is not None or folder is None or not (folder / CHECKPOINT).exists():
-            raise
-        say()
-        raise RunStopped(folder) from error
