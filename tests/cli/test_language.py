@@ -151,3 +151,32 @@ def test_flags_of_the_other_task_are_refused(elman, book: Path, tmp_path: Path, 
     assert elman("evaluate", out, book, "--label", "1").code == 2
     assert elman("evaluate", model, words, "--dynamic", "0.1").code == 2
     assert "task `language`" in elman("predict", out, "--text", "a").err
+
+
+def test_standard_input_is_not_two_texts(elman, tmp_path: Path):
+    done = elman("train", "language", "-", "--validation", "-", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "was given as both texts" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_is_read_as_a_file(elman, tmp_path: Path):
+    done = elman("train", "language", "/dev/null", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "/dev/null is empty" in done.err or "/dev/null has no characters" in done.err
+
+
+def test_a_name_twice_in_a_list_of_options_is_refused(elman, book: Path, tmp_path: Path):
+    done = elman("train", "language", book, "--out", tmp_path / "out", "--zoneout", "h=0.1,h=0.2")
+    assert done.code == 2
+    assert "has a name twice" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluation_says_what_unknown_tokens_do_to_the_scores(elman, book: Path, tmp_path: Path):
+    words = ["--tokens", "words", "--max-tokens", 3, "--hidden-size", 8, "--epochs", 1, "--streams", 2, "--window", 5]
+    assert elman("train", "language", book, "--out", tmp_path / "out", *words).code == 0
+    (tmp_path / "other.txt").write_text("the cat met the yak")
+    done = elman("evaluate", tmp_path / "out", tmp_path / "other.txt")
+    assert done.code == 0
+    assert "of the tokens, which are told as one" in done.out

@@ -117,9 +117,11 @@ def test_unknown_tokens_of_a_prompt_are_named_with_the_repair():
     assert "--unknown allow" in error.value.fix
     assert read_prompt("cabxéx", characters("abc"), unknown="allow") == [3, 1, 2, 0, 0, 0]
     for unknown in ("refuse", "allow"):
-        with pytest.raises(DataError, match="knows these: a b c") as error:
+        with pytest.raises(DataError, match="knows these: 'a' 'b' 'c'") as error:
             read_prompt("x", characters("abc", unknown="refuse"), unknown=unknown)
         assert "--unknown" not in error.value.fix
+    with pytest.raises(DataError, match="The prompt is a NoneType"):
+        read_prompt(None, characters("abc"))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="words that the model has not learned: 'goat'"):
         read_prompt("so goat", CODERS["words"])
 

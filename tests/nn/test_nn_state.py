@@ -215,5 +215,6 @@ def test_a_state_cut_short_is_refused(tmp_path: Path):
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):
-    with pytest.raises(ModelError, match="holds no state"):
-        State.load(tmp_path / "none")
+    for path, what in ((tmp_path / "none", "no such file"), (tmp_path, "is a folder")):
+        with pytest.raises(ModelError, match=what):
+            State.load(path)

@@ -84,7 +84,7 @@ def _unknown(default: str) -> Any:
     )
 
 
-Unknown = Annotated[Any, _unknown("as the model was trained")]
+Unknown = Annotated[Any, _unknown("as the classifier was trained")]
 UnknownInPrompt = Annotated[Any, _unknown("refuse")]
 
 

@@ -209,7 +209,10 @@ def _pairs(flag: Flag, value: str) -> Mapping[str, int | float | str]:
         raise UsageError(
             f"{spelling(flag)} {value!r} is no list of options.", fix=f"Write it as {spelling(flag)} {flag.metavar}"
         )
-    return {name.strip(): _number(text.strip()) for name, _, text in pairs}
+    found = {name.strip(): _number(text.strip()) for name, _, text in pairs}
+    if len(found) < len(pairs):
+        raise UsageError(f"{spelling(flag)} {value!r} has a name twice.", fix="Give each name once.")
+    return found
 
 
 def _number(text: str) -> int | float | str:

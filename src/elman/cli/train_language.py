@@ -9,6 +9,7 @@ import typer
 from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, examples, held_back, use_threads
 from elman.cli.output import emit, emit_json
 from elman.cli.settings import LANGUAGE_FLAGS, takes_settings
+from elman.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +73,10 @@ def language(
     from elman.estimators import LanguageModel
     from elman.sequences.corpus import is_read_once, open_corpus
 
+    if data == validation and is_read_once(data):
+        raise UsageError(
+            f"{data} can be read once only, and was given as both texts.", fix="Give another --validation."
+        )
     use_threads(threads)
     model = LanguageModel(**settings, validation_fraction=fraction)
     model.settings()

@@ -1,6 +1,7 @@
 """The language model: learns a text, and says how well it tells another one."""
 
 import copy
+import reprlib
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -173,7 +174,7 @@ class LanguageModel(Estimator):
 
         Returns:
             `loss` (nats a token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
-            the first, which nothing stands before), `unknown` (tokens that the vocabulary does not have).
+            the first, which nothing stands before), `unknown` (of those, what the vocabulary does not have).
 
         Raises:
             UsageError: arguments that make no sense.
@@ -316,7 +317,7 @@ def _check_kinds(counts: np.ndarray, coder: Coder, name: str) -> None:
     kinds = np.flatnonzero(counts)
     if len(kinds) < 2:
         unknown = coder.vocabulary.specials.get("unknown") in kinds
-        kind = "unknown ones" if unknown else repr(coder.vocabulary.decode(kinds)[0])
+        kind = "unknown ones" if unknown else reprlib.repr(coder.vocabulary.decode(kinds)[0])
         raise DataError(
             f"Of the vocabulary's {len(coder.vocabulary):,} tokens, the text has one only, {kind}: there is nothing to "
             "predict.",

@@ -60,6 +60,10 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int,
         UsageError: a state of another number of texts, or one that needs a prompt.
         ModelError: a state of another model.
     """
+    if not isinstance(state, State):
+        raise UsageError(
+            f"A {type(state).__name__} is no state.", fix="Give a State, as State.load gives it of a file."
+        )
     if state.batch_size not in (1, samples):
         raise UsageError(
             f"The state is of {state.batch_size} texts, and {samples} samples are asked for.",

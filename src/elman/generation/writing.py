@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import reprlib
 from collections.abc import Callable, Sequence
 
 from elman.errors import DataError
@@ -93,8 +94,10 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
         unknown: `refuse`, or `allow` to read a token that the model does not know as the unknown one.
 
     Raises:
-        DataError: tokens that the model does not know, which are named; half of a surrogate pair.
+        DataError: tokens that the model does not know, which are named; half of a surrogate pair; no string.
     """
+    if not isinstance(prompt, str):
+        raise DataError(f"The prompt is a {type(prompt).__name__}.", fix="Give a text, perhaps an empty one.")
     # What a shell hands over that is no UTF-8 becomes such halves; no text that a model learned has any.
     encode_utf8(prompt, "the prompt")
     vocabulary, kind = coder.vocabulary, coder.settings.tokens
@@ -102,14 +105,14 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
     strange = vocabulary.unknown_tokens(tokens)
     has_entry = "unknown" in vocabulary.specials
     if strange and not (unknown == "allow" and has_entry):
-        places = [f"{token!r}, token {tokens.index(token) + 1} of {len(tokens)}" for token in strange]
+        places = [f"{reprlib.repr(token)}, token {tokens.index(token) + 1} of {len(tokens)}" for token in strange]
         instead = (
             'or say unknown="allow" (--unknown allow) to read them as unknown'
             if has_entry
-            else f"the model knows these: {_shown(vocabulary.tokens)}"
+            else f"which this model has no entry for; it knows these: {_shown(vocabulary.tokens)}"
         )
         raise DataError(
-            f"The prompt has {kind} that the model has not learned: {', '.join(map(repr, strange[:10]))}"
+            f"The prompt has {kind} that the model has not learned: {', '.join(map(reprlib.repr, strange[:10]))}"
             f"{' …' if len(strange) > 10 else ''}.",
             where="\n".join(listed(places)),
             fix=f"Leave them out of the prompt (--prompt), {instead}.",
@@ -127,4 +130,4 @@ def _known_by_name(prompt: str, coder: Coder) -> Sequence[str]:
 
 
 def _shown(tokens: Sequence[str]) -> str:
-    return " ".join(tokens) if len(tokens) <= SHOWN_TOKENS else " ".join([*tokens[:SHOWN_TOKENS], "…"])
+    return " ".join([*map(repr, tokens[:SHOWN_TOKENS]), *(["…"] if len(tokens) > SHOWN_TOKENS else [])])

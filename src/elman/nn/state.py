@@ -16,6 +16,7 @@ from elman.files import atomic_write
 
 HEADER = "elman_state"
 ATTACHED = "attached/"
+FIX_STATE = "Give a file that State.save has written."
 
 
 class State:
@@ -208,10 +209,11 @@ class State:
                 raise ValueError("its numbers are not those that were written")
             return State(tensors, bidirectional=header["bidirectional"], attached=attached)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            if not Path(path).is_file():
+                what = "This is a folder" if Path(path).is_dir() else "There is no such file"
+                raise ModelError(f"{what}; a state is a file.", where=str(path), fix=FIX_STATE) from None
             reason = f"no {error} in it" if isinstance(error, KeyError) else error
-            raise ModelError(
-                "This file holds no state.", where=f"{path}: {reason}", fix="Give a file that State.save has written."
-            ) from None
+            raise ModelError("This file holds no state.", where=f"{path}: {reason}", fix=FIX_STATE) from None
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name}={tuple(self[name].shape)}" for name in self.tensors)

@@ -1,5 +1,6 @@
 """From a long text to token ids and back, piece by piece: what a language model reads and writes."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -318,11 +319,12 @@ def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) ->
     if not vocabulary.tokens:
         raise DataError(
             f"{corpus.subject} has no {settings.tokens} to learn from.",
-            fix="Give a text that is not empty, or lower min_count.",
+            fix="Give a longer text"
+            + (", or lower min_count (--min-count)." if settings.min_count > 1 else "; nothing else can be learned."),
         )
     if len(vocabulary.tokens) == 1:
         raise DataError(
-            f"The vocabulary has one entry only, {vocabulary.tokens[0]!r}: there is nothing to predict.",
+            f"The vocabulary has one entry only, {reprlib.repr(vocabulary.tokens[0])}: there is nothing to predict.",
             where=corpus.name,
             fix="Give a text with two kinds of tokens or more, or keep more of them.",
         )
@@ -351,7 +353,7 @@ def _refused(coder: Coder, tokens: Sequence[str], text: str, locate: Locate) -> 
     for token, start in _with_places(tokens, text):
         if token not in coder.vocabulary:
             starts.setdefault(token, start)
-    names = {token: f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else repr(token) for token in starts}
+    names = {token: f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else reprlib.repr(token) for token in starts}
     return DataError(
         f"There are {coder.settings.tokens} that are not in the vocabulary.",
         where="\n".join(f"{locate(start)}: {names[token]}" for token, start in islice(starts.items(), SHOWN_UNKNOWN)),

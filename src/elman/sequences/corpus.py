@@ -22,6 +22,7 @@ from elman.sequences.files import PACKED, missing_file, open_unpacked, place
 
 PIECE_BYTES = 2**20
 _BYTE_ORDER_MARK = "\ufeff"
+_FIX_TEXT = "Give a text, a Path, or parts of a text."
 
 # Tells a person where in a text the character of this number stands, from 0 on.
 Locate = Callable[[int], str]
@@ -141,7 +142,7 @@ class Corpus:
             raise DataError(
                 f"{self.name} is not UTF-8.",
                 where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
-                fix='Save it as UTF-8 text, or read it as it is with tokens="bytes" (--tokens bytes).',
+                fix='Save it as UTF-8 text; a model of tokens="bytes" (--tokens bytes) reads anything.',
             ) from None
 
 
@@ -192,12 +193,14 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
         return Corpus(name, lambda: io.BytesIO(content))
     if isinstance(text, Path):
         return _open_file(text)
+    if not isinstance(text, Iterable):
+        raise DataError(f"{name[0].upper()}{name[1:]} is a {type(text).__name__}.", fix=_FIX_TEXT)
     return _kept(name, _encoded_parts(text, name))
 
 
 def is_read_once(path: Path) -> bool:
-    """Whether what is read from there is gone: `-`, which is standard input, or a pipe."""
-    return str(path) == "-" or path.is_fifo()
+    """Whether what is read from there is gone: `-`, which is standard input, a pipe or a device."""
+    return str(path) == "-" or path.is_fifo() or path.is_char_device()
 
 
 def _open_file(path: Path) -> Corpus:
@@ -234,9 +237,7 @@ def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
 def _encoded_parts(parts: Iterable[str], name: str) -> Iterator[bytes]:
     for number, part in enumerate(parts, start=1):
         if not isinstance(part, str):
-            raise DataError(
-                f"Part {number} of {name} is a {type(part).__name__}.", fix="Give a text, a Path, or parts of a text."
-            )
+            raise DataError(f"Part {number} of {name} is a {type(part).__name__}.", fix=_FIX_TEXT)
         yield encode_utf8(part, f"part {number} of {name}")
 
 

@@ -109,7 +109,7 @@ def streams_to_judge(text: TokenText, *, streams: int, window: int) -> TokenStre
     if not targets:
         raise DataError(
             f"{text.name} has one token, which nothing stands before: there is nothing to predict.",
-            fix="Give a longer text, or hold a larger part of one out (--validation-fraction).",
+            fix="Give a longer text, or hold a larger part of one out.",
         )
     fewer = max(1, min(streams, targets // SHORTEST_JUDGED))
     return TokenStreams(text, streams=fewer, window=min(targets // fewer, streams * window // fewer))

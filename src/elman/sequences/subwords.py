@@ -129,7 +129,7 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
         raise DataError(
             f"sentencepiece cannot learn {settings.max_tokens or DEFAULT_PIECES:,} subwords from {corpus.name}.",
             where=str(error).strip().splitlines()[-1],
-            fix="Give a longer text, or another max_tokens.",
+            fix="Give another max_tokens (--max-tokens): not below its characters and 256 bytes, not above its pieces.",
         ) from None
     return SubwordCoder(settings, model.getvalue())
 

@@ -33,7 +33,7 @@ class Counts:
             that follows the end of the first token, the blanks between words too; of a character that is several tokens
             the one with its first byte counts.
         bytes: the same in bytes of UTF-8.
-        unknown: tokens that the vocabulary does not have.
+        unknown: of the tokens after the first, those that the vocabulary does not have.
     """
 
     tokens: int
@@ -252,15 +252,17 @@ class _Counter:
 
     def _count(self, text: bytes, ids: np.ndarray) -> None:
         """Counts the next piece of a text, in UTF-8 if it is that, and its ids."""
+        predicted = ids
         if not self._tokens:
             # The first token, with what stands before it, is given and never predicted.
             text = text[self._coder.end_of_first(text) :] if len(ids) else b""
+            predicted = ids[1:]
         self._tokens += len(ids)
         # Counted by the bytes that begin one, so that what is no UTF-8 is counted too.
         self._characters += int(np.count_nonzero((np.frombuffer(text, dtype=np.uint8) & 0xC0) != 0x80))
         self._bytes += len(text)
         if self._unknown is not None:
-            self._unknowns += int(np.count_nonzero(ids == self._unknown))
+            self._unknowns += int(np.count_nonzero(predicted == self._unknown))
 
 
 def _read(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:

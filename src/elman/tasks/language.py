@@ -88,7 +88,7 @@ def language_scores(loss: float, counts: Counts) -> dict[str, float]:
 
     Returns:
         `loss`, `bits_per_character`, `bits_per_byte`, `perplexity` (infinite beyond what a float holds), `tokens` told,
-        and `unknown`, how many tokens of the text the vocabulary does not have.
+        and `unknown`, how many of those tokens the vocabulary does not have.
 
     >>> language_scores(math.log(2), Counts(tokens=9, characters=8, bytes=16, unknown=0))["bits_per_byte"]
     0.5

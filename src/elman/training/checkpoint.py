@@ -18,7 +18,7 @@ from elman.files import atomic_write
 FORMAT = "elman-checkpoint"
 FORMAT_VERSION = 1
 
-_ANEW = "Begin the run anew (without resume), or in another folder."
+_ANEW = "Delete this file and begin the run anew (without resume), or begin it in another folder."
 
 
 @dataclass(frozen=True)
