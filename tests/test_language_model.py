@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import math
 import os
 import random
 import subprocess
@@ -383,3 +384,18 @@ def test_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path):
     for folder in killed:
         fit(folder, resume=True)
         assert_same_run(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"zoneout": 2}, "\n  zoneout: 2 came; allowed: less than or equal to 1 or dictionary."),
+        ({"zoneout": {"h": 2}}, "\n  zoneout.h: 2 came; allowed: less than or equal to 1."),
+        ({"cell_options": {"p": math.nan}}, "\n  cell_options.p: nan came; allowed: "),
+        ({"softmax_samples": 10}, "only the sampled softmax draws tokens"),
+    ],
+)
+def test_one_mistake_is_told_once(given: dict, said: str):
+    with pytest.raises(UsageError, match="A setting of LanguageSettings is wrong") as error:
+        LanguageModel(**given).fit("abc" * 40)
+    assert said in str(error.value)

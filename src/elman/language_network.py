@@ -18,6 +18,7 @@ from elman.sequences.ragged import Ragged
 from elman.settings import Conflict
 
 Head = Softmax | AdaptiveSoftmax
+SOFTMAX_SAMPLES = 1024
 
 
 class LanguageNetworkSettings(BodySettings):
@@ -42,7 +43,7 @@ class LanguageNetworkSettings(BodySettings):
     tied: bool = False
     softmax: SoftmaxName = "full"
     cutoffs: tuple[PositiveInt, ...] | None = None
-    softmax_samples: PositiveInt = 1024
+    softmax_samples: PositiveInt = SOFTMAX_SAMPLES
     embedding_dropout: Share = 0.0
 
     def _conflicts(self) -> Iterator[Conflict]:
@@ -52,6 +53,8 @@ class LanguageNetworkSettings(BodySettings):
             yield Conflict(("tied", "softmax"), "the adaptive softmax has rows of several sizes and cannot be tied.")
         if self.cutoffs is not None and self.softmax != "adaptive":
             yield Conflict(("softmax", "cutoffs"), "only the adaptive softmax has cutoffs.")
+        if self.softmax_samples != SOFTMAX_SAMPLES and self.softmax != "sampled":
+            yield Conflict(("softmax", "softmax_samples"), "only the sampled softmax draws tokens.")
         if self.dropout and self.num_layers == 1:
             yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from elman.errors import UsageError, nearest
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
+# How pydantic names one of several types in the place of a mistake.
+_TRIED = re.compile(r"str|int|float|bool|constrained-\w+|\w+\[.*\]")
 
 
 class Conflict(NamedTuple):
@@ -77,8 +79,23 @@ def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> Settin
 
 
 def _field_mistakes(cls: type[BaseModel], error: ValidationError) -> list[str]:
-    found = [detail for detail in error.errors() if detail["loc"]]
-    return [f"{'.'.join(str(part) for part in detail['loc'])}: {_reason(cls, detail)}" for detail in found]
+    found: dict[str, list[str]] = {}
+    for detail in error.errors():
+        if detail["loc"]:
+            found.setdefault(_place(detail["loc"]), []).append(_reason(cls, detail))
+    # What came was wrong for each of the types that a setting may have, or something within it was.
+    inner = {place.partition(".")[0] for place in found if "." in place}
+    return [f"{place}: {_either(reasons)}" for place, reasons in found.items() if place not in inner]
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """Where a mistake is, without the types that were tried of those that a setting may have."""
+    return ".".join(str(part) for part in location if not _TRIED.fullmatch(str(part)))
+
+
+def _either(reasons: Sequence[str]) -> str:
+    first, *others = [reason.removesuffix(".") for reason in reasons]
+    return " or ".join([first, *(other.rpartition("allowed: ")[2] for other in others)]) + "."
 
 
 def _reason(cls: type[BaseModel], detail: Mapping[str, Any]) -> str:

@@ -153,6 +153,7 @@ def test_an_average_that_has_not_begun_is_the_model_itself():
         ({"averaging": "asgd", "average_decay": 0.9}, "averaging, average_decay"),
         ({"averaging": "nt-asgd", "average_after": 2}, "averaging, average_after"),
         ({"average_after": 2}, "averaging, average_after"),
+        ({"averaging": "asgd", "nonmonotone_interval": 2}, "averaging, nonmonotone_interval"),
         ({"averaging": "nt_asgd"}, "Did you mean `nt-asgd`"),
         ({"nonmonotone_interval": 0}, "greater than 0"),
     ],

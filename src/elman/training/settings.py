@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from elman.settings import Conflict, Settings
 
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+NONMONOTONE_INTERVAL = 5
 
 
 class RunSettings(Settings):
@@ -58,7 +59,7 @@ class RunSettings(Settings):
     average_decay: BelowOne | None = None
     averaging: Literal["asgd", "nt-asgd"] | None = None
     average_after: NonNegativeInt = 0
-    nonmonotone_interval: PositiveInt = 5
+    nonmonotone_interval: PositiveInt = NONMONOTONE_INTERVAL
     patience: PositiveInt | None = None
     restore_best: bool = True
     seed: int = Field(0, ge=0, lt=2**63)
@@ -78,6 +79,8 @@ class RunSettings(Settings):
             yield Conflict(("averaging", "average_decay"), "the weights have one average: a mean, or one with a decay.")
         if self.average_after and self.averaging != "asgd":
             yield Conflict(("averaging", "average_after"), "only asgd begins after a number of epochs.")
+        if self.nonmonotone_interval != NONMONOTONE_INTERVAL and self.averaging != "nt-asgd":
+            yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
 
