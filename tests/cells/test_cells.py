@@ -59,3 +59,17 @@ def test_gates_take_another_activation(name: str):
     opened = {operation.op for operation in changed.trace(3, 4).nodes}
     assert not opened & {"tanh", "sigmoid"}
     assert {"minimum", "maximum"} <= opened
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"activation": "tahn"}, "Did you mean `tanh`"),
+        ({"activation": "where"}, "Valid: cos, elu, "),
+        ({"activation": 3}, "Valid: cos, elu, "),
+        ({"candidate_dropout": "half"}, "Give a number"),
+    ],
+)
+def test_an_option_that_cannot_be_what_is_given_is_refused(options: dict, said: str):
+    with pytest.raises(UsageError, match=said):
+        CELLS["gru"].with_options(**options)

@@ -196,8 +196,10 @@ def test_an_unknown_option_or_name_is_told_with_the_nearest():
         SimpleRNN(FEATURES, UNITS, activation="tanhh")
     with pytest.raises(UsageError, match="no option `activaton`"):
         Recurrent("lstm", FEATURES, UNITS).cell.with_options(activaton="relu")
-    with pytest.raises(CellError, match="not callable"):
+    with pytest.raises(UsageError, match="`activation` of `simple_rnn` is 3"):
         SimpleRNN(FEATURES, UNITS, activation=3)
+    with pytest.raises(CellError, match="not callable"):
+        SimpleRNN(FEATURES, UNITS, activation=[3])
 
 
 def test_an_output_that_is_no_state_and_states_of_other_sizes(inputs):

@@ -173,9 +173,30 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
         if option not in defaults:
             hint = nearest(option, defaults) if defaults else "It has no options."
             raise UsageError(f"The cell `{name}` has no option `{option}`.", fix=hint)
-        if isinstance(value, str) and value not in WORDS:
-            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=nearest(value, WORDS))
+        valid = _words_like(defaults[option])
+        if isinstance(value, str) and value not in valid:
+            fix = nearest(value, valid) if valid else "Give a number."
+            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=fix)
+        if callable(defaults[option]) and isinstance(value, int | float):
+            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=nearest("", valid))
     return dict(options)
+
+
+def _words_like(default: Any) -> list[str]:
+    """The words of the language that take as many values as this option's own; none for a number."""
+    if isinstance(default, int | float):
+        return []
+    if not callable(default):
+        return list(WORDS)
+    return [name for name, word in WORDS.items() if _values_taken(word) == _values_taken(default)]
+
+
+def _values_taken(function: Callable[..., Any]) -> int:
+    """Values that it must be given; -1 if it takes any number of them, or anything but values."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(each.kind is each.VAR_POSITIONAL or each.annotation in (str, "str") for each in parameters):
+        return -1
+    return sum(each.default is each.empty for each in parameters)
 
 
 def _resolve(value: Any) -> Any:
