@@ -161,7 +161,7 @@ def _require_model(folder: Path) -> None:
         )
     found = {path.name for path in folder.iterdir()}
     if {TENSORS, VOCABULARY} <= found or (CONFIG not in found and found & {TENSORS, VOCABULARY}):
-        problem = "does not say that it is of a model" if CONFIG in found else "is missing"
+        problem = "is damaged: it does not say that this is a model" if CONFIG in found else "is missing"
         raise ModelError(f"{CONFIG} {problem}.", where=str(folder / CONFIG), fix=_REPAIR)
     raise ModelError(
         "This is not a model folder of elman.",

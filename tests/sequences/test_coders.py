@@ -164,3 +164,14 @@ def test_subwords_without_sentencepiece_say_what_to_install(monkeypatch):
 def test_settings_that_do_not_go_together_are_refused(values):
     with pytest.raises(UsageError, match=next(iter(values))):
         check_settings(CoderSettings, values)
+
+
+def test_too_few_subwords_are_told_with_their_least_number():
+    text = open_corpus("the cat sat\n" * 40)
+    with pytest.raises(DataError, match="cannot learn 20 subwords") as error:
+        learn_coder(text, CoderSettings(tokens="subwords", max_tokens=20))
+    assert error.value.where is None
+    least = int(error.value.fix.split("of ")[1].split()[0])
+    assert len(learn_coder(text, CoderSettings(tokens="subwords", max_tokens=least)).vocabulary) == least
+    with pytest.raises(DataError, match=f"of {least} or more"):
+        learn_coder(text, CoderSettings(tokens="subwords", max_tokens=least - 1))

@@ -319,8 +319,8 @@ def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) ->
     if not vocabulary.tokens:
         raise DataError(
             f"{corpus.subject} has no {settings.tokens} to learn from.",
-            fix="Give a longer text"
-            + (", or lower min_count (--min-count)." if settings.min_count > 1 else "; nothing else can be learned."),
+            fix="Give a text that is not empty, and hold a part of it out only"
+            + (", or lower min_count (--min-count)." if settings.min_count > 1 else "."),
         )
     if len(vocabulary.tokens) == 1:
         raise DataError(

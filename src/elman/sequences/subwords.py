@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -126,10 +127,18 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
             minloglevel=2,
         )
     except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        # It knows the limits: as many as the text's characters and 256 bytes, and no more than the text has pieces.
+        match re.search(r"required_chars\D*\d+ vs (\d+)|<= (\d+)", reason):
+            case None:
+                fix = "Give a longer text, or another max_tokens (--max-tokens)."
+            case found:
+                limit = f"{found[1]} or more" if found[1] else f"{found[2]} or less"
+                fix, reason = f"Give a max_tokens (--max-tokens) of {limit}.", None
         raise DataError(
             f"sentencepiece cannot learn {settings.max_tokens or DEFAULT_PIECES:,} subwords from {corpus.name}.",
-            where=str(error).strip().splitlines()[-1],
-            fix="Give another max_tokens (--max-tokens): not below its characters and 256 bytes, not above its pieces.",
+            where=reason,
+            fix=fix,
         ) from None
     return SubwordCoder(settings, model.getvalue())
 
