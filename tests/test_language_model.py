@@ -399,3 +399,14 @@ def test_one_mistake_is_told_once(given: dict, said: str):
     with pytest.raises(UsageError, match="A setting of LanguageSettings is wrong") as error:
         LanguageModel(**given).fit("abc" * 40)
     assert said in str(error.value)
+
+
+def test_a_model_is_not_saved_into_an_unfinished_run(tmp_path, fitted):
+    with pytest.raises(RuntimeError, match="crash"):
+        fit(tmp_path, listener=Crash(8))
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="a run that is not finished"):
+        fitted.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == before
+    fit(tmp_path, resume=True).save(tmp_path)
+    assert LanguageModel.load(tmp_path).evaluate(OTHER)

@@ -15,6 +15,7 @@ from elman.nn.recurrent import Recurrent
 from elman.saved import SavedModel, read_model, write_model
 from elman.settings import Settings, check_settings
 from elman.training.record import History
+from elman.training.trainer import refuse_unfinished
 
 
 class Kept(NamedTuple):
@@ -114,9 +115,11 @@ class Estimator(ABC):
 
         Raises:
             NotFittedError: there is nothing to save.
+            UsageError: the folder holds an unfinished run, or files of others that have these names.
             ModelError: the folder cannot be written; what was there stays.
         """
         self._require_fitted()
+        refuse_unfinished(Path(folder))
         kept = self._kept()
         card = write_card(
             name=Path(folder).name,

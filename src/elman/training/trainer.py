@@ -1,12 +1,13 @@
 """The trainer: a model, a task and data in; the history of a run out."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from elman.errors import TrainingError, UsageError, os_errors_as
+from elman.errors import ModelError, TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, alone_in
 from elman.tasks.base import StreamTask, Task
@@ -209,6 +210,23 @@ def _checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
     if folder is None:
         raise UsageError("There is no folder to resume from.", fix="Give the folder of the run, or resume=False.")
     return folder / CHECKPOINT, read_checkpoint(folder / CHECKPOINT)
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuses a folder that holds an unfinished run, for which a model would be taken that is not its own.
+
+    Raises:
+        UsageError: there is a checkpoint to continue from.
+    """
+    path = folder / CHECKPOINT
+    # One that is damaged is told by whoever wants it.
+    with suppress(ModelError):
+        if path.is_file() and not RunState.from_json(read_checkpoint(path).state).finished:
+            raise UsageError(
+                "The folder holds a run that is not finished.",
+                where=str(path),
+                fix="Give another folder, or continue that run with resume=True.",
+            )
 
 
 def _refuse_another_run(folder: Path) -> None:
