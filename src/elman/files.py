@@ -54,7 +54,16 @@ def atomic_write_all(folder: Path, contents: Mapping[str, Content]) -> None:
 
 def discard(stream: IO[str]) -> None:
     """What is still to be written to this stream goes nowhere: its reader has left, or it takes no more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def print_if_read(line: str, stream: IO[str]) -> None:
+    """A line for whoever reads the stream; nothing, if nobody does any more."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        discard(stream)
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:

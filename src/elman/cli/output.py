@@ -7,17 +7,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elman.files import discard
+from elman.files import print_if_read
 
 Row = Sequence[object]
 
 
 def say(message: str = "") -> None:
     """A message for the person at the terminal, if anybody still reads it."""
-    try:
-        print(message, file=sys.stderr, flush=True)  # noqa: T201 - printing is its job
-    except BrokenPipeError:
-        discard(sys.stderr)
+    print_if_read(message, sys.stderr)
 
 
 def write_anything() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import IO, Any
 
-from elman.files import discard
+from elman.files import print_if_read
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
@@ -68,12 +68,7 @@ class PlainProgress:
         )
 
     def _print(self, line: str) -> None:
-        stream = self._stream or sys.stderr
-        try:
-            print(line, file=stream, flush=True)
-        except BrokenPipeError:
-            # Training goes on when whoever read of it has left.
-            discard(stream)
+        print_if_read(line, self._stream or sys.stderr)
 
 
 class RichProgress:
