@@ -213,7 +213,7 @@ def _checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuses a folder that holds an unfinished run, for which a model would be taken that is not its own.
+    """Refuses a folder that holds an unfinished run: a model saved there would be taken for that run's.
 
     Raises:
         UsageError: there is a checkpoint to continue from.
@@ -221,7 +221,7 @@ def refuse_unfinished(folder: Path) -> None:
     path = folder / CHECKPOINT
     # One that is damaged is told by whoever wants it.
     with suppress(ModelError):
-        if path.is_file() and not RunState.from_json(read_checkpoint(path).state).finished:
+        if path.is_file() and not _is_finished(path):
             raise UsageError(
                 "The folder holds a run that is not finished.",
                 where=str(path),
@@ -231,9 +231,12 @@ def refuse_unfinished(folder: Path) -> None:
 
 def _refuse_another_run(folder: Path) -> None:
     if (path := folder / CHECKPOINT).exists():
-        finished = RunState.from_json(read_checkpoint(path).state).finished
         raise UsageError(
-            f"The folder holds a run that is {'finished' if finished else 'not finished'}.",
+            f"The folder holds a run that is {'finished' if _is_finished(path) else 'not finished'}.",
             where=str(path),
             fix="Continue it with resume=True; or begin anew in another folder, or after deleting this file.",
         )
+
+
+def _is_finished(checkpoint: Path) -> bool:
+    return RunState.from_json(read_checkpoint(checkpoint).state).finished
