@@ -102,3 +102,14 @@ def test_a_run_that_was_killed_while_it_started_another_over_gives_that_back(elm
     checkpoint.rename(f"{checkpoint}.before")
     assert elman(*command).code == 2
     assert checkpoint.read_bytes() == content
+
+
+def test_a_folder_of_others_is_left_as_it_is(elman, book: Path, tmp_path: Path):
+    (tmp_path / "project").mkdir()
+    for name in ("notes.txt", "run.lock"):
+        (tmp_path / "project" / name).write_text("mine")
+    for more in ([], ["--overwrite"], ["--resume"]):
+        assert elman("train", "language", book, "--out", tmp_path / "project", *more).code == 2
+    assert {path.name: path.read_text() for path in (tmp_path / "project").iterdir()} == {
+        "notes.txt": "mine", "run.lock": "mine"
+    }  # fmt: skip

@@ -27,10 +27,14 @@ def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) ->
         UsageError: the folder holds what this run must not touch, or nothing to continue, or belongs to another run.
         ModelError: it cannot be written.
     """
+    if any((folder / (name + ASIDE)).exists() for name in (CHECKPOINT, RUN)):
+        # A process that started a run over was killed.
+        with alone_in(folder):
+            _settle(folder)
+    # Before the lock: nothing is written into a folder of others.
+    check_folder(folder, resume=resume, overwrite=overwrite)
     checkpoint = folder / CHECKPOINT
     with alone_in(folder):
-        _settle(folder)
-        check_folder(folder, resume=resume, overwrite=overwrite)
         if overwrite:
             _set_aside(folder)
         if resume and not checkpoint.exists():
