@@ -319,7 +319,7 @@ def _checked(vocabulary: Vocabulary, corpus: Corpus, settings: CoderSettings) ->
     if not vocabulary.tokens:
         raise DataError(
             f"{corpus.subject} has no {settings.tokens} to learn from.",
-            fix="Give a text that is not empty, and hold a part of it out only"
+            fix="Give a text that is not empty, and hold out only a part of it"
             + (", or lower min_count (--min-count)." if settings.min_count > 1 else "."),
         )
     if len(vocabulary.tokens) == 1:
