@@ -1,7 +1,6 @@
 """What a Ragged is made of, and what is computed on it sequence by sequence."""
 
 import copy
-import dataclasses
 import pickle
 
 import numpy as np
@@ -79,7 +78,7 @@ def test_data_and_lengths_that_do_not_fit_are_refused(data, lengths, reason):
 
 def test_it_is_immutable(batch):
     for name in ("data", "lengths", "offsets", "new"):
-        with pytest.raises(dataclasses.FrozenInstanceError):
+        with pytest.raises(AttributeError):
             setattr(batch, name, batch.data)
 
 
@@ -156,7 +155,7 @@ def test_concatenate_refuses_features_that_differ(batch):
 def test_replace_and_map(batch):
     layer = torch.nn.Linear(3, 5, dtype=torch.float64)
     mapped = batch.map(layer)
-    assert mapped.lengths is batch.lengths
+    assert mapped.order is batch.order
     assert torch.equal(mapped.data, layer(batch.data))
     with pytest.raises(ShapeError, match="lengths sum to 6"):
         batch.replace(torch.zeros(5, 3))
@@ -167,7 +166,7 @@ def test_replace_and_map(batch):
 def test_to_and_detach(batch):
     half = batch.to(torch.float16)
     assert half.data.dtype == torch.float16
-    assert half.lengths is batch.lengths
+    assert half.order is batch.order
     tracked = batch.replace(batch.data.clone().requires_grad_())
     assert tracked.data.requires_grad
     assert not tracked.detach().data.requires_grad

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
@@ -12,6 +13,8 @@ from elman.compiler.value import Next, Value
 from elman.errors import CellError, UsageError, nearest
 
 Step = Callable[..., "Next | Value"]
+
+RECENT = 8  # graphs that a cell keeps for layers to come
 
 
 class Cell:
@@ -40,6 +43,7 @@ class Cell:
         self.input, self.states, self.constants, defaults = signature
         self.options = _check_options(self.name, defaults, defaults | dict(options or {}))
         self.graphs: dict[tuple, Graph] = {}
+        self._in_use: WeakValueDictionary[tuple, Graph] = WeakValueDictionary()
         self.is_restored = False
 
     @classmethod
@@ -57,7 +61,7 @@ class Cell:
         restored.step = _without_step(name)
         restored.name = restored.__name__ = name
         restored.input, restored.states, restored.constants, restored.options = input, states, constants, {}
-        restored.graphs = dict(graphs)
+        restored.graphs, restored._in_use = dict(graphs), WeakValueDictionary()
         return restored
 
     def __call__(self, *values: Any, **named: Any) -> "Next | Value":
@@ -85,9 +89,17 @@ class Cell:
         sizes = dict(constants or {})
         check_sizes(self, input_size, hidden_size, sizes)
         key = (input_size, hidden_size, tuple(sorted(sizes.items())))
-        if key not in self.graphs:
-            self.graphs[key] = trace(self, input_size, hidden_size, sizes)
-        return self.graphs[key]
+        graph = self.graphs.get(key) or self._in_use.get(key)
+        if graph is None:
+            graph = self._in_use[key] = trace(self, input_size, hidden_size, sizes)
+            self._remember(key, graph)
+        return graph
+
+    def _remember(self, key: tuple, graph: Graph) -> None:
+        """Keep the graph, and of those that no layer uses only the latest."""
+        self.graphs[key] = graph
+        while len(self.graphs) > RECENT:
+            self.graphs.pop(next(iter(self.graphs)), None)
 
     def __repr__(self) -> str:
         changed = "".join(f", {name}={_option_name(value)}" for name, value in self.options.items())

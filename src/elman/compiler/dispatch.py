@@ -7,13 +7,14 @@ from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
 
 from elman.compiler import reference
+from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.compiler.graph import Graph
 from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
+from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of, resolved
 from elman.errors import ShapeError, UsageError, nearest
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
@@ -106,24 +107,13 @@ def choose(
         return Choice("eager", f"torch's operations, step by step: kernels are for the CPU, and this is {device.type}")
     if dtype not in (None, torch.float32, torch.float64):
         return Choice("eager", f"torch's operations, step by step: kernels are for float32 and float64, not {dtype}")
-    if _is_transformed():
-        return Choice(
-            "eager", "torch's operations, step by step: a transformation of torch (vmap, jvp, compile) needs them"
-        )
+    if is_transformed():
+        return Choice("eager", "torch's operations, step by step: a transformation of torch (vmap, jvp) needs them")
     if reason := _why_no_kernels():
         return Choice("eager", f"torch's operations, step by step: {reason}")
     if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
     return Choice("llvm", "kernels compiled for this processor")
-
-
-def _is_transformed() -> bool:
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._is_tracing()
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-    )
 
 
 @cache
@@ -152,14 +142,50 @@ def run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The output at every step and the last states, on the target that fits; see `targets.eager.run`.
 
-    With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id.
+    With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id. Under autocast the
+    results have its type, as those of torch's layers.
 
     Raises:
         UsageError: no such target.
-        ShapeError: tensors of several types, or in several places.
+        ShapeError: tensors of several types, in several places, or of shapes that are not the step's.
     """
-    _check_kinds((*inputs, *states, *weights.values()))
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, *states, *weights.values()))
+    names = [parameter.name for parameter in graph.parameters]
+    learned = [weights[name] for name in names]
+    if low := autocast_type([*inputs, *states, *learned]):
+        inputs, states, learned = (lowered(tensors, low) for tensors in (inputs, states, learned))
+        with without_autocast(inputs[0].device.type):
+            output, last = _run(
+                graph, dict(zip(names, learned, strict=True)), inputs, states, order, backward, target, ids
+            )
+        return output.to(low), tuple(state.to(low) for state in last)
+    return _run(graph, dict(zip(names, learned, strict=True)), inputs, states, order, backward, target, ids)
+
+
+def _run(
+    graph: Graph,
+    weights: dict[str, Tensor],
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    order: TimeMajor,
+    backward: bool,
+    target: str | None,
+    ids: Tensor | None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    tensors = [*inputs, *states, *weights.values()]
+    _check_kinds(tensors)
+    if target is None and is_recorded(inputs[0]) and not is_transformed():
+        # Known only where a layer is compiled, exported or traced.
+        from elman.compiler.operation import run_recorded
+
+        return run_recorded(graph, weights, inputs, states, order, backward=backward, ids=ids)
+    _check_shapes(graph, inputs, states, weights, order, ids)
+    tensors = resolved(tensors)
+    doors = len(inputs) + len(states)
+    inputs, states = tensors[: len(inputs)], tensors[len(inputs) : doors]
+    weights = dict(zip(weights, tensors[doors:], strict=True))
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if target is None and any(kind_of(tensor) is Kind.OTHER for tensor in tensors):
+        target = "eager"
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
     by_id = {}
     if ids is not None and chosen.target == "llvm":
@@ -171,29 +197,65 @@ def run(
 
 
 def _check_kinds(tensors: Sequence[Tensor]) -> None:
-    """Kernels read memory as it lies there: a number of another type would be nonsense, and nobody would see it."""
+    """Kernels read memory as it is: a number of another type would be nonsense, and nothing would show it."""
     dtype, device = tensors[0].dtype, tensors[0].device
     if any(tensor.dtype != dtype or tensor.device != device for tensor in tensors):
         kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
-        came = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        got = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
         raise ShapeError(
-            f"Inputs, states, constants and parameters are of several kinds: {came}.",
+            f"Expected inputs, states, constants and parameters of one type on one device, got {got}.",
             fix="Convert them to one type and one device with .to(...).",
         )
 
 
-@lru_cache(maxsize=256)
+def _check_shapes(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    weights: Mapping[str, Tensor],
+    order: TimeMajor,
+    ids: Tensor | None,
+) -> None:
+    """Kernels read as many numbers as the step and the lengths say, whatever the tensors hold."""
+    batch, total, declared = order.batch, order.total, graph.parameters
+    first = total if ids is None else len(inputs[0])
+    rows = [first, *[total] * (len(inputs) - 1)]
+    fits = (
+        all(value.shape == (count, node.size) for value, count, node in zip(inputs, rows, graph.inputs, strict=True))
+        and all(value.shape == (batch, node.size) for value, node in zip(states, graph.states, strict=True))
+        and all(weights[parameter.name].shape == parameter.shape for parameter in declared)
+        and (ids is None or ids.shape == (total,))
+    )
+    if fits:
+        return
+    wanted = {node.attribute[0]: (count, node.size) for count, node in zip(rows, graph.inputs, strict=True)}
+    wanted |= {node.attribute[0]: (batch, node.size) for node in graph.states}
+    wanted |= {parameter.name: parameter.shape for parameter in declared}
+    found = {node.attribute[0]: value for node, value in zip(graph.inputs, inputs, strict=True)}
+    found |= {node.attribute[0]: value for node, value in zip(graph.states, states, strict=True)}
+    found |= dict(weights)
+    if ids is not None:
+        wanted["ids"], found["ids"] = (total,), ids
+    wrong = [
+        f"{name}: expected {shape}, got {tuple(found[name].shape)}"
+        for name, shape in wanted.items()
+        if tuple(found[name].shape) != tuple(shape)
+    ]
+    raise ShapeError(
+        f"{graph.name}: {len(wrong)} tensor{'s have' if len(wrong) > 1 else ' has'} another shape than the step's.",
+        where="\n".join(wrong),
+        fix="Give each the shape that the layer was built with; was a parameter replaced, or data resized?",
+    )
+
+
 def _why_not_built(graph: Graph, dtype: torch.dtype, trains: bool) -> str:
     """Why LLVM refuses the kernels of a step; empty if it does not."""
-    from elman.compiler.targets.llvm import machine
     from elman.compiler.targets.llvm.run import program
 
-    try:
-        program(graph, dtype).build(trains=trains)
-    except machine.Unavailable as reason:
+    reason = program(graph, dtype).refusal(trains=trains)
+    if reason:
         _tell_once(f"{graph.name} runs without compiled kernels, which is slower. {reason}")
-        return reason.problem
-    return ""
+    return reason
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,6 @@
 """What of a step is drawn at random, and the step without it: as it is evaluated, streamed and exported."""
 
 from dataclasses import replace
-from functools import lru_cache
 
 from elman.compiler.graph import Graph, Node, Nodes
 from elman.compiler.operations import BINARY, UNARY
@@ -19,10 +18,13 @@ def expectation(graph: Graph) -> Graph:
     >>> graph.draws, len(graph.inputs)
     ((), 1)
     """
-    return _expectation(graph) if graph.draws else graph
+    if not graph.draws:
+        return graph
+    if expectation not in graph.derived:
+        graph.derived[expectation] = _expectation(graph)
+    return graph.derived[expectation]
 
 
-@lru_cache(maxsize=256)
 def _expectation(graph: Graph) -> Graph:
     nodes = Nodes()
     drawn = dict(zip(graph.drawn, graph.draws, strict=True))

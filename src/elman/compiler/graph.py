@@ -1,5 +1,6 @@
 """A cell's step as an immutable graph in which equal nodes are one node."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +120,11 @@ class Graph:
         return self.outputs[0]
 
     @property
+    def output_state(self) -> int | None:
+        """The position of the state whose next value is the output; `None` where the output is no state."""
+        return next((place for place, node in enumerate(self.following) if node is self.output), None)
+
+    @property
     def given(self) -> tuple[Node, ...]:
         """The inputs that are data: the step's input and its constants."""
         return self.inputs[: len(self.inputs) - len(self.draws)]
@@ -137,6 +143,22 @@ class Graph:
     def nodes(self) -> tuple[Node, ...]:
         """Every node that an output needs, arguments before their users."""
         return ordered((*self.inputs, *self.states, *self.following, *self.outputs))
+
+    @cached_property
+    def equations(self) -> str:
+        """A digest of what the step computes: equal for steps with the same nodes, sizes and names of parameters."""
+        position = {node: index for index, node in enumerate(self.nodes)}
+        rows = [(node.op, [position[arg] for arg in node.args], node.attribute) for node in self.nodes]
+        doors = [
+            [position[node] for node in nodes] for nodes in (self.inputs, self.states, self.following, self.outputs)
+        ]
+        parameters = [(parameter.name, parameter.shape) for parameter in self.parameters]
+        return hashlib.sha256(repr((rows, doors, parameters)).encode()).hexdigest()
+
+    @cached_property
+    def derived(self) -> dict[Any, Any]:
+        """What was made of this step and is kept as long as it is in use: plans, programs, its expectation."""
+        return {}
 
     @cached_property
     def recurrent(self) -> frozenset[Node]:
@@ -164,6 +186,9 @@ class Graph:
 
     def __str__(self) -> str:
         return show(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Graph":
+        return self
 
 
 def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:

@@ -1,10 +1,20 @@
-"""The order in which a loop over time meets the steps of sequences of unequal length."""
+"""The order in which a loop over time meets the steps of sequences of unequal length.
+
+Everything here is computed and kept in NumPy's memory: a torch tensor that is made once for a whole process would be
+of the kind that the first caller's mode asks for (on the device `meta`, fake, an inference tensor), and a tensor that
+a caller can reach can be changed.
+"""
 
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from elman.compiler.tensors import Kind, is_recorded, kind_of
+
+Array = np.ndarray
 
 
 class Tiles(NamedTuple):
@@ -14,48 +24,74 @@ class Tiles(NamedTuple):
         edges: where each tile begins in the fields below, and at the end the batch. # (tiles + 1,)
         sequences: tile after tile. # (batch,)
         lengths: of each of them. # (batch,)
-        starts: where its first step lies. # (batch,)
-        ends: where its last step lies. # (batch,)
+        starts: position of its first step. # (batch,)
+        ends: position of its last step. # (batch,)
+        addresses: of the fields above, in their order, for kernels.
     """
 
-    edges: Tensor
-    sequences: Tensor
-    lengths: Tensor
-    starts: Tensor
-    ends: Tensor
+    edges: Array
+    sequences: Array
+    lengths: Array
+    starts: Array
+    ends: Array
+    addresses: tuple[int, ...]
 
 
 class TimeMajor:
     """Steps ordered by time: first the first steps of all sequences, then their second steps, and so on.
 
-    Sequences stand longest first, so that at every step the running ones are the first `rows[step]` of them.
+    Sequences are sorted, longest first, so that at every step the running ones are the first `rows[step]` of them.
 
     Args:
-        lengths: steps of each sequence, `(batch,)`, int64 on the CPU; the steps of all sequences lie one
-            sequence after the other in `(total, …)`.
+        lengths: steps of each sequence, `(batch,)`, integers on the CPU, of which a copy is kept; the steps of all
+            sequences are one sequence after the other in `(total, …)`. A tensor whose numbers are not known yet,
+            because torch records operations instead of running them, is kept as it is: see `is_traced`.
     """
 
-    def __init__(self, lengths: Tensor):
-        self.lengths = lengths
+    def __init__(self, lengths: Tensor | Array):
+        self._traced = lengths if isinstance(lengths, Tensor) and is_recorded(lengths) else None
+        if self._traced is None:
+            self._lengths = _array(lengths)
         self._tiles: dict[tuple[int, int], Tiles] = {}
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the lengths are a symbol: only a target that takes `lengths` as a tensor can run them."""
+        return self._traced is not None
+
+    @property
+    def lengths(self) -> Tensor:
+        """A copy of the lengths, int64 on the CPU. # (batch,)"""
+        return torch.from_numpy(self._lengths.copy()) if self._traced is None else self._traced
+
+    @property
+    def batch(self) -> int:
+        """Number of sequences."""
+        return (self._lengths if self._traced is None else self._traced).shape[0]
 
     @cached_property
     def total(self) -> int:
         """Steps of all sequences."""
-        return int(self.lengths.sum())
+        return int(self._lengths.sum())
 
     @cached_property
     def longest(self) -> int:
         """Steps of the longest sequence; 0 for an empty batch."""
-        return int(self.lengths.max()) if len(self.lengths) else 0
+        return int(self._lengths.max(initial=0))
 
     @cached_property
+    def _offsets(self) -> Array:
+        return np.concatenate([np.zeros(1, np.int64), self._lengths.cumsum()])
+
+    @property
     def offsets(self) -> Tensor:
-        """Where each sequence begins, and at the end the total. # (batch + 1,)"""
-        return torch.cat([self.lengths.new_zeros(1), self.lengths.cumsum(0)])
+        """A copy of where each sequence begins, and at the end the total. # (batch + 1,)"""
+        if self._traced is not None:
+            return torch.cat([self._traced.new_zeros(1), self._traced.cumsum(0)])
+        return torch.from_numpy(self._offsets.copy())
 
     def tiles(self, rows: int, threads: int = 1) -> Tiles:
-        """The batch in tiles of at most so many sequences; each has its own sequences longest first.
+        """Cut the batch into tiles of at most so many sequences; each has its own sequences longest first.
 
         Sequences of like length share a tile, and the longest tiles come first. Where there is but one tile for each
         thread, sequences are dealt out to them in turn, so that all tiles take as long.
@@ -65,35 +101,44 @@ class TimeMajor:
         return self._tiles[rows, threads]
 
     def _cut(self, rows: int, threads: int) -> Tiles:
-        batch = len(self.lengths)
+        batch, sequences = self.batch, self._sequences
         count = -(-batch // rows)
         if 1 < count <= threads:
-            parts = [self.sequences[place::count] for place in range(count)]
+            parts = [sequences[place::count] for place in range(count)]
         else:
-            parts = list(self.sequences.split(rows)) if batch else []
-        sizes = torch.tensor([0, *map(len, parts)])
-        sequences = torch.cat(parts) if parts else self.sequences
-        lengths, starts = self.lengths[sequences], self.offsets[:-1][sequences]
-        return Tiles(sizes.cumsum(0), sequences, lengths, starts, starts + lengths - 1)
+            parts = [sequences[start : start + rows] for start in range(0, batch, rows)]
+        sequences = np.concatenate(parts) if parts else sequences
+        lengths, starts = self._lengths[sequences], self._offsets[:-1][sequences]
+        edges = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        fields = edges, sequences, lengths, starts, starts + lengths - 1
+        return Tiles(*fields, tuple(field.ctypes.data for field in fields))
 
     @cached_property
+    def _sequences(self) -> Array:
+        return np.argsort(-self._lengths, kind="stable")
+
+    @property
     def sequences(self) -> Tensor:
         """Positions of the sequences, longest first. # (batch,)"""
-        return torch.sort(self.lengths, descending=True, stable=True).indices
+        return torch.from_numpy(self._sequences)
 
     @cached_property
+    def _restored(self) -> Array:
+        return np.argsort(self._sequences)
+
+    @property
     def restored(self) -> Tensor:
-        """Where each sequence stands among `sequences`. # (batch,)"""
-        return torch.argsort(self.sequences)
+        """The position of each sequence among `sequences`. # (batch,)"""
+        return torch.from_numpy(self._restored)
 
     @cached_property
-    def _ends(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The sequences that have steps, and where the first and the last step of each lie."""
-        sequences = self.lengths.nonzero().flatten()
-        return sequences, self.offsets[:-1][sequences], self.offsets[1:][sequences] - 1
+    def _ends(self) -> tuple[Array, Array, Array]:
+        """The sequences that have steps, and the positions of the first and the last step of each."""
+        sequences = self._lengths.nonzero()[0]
+        return sequences, self._offsets[:-1][sequences], self._offsets[1:][sequences] - 1
 
     def step_before(self, steps: Tensor, initial: Tensor, out: Tensor, *, backward: bool = False) -> Tensor:
-        """At each step what stood at the step before, and at those that are read first what came before them all.
+        """Write to `out` what was known before each step: the step before it, and `initial` before the first.
 
         Args:
             steps: `(total, size)`.
@@ -104,7 +149,7 @@ class TimeMajor:
         Returns:
             `out`.
         """
-        sequences, first, last = self._ends
+        sequences, first, last = map(torch.from_numpy, self._ends)
         if backward:
             out[:-1] = steps[1:]
         else:
@@ -114,33 +159,65 @@ class TimeMajor:
     @cached_property
     def rows(self) -> list[int]:
         """Sequences that run at each step. # (longest,)"""
-        ended = torch.bincount(self.lengths, minlength=self.longest + 1).cumsum(0)
-        return (len(self.lengths) - ended[: self.longest]).tolist()
+        ended = np.bincount(self._lengths, minlength=self.longest + 1).cumsum()
+        return (self.batch - ended[: self.longest]).tolist()
 
     @cached_property
-    def _walk(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _walk(self) -> tuple[Array, Array, Array]:
         """Start of its sequence, length of its sequence and time, of each step in time order."""
-        lengths = self.lengths[self.sequences]
-        starts = self.offsets[:-1][self.sequences]
-        sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-        time = torch.arange(self.total) - (lengths.cumsum(0) - lengths)[sequence]
-        order = torch.sort(time, stable=True).indices
+        lengths = self._lengths[self._sequences]
+        starts = self._offsets[:-1][self._sequences]
+        sequence = np.repeat(np.arange(self.batch), lengths)
+        time = np.arange(self.total) - (lengths.cumsum() - lengths)[sequence]
+        order = np.argsort(time, kind="stable")
         return starts[sequence[order]], lengths[sequence[order]], time[order]
 
     @cached_property
-    def index(self) -> Tensor:
-        """Where the steps lie, in time order. # (total,)"""
+    def _index(self) -> Array:
         starts, _, time = self._walk
         return starts + time
 
+    @property
+    def index(self) -> Tensor:
+        """Positions of the steps, in time order. # (total,)"""
+        return torch.from_numpy(self._index)
+
     @cached_property
-    def backward_index(self) -> Tensor:
-        """The same with every sequence read from its own last step to its first. # (total,)"""
+    def _backward_index(self) -> Array:
         starts, lengths, time = self._walk
         return starts + lengths - 1 - time
 
+    @property
+    def backward_index(self) -> Tensor:
+        """The same with every sequence read from its own last step to its first. # (total,)"""
+        return torch.from_numpy(self._backward_index)
+
+
+def _array(lengths: Tensor | Array) -> Array:
+    """A copy in NumPy's memory; a wrapped tensor, as within `torch.func.grad`, has none to read."""
+    if not isinstance(lengths, Tensor):
+        return np.array(lengths, np.int64)
+    if kind_of(lengths) is Kind.PLAIN:
+        return lengths.numpy().astype(np.int64)
+    return np.array(lengths.tolist(), np.int64)
+
+
+def equal(batch: int, steps: int, like: Tensor) -> TimeMajor:
+    """The order of sequences that all have so many steps.
+
+    Args:
+        batch: number of sequences.
+        steps: of each.
+        like: the data. Where torch records what is done with it, the sizes may be symbols, and the lengths are
+            recorded, too.
+    """
+    if is_recorded(like):
+        order = TimeMajor(like.new_full((batch,), steps, dtype=torch.int64, device="cpu"))
+        order.total, order.longest = batch * steps, steps
+        return order
+    return _equal(batch, steps)
+
 
 @lru_cache(maxsize=256)
-def equal(batch: int, steps: int) -> TimeMajor:
-    """The order of sequences that all have so many steps; its tensors must not be changed."""
-    return TimeMajor(torch.full((batch,), steps))
+def _equal(batch: int, steps: int) -> TimeMajor:
+    return TimeMajor(np.full(batch, steps))

@@ -1,7 +1,6 @@
 """Loop fission: which nodes are computed before the time loop, inside it, and after it."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from elman.compiler.graph import Graph, Node, is_work, line_of, names_of, ordered
 from elman.compiler.scan import scans
@@ -34,9 +33,14 @@ class Plan:
         return show(self)
 
 
-@lru_cache(maxsize=256)
 def plan(step: Graph) -> Plan:
-    """The plan of a step."""
+    """The plan of a step; made once, and kept with it."""
+    if Plan not in step.derived:
+        step.derived[Plan] = _plan(step)
+    return step.derived[Plan]
+
+
+def _plan(step: Graph) -> Plan:
     wide = widen(step)
     graph = wide.graph
     recurrent = graph.recurrent

@@ -78,7 +78,7 @@ class Schedule:
     after: tuple[Node, ...]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def schedule(graph: Graph) -> Schedule:
     """The schedule of a step."""
     hoisted = [node for node in graph.nodes if node.op == "product" and node not in graph.recurrent]

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from elman.cells import find_cell
 from elman.compiler import dispatch
 from elman.compiler.cell import Cell
-from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
@@ -165,7 +164,7 @@ class Recurrent(nn.Module):
             batch = batch.reverse()
         outputs, last = self._run(batch, state, read_constants(constants, first.graph, batch), table)
         if self.stateful:
-            self._carried = last.detach()
+            self._carried = last.detach().clone()
         finished = [batch.replace(output) if shape is None else output.unflatten(0, shape) for output in outputs]
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
 
@@ -183,7 +182,7 @@ class Recurrent(nn.Module):
                 place = layer * len(self._directions) + backward
                 weights = self._place(layer, backward)
                 initial = [state.tensors[name][place] for name in self.cell.states]
-                graph = weights.graph if self.training else expectation(weights.graph)
+                graph = weights.graph if self.training else weights.expected
                 output, finals = dispatch.run(
                     graph,
                     drop_weights(graph, weights.named(), self.weight_drop, self.training),
@@ -313,8 +312,9 @@ def _place_name(layer: int, backward: bool) -> str:
 
 def _end(graph: Graph, steps: Ragged, last: Sequence[Tensor], backward: bool) -> Tensor:
     """The output after the last step; for an empty sequence the initial state, or 0 where the output is no state."""
-    if graph.output in graph.following:
-        return last[graph.following.index(graph.output)]
+    if graph.output_state is not None:
+        # A copy: who changes the last output must not change the state that is passed on.
+        return last[graph.output_state].clone()
     return steps.first() if backward else steps.last()
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.compiler.autocast import fits
 from elman.compiler.graph import Graph
+from elman.compiler.tensors import check_layout, is_recorded
 from elman.errors import ShapeError
 from elman.nn.state import State
 from elman.sequences.ragged import Ragged
@@ -18,6 +20,8 @@ def read_input(inputs: Any, input_size: int) -> Ragged:
     Raises:
         ShapeError: anything else.
     """
+    if isinstance(inputs, Tensor):
+        check_layout(inputs)
     if isinstance(inputs, Ragged):
         batch, expected = inputs, f"a Ragged batch with data (total, {input_size})"
     elif isinstance(inputs, Tensor) and inputs.dim() == 3:
@@ -55,12 +59,18 @@ def read_ids(inputs: Any, table: Tensor, input_size: int) -> Ragged:
             f"With a table the inputs are ids, and data of {ids.dtype} and shape {tuple(ids.shape)} came.",
             fix="Give whole numbers (int64), `(total,)` or `(batch, time)`.",
         )
-    if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(table):
-        raise ShapeError(
-            f"The ids go from {int(ids.min())} to {int(ids.max())}, and the table has {len(table)} rows.",
-            fix="Ids count from 0.",
-        )
-    return batch.replace(ids.contiguous())
+    return batch.replace(ids.contiguous()) if is_recorded(ids) else batch.replace(_checked(ids, len(table)))
+
+
+def _checked(ids: Tensor, rows: int) -> Tensor:
+    if len(ids):
+        least, most = map(int, torch.aminmax(ids))
+        if not 0 <= least <= most < rows:
+            raise ShapeError(
+                f"Expected ids from 0 to {rows - 1}, since the table has {rows} rows; got ids from {least} to {most}.",
+                fix="Give a table with a row for each id.",
+            )
+    return ids.contiguous()
 
 
 def check_dtype(data: Tensor, weights: Mapping[str, Tensor]) -> None:
@@ -70,7 +80,7 @@ def check_dtype(data: Tensor, weights: Mapping[str, Tensor]) -> None:
         ShapeError: the types differ.
     """
     weight = next(iter(weights.values()), None)
-    if weight is not None and data.dtype != weight.dtype:
+    if weight is not None and not fits(data.dtype, weight):
         raise ShapeError(
             f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
             fix="Embed whole numbers first; else convert the input with .to(...) or the layer with .double().",
@@ -120,8 +130,9 @@ def read_state(initial: Any, zero: State) -> State:
             fix=f"Give a State, or a mapping with {', '.join(zero.names)}.",
         )
     kinds = {name: value.dtype if isinstance(value, Tensor) else type(value) for name, value in given.items()}
-    expected = next(iter(zero.tensors.values())).dtype
-    if set(kinds.values()) - {expected}:
+    like = next(iter(zero.tensors.values()))
+    expected = like.dtype
+    if any(not isinstance(kind, torch.dtype) or not fits(kind, like) for kind in kinds.values()):
         raise ShapeError(
             f"The initial states should be tensors of {expected}, and {kinds} came.",
             fix=f"Convert each: torch.as_tensor(value, dtype={expected}).",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.compiler.graph import Graph
+from elman.compiler.tensors import constant_in_compiled_code
 from elman.nn.penalties import add_penalty
 from elman.sequences.ragged import Ragged
 
@@ -85,8 +86,13 @@ def drop_weights(graph: Graph, weights: Mapping[str, Tensor], probability: float
     """
     if not training or probability == 0.0:
         return dict(weights)
-    dropped = {name: functional.dropout(weights[name], probability) for name in graph.recurrent_matrices}
+    dropped = {name: functional.dropout(weights[name], probability) for name in _recurrent_matrices(graph)}
     return {**weights, **dropped}
+
+
+@constant_in_compiled_code
+def _recurrent_matrices(graph: Graph) -> tuple[str, ...]:
+    return graph.recurrent_matrices
 
 
 def draw_inputs(graph: Graph, batch: Ragged, like: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.compiler import dispatch
+from elman.compiler.autocast import fits, is_on
 from elman.compiler.order import TimeMajor
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn.torch_convert import from_torch, to_torch
@@ -56,6 +57,8 @@ class _Layer(nn.Module):
             for name, shape in self._shapes(width).items():
                 value = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                 self.register_parameter(f"{name}_{suffix}", value)
+        # Kept, so that what is compiled of them is in use as long as the layer is.
+        self._steps = [self._layout.cell.trace(width, hidden_size) for _, width in self._places()]
         self.reset_parameters()
 
     @property
@@ -107,6 +110,9 @@ class _Layer(nn.Module):
         steps = self._read_input(inputs)
         states = self._read_states(initial, steps)
         output, last = self._run_layers(steps.data, states, steps.order)
+        if self.mode == "GRU" and is_on(output.device.type):
+            # Under autocast torch's GRU, unlike its LSTM and RNN, gives the type of its initial state.
+            output, last = output.to(states[0].dtype), [state.to(states[0].dtype) for state in last]
         if steps.restored is not None:
             last = [state.index_select(1, steps.restored) for state in last]
         return steps.restore(output), tuple(state if steps.batched else state.squeeze(1) for state in last)
@@ -115,9 +121,9 @@ class _Layer(nn.Module):
         layout = self._layout
         outputs: list[Tensor] = []
         finals: list[tuple[Tensor, ...]] = []
-        for place, (suffix, width) in enumerate(self._places()):
+        for place, (suffix, _) in enumerate(self._places()):
             weights = to_step(layout, read_arrays(self, suffix))
-            graph = layout.cell.trace(width, self.hidden_size)
+            graph = self._steps[place]
             initial = [state[place] for state in states]
             backward = place % self._directions == 1
             output, last = dispatch.run(graph, weights, [data], initial, order, backward=backward)
@@ -148,8 +154,8 @@ class _Layer(nn.Module):
                 f"The layer reads {self.input_size} features, and an input of shape {tuple(data.shape)} came.",
                 fix=f"Give {form.format(*[self.input_size] * 2)}, or build the layer with the input's own input_size.",
             )
-        weight = self.weight_ih_l0
-        if data.dtype != weight.dtype:
+        weight = cast("Tensor", self.weight_ih_l0)
+        if not fits(data.dtype, weight):
             raise ShapeError(
                 f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
                 fix=f"Convert the input with .to({weight.dtype}) or the layer with .to({data.dtype}).",
@@ -160,10 +166,10 @@ class _Layer(nn.Module):
 
     def _read_states(self, initial: Sequence[Tensor] | None, steps: Steps) -> list[Tensor]:
         places = self.num_layers * self._directions
-        batch = (len(steps.order.lengths),) if steps.batched else ()
+        batch = (steps.order.batch,) if steps.batched else ()
         wanted = [(places, *batch, size) for size in self._state_sizes]
         if initial is None:
-            return [steps.data.new_zeros(places, len(steps.order.lengths), size) for size in self._state_sizes]
+            return [steps.data.new_zeros(places, steps.order.batch, size) for size in self._state_sizes]
         came = [tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__ for state in initial]
         if came != wanted:
             names = " and ".join(f"{name}_0" for name in self._layout.cell.states)

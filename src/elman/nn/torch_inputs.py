@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.compiler.order import TimeMajor, equal
+from elman.compiler.tensors import outside_compiled_code
 from elman.sequences.positions import packed_lengths
 from elman.sequences.ragged import Ragged
 
@@ -37,6 +38,7 @@ def read_ragged(batch: Ragged) -> Steps:
     return Steps(batch.data, batch.order, batch.replace)
 
 
+@outside_compiled_code
 def read_packed(packed: PackedSequence) -> Steps:
     """The steps of a `PackedSequence`, its sequences longest first, as they stand in it."""
     lengths = packed_lengths(packed.batch_sizes)
@@ -61,5 +63,5 @@ def read_dense(inputs: Tensor, batch_first: bool) -> Steps:
         dense = output.unflatten(0, shape)
         return dense if batch_first or not batched else dense.transpose(0, 1).contiguous()
 
-    order = equal(shape[0] if batched else 1, shape[-1])
+    order = equal(shape[0] if batched else 1, shape[-1], inputs)
     return Steps(rows.flatten(0, 1) if batched else rows, order, restore, batched=batched)

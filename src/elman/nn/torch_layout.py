@@ -14,6 +14,7 @@ from torch import Tensor
 
 from elman.cells import CELLS
 from elman.compiler.cell import Cell
+from elman.compiler.tensors import constant_in_compiled_code
 
 PROJECTION = "projection/0"
 
@@ -55,6 +56,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
+@constant_in_compiled_code
 @lru_cache(maxsize=64)
 def find_layout(mode: str, proj_size: int = 0) -> Layout:
     """The layout by torch's name of the cell, and the size of its projection or 0."""

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph, Parameter
 
 Init = Literal["keras", "torch"]
@@ -26,6 +27,7 @@ class Weights(nn.Module):
     def __init__(self, graph: Graph, hidden_size: int, init: Init = "keras"):
         super().__init__()
         self.graph = graph
+        self.expected = expectation(graph)
         self.hidden_size = hidden_size
         self.init: Init = init
         for parameter in graph.parameters:

@@ -48,7 +48,7 @@ def check_data(data: Tensor, order: TimeMajor) -> None:
             f"The data must be a torch tensor; came: {type(data).__name__}.",
             fix="Use Ragged.from_list(...) for lists and arrays, Vocabulary.encode_batch(...) for strings.",
         )
-    if data.ndim == 0 or data.shape[0] != order.total:
+    if data.ndim == 0 or (not order.is_traced and data.shape[0] != order.total):
         raise ShapeError(
             f"The lengths sum to {order.total}, and the data has shape {tuple(data.shape)}.",
             fix="The first axis of the data holds all steps of all sequences, one after the other: it must "

@@ -27,23 +27,25 @@ def offsets_of(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 
-def sequence_index(lengths: Tensor) -> Tensor:
+def sequence_index(lengths: Tensor, total: int | None = None) -> Tensor:
     """The sequence that each step belongs to: (total,).
+
+    Where torch records operations, the total must be given: it cannot be read off the lengths then.
 
     >>> sequence_index(torch.tensor([2, 0, 3]))
     tensor([0, 0, 2, 2, 2])
     """
-    return torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    return torch.repeat_interleave(torch.arange(lengths.shape[0], device=lengths.device), lengths, output_size=total)
 
 
-def step_index(lengths: Tensor) -> Tensor:
-    """The number of each step within its own sequence, from 0: (total,).
+def step_index(lengths: Tensor, total: int | None = None) -> Tensor:
+    """The number of each step within its own sequence, from 0: (total,); see `sequence_index`.
 
     >>> step_index(torch.tensor([2, 0, 3]))
     tensor([0, 1, 0, 1, 2])
     """
-    begins = torch.repeat_interleave(offsets_of(lengths)[:-1], lengths)
-    return torch.arange(len(begins)) - begins
+    begins = torch.repeat_interleave(offsets_of(lengths)[:-1], lengths, output_size=total)
+    return torch.arange(begins.shape[0], device=lengths.device) - begins
 
 
 def padded_positions(lengths: Tensor, time: int, batch_first: bool) -> Tensor:
@@ -58,11 +60,11 @@ def selected_positions(lengths: Tensor, indices: Tensor) -> Tensor:
     return torch.repeat_interleave(offsets_of(lengths)[indices], chosen) + step_index(chosen)
 
 
-def reversed_positions(lengths: Tensor) -> Tensor:
-    """For each step, the one that mirrors it within its own sequence: (total,)."""
+def reversed_positions(lengths: Tensor, total: int | None = None) -> Tensor:
+    """For each step, the one that mirrors it within its own sequence: (total,); see `sequence_index`."""
     offsets = offsets_of(lengths)
-    ends = torch.repeat_interleave(offsets[:-1] + offsets[1:] - 1, lengths)
-    return ends - torch.arange(len(ends))
+    ends = torch.repeat_interleave(offsets[:-1] + offsets[1:] - 1, lengths, output_size=total)
+    return ends - torch.arange(ends.shape[0], device=lengths.device)
 
 
 def packed_layout(lengths: Tensor) -> PackedLayout:
@@ -92,5 +94,5 @@ def invert(permutation: Tensor) -> Tensor:
     tensor([1, 2, 0])
     """
     inverse = torch.empty_like(permutation)
-    inverse[permutation] = torch.arange(len(permutation))
+    inverse[permutation] = torch.arange(len(permutation), device=permutation.device)
     return inverse

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +23,6 @@ from elman.sequences.lengths import (
 from elman.sequences.steps import join_sequences
 
 
-@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Ragged:
     """A batch of sequences of any lengths, zero included: all their steps one after the other.
 
@@ -60,18 +58,24 @@ class Ragged:
         check_data(data, order)
         self._set(data, order)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A Ragged batch is immutable: `{name}` cannot be set. Use batch.replace(data).")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A Ragged batch is immutable: `{name}` cannot be deleted.")
+
     def _set(self, data: Tensor, order: TimeMajor) -> None:
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "order", order)
 
     @property
     def lengths(self) -> Tensor:
-        """(batch,) int64 on the CPU: the steps of each sequence."""
+        """(batch,) int64 on the CPU: a copy of the steps of each sequence."""
         return self.order.lengths
 
     @property
     def offsets(self) -> Tensor:
-        """(batch + 1,) int64 on the CPU: where each sequence begins, and the total."""
+        """(batch + 1,) int64 on the CPU: a copy of where each sequence begins, and the total."""
         return self.order.offsets
 
     @classmethod
@@ -108,7 +112,7 @@ class Ragged:
         """
         batch, time = padded_sizes(tensor, batch_first=True)
         ragged = object.__new__(cls)
-        ragged._set(tensor.flatten(0, 1), equal(batch, time))
+        ragged._set(tensor.flatten(0, 1), equal(batch, time, tensor))
         return ragged
 
     @classmethod
@@ -148,7 +152,11 @@ class Ragged:
     def from_packed(cls, packed: PackedSequence) -> Self:
         """The sequences of a `PackedSequence` in their order before it was sorted."""
         by_row = positions.packed_lengths(packed.batch_sizes)
-        rank = torch.arange(len(by_row)) if packed.unsorted_indices is None else packed.unsorted_indices.cpu()
+        rank = (
+            torch.arange(len(by_row), device="cpu")
+            if packed.unsorted_indices is None
+            else packed.unsorted_indices.cpu()
+        )
         lengths = by_row[rank]
         index = positions.packed_positions(lengths, packed.batch_sizes, rank)
         return cls(packed.data.index_select(0, index.to(packed.data.device)), lengths)
@@ -271,7 +279,7 @@ class Ragged:
         >>> Ragged(torch.tensor([1, 2, 3, 4]), [3, 1]).reverse().data
         tensor([3, 2, 1, 4])
         """
-        return self._same_lengths(self._gather(positions.reversed_positions(self.lengths)))
+        return self._same_lengths(self._gather(positions.reversed_positions(self.lengths, self.total)))
 
     def to(self, *args: Any, **kwargs: Any) -> "Ragged":
         """The data on another device or of another dtype, as `Tensor.to`; lengths stay on the CPU."""
@@ -298,8 +306,10 @@ class Ragged:
         return self._one_step_each(self.offsets[1:] - 1)
 
     def _one_step_each(self, index: Tensor) -> Tensor:
-        full = self.lengths.nonzero().flatten()
-        return self._empty_result().index_copy_(0, full.to(self.data.device), self._gather(index[full]))
+        if self.total == 0:
+            return self._empty_result()
+        full = (self.lengths > 0).to(self.data.device).reshape(-1, *[1] * len(self.feature_shape))
+        return torch.where(full, self._gather(index.clamp(0, self.total - 1)), 0)
 
     def sum(self) -> Tensor:
         """The sum over the steps of each sequence: (batch, feature…); zeros for an empty one."""
@@ -329,7 +339,7 @@ class Ragged:
     @property
     def batch_size(self) -> int:
         """The number of sequences."""
-        return len(self.lengths)
+        return self.order.batch
 
     @property
     def total(self) -> int:
@@ -348,11 +358,11 @@ class Ragged:
 
     def sequence_index(self) -> Tensor:
         """The sequence that each step belongs to: (total,) int64 on the data's device."""
-        return positions.sequence_index(self.lengths).to(self.data.device)
+        return positions.sequence_index(self.lengths, self.total).to(self.data.device)
 
     def step_index(self) -> Tensor:
         """The number of each step within its sequence, from 0: (total,) int64 on the data's device."""
-        return positions.step_index(self.lengths).to(self.data.device)
+        return positions.step_index(self.lengths, self.total).to(self.data.device)
 
     def __len__(self) -> int:
         return self.batch_size

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from elman.compiler.derivation import Derivation, Values
 from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
 from elman.compiler.plan import Plan, plan
@@ -60,7 +62,7 @@ class Evaluation:
             case "product":
                 return args[0] @ self.weights[node.attribute[0]]
             case "number":
-                return torch.tensor([node.attribute], dtype=torch.float64).to(self.like)
+                return torch.tensor([node.attribute], dtype=torch.float64, device="cpu").to(self.like)
             case "vector":
                 return self.weights[node.attribute[0]]
             case "slice":
@@ -114,7 +116,10 @@ def run(
     values.update(kept)
     evaluation.run(cut.after, values)
     outputs = [values[node].expand(order.total, node.size) for node in cut.graph.outputs]
-    return tuple(output.new_empty(output.shape).index_copy(0, index, output) for output in outputs), last
+    found = tuple(output.new_empty(output.shape).index_copy(0, index, output) for output in outputs)
+    if order.longest == 0 and (anchor := _anchor([*inputs, *states, *weights.values()])) is not None:
+        return tuple(output + anchor for output in found), tuple(state + anchor for state in last)
+    return found, last
 
 
 def _loop(
@@ -146,6 +151,81 @@ def _loop(
     return last, {node: torch.cat(steps) if steps else empty[node] for node, steps in kept.items()}
 
 
+def _anchor(tensors: Sequence[Tensor]) -> Tensor | None:
+    """A zero that depends on all tensors: where no step is run, their gradients are zeros and not missing."""
+    zeros = [tensor.reshape(-1)[:0].sum() for tensor in tensors if tensor.requires_grad]
+    return sum(zeros[1:], zeros[0]) if zeros and torch.is_grad_enabled() else None
+
+
 def _by_step(value: Tensor, rows: list[int]) -> Sequence[Tensor]:
     """The value of each step; one that no input changes is the same at all of them."""
     return value.split(rows) if value.dim() == 2 else [value] * len(rows)
+
+
+def gradients(
+    graph: Graph,
+    derivation: Derivation,
+    tensors: Sequence[Tensor],
+    order: TimeMajor,
+    reads_backward: bool,
+    ids: Tensor | None,
+    given: Sequence[Tensor],
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again, or batched: the step once more on torch's operations."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        if not create_graph:
+            tensors = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
+        inputs, states, learned = derivation.split(tensors)
+        if ids is not None:
+            inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
+        named = dict(zip(derivation.parameters, learned, strict=True))
+        outputs, last = run(graph, named, inputs, states, order, backward=reads_backward)
+    results = [(one, d) for one, d in zip((*outputs, *last), given, strict=True) if one.requires_grad]
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    if not results or not wanted:
+        return [None] * len(tensors)
+    ends, slopes = zip(*results, strict=True)
+    found = iter(torch.autograd.grad(ends, wanted, slopes, create_graph=create_graph, allow_unused=True))
+    return [next(found) if tensor.requires_grad else None for tensor in tensors]
+
+
+class BackwardLoop:
+    """The backward step of a batch on torch's operations, none of which autograd sees: an `Engine`.
+
+    Args:
+        step: the backward step.
+        order: of the batch.
+        reads_backward: read every sequence from its last step.
+    """
+
+    def __init__(self, step: Graph, order: TimeMajor, reads_backward: bool):
+        self.step, self.order, self.reads_backward = step, order, reads_backward
+
+    def loop(
+        self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
+    ) -> tuple[Values, Sequence[Tensor]]:
+        """Run the steps."""
+        self.weights = weights
+        outputs, last = run(self.step, weights, inputs, states, self.order, backward=self.reads_backward)
+        return dict(zip(self.step.outputs, outputs, strict=True)), last
+
+    def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:
+        """The values, all of which are known."""
+        return values
+
+    def new_rows(self, like: Tensor) -> Tensor:
+        """Memory of the shape and type of a tensor."""
+        return torch.empty_like(like)
+
+    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
+        """The sum over all steps of the outer products."""
+        return operand.t() @ gradient
+
+    def by_matrix(self, operand: Tensor, name: str) -> Tensor:
+        """The product with a parameter."""
+        return operand @ self.weights[name]
+
+    def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
+        """The sums of all rows of the same id."""
+        return value.new_zeros(count, value.shape[1]).index_add_(0, ids, value)

@@ -1,15 +1,14 @@
-"""Runs a kernel over a batch: memory, what stands before and after the loop, the call."""
+"""Runs a kernel over a batch: memory, the work before and after the loop, the call."""
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from elman.compiler.graph import Node, ordered
+from elman.compiler.graph import Node
 from elman.compiler.order import TimeMajor
-from elman.compiler.schedule import LEAVES, Schedule
+from elman.compiler.schedule import LEAVES
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
 from elman.compiler.targets.llvm.memory import new_memory
@@ -160,22 +159,13 @@ def finish(
     Returns:
         The values of these outputs, `(total, size)`.
     """
-    plan = kernel.schedule
-    _compute(_after(plan, tuple(outputs)), values, products, total)
-    given = set(plan.graph.inputs)
+    _compute(kernel.late(tuple(outputs)), values, products, total)
+    given = set(kernel.schedule.graph.inputs)
     return {node: values[node] if node in given else _full(values[node], total, node.size) for node in outputs}
 
 
 def _full(value: Tensor, total: int, size: int) -> Tensor:
     return value if value.shape == (total, size) else value.expand(total, size)
-
-
-@lru_cache(maxsize=1024)
-def _after(plan: Schedule, outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    """What these outputs need after the loop."""
-    needed = set(ordered(outputs))
-    leaves = (node for node in outputs if node.op in LEAVES)
-    return (*(node for node in plan.after if node in needed), *leaves)
 
 
 def _compute(nodes: Sequence[Node], values: dict[Node, Tensor], products: Products, total: int) -> None:
@@ -199,17 +189,17 @@ def _call(
     backward: bool,
     ids: Tensor | None,
 ) -> None:
-    places, threads, batch = kernel.arguments, products.threads, order.lengths.shape[0]
-    rows = tile_rows(batch, threads)
+    places, threads = kernel.arguments, products.threads
+    rows = tile_rows(order.batch, threads)
     tiles = order.tiles(rows, threads)
-    count = tiles.edges.shape[0] - 1
+    count = len(tiles.edges) - 1
     scratch = new_memory(count * rows, kernel.scratch, kernel.type)
-    first = tiles.ends if backward else tiles.starts
+    edges, sequences, lengths, starts, ends = tiles.addresses
     entering = [_with_rows(values[node]) for node in places.entering]
     vectors = [products.weights[name].contiguous() for name in places.vectors]
     given = [
-        *(tiles.edges.data_ptr(), tiles.lengths.data_ptr(), first.data_ptr(), -1 if backward else 1),
-        *(tiles.sequences.data_ptr(), scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
+        *(edges, lengths, *((ends, -1) if backward else (starts, 1))),
+        *(sequences, scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
         *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
         *(products.packed(name).data_ptr() for name in places.matrices),
         *(vector.data_ptr() for vector in vectors),

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from llvmlite import ir
 
-from elman.compiler.graph import Node
-from elman.compiler.schedule import Phase, Place, Schedule
+from elman.compiler.graph import Node, ordered
+from elman.compiler.schedule import LEAVES, Phase, Place, Schedule
 from elman.compiler.targets.llvm import functions, gemm, machine
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
@@ -76,6 +76,18 @@ class Kernel:
     def type(self) -> torch.dtype:
         """The dtype as torch calls it."""
         return getattr(torch, self.dtype.name)
+
+    def late(self, outputs: tuple[Node, ...]) -> tuple[Node, ...]:
+        """What these outputs need after the loop, in order."""
+        if outputs not in self._late:
+            needed = set(ordered(outputs))
+            leaves = (node for node in outputs if node.op in LEAVES)
+            self._late[outputs] = (*(node for node in self.schedule.after if node in needed), *leaves)
+        return self._late[outputs]
+
+    @cached_property
+    def _late(self) -> dict[tuple[Node, ...], tuple[Node, ...]]:
+        return {}
 
     def width(self, size: int) -> int:
         """A size rounded up to whole vectors."""

@@ -120,5 +120,5 @@ KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64
 def new_memory(rows: int, width: int, dtype: torch.dtype) -> Tensor:
     """Memory that holds anything, `(rows, width)`, float32 or float64; all that kernels write comes from here."""
     if rows * width * dtype.itemsize < LARGE:
-        return torch.empty(rows, width, dtype=dtype)
+        return torch.empty(rows, width, dtype=dtype, device="cpu")
     return torch.from_numpy(POOL.take((rows, width), KINDS[dtype]))

@@ -1,23 +1,28 @@
 """Steps as compiled kernels, forward and backward, under torch's autograd."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
+from elman.compiler.derivation import Derivation, Kept, Values, gradients
+from elman.compiler.gradient import Gradient
 from elman.compiler.graph import Graph, Node
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
+from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
 from elman.compiler.targets.llvm.loop import Kernel, build
-from elman.compiler.widen import Wide, widen
+from elman.compiler.tensors import Kind, kind_of, resolved, without_modes
+from elman.errors import ShapeError
 
 
 class Program:
@@ -26,39 +31,36 @@ class Program:
     Args:
         graph: the step.
         dtype: float32 or float64.
+
+    Attributes:
+        derivation: the step with its gradient.
     """
 
     def __init__(self, graph: Graph, dtype: torch.dtype):
-        self.graph = graph
         self.dtype = np.dtype(str(dtype).removeprefix("torch."))
-        self.wide: Wide = widen(graph)
+        self.derivation = Derivation(graph)
         self._building = threading.Lock()
-        self.wanted = cache(self._wanted)  # its own: one of the class would keep every program for ever
-        self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
-        self.parts = [(name, self.wide.parts.get(name, (name,))) for name in self.names]
-        sizes = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
-        self.columns = {name: [sizes[part] for part in parts] for name, parts in self.parts}
+        self._refusals: dict[bool, str] = {}
 
-    def wide_weights(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The parameters of the wide step from all parts, in the order of `parts`."""
-        rest = iter(tensors)
-        found = {name: [next(rest) for _ in names] for name, names in self.parts}
-        return {name: parts[0] if len(parts) == 1 else torch.cat(parts, 1) for name, parts in found.items()}
+    @property
+    def graph(self) -> Graph:
+        """The step in which every value is multiplied once."""
+        return self.derivation.wide.graph
 
-    @cached_property
+    @property
     def gradient(self) -> Gradient:
         """The step with its gradient."""
-        return differentiate(self.wide.graph)
+        return self.derivation.gradient
 
     @cached_property
     def inference(self) -> Kernel:
         """The step alone, without saved values."""
-        return build(schedule(self.wide.graph), self.dtype)
+        return build(schedule(self.graph), self.dtype)
 
     @cached_property
     def inference_by_id(self) -> Kernel:
         """The same where the first input is a table, and each step reads the row of its id."""
-        return self._build_by_id(self.wide.graph)
+        return self._build_by_id(self.graph)
 
     @cached_property
     def forward(self) -> Kernel:
@@ -77,26 +79,25 @@ class Program:
     @cached_property
     def can_read_by_id(self) -> bool:
         """Whether the step reads its first input only through products that can be made once for each id."""
-        return _reads_products_only(schedule(self.wide.graph)) and _reads_products_only(schedule(self.gradient.kept))
+        return _reads_products_only(schedule(self.graph)) and _reads_products_only(schedule(self.gradient.kept))
 
     @cached_property
     def backward(self) -> Kernel:
         """The backward step."""
         return build(schedule(self.gradient.backward), self.dtype)
 
-    def build(self, *, trains: bool) -> None:
-        """Build the kernels of a step, or both of a training step, now: what cannot be built is known at once."""
+    def refusal(self, *, trains: bool) -> str:
+        """Build the kernels of a step, or both of a training step; say why they cannot be built, or nothing."""
         # Two threads would each make a gradient, and take nodes of one for those of the other.
         with self._building:
-            _ = (self.forward, self.backward) if trains else self.inference
-
-    def _wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
-        """The outputs of the backward step that are needed, given which inputs need a gradient."""
-        gradient = self.gradient
-        found = {output for output, wish in zip(gradient.inputs, inputs, strict=True) if output is not None and wish}
-        found |= {output for output, _, _ in gradient.vectors.values()}
-        found |= {output for _, output in gradient.matrices.values()}
-        return tuple(gradient.backward.outputs[output] for output in sorted(found))
+            if trains not in self._refusals:
+                try:
+                    _ = (self.forward, self.backward) if trains else self.inference
+                except machine.Unavailable as reason:
+                    self._refusals[trains] = reason.problem
+                else:
+                    self._refusals[trains] = ""
+            return self._refusals[trains]
 
 
 def _products_of_input(plan: Schedule) -> list[Node]:
@@ -112,10 +113,28 @@ def _reads_products_only(plan: Schedule) -> bool:
     return set(users) <= set(products) and not kept & set(products) and x not in (graph.output, *graph.following)
 
 
-@lru_cache(maxsize=256)
+RECENT = 32  # programs that are kept for layers to come, beside those in use
+_PROGRAMS: WeakValueDictionary[tuple[str, torch.dtype, int], Program] = WeakValueDictionary()
+_LATEST: OrderedDict[tuple[str, torch.dtype, int], Program] = OrderedDict()
+_TABLE = threading.Lock()
+
+
 def program(graph: Graph, dtype: torch.dtype) -> Program:
-    """The compiled step; made once for each graph and dtype."""
-    return Program(graph, dtype)
+    """The compiled step: one for all steps with the same equations, in use as long as one of them is."""
+    bits = machine.host().bits
+    found = graph.derived.get((dtype, bits))
+    if found is None:
+        key = graph.equations, dtype, bits
+        with _TABLE:
+            found = _PROGRAMS.get(key)
+            if found is None:
+                found = _PROGRAMS[key] = Program(graph, dtype)
+            _LATEST[key] = found
+            _LATEST.move_to_end(key)
+            if len(_LATEST) > RECENT:
+                _LATEST.popitem(last=False)
+        graph.derived[dtype, bits] = found
+    return found
 
 
 def run(
@@ -138,152 +157,157 @@ def run(
         Unavailable: this machine has no kernels.
     """
     compiled = program(graph, inputs[0].dtype)
-    if ids is not None and not (len(inputs[0]) <= len(ids) and compiled.can_read_by_id):
-        inputs, ids = [functional.embedding(ids, inputs[0]), *inputs[1:]], None
-    learned = [weights[part] for _, parts in compiled.parts for part in parts]
-    tensors = [*inputs, *states, *learned]
+    learned = (weights[name] for name in compiled.derivation.parameters)
+    tensors, ids = by_id(compiled, [*inputs, *states, *learned], ids)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        compiled.build(trains=True)
-        output, *last = _Run.apply(compiled, order, backward, ids, *tensors)  # type: ignore[misc]
+        output, *last = _Run.apply(compiled, graph, order, backward, ids, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
-    with torch.no_grad():
-        kernel = compiled.inference if ids is None else compiled.inference_by_id
-        products = Products(kernel, compiled.wide_weights(learned))
-        values, last = run_loop(kernel, products, inputs, states, order, backward=backward, ids=ids)
-        values = finish(kernel, products, values, order.total, compiled.wide.graph.outputs)
-    return tuple(_own(values[node], node) for node in compiled.wide.graph.outputs), last
+    with torch.no_grad(), without_modes():
+        output, last = infer(compiled, tensors, private(ids, tensors[0]), order, backward)
+    return (output,), last
+
+
+def by_id(compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
+    """The tensors and the ids to read by; without ids where it is better to give each step the row of its id."""
+    table = tensors[0]
+    if ids is None or (len(table) <= len(ids) and compiled.can_read_by_id):
+        return list(tensors), ids
+    return [functional.embedding(ids, table), *tensors[1:]], None
+
+
+def private(ids: Tensor | None, table: Tensor) -> Tensor | None:
+    """A copy of the ids, each of which is a row of the table whatever becomes of the original.
+
+    Raises:
+        ShapeError: an id that is no row of the table.
+    """
+    if ids is None or not len(ids):
+        return ids
+    ids = ids.clone(memory_format=torch.contiguous_format)
+    least, most = torch.aminmax(ids)
+    if not 0 <= int(least) <= int(most) < len(table):
+        raise ShapeError(
+            f"Expected ids from 0 to {len(table) - 1}, got ids from {int(least)} to {int(most)}.",
+            fix="Give a table with a row for each id.",
+        )
+    return ids
+
+
+def infer(
+    compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None, order: TimeMajor, reads_backward: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The output and the last states of the step alone, seen by no autograd."""
+    inputs, states, learned = compiled.derivation.split(tensors)
+    kernel = compiled.inference if ids is None else compiled.inference_by_id
+    products = Products(kernel, compiled.derivation.wide_weights(learned))
+    values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
+    output = compiled.graph.output
+    return _own(finish(kernel, products, values, order.total, [output])[output], output), last
+
+
+def forward(
+    compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None, order: TimeMajor, reads_backward: bool
+) -> tuple[tuple[Tensor, ...], Kept]:
+    """The last states, and the output with what else `backward` reads; seen by no autograd."""
+    derivation, graph = compiled.derivation, compiled.gradient.kept
+    inputs, states, learned = derivation.split(tensors)
+    kernel = compiled.forward if ids is None else compiled.forward_by_id
+    weights = derivation.wide_weights(learned)
+    products = Products(kernel, weights)
+    values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
+    values = finish(kernel, products, values, order.total, graph.outputs)
+    output = _own(values[graph.output], graph.output)
+    return last, Kept(derivation.wide_of(weights), output, [values[node] for node in derivation.kept_nodes])
+
+
+class _BackwardKernel:
+    """The backward step's kernel over a batch: an `Engine`."""
+
+    def __init__(self, kernel: Kernel, order: TimeMajor, reads_backward: bool):
+        self.kernel, self.order, self.reads_backward = kernel, order, reads_backward
+
+    def loop(
+        self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
+    ) -> tuple[Values, Sequence[Tensor]]:
+        self.products = Products(self.kernel, weights)
+        return run_loop(self.kernel, self.products, inputs, states, self.order, backward=self.reads_backward)
+
+    def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:
+        return finish(self.kernel, self.products, values, self.order.total, wanted)
+
+    def new_rows(self, like: Tensor) -> Tensor:
+        return new_rows(like.shape[0], like.shape[1], like.dtype)
+
+    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
+        return self.products.outer(operand, gradient)
+
+    def by_matrix(self, operand: Tensor, name: str) -> Tensor:
+        return self.products.by_matrix(operand, name)
+
+    def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
+        return self.products.sum_by_id(value, ids, count)
+
+
+def backward(
+    compiled: Program,
+    tensors: Sequence[Tensor],
+    kept: Kept,
+    given: Sequence[Tensor],
+    order: TimeMajor,
+    reads_backward: bool,
+    ids: Tensor | None,
+    wishes: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients of the inputs, states and parameters, by kernels; see `derivation.gradients`."""
+    engine = _BackwardKernel(compiled.backward, order, not reads_backward)
+    return gradients(compiled.derivation, engine, tensors, kept, given, order, reads_backward, ids, wishes)
 
 
 class _Run(torch.autograd.Function):
-    """A step as torch's autograd sees it: of (program, order, direction, ids, inputs, states, parameters)."""
+    """A step as torch's autograd sees it: of (program, step, order, direction, ids, inputs, states, parameters)."""
 
     @staticmethod
     def forward(
-        ctx: Any, compiled: Program, order: TimeMajor, reads_backward: bool, ids: Tensor | None, *tensors: Tensor
+        ctx: Any,
+        compiled: Program,
+        graph: Graph,
+        order: TimeMajor,
+        reads_backward: bool,
+        ids: Tensor | None,
+        *tensors: Tensor,
     ) -> Any:
-        graph = compiled.gradient.kept
-        inputs, states, learned = _parts(graph, tensors)
-        kernel = compiled.forward if ids is None else compiled.forward_by_id
-        weights = compiled.wide_weights(learned)
-        products = Products(kernel, weights)
-        values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
-        values = finish(kernel, products, values, order.total, graph.outputs)
-        output = _own(values[graph.output], graph.output)
-        own = {node: values[node] for node in graph.outputs[1:] if node not in graph.inputs}
-        # The output can be changed by whoever gets it, so that autograd must watch it; nobody else has the others.
-        ctx.save_for_backward(*tensors, output)
-        ctx.own, ctx.weights, ctx.ids = own, weights, ids
-        ctx.compiled, ctx.order, ctx.reads_backward = compiled, order, reads_backward
-        return output, *last
+        with without_modes():
+            own_ids = private(ids, tensors[0])
+            last, kept = forward(compiled, tensors, own_ids, order, reads_backward)
+        # The ids that were given are saved for autograd's check that nothing has changed them; the copy is read.
+        saved_ids = () if ids is None else (ids, own_ids)
+        ctx.save_for_backward(*tensors, *saved_ids, *kept.wide, kept.output, *kept.values)
+        ctx.counts = len(tensors), len(saved_ids), len(kept.wide)
+        ctx.compiled, ctx.graph, ctx.order, ctx.reads_backward = compiled, graph, order, reads_backward
+        return kept.output, *last
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> Any:
-        *tensors, output = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            return (None, None, None, None, *_eager_gradients(ctx, tensors, given))
-        return (None, None, None, None, *_gradients(ctx, tensors, output, given))
+        saved, (tensors, ids, wide) = ctx.saved_tensors, ctx.counts
+        given_ids, saved = saved[tensors : tensors + ids], (*saved[:tensors], *saved[tensors + ids :])
+        own_ids = given_ids[-1] if given_ids else None
+        first, rest = saved[:tensors], saved[tensors:]
+        if torch.is_grad_enabled() or any(kind_of(tensor) is Kind.OTHER for tensor in (*given, *saved)):
+            found = eager.gradients(
+                ctx.graph, ctx.compiled.derivation, first, ctx.order, ctx.reads_backward, own_ids, given
+            )
+            return (*[None] * NO_TENSORS, *found)
+        kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
+        with without_modes():
+            first, slopes = resolved(first), resolved(given)
+            wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
+            found = backward(ctx.compiled, first, kept, slopes, ctx.order, ctx.reads_backward, own_ids, wishes)
+        return (*[None] * NO_TENSORS, *found)
+
+
+NO_TENSORS = 5  # the first arguments of `_Run`
 
 
 def _own(value: Tensor, node: Node) -> Tensor:
     """The value in memory of its own: whoever changes an output must not change an input or a parameter."""
     return value.clone(memory_format=torch.contiguous_format) if node.op in ("input", *LEAVES) else value
-
-
-def _parts(graph: Graph, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    inputs, states = len(graph.inputs), len(graph.inputs) + len(graph.states)
-    return tensors[:inputs], tensors[inputs:states], tensors[states:]
-
-
-def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Sequence[Tensor]) -> list[Tensor | None]:
-    compiled: Program = ctx.compiled
-    gradient, kernel = compiled.gradient, compiled.backward
-    graph = gradient.forward
-    inputs, states, _ = _parts(graph, tensors)
-    named: dict[str, Tensor] = ctx.weights
-    transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
-    products = Products(kernel, {**named, **transposed})
-    known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True)), **ctx.own}
-    saved = [known.get(node, output) for node in gradient.saved]  # nothing in the loop reads one that is not known
-    wishes = tuple(ctx.needs_input_grad[4 : 4 + len(inputs)])
-    ids: Tensor | None = ctx.ids
-    by_loop = wishes if ids is None else (False, *wishes[1:])
-    outputs = gradient.backward.outputs
-    values, d_states = run_loop(
-        kernel, products, [*saved, given[0]], given[1:], ctx.order, backward=not ctx.reads_backward
-    )
-    # Here and not later: what stood before each step takes memory that the rest can have after it.
-    shifted = {
-        name: _outer_before(
-            ctx, products, states[gradient.shifted[gradient.saved[operand]]], output, values[outputs[place]]
-        )
-        for name, (operand, place) in gradient.matrices.items()
-        if gradient.saved[operand] in gradient.shifted
-    }
-    values = finish(kernel, products, values, ctx.order.total, compiled.wanted(by_loop))
-    d_inputs = [
-        values[outputs[place]] if place is not None and wish else None
-        for place, wish in zip(gradient.inputs, by_loop, strict=True)
-    ]
-    # Where steps read a table, all that comes after the loop is linear: it can wait until steps of one id are summed.
-    by_id: dict[str, Tensor] = {}
-    if ids is not None:
-        x = gradient.saved.index(graph.inputs[0])
-        for name, (operand, place) in gradient.matrices.items():
-            if operand == x:
-                by_id[name] = products.sum_by_id(values[outputs[place]], ids, len(inputs[0]))
-        if wishes[0]:
-            parts = [products.by_matrix(value, name + TRANSPOSED) for name, value in by_id.items()]
-            d_inputs[0] = sum(parts[1:], parts[0])[:, : inputs[0].shape[1]]
-    sums: dict[int, Tensor] = {}
-
-    def of_parameter(name: str) -> Tensor | None:
-        if name in gradient.matrices:
-            operand, place = gradient.matrices[name]
-            if name in shifted:
-                return shifted[name]
-            if name in by_id:
-                return products.outer(inputs[0], by_id[name])
-            return products.outer(saved[operand], values[outputs[place]])
-        if name not in gradient.vectors:
-            return None
-        place, start, stop = gradient.vectors[name]
-        if place not in sums:
-            sums[place] = values[outputs[place]].sum(0)
-        return sums[place][start:stop]
-
-    learned: list[Tensor | None] = []
-    for name, parts in compiled.parts:
-        found = of_parameter(name)
-        if found is None or len(parts) == 1:
-            learned += [found] * len(parts)
-        else:
-            learned += _apart(found, compiled.columns[name])
-    return [*d_inputs, *d_states, *learned]
-
-
-def _outer_before(ctx: Any, products: Products, initial: Tensor, steps: Tensor, gradient: Tensor) -> Tensor:
-    """The sum over all steps of the outer products of what a state was before the step and the step's gradient."""
-    out = new_rows(steps.shape[0], steps.shape[1], steps.dtype)
-    before = ctx.order.step_before(steps, initial, out, backward=ctx.reads_backward)
-    return products.outer(before, gradient)
-
-
-def _apart(wide: Tensor, columns: Sequence[int]) -> Sequence[Tensor]:
-    """Matrices that stand side by side, each in one piece if they are of one size: autograd would copy each again."""
-    if len(set(columns)) > 1:
-        return wide.split_with_sizes(list(columns), 1)
-    return wide.unflatten(1, (len(columns), -1)).transpose(0, 1).contiguous().unbind(0)
-
-
-def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor | None]:
-    """Gradients that can be differentiated again: the step once more on torch's operations."""
-    graph = ctx.compiled.graph
-    inputs, states, learned = _parts(graph, tensors)
-    named = dict(zip([part for _, parts in ctx.compiled.parts for part in parts], learned, strict=True))
-    given_inputs = inputs
-    if ctx.ids is not None:
-        given_inputs = [functional.embedding(ctx.ids, inputs[0]), *inputs[1:]]
-    outputs, last = eager.run(graph, named, given_inputs, states, ctx.order, backward=ctx.reads_backward)
-    wanted = [tensor for tensor in tensors if tensor.requires_grad]
-    found = iter(torch.autograd.grad((*outputs, *last), wanted, given, create_graph=True, allow_unused=True))
-    return [next(found) if tensor.requires_grad else None for tensor in tensors]

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from elman.compiler.graph import Graph
-from elman.compiler.targets import eager
 from elman.compiler.targets.llvm import gemm
 from elman.compiler.targets.llvm.execute import Products
 from elman.compiler.targets.llvm.memory import new_memory
@@ -33,7 +32,8 @@ class StepKernel:
     def __init__(self, graph: Graph, weights: Mapping[str, Tensor], input: Tensor, states: Sequence[Tensor]):
         compiled = program(graph, input.dtype)
         kernel = compiled.inference
-        named = eager.side_by_side(compiled.wide.parts, compiled.names, weights)
+        step = compiled.derivation
+        named = step.wide_weights([weights[name] for name in step.parameters])
         self.kernel = kernel
         self.plan = kernel.schedule
         self.products = Products(kernel, {name: tensor.detach().contiguous() for name, tensor in named.items()})

@@ -1,0 +1,45 @@
+"""What torch.autocast means for a recurrent layer.
+
+torch's own recurrent layers, on a CPU its LSTM and RNN, compute in autocast's type and give results of it. Here the
+results have that type, too. On a CPU the steps are computed in float32, by kernels, from inputs rounded as they are;
+elsewhere in autocast's own type.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+NARROW = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def is_on(device: str) -> bool:
+    """Whether autocast is enabled for a kind of device."""
+    return torch.is_autocast_enabled(device)
+
+
+def autocast_type(tensors: Sequence[Tensor]) -> torch.dtype | None:
+    """The type that autocast asks for; `None` without autocast, and for tensors of a type that it leaves alone."""
+    device = tensors[0].device.type
+    # A device that autocast does not know has none.
+    if device == "meta" or not is_on(device):
+        return None
+    return torch.get_autocast_dtype(device) if all(tensor.dtype in NARROW for tensor in tensors) else None
+
+
+def fits(dtype: torch.dtype, like: Tensor) -> bool:
+    """Whether numbers of a type can meet this tensor: they have its type, or autocast converts both."""
+    if dtype == like.dtype:
+        return True
+    return dtype in NARROW and like.dtype in NARROW and like.device.type != "meta" and is_on(like.device.type)
+
+
+def lowered(tensors: Sequence[Tensor], low: torch.dtype) -> list[Tensor]:
+    """The tensors in the type in which the steps are computed under autocast to `low`."""
+    return [tensor.to(torch.float32 if tensor.device.type == "cpu" else low) for tensor in tensors]
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """Inside, operations compute in the types of their arguments."""
+    return torch.autocast(device, enabled=False)

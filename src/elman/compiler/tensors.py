@@ -1,0 +1,154 @@
+"""What a tensor is: memory that kernels can read, a view to resolve first, or something else.
+
+torch answers with the tensor's dispatch keys: one set for plain memory, and a key more for everything that is to be
+treated in another way.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
+from functools import wraps
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _disable_current_modes
+
+from elman.errors import ShapeError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Kind(Enum):
+    """How a tensor is to be treated."""
+
+    PLAIN = "memory, on some device"
+    LAZY = "memory seen through a sign, or zeros without memory"
+    OTHER = "a wrapper, a fake or a batched tensor: torch's own operations know what to do with it"
+    REFUSED = "a layout that no recurrent layer reads"
+
+
+_KINDS: dict[int, Kind] = {}
+_LAZY_KEYS = ("Negative", "ZeroTensor", "Conjugate")
+_OTHER_KEYS = ("Python", "Batched", "Functorch", "FuncTorch", "Functionalize")
+_REFUSED_KEYS = ("Sparse", "Nested", "Quantized", "Mkldnn")
+
+
+def kind_of(tensor: Tensor) -> Kind:
+    """How a tensor is to be treated."""
+    keys = torch._C._dispatch_keys(tensor)
+    found = _KINDS.get(keys.raw_repr())
+    if found is None:
+        found = _KINDS[keys.raw_repr()] = _read_keys(str(keys))
+    return found
+
+
+def _read_keys(keys: str) -> Kind:
+    groups = ((Kind.REFUSED, _REFUSED_KEYS), (Kind.OTHER, _OTHER_KEYS), (Kind.LAZY, _LAZY_KEYS))
+    names = [name.strip() for name in keys.partition("(")[2].rstrip(")").split(",")]
+    return next((kind for kind, starts in groups if any(name.startswith(starts) for name in names)), Kind.PLAIN)
+
+
+def resolved(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same numbers as plain memory, where they are views with a sign or zeros without memory.
+
+    Raises:
+        ShapeError: a layout that is not strided, or a tensor whose memory was taken away.
+    """
+    return [tensor if kind_of(tensor) is Kind.OTHER else _resolve(tensor) for tensor in tensors]
+
+
+def _resolve(tensor: Tensor) -> Tensor:
+    found = kind_of(tensor)
+    check_layout(tensor)
+    if found is Kind.LAZY:
+        tensor = (tensor.clone() if tensor._is_zerotensor() else tensor).resolve_conj().resolve_neg()
+    if tensor.device.type == "cpu" and not _has_memory(tensor):
+        raise ShapeError(
+            f"Expected a tensor with memory, got one of shape {tuple(tensor.shape)} on a storage of "
+            f"{tensor.untyped_storage().nbytes()} bytes.",
+            fix="Its storage was resized: give the tensor memory again before the layer reads it.",
+        )
+    return tensor
+
+
+def check_layout(tensor: Tensor) -> None:
+    """Refuse what is no plain tensor: sparse, nested, quantized.
+
+    Raises:
+        ShapeError: the layout is not strided.
+    """
+    if torch.compiler.is_compiling():
+        return
+    if tensor.is_nested or kind_of(tensor) is Kind.REFUSED:
+        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        raise ShapeError(
+            f"Expected a plain tensor, got one with the layout {layout}.",
+            fix="Convert it first: Ragged.from_nested(tensor), tensor.to_dense() or tensor.dequantize().",
+        )
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether all the tensor's numbers are within its storage."""
+    if not tensor.numel():
+        return True
+    last = tensor.storage_offset() + sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    return (last + 1) * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def is_recorded(like: Tensor) -> bool:
+    """Whether torch records operations on this tensor, or only infers their shapes, instead of just running them."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or (kind_of(like) is Kind.OTHER and is_symbolic(like))
+    )
+
+
+def is_symbolic(tensor: Tensor) -> bool:
+    """Whether the tensor is one of torch's own stand-ins: a shape without numbers."""
+    modules = ("torch._subclasses.fake_tensor", "torch._subclasses.functional_tensor")
+    names = ("FakeTensor", "FunctionalTensor")
+    return any(
+        module in sys.modules and isinstance(tensor, getattr(sys.modules[module], name))
+        for module, name in zip(modules, names, strict=True)
+    )
+
+
+def is_transformed() -> bool:
+    """Whether vmap, jvp or grad of torch.func is at work, in which only torch's own operations take part."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def constant_in_compiled_code(function: F) -> F:
+    """Mark a function that torch.compile calls once, while it compiles, and whose answer it then keeps.
+
+    It does what `torch.compiler.assume_constant_result` does, which imports the whole compiler of torch.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+def outside_compiled_code(function: F) -> F:
+    """Wrap a function that torch.compile leaves alone, because what it computes depends on numbers.
+
+    It is `torch.compiler.disable`, which imports the whole compiler of torch, and so is called only when that is there.
+    """
+
+    @wraps(function)
+    def outside(*args: Any) -> Any:
+        found = torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+        return found(*args)
+
+    outside._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return outside  # type: ignore[return-value]
+
+
+def without_modes() -> AbstractContextManager[Any]:
+    """Inside, tensors that are made are memory, whatever mode the caller works in."""
+    return _disable_current_modes() if torch._C._len_torch_dispatch_stack() else nullcontext()
