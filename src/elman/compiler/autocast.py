@@ -16,14 +16,14 @@ NARROW = (torch.float32, torch.bfloat16, torch.float16)
 
 def is_on(device: str) -> bool:
     """Whether autocast is enabled for a kind of device."""
-    return torch.is_autocast_enabled(device)
+    # torch knows of no autocast on the device without memory.
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def autocast_type(tensors: Sequence[Tensor]) -> torch.dtype | None:
     """The type that autocast asks for; `None` without autocast, and for tensors of a type that it leaves alone."""
     device = tensors[0].device.type
-    # A device that autocast does not know has none.
-    if device == "meta" or not is_on(device):
+    if not is_on(device):
         return None
     return torch.get_autocast_dtype(device) if all(tensor.dtype in NARROW for tensor in tensors) else None
 
@@ -32,7 +32,7 @@ def fits(dtype: torch.dtype, like: Tensor) -> bool:
     """Whether numbers of a type can meet this tensor: they have its type, or autocast converts both."""
     if dtype == like.dtype:
         return True
-    return dtype in NARROW and like.dtype in NARROW and like.device.type != "meta" and is_on(like.device.type)
+    return dtype in NARROW and like.dtype in NARROW and is_on(like.device.type)
 
 
 def lowered(tensors: Sequence[Tensor], low: torch.dtype) -> list[Tensor]:

@@ -38,7 +38,9 @@ def run_recorded(
     """The output and the last states, as `dispatch.run` gives them, by one operation that torch records."""
     step, parameters = _describe(graph)
     tensors = [*inputs, *states, *(weights[name] for name in parameters)]
-    lengths = order.lengths if order.is_traced else inputs[0].new_tensor(order.lengths.tolist(), dtype=torch.int64)
+    lengths = order.lengths
+    if not order.is_traced and not torch.compiler.is_compiling():
+        lengths = inputs[0].new_tensor(lengths.tolist(), dtype=torch.int64)  # a fake one beside fake inputs
     output, *last = torch.ops.elman.recurrence(step, tensors, lengths, ids, backward)
     return output, tuple(last)
 

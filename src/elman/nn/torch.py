@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.compiler import dispatch
 from elman.compiler.autocast import fits, is_on
 from elman.compiler.order import TimeMajor
+from elman.compiler.tensors import check_layout
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn.torch_convert import from_torch, to_torch
 from elman.nn.torch_inputs import Steps, read_dense, read_packed, read_ragged
@@ -137,6 +138,8 @@ class _Layer(nn.Module):
 
     def _read_input(self, inputs: Any) -> Steps:
         dims = 2
+        if isinstance(inputs, Tensor):
+            check_layout(inputs)
         if isinstance(inputs, Ragged):
             data, form = inputs.data, "a Ragged batch of steps ({},)"
         elif isinstance(inputs, PackedSequence):

@@ -57,11 +57,13 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @constant_in_compiled_code
-@lru_cache(maxsize=64)
 def find_layout(mode: str, proj_size: int = 0) -> Layout:
-    """The layout by torch's name of the cell, and the size of its projection or 0."""
-    if not proj_size:
-        return LAYOUTS[mode]
+    """Return the layout by torch's name of the cell, and the size of its projection or 0."""
+    return _projected(mode, proj_size) if proj_size else LAYOUTS[mode]
+
+
+@lru_cache(maxsize=64)
+def _projected(mode: str, proj_size: int) -> Layout:
     return Layout(CELLS["projected_lstm"].with_options(projection=proj_size), LAYOUTS[mode].gates)
 
 
@@ -80,7 +82,7 @@ def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         layout: of the cell.
         arrays: torch's arrays of one layer and direction; without the biases, those of the step are zeros.
     """
-    zeros = arrays["weight_ih"].new_zeros(len(arrays["weight_ih"]))
+    zeros = arrays["weight_ih"].new_zeros(arrays["weight_ih"].shape[0])
     parts = [arrays.get(name, zeros).chunk(len(layout.gates)) for name in Gate._fields]
     tensors = {PROJECTION: arrays["weight_hr"].t()} if "weight_hr" in arrays else {}
     for gate, weight_ih, weight_hh, bias_ih, bias_hh in zip(layout.gates, *parts, strict=True):
