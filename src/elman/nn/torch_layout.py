@@ -71,6 +71,12 @@ def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
     return {name: getattr(module, f"{name}_{suffix}") for name in names}
 
 
+def read_cell_arrays(module: Any) -> dict[str, Tensor]:
+    """The arrays of one of torch's cells, such as `LSTMCell`, in torch's order; without the biases if it has none."""
+    arrays = {name: getattr(module, name) for name in Gate._fields}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
 def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each parameter of the step by its name: views of torch's arrays, and sums of its biases.
 
