@@ -6,6 +6,7 @@ from typing import Any
 
 from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
+from elman.compiler.pickling import reduce_cell
 from elman.compiler.places import quote
 from elman.compiler.trace import check_sizes, trace
 from elman.compiler.value import Next, Value
@@ -88,6 +89,15 @@ class Cell:
         if key not in self.graphs:
             self.graphs[key] = trace(self, input_size, hidden_size, sizes)
         return self.graphs[key]
+
+    def __reduce__(self):
+        return reduce_cell(self)
+
+    def __copy__(self) -> "Cell":
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Cell":
+        return self
 
     def __repr__(self) -> str:
         changed = "".join(f", {name}={_option_name(value)}" for name, value in self.options.items())
