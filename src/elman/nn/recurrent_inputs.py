@@ -63,13 +63,12 @@ def read_ids(inputs: Any, table: Tensor, input_size: int) -> Ragged:
     return batch.replace(ids.contiguous())
 
 
-def check_dtype(data: Tensor, weights: Mapping[str, Tensor]) -> None:
-    """Refuses rows of another type than the parameters.
+def check_dtype(data: Tensor, weight: Tensor | None) -> None:
+    """Refuse rows of another type than the parameters, given one of them or `None` where there is none.
 
     Raises:
         ShapeError: the types differ.
     """
-    weight = next(iter(weights.values()), None)
     if weight is not None and data.dtype != weight.dtype:
         raise ShapeError(
             f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",
