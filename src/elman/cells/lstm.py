@@ -5,7 +5,7 @@ from elman.compiler.language import Next, affine, dropout, sigmoid, tanh
 
 
 @cell
-def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0):
+def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0, use_bias=True):
     """Long short-term memory, with a forget gate and without peepholes.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -16,6 +16,7 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
         candidate_dropout: the probability of dropping a feature of g while training, others at every step.
+        use_bias: whether the b are there.
 
     Source:
         S. Hochreiter, J. Schmidhuber, Long Short-Term Memory, Neural Computation 9, 1997; the forget gate is from
@@ -24,10 +25,11 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
         (R. Józefowicz et al., 2015). Dropout of g: S. Semeniuta, A. Severyn, E. Barth, Recurrent Dropout without
         Memory Loss, 2016.
     """
-    i = recurrent_activation(affine("input", x, h))
-    f = recurrent_activation(affine("forget", x, h, bias=1.0))
-    g = activation(affine("cell", x, h))
+    zero, one = (0.0, 1.0) if use_bias else (None, None)
+    i = recurrent_activation(affine("input", x, h, bias=zero))
+    f = recurrent_activation(affine("forget", x, h, bias=one))
+    g = activation(affine("cell", x, h, bias=zero))
     g = dropout("cell", g, candidate_dropout)
-    o = recurrent_activation(affine("output", x, h))
+    o = recurrent_activation(affine("output", x, h, bias=zero))
     c = f * c + i * g
     return Next(h=o * activation(c), c=c)

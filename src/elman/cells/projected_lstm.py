@@ -5,7 +5,7 @@ from elman.compiler.language import Next, affine, sigmoid, tanh
 
 
 @cell
-def projected_lstm(x, h, c, *, projection=None):
+def projected_lstm(x, h, c, *, projection=None, use_bias=True):
     """Long short-term memory whose output is a smaller, learned projection of the cell's.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -16,6 +16,7 @@ def projected_lstm(x, h, c, *, projection=None):
 
     Options:
         projection: features of h; half of the hidden size, at least 1, if not said otherwise.
+        use_bias: whether the b are there.
 
     Source:
         H. Sak, A. Senior, F. Beaufays, Long Short-Term Memory Based Recurrent Neural Network Architectures for Large
@@ -23,10 +24,11 @@ def projected_lstm(x, h, c, *, projection=None):
         proj_size: no peepholes, no second projection that the next step does not read (their p), and the forget bias
         starts from 1.
     """
-    i = sigmoid(affine("input", x, h))
-    f = sigmoid(affine("forget", x, h, bias=1.0))
-    g = tanh(affine("cell", x, h))
-    o = sigmoid(affine("output", x, h))
+    zero, one = (0.0, 1.0) if use_bias else (None, None)
+    i = sigmoid(affine("input", x, h, bias=zero))
+    f = sigmoid(affine("forget", x, h, bias=one))
+    g = tanh(affine("cell", x, h, bias=zero))
+    o = sigmoid(affine("output", x, h, bias=zero))
     c = f * c + i * g
     size = max(1, c.size // 2) if projection is None else projection
     return Next(h=affine("projection", o * tanh(c), size=size, bias=None), c=c)

@@ -66,10 +66,17 @@ class Cell:
         return self.step(*values, **({name: _resolve(value) for name, value in self.options.items()} | named))
 
     def with_options(self, **options: Any) -> "Cell":
-        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`."""
+        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`.
+
+        With the values that it has already, it is this cell.
+        """
+        if not options:
+            return self
         if self.is_restored:
             self.step()
-        return Cell(self.step, self.options | options)
+        found = Cell(self.step, self.options | options)
+        unchanged = all(_resolve(value) == _resolve(self.options[name]) for name, value in found.options.items())
+        return self if unchanged else found
 
     def trace(self, input_size: int, hidden_size: int, constants: Mapping[str, int] | None = None) -> Graph:
         """The step as a graph for these sizes.

@@ -27,7 +27,7 @@ class _Cell(nn.RNNCellBase):
     def _run(self, inputs: Any, states: list[Any] | None) -> tuple[Tensor, ...]:
         """The states after one step, in the form of the input: with a batch or without."""
         rows = self._read_input(inputs)
-        layout = find_layout(self._mode)
+        layout = find_layout(self._mode, bias=bool(self.bias))
         sizes = [self.hidden_size] * len(layout.cell.states)
         if states is None:
             initial = [rows.new_zeros(len(rows), size) for size in sizes]
