@@ -33,14 +33,17 @@ class NamedParameters(nn.Module):
 
     def values(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Each parameter by its name, as a step computes with it."""
+        own = self.__dict__
         # This module is not called, so what is to happen before its call happens here.
-        for key, hook in self._forward_pre_hooks.items():
-            hook(self, (), {}) if key in self._forward_pre_hooks_with_kwargs else hook(self, ())
-        return {name: self._read(name) for name in names}
+        for key, hook in own["_forward_pre_hooks"].items():
+            hook(self, (), {}) if key in own["_forward_pre_hooks_with_kwargs"] else hook(self, ())
+        parameters = own["_parameters"]
+        return {
+            name: parameter if (parameter := parameters.get(name)) is not None else self._read(name) for name in names
+        }
 
     def _read(self, name: str) -> Tensor:
-        found = self._parameters.get(name)
-        found = self._buffers.get(name) if found is None else found
+        found = self._buffers.get(name)
         return getattr(self, name) if found is None else found
 
     @torch.no_grad()
