@@ -95,6 +95,12 @@ def test_a_cell_that_can_be_imported_comes_back_whole(name: str):
     assert other.trace(3, 11).draws == first.trace(3, 11).draws
 
 
+def test_a_cell_under_its_name_is_that_cell():
+    assert again(CELLS["gru"]) is CELLS["gru"]
+    assert again(gated) is gated
+    assert again(gated.with_options(sharpness=2.0)) is not gated
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_every_word_can_be_an_option(word: str):
     assert again({"word": WORDS[word]})["word"] is WORDS[word]

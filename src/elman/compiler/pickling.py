@@ -52,27 +52,31 @@ def _open(module: str, qualname: str, options: dict[str, Any]) -> "Cell":
     from elman.compiler.cell import Cell
 
     importlib.import_module(module)
-    step = _find(module, qualname)
-    if step is None:
+    found = _find(module, qualname)
+    if isinstance(found, Cell):
+        return found.with_options(**options)
+    if found is None:
         raise CellPicklingError(
             f"The pickled cell has the step `{qualname}` of the module `{module}`, which has no such step.",
             fix="Define it there again, or load a model folder, which carries the equations of its cells.",
         )
-    return Cell(step, options)
+    return Cell(found, options)
 
 
 def _find(module: str, qualname: str) -> Any:
-    """The step at this name, or the step of the cell at this name; `None` if there is neither."""
-    from elman.compiler.cell import Cell
-
+    """What is at this name, `None` if nothing is."""
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)
-    return found.step if isinstance(found, Cell) else found if callable(found) else None
+    return found
 
 
 def _is_importable(step: Any) -> bool:
-    return _find(getattr(step, "__module__", ""), getattr(step, "__qualname__", "")) is step
+    """Whether the step, or the cell that the decorator made of it, is at the step's name."""
+    from elman.compiler.cell import Cell
+
+    found = _find(getattr(step, "__module__", ""), getattr(step, "__qualname__", ""))
+    return (found.step if isinstance(found, Cell) else found) is step
 
 
 def has_own_step(cell: "Cell") -> bool:
