@@ -5,7 +5,7 @@ from elman.compiler.language import affine, dropout, sigmoid, tanh
 
 
 @cell
-def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0, use_bias=True):
+def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid, use_bias=True, candidate_dropout=0.0):
     """The gated recurrent unit of cuDNN and torch: the reset gate acts after the product.
 
     z = σ(x·W_z + h·U_z + b_z)                     r = σ(x·W_r + h·U_r + b_r)
@@ -14,8 +14,8 @@ def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid, cand
     Options:
         activation: of the candidate n, tanh if not said otherwise.
         recurrent_activation: of the gates z and r, sigmoid if not said otherwise.
+        use_bias: whether the affines have biases; true if not said otherwise.
         candidate_dropout: the probability of dropping a feature of n while training, others at every step.
-        use_bias: whether the b and d are there.
 
     Source:
         J. Chung et al., Empirical Evaluation of Gated Recurrent Neural Networks on Sequence Modeling, 2014, section

@@ -5,7 +5,18 @@ from elman.compiler.language import Next, affine, dropout, sigmoid, tanh
 
 
 @cell
-def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0, use_bias=True):
+def lstm(
+    x,
+    h,
+    c,
+    *,
+    activation=tanh,
+    recurrent_activation=sigmoid,
+    output_activation=None,
+    use_bias=True,
+    unit_forget_bias=True,
+    candidate_dropout=0.0,
+):
     """Long short-term memory, with a forget gate and without peepholes.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -15,8 +26,10 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
     Options:
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
+        output_activation: of c', if it is another than that of g.
+        use_bias: whether the affines have biases; true if not said otherwise.
+        unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
         candidate_dropout: the probability of dropping a feature of g while training, others at every step.
-        use_bias: whether the b are there.
 
     Source:
         S. Hochreiter, J. Schmidhuber, Long Short-Term Memory, Neural Computation 9, 1997; the forget gate is from
@@ -25,11 +38,13 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
         (R. Józefowicz et al., 2015). Dropout of g: S. Semeniuta, A. Severyn, E. Barth, Recurrent Dropout without
         Memory Loss, 2016.
     """
-    zero, one = (0.0, 1.0) if use_bias else (None, None)
-    i = recurrent_activation(affine("input", x, h, bias=zero))
-    f = recurrent_activation(affine("forget", x, h, bias=one))
-    g = activation(affine("cell", x, h, bias=zero))
+    bias = 0.0 if use_bias else None
+    forget_bias = 1.0 if use_bias and unit_forget_bias else bias
+    output = activation if output_activation is None else output_activation
+    i = recurrent_activation(affine("input", x, h, bias=bias))
+    f = recurrent_activation(affine("forget", x, h, bias=forget_bias))
+    g = activation(affine("cell", x, h, bias=bias))
     g = dropout("cell", g, candidate_dropout)
-    o = recurrent_activation(affine("output", x, h, bias=zero))
+    o = recurrent_activation(affine("output", x, h, bias=bias))
     c = f * c + i * g
-    return Next(h=o * activation(c), c=c)
+    return Next(h=o * output(c), c=c)

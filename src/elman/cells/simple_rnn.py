@@ -12,7 +12,7 @@ def simple_rnn(x, h, *, activation=tanh, use_bias=True):
 
     Options:
         activation: tanh if not said otherwise.
-        use_bias: whether b is there.
+        use_bias: whether the affines have biases; true if not said otherwise.
 
     Source:
         J. L. Elman, Finding Structure in Time, Cognitive Science 14, 1990, figure 2. Differences: the paper's units

@@ -83,7 +83,7 @@ class NamedParameters(nn.Module):
 
     def _taken_attribute(self, name: str, own: dict[str, Any]) -> Any:
         """The parameter, or what a tool has put in its place: an attribute of the module, a property of its class."""
-        for place in (own["_parameters"], own):
+        for place in (own["_parameters"], own["_buffers"], own):
             if place.get(name) is not None:
                 return place[name]
         if isinstance(getattr(type(self), name, None), property):

@@ -37,7 +37,7 @@ class _Layer(nn.RNNBase):
 
     @property
     def _layout(self) -> Layout:
-        return find_layout(self.mode, self.proj_size, self.bias)
+        return find_layout(self.mode, self.proj_size, bias=self.bias)
 
     @property
     def _state_sizes(self) -> tuple[int, ...]:

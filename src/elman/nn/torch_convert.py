@@ -51,7 +51,7 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
         raise UsageError(
             f"A {type(module).__name__} came.", fix="Give an RNN, LSTM or GRU of torch.nn or of elman.nn.torch."
         )
-    layout = find_layout(module.mode, module.proj_size, module.bias)
+    layout = find_layout(module.mode, module.proj_size, bias=bool(module.bias))
     recurrent = Recurrent(
         layout.cell,
         module.input_size,
@@ -122,15 +122,20 @@ def _places(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
 
 
 def _find_mode(cell: Cell) -> str | None:
-    if cell.step is CELLS["projected_lstm"].step:
-        return "LSTM"
-    options = describe_options(cell)
+    like_lstm = cell.step is CELLS["projected_lstm"].step and _functions(cell) == _functions(CELLS["projected_lstm"])
     equal = (
         mode
         for mode, layout in LAYOUTS.items()
-        if cell.step is layout.cell.step and describe_options(layout.cell) == options | {"use_bias": True}
+        if cell.step is layout.cell.step and _functions(cell) == _functions(layout.cell)
     )
-    return next(equal, None)
+    return "LSTM" if like_lstm else next(equal, None)
+
+
+def _functions(cell: Cell) -> dict[str, Any]:
+    """The options that change what the cell computes, apart from its size and its biases, which torch has too."""
+    options = describe_options(cell)
+    options["output_activation"] = options.get("output_activation") or options.get("activation")
+    return {name: options[name] for name in options.keys() - {"projection", "use_bias", "unit_forget_bias"}}
 
 
 def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[str]:

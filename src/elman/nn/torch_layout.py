@@ -56,11 +56,12 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @lru_cache(maxsize=64)
-def find_layout(mode: str, proj_size: int = 0, bias: bool = True) -> Layout:
+def find_layout(mode: str, proj_size: int = 0, *, bias: bool = True) -> Layout:
     """The layout by torch's name of the cell, the size of its projection or 0, and whether it has biases."""
     layout = LAYOUTS[mode]
-    cell = CELLS["projected_lstm"].with_options(projection=proj_size) if proj_size else layout.cell
-    return Layout(cell if bias else cell.with_options(use_bias=False), layout.gates)
+    if proj_size:
+        layout = Layout(CELLS["projected_lstm"].with_options(projection=proj_size), layout.gates)
+    return layout if bias else Layout(layout.cell.with_options(use_bias=False), layout.gates)
 
 
 def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
