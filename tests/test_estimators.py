@@ -1,12 +1,16 @@
 """The classifier: scikit-learn's contract, what it refuses, what it keeps."""
 
+import copy
+import io
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from elman import Next, SequenceClassifier, affine, cell, tanh
+from elman import CELLS, Next, SequenceClassifier, affine, cell, tanh, zoneout
 from elman.errors import DataError, ModelError, NotFittedError, ShapeError, UsageError
 from elman.estimators import Pretrained
 from elman.training import TrainingInterrupted
@@ -113,6 +117,59 @@ def test_a_saved_model_answers_the_same_and_carries_its_cell(tmp_path, settings)
     assert again.settings().model_dump() == model.settings().model_dump()
     assert [record.loss for record in again.history_.epochs] == [record.loss for record in model.history_.epochs]
     assert (tmp_path / "m" / "README.md").read_text().count("hidden_size") == 1
+
+
+def same_in_another_form(model):
+    """The model pickled, copied and saved by torch."""
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return [pickle.loads(pickle.dumps(model)), copy.deepcopy(model), torch.load(file, weights_only=False)]
+
+
+def local_cell():
+    @cell
+    def local(x, h):
+        return tanh(affine("drive", x, h))
+
+    return local
+
+
+CELL_SETTINGS = [
+    {},
+    {"cell": leaky},
+    {"cell": zoneout(CELLS["lstm"], 0.1), "num_layers": 2, "dropout": 0.1},
+    {"cell": CELLS["gru"].with_options(activation="relu"), "bidirectional": True},
+]
+
+
+@pytest.mark.parametrize("settings", CELL_SETTINGS)
+def test_a_pickled_model_answers_the_same(settings):
+    unfitted = SequenceClassifier(**{**SMALL, "epochs": 3, **settings})
+    model = SequenceClassifier(**unfitted.get_params()).fit(WORDS, LABELS)
+    expected = model.predict_proba(WORDS)
+    for again in same_in_another_form(model):
+        assert np.array_equal(again.predict_proba(WORDS), expected)
+        assert again.score(WORDS, LABELS) == model.score(WORDS, LABELS)
+        assert repr(again) == repr(model)
+    for again in same_in_another_form(unfitted):
+        assert np.array_equal(again.fit(WORDS, LABELS).predict_proba(WORDS), expected)
+
+
+def test_a_fitted_model_with_a_cell_that_cannot_be_imported_is_pickled():
+    model = SequenceClassifier(**{**SMALL, "epochs": 2, "cell": local_cell()}).fit(WORDS, LABELS)
+    for again in same_in_another_form(model):
+        assert np.array_equal(again.predict_proba(WORDS), model.predict_proba(WORDS))
+    with pytest.raises(UsageError, match="cannot be pickled"):
+        pickle.dumps(SequenceClassifier(cell=local_cell()))
+
+
+def test_a_loaded_model_is_pickled_and_saved_again(tmp_path, fitted):
+    fitted.save(tmp_path / "m")
+    again = pickle.loads(pickle.dumps(SequenceClassifier.load(tmp_path / "m")))
+    assert np.array_equal(again.predict_proba(WORDS), fitted.predict_proba(WORDS))
+    again.save(tmp_path / "n")
+    assert np.array_equal(SequenceClassifier.load(tmp_path / "n").predict(WORDS), fitted.predict(WORDS))
 
 
 def test_files_of_two_models_do_not_make_one(tmp_path, fitted):

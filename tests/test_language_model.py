@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_a_saved_model_judges_the_same_and_carries_its_cell_and_subwords(tmp_pat
     assert again.evaluate(OTHER) == model.evaluate(OTHER)
     assert again.settings().model_dump() == model.settings().model_dump()
     assert again.coder_.encode(OTHER).tolist() == model.coder_.encode(OTHER).tolist()
+    for other in (pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps(again)), copy.deepcopy(model)):
+        assert other.evaluate(OTHER) == model.evaluate(OTHER)
+        assert other.coder_.encode(OTHER).tolist() == model.coder_.encode(OTHER).tolist()
     assert {path.name for path in (tmp_path / "m").iterdir()} == {
         "config.json", "model.safetensors", "vocabulary.json", "README.md",
     }  # fmt: skip

@@ -64,10 +64,16 @@ def test_what_was_changed_after_the_forward_pass_is_an_error_of_autograd(what: s
     inputs, state = torch.randn(2, 3, 4), torch.randn(1, 2, 5)
     output, _ = layer(inputs, state)
     changed = {"input": inputs, "state": state, "parameter": next(layer.parameters()), "output": output}[what]
+    leaves = list(layer.parameters())
+    wanted = torch.autograd.grad(output.sum(), leaves, retain_graph=True)
     with torch.no_grad():
         changed.zero_()
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        torch.autograd.grad(output.sum(), list(layer.parameters()))
+    if what == "output" and not isinstance(layer, Recurrent):
+        # In torch's order of axes the caller has a copy.
+        assert_near(list(torch.autograd.grad(output.sum(), leaves)), list(wanted), torch.float32)
+        return
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation|has been modified inplace"):
+        torch.autograd.grad(output.sum(), leaves)
 
 
 # Lengths
@@ -113,7 +119,6 @@ def test_data_that_was_resized_is_refused():
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (50, 50)])
 def test_replaced_parameters_of_other_shapes_are_refused(name: str, shape: tuple[int, ...]):
     layer = Recurrent("peephole_lstm", 4, 5)
-    layer.get_submodule("layer0").register_parameter(name, None)
     layer.get_submodule("layer0")._parameters[name] = nn.Parameter(torch.zeros(shape))
     with pytest.raises(ShapeError, match=rf"{name}: expected .*, got "):
         layer(torch.zeros(2, 3, 4))
@@ -186,7 +191,7 @@ def test_equal_steps_share_a_program_that_goes_when_no_layer_is_left():
     layers = [elman.LSTM(3, 7) for _ in range(3)]
     for layer in layers:
         train(layer, inputs)
-    programs = {id(run.program(layer.weights.__self__._place(0, False).graph, torch.float32)) for layer in layers}
+    programs = {id(run.program(layer._place(0, False).graph, torch.float32)) for layer in layers}
     assert len(programs) == 1
 
 

@@ -11,10 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
-from elman.errors import ShapeError, UsageError
 from elman.nn import torch as mine
 from elman.sequences.ragged import Ragged
 
@@ -229,7 +228,7 @@ def test_dropout_of_everything_leaves_the_last_layer_without_input():
 
 
 def test_dropout_in_a_single_layer_warns_as_torch_does():
-    with pytest.warns(UserWarning, match="does nothing in one layer"):
+    with pytest.warns(UserWarning, match="num_layers greater than 1"):
         mine.LSTM(3, 5, dropout=0.5)
 
 
@@ -278,57 +277,109 @@ def test_gradients_of_gradients():
     assert torch.autograd.gradgradcheck(lambda value: layer(value)[0], inputs)
 
 
-WRONG_SETTINGS = {
-    "input_size": (0, -1, 2.5),
-    "hidden_size": (0, True),
-    "num_layers": (0, "2"),
-    "dropout": (-0.1, 1.5, True, "a"),
-    "proj_size": (-1, 5, 1.5),
-}
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_the_layers_are_torchs_to_code_that_looks_for_them(kind: str):
+    model = nn.Sequential(getattr(mine, kind)(3, 5, 2, bidirectional=True))
+    found = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
+    assert [type(module) for module in found] == [getattr(mine, kind)]
+    assert isinstance(model[0], getattr(nn, kind))
+
+    def init(module: nn.Module) -> None:
+        if isinstance(module, getattr(nn, kind)):
+            for parameter in module.parameters():
+                nn.init.constant_(parameter, 0.5)
+
+    model.apply(init)
+    assert all(parameter.unique().tolist() == [0.5] for parameter in model.parameters())
+    hooked = []
+    model[0].register_forward_hook(lambda module, inputs, output: hooked.append(output[0].shape))
+    model(torch.zeros(4, 2, 3))
+    assert hooked == [(4, 2, 10)]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in WRONG_SETTINGS.items() for value in values]
-)
-def test_a_wrong_setting_is_named(name: str, value: Any):
-    with pytest.raises(UsageError, match=f"{name} is {value!r}"):
-        mine.LSTM(**({"input_size": 3, "hidden_size": 5} | {name: value}))
+@settings(max_examples=20)
+@given(drawn())
+def test_torchs_other_names_answer_as_torchs(case: Settings):
+    layer, theirs = case.build()
+    assert layer._flat_weights_names == theirs._flat_weights_names
+    assert layer._all_weights == theirs._all_weights
+    assert all(a is b for a, b in zip(layer._flat_weights, layer.parameters(), strict=True))
+    layer.flatten_parameters()
+    inputs = torch.zeros(4, 2, layer.input_size, dtype=case.options["dtype"])
+    expected = theirs.get_expected_hidden_size(inputs, None)
+    assert layer.get_expected_hidden_size(inputs, None) == expected
+    hx = make_states(theirs, (4 if theirs.batch_first else 2,))
+    layer.check_input(inputs, None)
+    layer.check_forward_args(inputs, hx, None)
+    layer.check_hidden_size(flat(hx)[0], expected)
+    index = torch.arange(flat(hx)[0].shape[1]).flip(0)
+    for found, state in zip(flat(layer.permute_hidden(hx, index)), flat(hx), strict=True):
+        assert torch.equal(found, state.flip(1))
+    assert layer.permute_hidden(hx, None) is hx
+    assert not layer._weights_have_changed()
+    replica = layer._replicate_for_data_parallel()
+    assert replica._flat_weights is not layer._flat_weights
+    assert layer.__constants__ == theirs.__constants__
 
 
-def test_an_unknown_nonlinearity_is_told_with_the_nearest():
-    with pytest.raises(UsageError, match="Did you mean `relu`"):
-        mine.RNN(3, 5, nonlinearity="rel")
+def test_flat_weights_follow_the_parameters():
+    layer, inputs = mine.LSTM(3, 5), torch.randn(4, 2, 3)
+    before = layer(inputs)[0]
+    layer.weight_hh_l0 = nn.Parameter(torch.zeros(20, 5))
+    assert layer._flat_weights[1] is layer.weight_hh_l0
+    assert not torch.equal(layer(inputs)[0], before)
+    layer.double()
+    assert {weight.dtype for weight in layer._flat_weights} == {torch.float64}
+    assert all(a is b for a, b in zip(layer._flat_weights, layer.parameters(), strict=True))
+    frozen = copy.deepcopy(layer)
+    del frozen.weight_hh_l0
+    frozen.register_parameter("weight_hh_l0", nn.Parameter(torch.ones(20, 5, dtype=torch.float64)))
+    frozen(inputs.double())
+    assert frozen._flat_weights[1] is frozen.weight_hh_l0
 
 
-def h_and_c(*shape: int) -> tuple[Tensor, Tensor]:
-    return torch.zeros(shape), torch.zeros(shape)
+def test_a_pruned_weight_is_used_and_learns():
+    layer, inputs = mine.GRU(3, 5), torch.randn(4, 2, 3)
+    prune.random_unstructured(layer, "weight_hh_l0", 0.5)
+    layer(inputs)[0].sum().backward()
+    assert layer.weight_hh_l0_orig.grad[layer.weight_hh_l0_mask == 0].count_nonzero() == 0
+    plain = mine.GRU(3, 5)
+    plain.load_state_dict({name: getattr(layer, name) for name in plain.state_dict()})
+    assert torch.equal(plain(inputs)[0], layer(inputs)[0])
 
 
-WRONG_CALLS = {
-    "other features": ((torch.zeros(7, 2, 4),), "reads 3 features"),
-    "four axes": ((torch.zeros(7, 2, 1, 3),), "reads 3 features"),
-    "one axis": ((torch.zeros(3),), "reads 3 features"),
-    "ragged ids": ((Ragged(torch.tensor([1]), [1]),), "reads 3 features"),
-    "packed ids": ((pack_sequence([torch.tensor([1])]),), "reads 3 features"),
-    "another type": ((torch.zeros(7, 2, 3).double(),), "torch.float64"),
-    "a list": (([[1.0]],), "a list came"),
-    "one state for two": ((torch.zeros(7, 2, 3), torch.zeros(1, 2, 5)), "an LSTM has two states"),
-    "states of another batch": ((torch.zeros(7, 2, 3), h_and_c(1, 3, 5)), r"\(1, 2, 5\)"),
-    "states without batch": ((torch.zeros(7, 2, 3), h_and_c(1, 5)), r"\(1, 2, 5\)"),
-    "states with a batch too many": ((torch.zeros(7, 3), h_and_c(1, 1, 5)), r"\(1, 5\)"),
-    "a missing state": ((torch.zeros(7, 2, 3), (torch.zeros(1, 2, 5),)), r"h_0 and c_0"),
-    "no tensors": ((torch.zeros(7, 2, 3), (1, 2)), "int and int"),
-}
+def test_a_subclass_of_ones_own_is_built_and_pickled():
+    layer = Stack(3, 5, 2, batch_first=True)
+    inputs = torch.randn(2, 4, 3)
+    assert repr(layer).startswith("Stack(3, 5, num_layers=2, batch_first=True")
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(inputs)[0], layer(inputs)[0])
 
 
-@pytest.mark.parametrize("name", WRONG_CALLS)
-def test_a_wrong_call_is_told_with_the_repair(name: str):
-    arguments, message = WRONG_CALLS[name]
-    with pytest.raises(ShapeError, match=message) as error:
-        mine.LSTM(3, 5)(*arguments)
-    assert error.value.fix
+class Stack(mine.LSTM):
+    """A user's subclass, which passes its arguments on."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
 
 
-def test_the_states_of_a_gru_are_no_pair():
-    with pytest.raises(ShapeError, match=r"h_0 of shape \(1, 2, 5\), and tuple came"):
-        mine.GRU(3, 5)(torch.zeros(7, 2, 3), h_and_c(1, 2, 5))
+def test_code_that_torch_trains_trains_the_same():
+    """The same training loop, with another import."""
+    losses = []
+    for module in (mine, nn):
+        torch.manual_seed(0)
+        layer = module.LSTM(3, 5, 2, batch_first=True, bidirectional=True)
+        head = nn.Linear(10, 1)
+        optimizer = torch.optim.Adam([*layer.parameters(), *head.parameters()], 0.05)
+        generator = torch.Generator().manual_seed(1)
+        inputs, targets = torch.randn(8, 6, 3, generator=generator), torch.randn(8, 6, 1, generator=generator)
+        found = []
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss = (head(layer(inputs)[0]) - targets).square().mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(layer.parameters(), 0.5)
+            optimizer.step()
+            found.append(loss.item())
+        losses.append(found)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0][-1] < losses[0][0]

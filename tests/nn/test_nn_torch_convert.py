@@ -76,6 +76,72 @@ def test_type_mode_and_further_settings_are_kept():
     assert not back.training
 
 
+@pytest.mark.parametrize("source", [nn, mine], ids=["torch", "elman"])
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
+def test_a_module_without_biases_is_a_layer_without_biases(kind, options, source):
+    module = getattr(source, kind)(3, 5, 2, bidirectional=True, bias=False, **options)
+    layer = from_torch(module)
+    assert not [name for name, _ in layer.named_parameters() if "bias" in name]
+    assert sum(value.numel() for value in layer.parameters()) == sum(value.numel() for value in module.parameters())
+    back = to_torch(layer)
+    assert not back.bias
+    assert back.state_dict().keys() == module.state_dict().keys()
+    assert all(torch.equal(value, back.state_dict()[name]) for name, value in module.state_dict().items())
+    # Training does not make biases.
+    layer(torch.randn(2, 4, 3))[0].sum().backward()
+    assert all(value.grad is not None for value in layer.parameters())
+    assert [array.shape for array in layer.get_weights()] == [
+        array.shape for array in from_torch(to_torch(layer)).get_weights()
+    ]
+
+
+FROZEN = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+
+
+@pytest.mark.parametrize("source", [nn, mine], ids=["torch", "elman"])
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
+@pytest.mark.parametrize("frozen", [(), ("weight_ih",), ("weight_hh", "bias_ih", "bias_hh"), tuple(FROZEN)])
+def test_what_is_not_learned_stays_so(kind, options, source, frozen):
+    module = getattr(source, kind)(3, 5, 2, bidirectional=True, **options)
+    for name, value in module.named_parameters():
+        if name.startswith(frozen) and "l1" in name:
+            value.requires_grad_(False)
+    layer = from_torch(module)
+    for name, value in layer.named_parameters():
+        place, key = name.split(".")
+        kind_of = {"0": "weight_ih", "1": "weight_hh", "bias": "bias_ih"}[key.split("/")[1]]
+        if key == "memory/0":
+            kind_of = "weight_hh"
+        is_projection = key == "projection/0"
+        assert value.requires_grad == (is_projection or place.startswith("layer0") or kind_of not in frozen), name
+    back = to_torch(layer)
+    for (name, found), (_, expected) in zip(back.named_parameters(), module.named_parameters(), strict=True):
+        assert found.requires_grad == expected.requires_grad, name
+    assert all(value.is_leaf for value in (*layer.parameters(), *back.parameters()))
+
+
+def test_a_sum_of_biases_is_learned_if_one_of_them_is():
+    module = nn.GRU(3, 5)
+    module.bias_hh_l0.requires_grad_(False)
+    flags = {name: value.requires_grad for name, value in from_torch(module).weights().items() if "bias" in name}
+    assert flags == {"update/bias": True, "reset/bias": True, "candidate/bias": True, "memory/bias": False}
+
+
+def test_gates_that_are_learned_in_part_are_named():
+    layer = LSTM(3, 5, num_layers=2)
+    layer.weights(1)["forget/1"].requires_grad_(False)
+    with pytest.raises(UsageError, match="weight_hh_l1 would be learned in part") as error:
+        to_torch(layer)
+    assert "weight_ih_l1" not in str(error.value)
+
+
+def test_parametrized_modules_are_converted_as_they_are():
+    module = nn.utils.parametrizations.weight_norm(nn.LSTM(3, 5), "weight_hh_l0")
+    layer, inputs = from_torch(module), torch.randn(4, 2, 3)
+    torch.testing.assert_close(layer(inputs)[0], module(inputs.transpose(0, 1))[0].transpose(0, 1), rtol=0, atol=1e-6)
+    assert all(value.requires_grad and value.is_leaf for value in layer.parameters())
+
+
 def test_a_converted_layer_shares_nothing_with_the_module():
     module = nn.LSTM(3, 5)
     layer = from_torch(module)

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
+from elman.compiler.pickling import reduce_cell
 from elman.compiler.places import quote
 from elman.compiler.trace import check_sizes, trace
 from elman.compiler.value import Next, Value
@@ -69,10 +70,17 @@ class Cell:
         return self.step(*values, **({name: _resolve(value) for name, value in self.options.items()} | named))
 
     def with_options(self, **options: Any) -> "Cell":
-        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`."""
+        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`.
+
+        With the values that it has already, it is this cell.
+        """
+        if not options:
+            return self
         if self.is_restored:
             self.step()
-        return Cell(self.step, self.options | options)
+        found = Cell(self.step, self.options | options)
+        unchanged = all(_resolve(value) == _resolve(self.options[name]) for name, value in found.options.items())
+        return self if unchanged else found
 
     def trace(self, input_size: int, hidden_size: int, constants: Mapping[str, int] | None = None) -> Graph:
         """The step as a graph for these sizes.
@@ -100,6 +108,15 @@ class Cell:
         self.graphs[key] = graph
         while len(self.graphs) > RECENT:
             self.graphs.pop(next(iter(self.graphs)), None)
+
+    def __reduce__(self):
+        return reduce_cell(self)
+
+    def __copy__(self) -> "Cell":
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Cell":
+        return self
 
     def __repr__(self) -> str:
         changed = "".join(f", {name}={_option_name(value)}" for name, value in self.options.items())

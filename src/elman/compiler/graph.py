@@ -184,11 +184,18 @@ class Graph:
             self.draws,
         )
 
+    def __reduce__(self):
+        # Not node in node: a long step would be too deep for it.
+        return from_json, (to_json(self),)
+
+    def __copy__(self) -> "Graph":
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Graph":
+        return self
+
     def __str__(self) -> str:
         return show(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Graph":
-        return self
 
 
 def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:

@@ -1,11 +1,13 @@
 """Zoneout: a cell some of whose states stay as they were."""
 
 import functools
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
 from elman.compiler.cell import Cell
 from elman.compiler.language import bernoulli
+from elman.compiler.pickling import has_own_step
 from elman.compiler.value import Next, Value
 from elman.errors import UsageError, nearest
 
@@ -38,11 +40,24 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
     if not probabilities:
         return cell
 
-    @functools.wraps(cell.step)
-    def step(x: Value, *states: Value, **named: Any) -> Next | Value:
-        return _mix(cell, probabilities, states, cell.step(x, *states, **named))
+    return Cell(_ZonedStep(cell, probabilities), cell.options)
 
-    return Cell(step, cell.options)
+
+class _ZonedStep:
+    """The step of a cell, its states mixed with those before it; a class, so that it can be pickled."""
+
+    def __init__(self, cell: Cell, probabilities: Mapping[str, float]):
+        self.cell = cell
+        self.probabilities = probabilities
+        functools.update_wrapper(self, cell.step)
+
+    def __call__(self, x: Value, *states: Value, **named: Any) -> Next | Value:
+        return _mix(self.cell, self.probabilities, states, self.cell.step(x, *states, **named))
+
+    def __reduce__(self):
+        if not has_own_step(self.cell):
+            raise pickle.PicklingError(f"the step of the cell `{self.cell.name}` cannot be imported by name")
+        return _ZonedStep, (self.cell, self.probabilities)
 
 
 def _probabilities(cell: Cell, probability: float | Mapping[str, float]) -> dict[str, float]:

@@ -30,10 +30,14 @@ def groups(graph: Graph) -> list[list[Parameter]]:
 def to_arrays(graph: Graph, tensors: Mapping[str, Tensor]) -> list[Tensor]:
     """The arrays of one layer and direction."""
     arrays = [torch.cat([tensors[parameter.name] for parameter in members], -1) for members in groups(graph)]
-    if graph.name == RESET_AFTER:
+    if _has_two_biases(graph):
         gates, candidate, memory = arrays[2].split([2 * len(arrays[2]) // 4, *[len(arrays[2]) // 4] * 2])
         arrays[2] = torch.stack([torch.cat([gates, candidate]), torch.cat([torch.zeros_like(gates), memory])])
     return arrays
+
+
+def _has_two_biases(graph: Graph) -> bool:
+    return graph.name == RESET_AFTER and any(parameter.role == "bias" for parameter in graph.parameters)
 
 
 def shapes(graph: Graph) -> list[tuple[int, ...]]:
@@ -45,7 +49,7 @@ def shapes(graph: Graph) -> list[tuple[int, ...]]:
 def from_arrays(graph: Graph, arrays: Sequence[Tensor]) -> dict[str, Tensor]:
     """Each parameter by its name, from the arrays of one layer and direction."""
     arrays = list(arrays)
-    if graph.name == RESET_AFTER:
+    if _has_two_biases(graph):
         first, second = arrays[2]
         hidden = len(first) // 3
         arrays[2] = torch.cat([first[: 2 * hidden] + second[: 2 * hidden], first[2 * hidden :], second[2 * hidden :]])

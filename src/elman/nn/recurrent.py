@@ -157,9 +157,10 @@ class Recurrent(nn.Module):
         """
         size, first = self.input_size, self._place(0, False)
         batch = read_input(inputs, size) if table is None else read_ids(inputs, table, size)
-        check_dtype(batch.data if table is None else table, first.named())
+        like = batch.data if table is None else table
+        check_dtype(like, next(self.parameters(), None))
         shape = None if isinstance(inputs, Ragged) else inputs.shape[:2]
-        state = self._initial_state(initial, batch)
+        state = self._initial_state(initial, batch.batch_size, like)
         if self.go_backwards:
             batch = batch.reverse()
         outputs, last = self._run(batch, state, read_constants(constants, first.graph, batch), table)
@@ -206,24 +207,27 @@ class Recurrent(nn.Module):
         end = tuple(ends) if len(ends) > 1 else ends[0]
         return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
 
-    def _initial_state(self, initial: Any, batch: Ragged) -> State:
+    def _initial_state(self, initial: Any, batch_size: int, like: Tensor) -> State:
         if initial is None and self._carried is not None:
-            if self._carried.batch_size != batch.batch_size:
+            if self._carried.batch_size != batch_size:
                 raise UsageError(
                     f"This stateful layer carries the states of {self._carried.batch_size} sequences, "
-                    f"and a batch of {batch.batch_size} came.",
+                    f"and a batch of {batch_size} came.",
                     fix="Call reset_state() before other sequences, or give the states: layer(batch, state).",
                 )
-            return self._carried.to(batch.data)
-        if initial is None:
-            return self.zero_state(batch.batch_size)
-        return read_state(initial, self.zero_state(batch.batch_size))
+            return self._carried.to(like)
+        zeros = self.zero_state(batch_size, like=like)
+        return zeros if initial is None else read_state(initial, zeros)
 
-    def zero_state(self, batch_size: int) -> State:
-        """States of zeros for a batch."""
+    def zero_state(self, batch_size: int, *, like: Tensor | None = None) -> State:
+        """States of zeros for a batch.
+
+        Args:
+            batch_size: number of sequences.
+            like: gives the float type and the device; those of the parameters if not given.
+        """
         graph = self._place(0, False).graph
-        weights = self._place(0, False).named()
-        like = next(iter(weights.values())) if weights else torch.empty(())
+        like = next(self.parameters(), torch.empty(())) if like is None else like
         places = self.num_layers * len(self._directions)
         zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
         return State(zeros, bidirectional=self.bidirectional)
@@ -262,7 +266,8 @@ class Recurrent(nn.Module):
 
         Returns:
             From `affine/position` to a matrix `(operand size, affine size)`, from `affine/bias` and from the name of a
-            vector to `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`.
+            vector to `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`. A
+            parametrized or pruned one (see `elman.nn.named_parameters`) is what is computed from its parameters.
         """
         return self._place(layer, backward).named()
 
@@ -292,9 +297,8 @@ class Recurrent(nn.Module):
         for place in self._places():
             count = len(keras_layout.shapes(place.graph))
             mine, tensors = tensors[:count], tensors[count:]
-            named = place.named()
             for name, value in keras_layout.from_arrays(place.graph, mine).items():
-                named[name].copy_(value)
+                place.assign(name, value)
 
     def explain(self) -> str:
         """Which target runs this layer as it is now, and why."""

@@ -73,13 +73,12 @@ def _checked(ids: Tensor, rows: int) -> Tensor:
     return ids.contiguous()
 
 
-def check_dtype(data: Tensor, weights: Mapping[str, Tensor]) -> None:
-    """Refuses rows of another type than the parameters.
+def check_dtype(data: Tensor, weight: Tensor | None) -> None:
+    """Refuse rows of another type than the parameters, given one of them or `None` where there is none.
 
     Raises:
         ShapeError: the types differ.
     """
-    weight = next(iter(weights.values()), None)
     if weight is not None and not fits(data.dtype, weight):
         raise ShapeError(
             f"The input is {data.dtype} and the layer's parameters are {weight.dtype}.",

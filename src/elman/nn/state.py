@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from elman.errors import ModelError, ShapeError, nearest, os_errors_as
 from elman.files import atomic_write
@@ -25,6 +26,9 @@ class State:
     `state.h` is `(batch, size)` if the layer has one layer and one direction, else `(layers · directions, batch, size)`
     in torch's order: layer 0 forward, layer 0 backward, layer 1 forward and so on; `state.layer(0, backward=True).h` is
     one of them.
+
+    It is a node of torch's trees of tensors (`torch.utils._pytree`), whose leaves are the states, what is attached and
+    the output.
 
     Args:
         tensors: each state by its name, `(layers · directions, batch, size)`.
@@ -226,3 +230,46 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         found.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+class _Form(NamedTuple):
+    """What a state is besides its tensors."""
+
+    names: tuple[str, ...]
+    attached: tuple[str, ...]
+    bidirectional: bool
+    has_output: bool
+
+
+def _flatten(state: State) -> tuple[list[Any], _Form]:
+    has_output = state.output is not None
+    leaves = [*state.tensors.values(), *state.attached.values(), *([state.output] if has_output else [])]
+    return leaves, _Form(state.names, tuple(state.attached), state.bidirectional, has_output)
+
+
+def _flatten_with_keys(state: State) -> tuple[list[tuple[Any, Any]], _Form]:
+    leaves, form = _flatten(state)
+    names = (*form.names, *form.attached, *(["output"] if form.has_output else []))
+    return [(pytree.GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)], form
+
+
+def _unflatten(leaves: Iterable[Any], form: _Form) -> State:
+    # Whatever a function on trees makes of the tensors, which need not be tensors of fitting shapes.
+    left = iter(leaves)
+    state = object.__new__(State)
+    state.tensors = {name: next(left) for name in form.names}
+    state.attached = {name: next(left) for name in form.attached}
+    state.bidirectional = form.bidirectional
+    state.output = next(left) if form.has_output else None
+    return state
+
+
+pytree.register_pytree_node(
+    State,
+    _flatten,
+    _unflatten,
+    serialized_type_name="elman.State",
+    to_dumpable_context=list,
+    from_dumpable_context=lambda form: _Form(tuple(form[0]), tuple(form[1]), *form[2:]),
+    flatten_with_keys_fn=_flatten_with_keys,
+)

@@ -37,7 +37,7 @@ class Stream:
     def __init__(self, layer: "Recurrent", state: State):
         self._layer = layer
         self._tensors = {name: tensor.detach().clone() for name, tensor in state.tensors.items()}
-        like = next(layer.parameters())
+        like = next(layer.parameters(), next(iter(self._tensors.values())))
         self.input = like.detach().new_zeros(state.batch_size, layer.input_size)
         self.kernels = self._build(like)
         if self.kernels:

@@ -9,7 +9,16 @@ from elman.cells import CELLS
 from elman.compiler.cell import Cell, describe_options
 from elman.errors import UsageError
 from elman.nn.recurrent import Recurrent
-from elman.nn.torch_layout import LAYOUTS, PROJECTION, find_layout, from_step, read_arrays, to_step
+from elman.nn.torch_layout import (
+    LAYOUTS,
+    PROJECTION,
+    find_layout,
+    from_step,
+    has_biases,
+    learned,
+    read_arrays,
+    to_step,
+)
 
 Module = nn.RNN | nn.LSTM | nn.GRU
 MODULES: dict[str, type[Module]] = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
@@ -19,13 +28,14 @@ FIX = (
 )
 
 
-@torch.no_grad()
 def from_torch(module: Any, **settings: Any) -> Recurrent:
     """The layer of elman with the same weights, and so the same results.
 
-    Its dense tensors are `(batch, time, feature)` whatever `batch_first` of the module says, and its biases are the
-    sums of the module's (zeros if that has none). Dropout is not carried over, since the two libraries' is not the
-    same: torch's drops single elements between layers, elman's the same features at all steps.
+    Its dense tensors are `(batch, time, feature)` whatever `batch_first` of the module says. Its biases are the sums of
+    the module's, and it has none if the module has none. A parameter that is not learned in the module
+    (`requires_grad=False`) is not learned in the layer; the sum of two biases is learned if one of them is. Dropout is
+    not carried over, since the two libraries' is not the same: torch's drops single elements between layers, elman's
+    the same features at all steps.
 
     Args:
         module: `RNN`, `LSTM` or `GRU` of `torch.nn` or of `elman.nn.torch`.
@@ -41,7 +51,7 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
         raise UsageError(
             f"A {type(module).__name__} came.", fix="Give an RNN, LSTM or GRU of torch.nn or of elman.nn.torch."
         )
-    layout = find_layout(module.mode, module.proj_size)
+    layout = find_layout(module.mode, module.proj_size, bias=bool(module.bias))
     recurrent = Recurrent(
         layout.cell,
         module.input_size,
@@ -51,17 +61,19 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
         **settings,
     ).to(module.weight_ih_l0)
     for layer, backward, suffix in _places(recurrent):
-        tensors = to_step(layout, read_arrays(module, suffix))
+        with torch.enable_grad():
+            tensors = to_step(layout, read_arrays(module, suffix))
         for name, parameter in recurrent.weights(layer, backward).items():
-            parameter.copy_(tensors[name])
+            parameter.detach().copy_(tensors[name].detach())
+            parameter.requires_grad_(tensors[name].requires_grad)
     return recurrent.train(module.training)
 
 
-@torch.no_grad()
 def to_torch(recurrent: Recurrent) -> Module:
     """The module of `torch.nn` with the same weights, and so the same results.
 
-    It has `batch_first=True`, as elman's layers, and no dropout (see `from_torch`).
+    It has `batch_first=True`, as elman's layers, and no dropout (see `from_torch`). An array is learned if the layer's
+    parameters in it are.
 
     Args:
         recurrent: a layer whose cell torch has: `lstm`, `projected_lstm`, `gru_reset_after` or `simple_rnn` (with tanh
@@ -73,8 +85,8 @@ def to_torch(recurrent: Recurrent) -> Module:
     >>> to_torch(Recurrent("lstm", 3, 5))
     LSTM(3, 5, batch_first=True)
     """
-    mode = _find_mode(recurrent.cell)
-    projection = recurrent.weights().get(PROJECTION)
+    mode, weights = _find_mode(recurrent.cell), recurrent.weights()
+    projection = weights.get(PROJECTION)
     proj_size = 0 if projection is None else projection.shape[1]
     if problems := _problems(recurrent, mode, proj_size):
         raise UsageError("torch.nn has no such layer: " + "; ".join(problems) + ".", fix=FIX)
@@ -84,14 +96,18 @@ def to_torch(recurrent: Recurrent) -> Module:
         input_size=recurrent.input_size,
         hidden_size=recurrent.hidden_size,
         num_layers=recurrent.num_layers,
+        bias=has_biases(LAYOUTS[mode], weights),
         batch_first=True,
         bidirectional=recurrent.bidirectional,
         **(options | ({"proj_size": proj_size} if proj_size else {})),
     ).to(next(recurrent.parameters()))
-    layout = find_layout(mode, proj_size)
     for layer, backward, suffix in _places(recurrent):
-        for name, array in from_step(layout, recurrent.weights(layer, backward)).items():
-            getattr(module, f"{name}_{suffix}").copy_(array)
+        tensors = recurrent.weights(layer, backward)
+        flags = learned(LAYOUTS[mode], tensors)
+        for name, array in from_step(LAYOUTS[mode], tensors).items():
+            parameter = getattr(module, f"{name}_{suffix}")
+            parameter.detach().copy_(array.detach())
+            parameter.requires_grad_(flags[name] == {True})
     return module.train(recurrent.training)
 
 
@@ -106,14 +122,20 @@ def _places(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
 
 
 def _find_mode(cell: Cell) -> str | None:
-    if cell.step is CELLS["projected_lstm"].step:
-        return "LSTM"
+    like_lstm = cell.step is CELLS["projected_lstm"].step and _functions(cell) == _functions(CELLS["projected_lstm"])
     equal = (
         mode
         for mode, layout in LAYOUTS.items()
-        if cell.step is layout.cell.step and describe_options(cell) == describe_options(layout.cell)
+        if cell.step is layout.cell.step and _functions(cell) == _functions(layout.cell)
     )
-    return next(equal, None)
+    return "LSTM" if like_lstm else next(equal, None)
+
+
+def _functions(cell: Cell) -> dict[str, Any]:
+    """The options that change what the cell computes, apart from its size and its biases, which torch has too."""
+    options = describe_options(cell)
+    options["output_activation"] = options.get("output_activation") or options.get("activation")
+    return {name: options[name] for name in options.keys() - {"projection", "use_bias", "unit_forget_bias"}}
 
 
 def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[str]:
@@ -126,4 +148,16 @@ def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[st
         "go_backwards is set": recurrent.go_backwards,
         "it is stateful": recurrent.stateful,
     }
-    return [problem for problem, stands in settings.items() if stands]
+    return [problem for problem, stands in settings.items() if stands] + _learned_in_part(recurrent, mode)
+
+
+def _learned_in_part(recurrent: Recurrent, mode: str | None) -> list[str]:
+    """torch's arrays hold the parameters of all gates, and each is learned as a whole or not at all."""
+    if mode is None:
+        return []
+    return [
+        f"{name}_{suffix} would be learned in part, as only some of its gates' parameters have requires_grad=True"
+        for layer, backward, suffix in _places(recurrent)
+        for name, flags in learned(LAYOUTS[mode], recurrent.weights(layer, backward)).items()
+        if len(flags) > 1
+    ]

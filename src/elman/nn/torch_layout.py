@@ -57,14 +57,17 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @constant_in_compiled_code
-def find_layout(mode: str, proj_size: int = 0) -> Layout:
-    """Return the layout by torch's name of the cell, and the size of its projection or 0."""
-    return _projected(mode, proj_size) if proj_size else LAYOUTS[mode]
+def find_layout(mode: str, proj_size: int = 0, *, bias: bool = True) -> Layout:
+    """Return the layout by torch's name of the cell, the size of its projection or 0, and whether it has biases."""
+    return _find_layout(mode, proj_size, bias)
 
 
 @lru_cache(maxsize=64)
-def _projected(mode: str, proj_size: int) -> Layout:
-    return Layout(CELLS["projected_lstm"].with_options(projection=proj_size), LAYOUTS[mode].gates)
+def _find_layout(mode: str, proj_size: int, bias: bool) -> Layout:
+    layout = LAYOUTS[mode]
+    if proj_size:
+        layout = Layout(CELLS["projected_lstm"].with_options(projection=proj_size), layout.gates)
+    return layout if bias else Layout(layout.cell.with_options(use_bias=False), layout.gates)
 
 
 def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
@@ -75,31 +78,58 @@ def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
     return {name: getattr(module, f"{name}_{suffix}") for name in names}
 
 
+def read_cell_arrays(module: Any) -> dict[str, Tensor]:
+    """The arrays of one of torch's cells, such as `LSTMCell`, in torch's order; without the biases if it has none."""
+    arrays = {name: getattr(module, name) for name in Gate._fields}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
 def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each parameter of the step by its name: views of torch's arrays, and sums of its biases.
 
     Args:
         layout: of the cell.
-        arrays: torch's arrays of one layer and direction; without the biases, those of the step are zeros.
+        arrays: torch's arrays of one layer and direction, with the biases or without.
     """
-    zeros = arrays["weight_ih"].new_zeros(arrays["weight_ih"].shape[0])
-    parts = [arrays.get(name, zeros).chunk(len(layout.gates)) for name in Gate._fields]
+    parts = {name: array.chunk(len(layout.gates)) for name, array in arrays.items() if name in Gate._fields}
     tensors = {PROJECTION: arrays["weight_hr"].t()} if "weight_hr" in arrays else {}
-    for gate, weight_ih, weight_hh, bias_ih, bias_hh in zip(layout.gates, *parts, strict=True):
-        tensors |= {gate.weight_ih: weight_ih.t(), gate.weight_hh: weight_hh.t(), gate.bias_ih: bias_ih}
-        tensors[gate.bias_hh] = bias_ih + bias_hh if gate.bias_hh == gate.bias_ih else bias_hh
+    for index, gate in enumerate(layout.gates):
+        tensors |= {gate.weight_ih: parts["weight_ih"][index].t(), gate.weight_hh: parts["weight_hh"][index].t()}
+        if "bias_ih" in parts:
+            bias_ih, bias_hh = parts["bias_ih"][index], parts["bias_hh"][index]
+            tensors[gate.bias_ih] = bias_ih
+            tensors[gate.bias_hh] = bias_ih + bias_hh if gate.bias_hh == gate.bias_ih else bias_hh
     return tensors
 
 
 def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros."""
     arrays = {"weight_hr": tensors[PROJECTION].t()} if PROJECTION in tensors else {}
-    columns = dict(zip(Gate._fields, zip(*layout.gates, strict=True), strict=True))
+    columns = _columns(layout)
     for array in ("weight_ih", "weight_hh"):
         arrays[array] = torch.cat([tensors[name] for name in columns[array]], 1).t()
+    if not has_biases(layout, tensors):
+        return arrays
     arrays["bias_ih"] = torch.cat([tensors[name] for name in columns["bias_ih"]])
     second = [
         torch.zeros_like(tensors[gate.bias_hh]) if gate.bias_hh == gate.bias_ih else tensors[gate.bias_hh]
         for gate in layout.gates
     ]
     return arrays | {"bias_hh": torch.cat(second)}
+
+
+def has_biases(layout: Layout, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a step with these parameters has biases."""
+    return layout.gates[0].bias_ih in tensors
+
+
+def learned(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, set[bool]]:
+    """For each of torch's arrays, whether the step's parameters in it are learned: both, if some are and some not."""
+    columns = {array: names for array, names in _columns(layout).items() if names[0] in tensors}
+    columns |= {"weight_hr": (PROJECTION,)} if PROJECTION in tensors else {}
+    return {array: {tensors[name].requires_grad for name in names} for array, names in columns.items()}
+
+
+def _columns(layout: Layout) -> dict[str, tuple[str, ...]]:
+    """For each of torch's arrays, the parameters of the step that are side by side in it."""
+    return dict(zip(Gate._fields, zip(*layout.gates, strict=True), strict=True))

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph, Parameter
+from elman.nn.named_parameters import NamedParameters
 
 Init = Literal["keras", "torch"]
 
 
-class Weights(nn.Module):
+class Weights(NamedParameters):
     """The parameters of one step, under the names the step gave them.
 
     Args:
@@ -25,7 +26,7 @@ class Weights(nn.Module):
     """
 
     def __init__(self, graph: Graph, hidden_size: int, init: Init = "keras"):
-        super().__init__()
+        super().__init__(parameter.name for parameter in graph.parameters)
         self.graph = graph
         self.expected = expectation(graph)
         self.hidden_size = hidden_size
@@ -36,13 +37,13 @@ class Weights(nn.Module):
         self.reset_parameters()
 
     def named(self) -> dict[str, Tensor]:
-        """Each parameter by its name."""
-        return dict(self._parameters)  # type: ignore[arg-type]
+        """Each parameter by its name, as the step uses it: parametrized or pruned where torch's tools made it so."""
+        return self.values(parameter.name for parameter in self.graph.parameters)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the parameters anew from torch's random generator."""
-        tensors = self.named()
+        tensors = {name: torch.empty_like(tensor) for name, tensor in self.named().items()}
         for parameter in self.graph.parameters:
             if parameter.role == "bias" and self.init == "torch":
                 self._draw_torch(tensors[parameter.name])
@@ -58,6 +59,8 @@ class Weights(nn.Module):
                 nn.init.xavier_uniform_(wide)
             for parameter, part in zip(group, wide.split([item.shape[1] for item in group], 1), strict=True):
                 tensors[parameter.name].copy_(part)
+        for name, tensor in tensors.items():
+            self.assign(name, tensor)
 
     def _draw_torch(self, tensor: Tensor) -> None:
         bound = 1.0 / math.sqrt(self.hidden_size)

@@ -1,13 +1,14 @@
 """Sequences of unequal length as one batch, without padding."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
 
 from elman.compiler.order import TimeMajor, equal
 from elman.errors import ShapeError, UsageError
@@ -41,6 +42,8 @@ class Ragged:
     Args:
         data: (total, feature…), or (total,) for integer ids.
         lengths: (batch,) steps of each sequence, integers of zero or more that sum to total.
+
+    It is a node of torch's trees of tensors (`torch.utils._pytree`), whose leaf is the data.
 
     Attributes:
         data: as given.
@@ -383,3 +386,44 @@ class Ragged:
             f"Ragged({self.batch_size} sequences, {self.total} steps, longest {self.longest}, "
             f"feature {tuple(self.feature_shape)}, {str(self.data.dtype).removeprefix('torch.')}{place})"
         )
+
+
+class _Lengths:
+    """What a batch is besides its data, comparable, as torch's functions on trees of tensors need it."""
+
+    def __init__(self, order: TimeMajor):
+        self.order = order
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Lengths):
+            return NotImplemented
+        return self.order is other.order or torch.equal(self.order.lengths, other.order.lengths)
+
+    def __hash__(self) -> int:
+        return hash(self.order.batch)
+
+
+def _flatten(batch: Ragged) -> tuple[list[Any], _Lengths]:
+    return [batch.data], _Lengths(batch.order)
+
+
+def _flatten_with_keys(batch: Ragged) -> tuple[list[tuple[Any, Any]], _Lengths]:
+    return [(pytree.GetAttrKey("data"), batch.data)], _Lengths(batch.order)
+
+
+def _unflatten(leaves: Iterable[Any], lengths: _Lengths) -> Ragged:
+    # Whatever a function on trees makes of the data, which need not be a tensor.
+    ragged = object.__new__(Ragged)
+    ragged._set(next(iter(leaves)), lengths.order)
+    return ragged
+
+
+pytree.register_pytree_node(
+    Ragged,
+    _flatten,
+    _unflatten,
+    serialized_type_name="elman.Ragged",
+    to_dumpable_context=lambda lengths: lengths.order.lengths.tolist(),
+    from_dumpable_context=lambda lengths: _Lengths(TimeMajor(torch.tensor(lengths, dtype=torch.int64))),
+    flatten_with_keys_fn=_flatten_with_keys,
+)

@@ -1,0 +1,97 @@
+"""How a cell is pickled: by the name of its step where that can be imported, else by its graphs."""
+
+import importlib
+import pickle
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from elman.errors import UsageError
+
+if TYPE_CHECKING:
+    from elman.compiler.cell import Cell
+
+Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class CellPicklingError(UsageError, pickle.PicklingError):
+    """A cell that can be pickled neither by its name nor by its graphs."""
+
+
+def reduce_cell(cell: "Cell") -> Reduced:
+    """What `Cell.__reduce__` answers.
+
+    A step at the top of a module, or inside a class there, is found again by its name, although the decorator has put
+    a cell in its place; a callable object that can be pickled, such as that of `zoneout`, is pickled itself. Any other
+    step, such as a function inside a function, cannot be found again: the cell is pickled as a model folder keeps it,
+    as its graphs for the sizes that it was traced for.
+
+    Raises:
+        CellPicklingError: the step cannot be found again, and there is no graph yet.
+    """
+    if not cell.is_restored and _is_picklable(cell.options):
+        if _is_importable(cell.step):
+            return _open, (cell.step.__module__, cell.step.__qualname__, cell.options)
+        if not _is_function(cell.step) and _is_picklable(cell.step):
+            return type(cell), (cell.step, cell.options)
+    if not cell.graphs:
+        raise CellPicklingError(
+            f"The cell `{cell.name}` cannot be pickled: its step cannot be imported by name, and no layer has been "
+            "built with it.",
+            fix="Define the step at the top of a module, or build a layer first: its equations are pickled then.",
+        )
+    return _from_graphs, (type(cell), cell.name, cell.input, cell.states, cell.constants, cell.graphs)
+
+
+def _from_graphs(kind: "type[Cell]", *parts: Any) -> "Cell":
+    return kind.from_graphs(*parts)
+
+
+def _open(module: str, qualname: str, options: dict[str, Any]) -> "Cell":
+    """The cell of a step that was pickled by name."""
+    from elman.compiler.cell import Cell
+
+    importlib.import_module(module)
+    found = _find(module, qualname)
+    if isinstance(found, Cell):
+        return found.with_options(**options)
+    if found is None:
+        raise CellPicklingError(
+            f"The pickled cell has the step `{qualname}` of the module `{module}`, which has no such step.",
+            fix="Define it there again, or load a model folder, which carries the equations of its cells.",
+        )
+    return Cell(found, options)
+
+
+def _find(module: str, qualname: str) -> Any:
+    """What is at this name, `None` if nothing is."""
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _is_importable(step: Any) -> bool:
+    """Whether the step, or the cell that the decorator made of it, is at the step's name."""
+    from elman.compiler.cell import Cell
+
+    found = _find(getattr(step, "__module__", ""), getattr(step, "__qualname__", ""))
+    return (found.step if isinstance(found, Cell) else found) is step
+
+
+def has_own_step(cell: "Cell") -> bool:
+    """Whether the cell, unpickled, could still be traced for other sizes."""
+    return not cell.is_restored and reduce_cell(cell)[0] is not _from_graphs
+
+
+def _is_function(step: Any) -> bool:
+    return hasattr(step, "__code__")
+
+
+def _is_picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    # What a user's object raises when it cannot be pickled is not fixed: TypeError and AttributeError among others.
+    except Exception:
+        return False
+    return True

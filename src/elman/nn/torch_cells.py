@@ -1,0 +1,185 @@
+"""The recurrent cells of `torch.nn` under their own names: one step of elman's cells."""
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from elman.compiler import dispatch
+from elman.compiler.autocast import fits
+from elman.compiler.order import equal
+from elman.compiler.tensors import check_layout
+from elman.nn.torch_checks import (
+    NONLINEARITIES,
+    InputError,
+    check_arrays,
+    check_kind,
+    check_settings,
+    torch_errors_as_settings,
+    wrong_kind,
+)
+from elman.nn.torch_layout import Layout, find_layout, read_cell_arrays, to_step
+
+
+class _Cell(nn.RNNCellBase):
+    """What elman's `RNNCell`, `GRUCell` and `LSTMCell` share: the step, and what is refused."""
+
+    def __init__(self, *settings: Any, **named: Any):
+        super().__init__(*settings, **named)
+        # Kept, so that what is compiled of it is in use as long as the cell is.
+        self._step = self._layout.cell.trace(self.input_size, self.hidden_size)
+
+    @property
+    def _mode(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def _layout(self) -> Layout:
+        return find_layout(self._mode, bias=bool(self.bias))
+
+    def _run(self, inputs: Any, states: list[Any] | None) -> tuple[Tensor, ...]:
+        """The states after one step, in the form of the input: with a batch or without."""
+        if isinstance(inputs, Tensor):
+            check_layout(inputs)
+        rows = self._read_input(inputs)
+        layout = self._layout
+        sizes = [self.hidden_size] * len(layout.cell.states)
+        if states is None:
+            initial = [rows.new_zeros(rows.shape[0], size) for size in sizes]
+        else:
+            initial = self._read_states(states, inputs, rows)
+        arrays, gates = read_cell_arrays(self), len(layout.gates) * self.hidden_size
+        shapes = {"weight_ih": (gates, self.input_size), "weight_hh": (gates, self.hidden_size)}
+        check_arrays(arrays, {**shapes, "bias_ih": (gates,), "bias_hh": (gates,)}, "of the cell")
+        _, last = dispatch.run(self._step, to_step(layout, arrays), [rows], initial, equal(rows.shape[0], 1, rows))
+        return tuple(state if inputs.dim() == 2 else state.squeeze(0) for state in last)
+
+    def _read_input(self, inputs: Any) -> Tensor:
+        fix = f"Give a tensor (batch, {self.input_size}), or ({self.input_size},) for one sequence."
+        if not isinstance(inputs, Tensor):
+            raise wrong_kind(self, inputs, fix)
+        if inputs.dim() not in (1, 2):
+            problem = f"{self._get_name()}: Expected input to be 1D or 2D, got {inputs.dim()}D instead."
+            raise InputError(problem, fix=fix)
+        check_kind(inputs, self.weight_ih)
+        if inputs.shape[-1] != self.input_size:
+            problem = f"input has inconsistent input_size: got {inputs.shape[-1]} expected {self.input_size}."
+            raise InputError(problem, fix=fix)
+        return inputs if inputs.dim() == 2 else inputs.unsqueeze(0)
+
+    def _read_states(self, states: list[Any], inputs: Tensor, rows: Tensor) -> list[Tensor]:
+        axes = tuple(inputs.shape[:-1])
+        for index, state in enumerate(states):
+            name = "hidden" if len(states) == 1 else f"hx[{index}]"
+            problem = _wrong_state(state, f"{self._get_name()}: Expected {name}", index, axes, self.hidden_size, rows)
+            if problem:
+                form = "(batch, {0})" if axes else "({0},)"
+                fix = f"Give each state as a tensor {form.format(self.hidden_size)}, of the input's type and device."
+                raise InputError(problem, fix=fix)
+        return [state if axes else state.unsqueeze(0) for state in states]
+
+
+def _wrong_state(state: Any, expected: str, index: int, axes: tuple[int, ...], size: int, like: Tensor) -> str:
+    """What is wrong with an initial state; empty if it fits."""
+    if not isinstance(state, Tensor):
+        return f"{expected} to be a tensor, got an object of type {type(state).__name__}."
+    if state.dim() not in (1, 2):
+        return f"{expected} to be 1D or 2D, got {state.dim()}D instead."
+    if state.dim() != len(axes) + 1:
+        return f"{expected} to be {len(axes) + 1}D, as the input is, got {state.dim()}D instead."
+    if state.shape[-1] != size:
+        return f"hidden{index} has inconsistent hidden_size: got {state.shape[-1]}, expected {size}."
+    if tuple(state.shape[:-1]) != axes:
+        return f"Input batch size {axes[0]} doesn't match hidden{index} batch size {state.shape[0]}."
+    if not fits(state.dtype, like) or state.device != like.device:
+        return f"{expected} to be {like.dtype} on {like.device}, got {state.dtype} on {state.device}."
+    return ""
+
+
+class RNNCell(_Cell, nn.RNNCell):
+    """`torch.nn.RNNCell`, run by elman: h' = activation(x·W + b_ih + h·U + b_hh).
+
+    Args:
+        input_size: features of the input.
+        hidden_size: features of the state.
+        bias: whether there are biases.
+        nonlinearity: `tanh` or `relu`.
+        device: of the parameters.
+        dtype: of the parameters.
+
+    Raises:
+        SettingError: settings that make no sense; all of them are named.
+
+    >>> import torch
+    >>> RNNCell(3, 5)(torch.zeros(2, 3)).shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        check_settings(input_size=input_size, hidden_size=hidden_size, nonlinearity=nonlinearity)
+        with torch_errors_as_settings():
+            super().__init__(input_size, hidden_size, bias, nonlinearity, device=device, dtype=dtype)
+
+    @property
+    def _mode(self) -> str:
+        return NONLINEARITIES[self.nonlinearity]
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """Make one step.
+
+        Args:
+            input: `(batch, input_size)`, or `(input_size,)` for one sequence.
+            hx: the state, `(batch, hidden_size)`, without the batch for one sequence; zeros if not given.
+
+        Returns:
+            The next state, in the form of `hx`.
+
+        Raises:
+            InputError: an input or a state that does not fit.
+        """
+        return self._run(input, None if hx is None else [hx])[0]
+
+
+class GRUCell(_Cell, nn.GRUCell):
+    """`torch.nn.GRUCell`, run by elman; equations: see `elman.cells.gru_reset_after`, arguments: see `RNNCell`."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        check_settings(input_size=input_size, hidden_size=hidden_size)
+        with torch_errors_as_settings():
+            super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)
+
+    @property
+    def _mode(self) -> str:
+        return "GRU"
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """Make one step; see `RNNCell.forward`."""
+        return self._run(input, None if hx is None else [hx])[0]
+
+
+class LSTMCell(_Cell, nn.LSTMCell):
+    """`torch.nn.LSTMCell`, run by elman; equations: see `elman.cells.lstm`, arguments: see `RNNCell`."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        check_settings(input_size=input_size, hidden_size=hidden_size)
+        with torch_errors_as_settings():
+            super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)
+
+    @property
+    def _mode(self) -> str:
+        return "LSTM"
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Make one step; see `RNNCell.forward`, with the pair of states h and c."""
+        if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
+            got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else f"a {type(hx).__name__}"
+            raise InputError(f"LSTMCell: Expected hx to be two hidden states, got {got}.", fix="Give the pair (h, c).")
+        h, c = self._run(input, None if hx is None else list(hx))
+        return h, c
