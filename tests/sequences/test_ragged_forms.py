@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from elman import LSTM
 from elman.errors import DataError, ShapeError, UsageError
 from elman.sequences.ragged import Ragged
+from tests.examples import draws
 
 lengths_lists = st.lists(st.integers(0, 6), max_size=6)
 full_lengths_lists = st.lists(st.integers(1, 6), min_size=1, max_size=6)
@@ -79,7 +80,7 @@ def test_from_packed_that_was_sorted_by_its_maker():
     assert_same(Ragged.from_packed(packed), batch)
 
 
-@settings(max_examples=30)
+@draws(30)
 @given(lengths_lists, feature_shapes)
 def test_nested_round_trip(lengths, feature):
     batch = numbered(lengths, feature)
