@@ -174,8 +174,8 @@ class _Work:
                 self._write(arg, Place("row"))
 
     def _reads_number(self, node: Node, arg: Node) -> bool:
-        """Whether the node reads a number from memory, as a part or the sum of it: a graph may not be simplified."""
-        return arg.op == "number" and node.op in ("slice", "sum", "max")
+        """Whether the node reads a number as a row of memory, as its sum does: a graph may not be simplified."""
+        return arg.op == "number" and node.op in IN_MEMORY and node.op != "concat"
 
     def _reads_elsewhere(self, node: Node, arg: Node) -> bool:
         return node.op in IN_MEMORY or self.at[node] > self.at[arg] or node.size != arg.size
