@@ -236,4 +236,7 @@ MODULES: dict[str, Case] = {
 }
 
 # Public modules that are run by others only.
-NOT_ALONE = {"Weights": "the parameters of one layer in one direction, which Recurrent runs"}
+NOT_ALONE = {
+    "Weights": "the parameters of one layer in one direction, which Recurrent runs",
+    "NamedParameters": "what Weights keeps its parameters in",
+}
