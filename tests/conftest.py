@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("elman", derandomize=True, deadline=None, database=None)
+import tests.examples  # noqa: F401 (registers the profiles)
+
 settings.load_profile("elman")
 
 

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -280,6 +281,9 @@ def _shorten(mistake: Mistake) -> Mistake:
     return Mistake(mistake.text[:SHOWN_CHARACTERS] + " …", mistake.truth, mistake.answer, mistake.probability)
 
 
+_drawing = threading.Lock()
+
+
 def _draw(curve: Curve, best_epoch: int | None) -> str:
     """The curve as an SVG whose colours follow the page."""
     # matplotlib takes most of a second to import, and only a report needs it.
@@ -295,7 +299,8 @@ def _draw(curve: Curve, best_epoch: int | None) -> str:
         "font.family": "sans-serif",
     }
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
-    with matplotlib.rc_context(look | ink):
+    # The settings of matplotlib are those of all threads.
+    with _drawing, matplotlib.rc_context(look | ink):
         figure = Figure(figsize=(5.6, 3.2), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

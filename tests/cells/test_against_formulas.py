@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from elman import CELLS, Recurrent
-from tests.laws.tolerances import TOLERANCES, assert_near
+from elman.compiler.tolerances import TOLERANCES
+from tests.laws.tolerances import assert_near
 
 Array = np.ndarray
 Weights = Mapping[str, Array]

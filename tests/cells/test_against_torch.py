@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from elman import CELLS, Recurrent
 from elman.compiler.cell import Cell
-from tests.laws.tolerances import TOLERANCES, assert_near
+from elman.compiler.tolerances import TOLERANCES
+from tests.laws.tolerances import assert_near
 
 INPUT, HIDDEN, BATCH, TIME = 7, 5, 3, 6
 

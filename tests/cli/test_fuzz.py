@@ -10,7 +10,7 @@ def test_right_cells_end_well(elman):
     assert done.code == 0
     assert {name: done.json[name] for name in ("count", "unjudged", "seed", "failures")} == {
         "count": 2,
-        "unjudged": 0,
+        "unjudged": {},
         "seed": 11,
         "failures": [],
     }

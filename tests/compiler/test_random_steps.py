@@ -4,19 +4,20 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
-from torch.testing import assert_close
+from hypothesis import given
 
 from elman import cell
 from elman.compiler.dispatch import TARGETS
 from elman.compiler.graph import Graph, dependants, from_json, ordered, show, to_json
 from elman.compiler.plan import plan
 from elman.compiler.simplify import simplify
+from elman.compiler.tolerances import TOLERANCES
 from elman.compiler.verify import verify
 from tests.compiler.random_steps import STEPS, RandomStep
 from tests.compiler.run import drawn, run, unsimplified
+from tests.examples import draws
 from tests.laws.differences import central_differences
-from tests.laws.tolerances import DIFFERENCES, TOLERANCES, assert_near
+from tests.laws.tolerances import assert_near, assert_near_differences
 
 INPUT, HIDDEN = 3, 2
 LENGTHS = (2, 0, 3)
@@ -30,7 +31,7 @@ def traced(step: RandomStep) -> Graph:
 
 
 @given(step=STEPS)
-@settings(max_examples=100)
+@draws(100)
 def test_simplified_gives_the_same_numbers(step: RandomStep):
     plain = unsimplified(step.function(), INPUT, HIDDEN)
     simple = simplify(plain)
@@ -41,7 +42,7 @@ def test_simplified_gives_the_same_numbers(step: RandomStep):
 
 
 @given(step=STEPS)
-@settings(max_examples=60)
+@draws(60)
 def test_the_eager_target_needs_no_simplified_graph(step: RandomStep):
     plain = unsimplified(step.function(), INPUT, HIDDEN)
     tensors = drawn(plain, LENGTHS)
@@ -52,7 +53,7 @@ def test_the_eager_target_needs_no_simplified_graph(step: RandomStep):
 @both_ways
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @given(step=STEPS)
-@settings(max_examples=25)
+@draws(25)
 def test_a_target_gives_what_the_reference_gives(target: str, backward: bool, dtype: torch.dtype, step: RandomStep):
     graph = traced(step)
     tensors = [tensor.to(dtype) for tensor in drawn(graph, LENGTHS)]
@@ -63,7 +64,7 @@ def test_a_target_gives_what_the_reference_gives(target: str, backward: bool, dt
 
 @targets
 @given(step=STEPS)
-@settings(max_examples=15)
+@draws(15)
 def test_gradients_are_the_central_differences_of_the_reference(target: str, step: RandomStep):
     graph = traced(step)
     tensors = drawn(graph, LENGTHS)
@@ -71,11 +72,11 @@ def test_gradients_are_the_central_differences_of_the_reference(target: str, ste
     expected = list(central_differences(lambda: float(total(run(graph, tensors, LENGTHS, "reference"))), tensors))
     asked = [tensor.requires_grad_() for tensor in tensors]
     gradients = torch.autograd.grad(total(run(graph, asked, LENGTHS, target)), asked, materialize_grads=True)
-    assert_close(list(gradients), expected, **DIFFERENCES[torch.float64])
+    assert_near_differences(list(gradients), expected, torch.float64)
 
 
 @given(step=STEPS)
-@settings(max_examples=100)
+@draws(100)
 def test_a_plan_cuts_the_step_where_states_come_in_and_where_none_is_fed(step: RandomStep):
     graph = traced(step)
     cut = plan(graph)
@@ -96,7 +97,7 @@ def test_a_plan_cuts_the_step_where_states_come_in_and_where_none_is_fed(step: R
 
 
 @given(step=STEPS)
-@settings(max_examples=60)
+@draws(60)
 def test_a_graph_written_and_read_is_the_same(step: RandomStep):
     graph = traced(step)
     again = verify(from_json(json.loads(json.dumps(to_json(graph)))))

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from elman import CELLS, Ragged, Recurrent, State
 from elman.compiler.dispatch import TARGETS
+from tests.examples import draws
 
 DIFFERENTIABLE = [name for name in TARGETS if name != "reference"]
 
@@ -44,7 +45,7 @@ BUSY_CASES = CASES.filter(lambda case: sum(case.lengths) > 0)
 
 def over(cases: st.SearchStrategy[Case], examples: int = 8) -> Callable[[Any], Any]:
     """Run a law over some drawn cases."""
-    return lambda law: settings(max_examples=examples)(given(case=cases)(law))
+    return lambda law: draws(examples)(given(case=cases)(law))
 
 
 def rows(case: Case, *shape: int, dtype: torch.dtype, draw: int = 0) -> Tensor:

@@ -133,3 +133,25 @@ def test_tangents_pass_through_a_layer(cell: str):
     assert tangent is not None
     assert float(tangent) == pytest.approx(float(total(1e-6) - total(-1e-6)) / 2e-6, rel=1e-6)
     assert dispatch.choose(None).target == "llvm"
+
+
+@every_differentiable_target
+@every_dtype
+def test_an_output_that_is_a_state_which_stays(target: str, dtype: torch.dtype):
+    """The output of the step before is then what the gradient of the state's matrix reads, and an output too."""
+
+    @cell
+    def remembering(x, h, kept):
+        return Next(h=tanh(affine("hidden", x, h[1:], kept)), kept=kept, output=kept)
+
+    layer = Recurrent(remembering, 3, 4, target=target).to(dtype)
+    judge = Recurrent(remembering, 3, 4, target="eager").double()
+    judge.load_state_dict(layer.state_dict())
+    batch, start = torch.randn(2, 3, 3, dtype=torch.float64), torch.randn(2, 2, 4, dtype=torch.float64)
+    found, wanted = [], []
+    for each, kind, results in ((layer, dtype, found), (judge, torch.float64, wanted)):
+        steps, last = each(batch.to(kind), {"h": start[0].to(kind), "kept": start[1].to(kind)})
+        loss = steps.square().sum() + last.h.sin().sum() + last.kept.sum()
+        results += [steps.detach(), *torch.autograd.grad(loss, list(each.parameters()))]
+    assert torch.equal(found[0], start[1].to(dtype).unsqueeze(1).expand(2, 3, 4))
+    assert_near(found, [value.to(dtype) for value in wanted], dtype)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.testing import assert_close
 
 from elman import CELLS
 from elman.compiler import dispatch, reference
@@ -28,7 +27,7 @@ from tests.laws.cases import (
     rows,
 )
 from tests.laws.differences import central_differences
-from tests.laws.tolerances import DIFFERENCES, assert_near
+from tests.laws.tolerances import assert_near, assert_near_differences
 
 SMALL = Case(lengths=(3, 0, 1, 2), input_size=3, hidden_size=2, seed=5)
 TINY = Case(lengths=(2, 0, 1), input_size=2, hidden_size=2, seed=7)
@@ -83,7 +82,7 @@ def test_gradients_are_the_central_differences_of_the_reference(
     asked = [tensor.to(dtype).requires_grad_() for tensor in plain]
     gradients = torch.autograd.grad(weighed(SMALL, run(graph, SMALL, asked, target, backward)), asked)
     assert all(gradient.abs().max() > 0 for gradient in gradients)
-    assert_close([item.double() for item in gradients], expected, **DIFFERENCES[dtype])
+    assert_near_differences([item.double() for item in gradients], expected, dtype)
 
 
 @every_cell

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 
 from elman.nn import torch as mine
 from elman.sequences.ragged import Ragged
+from tests.examples import draws
 
 # torch says so once in a process, and only for layers with proj_size.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -106,7 +107,7 @@ def compare(case: Settings, inputs: Tensor, hx: Any, wrap: Any = lambda value: v
     return output, theirs
 
 
-@settings(max_examples=60)
+@draws(60)
 @given(drawn(), st.integers(1, 4), st.integers(1, 7), st.booleans(), st.booleans())
 def test_dense_tensors(case: Settings, batch: int, time: int, batched: bool, with_states: bool):
     layer, theirs = case.build()
@@ -116,7 +117,7 @@ def test_dense_tensors(case: Settings, batch: int, time: int, batched: bool, wit
     compare(case, inputs, make_states(theirs, axes) if with_states else None)
 
 
-@settings(max_examples=60)
+@draws(60)
 @given(drawn(), st.lists(st.integers(1, 6), min_size=1, max_size=5), st.booleans(), st.booleans())
 def test_packed_sequences(case: Settings, lengths: list[int], sort: bool, with_states: bool):
     _, theirs = case.build()
@@ -136,7 +137,7 @@ def test_packed_sequences(case: Settings, lengths: list[int], sort: bool, with_s
         assert (a is None and b is None) or torch.equal(a, b)
 
 
-@settings(max_examples=30)
+@draws(30)
 @given(drawn(), st.lists(st.integers(0, 5), max_size=5))
 def test_ragged_batches_with_empty_sequences(case: Settings, lengths: list[int]):
     layer, theirs = case.build()
@@ -154,7 +155,7 @@ def test_ragged_batches_with_empty_sequences(case: Settings, lengths: list[int])
             close(found[:, index], expected, FORWARD)
 
 
-@settings(max_examples=40)
+@draws(40)
 @given(drawn())
 def test_names_initial_values_and_state_dict(case: Settings):
     layer, theirs = case.build()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import DataError, UsageError
@@ -16,6 +16,7 @@ from elman.sequences.coders import CoderSettings, coder_from_json, cut_after, le
 from elman.sequences.corpus import open_corpus
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
+from tests.examples import draws
 
 TEXT = "The cat, which isn't here, sat. ΟΔΟΣ ΟΔΟΣ\nThe dog costs 3.50!\n\n  Two  blanks — naïve 𝄞.\n" * 20
 KINDS = [
@@ -32,7 +33,7 @@ PIECES = st.lists(st.text(alphabet="abΣΟ𝄞é \n.,3'", max_size=6), max_size=
 
 
 @every_coder
-@settings(max_examples=40)
+@draws(40)
 @given(pieces=PIECES)
 def test_pieces_give_what_the_whole_text_gives(coder, pieces):
     whole = coder.encode("".join(pieces))

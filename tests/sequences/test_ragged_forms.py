@@ -1,14 +1,18 @@
 """Every form a Ragged is made from and turned into gives the same sequences back."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from elman import LSTM
 from elman.errors import DataError, ShapeError, UsageError
 from elman.sequences.ragged import Ragged
+from tests.examples import draws
 
 lengths_lists = st.lists(st.integers(0, 6), max_size=6)
 full_lengths_lists = st.lists(st.integers(1, 6), min_size=1, max_size=6)
@@ -76,7 +80,7 @@ def test_from_packed_that_was_sorted_by_its_maker():
     assert_same(Ragged.from_packed(packed), batch)
 
 
-@settings(max_examples=30)
+@draws(30)
 @given(lengths_lists, feature_shapes)
 def test_nested_round_trip(lengths, feature):
     batch = numbered(lengths, feature)
@@ -205,20 +209,106 @@ def test_from_padded_needs_exactly_one_of_lengths_and_mask(settings_):
         Ragged.from_padded(torch.zeros(1, 2), **settings_)
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32])
 @pytest.mark.parametrize("batch_first", [True, False])
-def test_from_padded_names_the_first_mask_with_padding_before_a_step(dtype, batch_first):
-    mask = torch.tensor([[1, 1, 0], [0, 1, 1], [1, 0, 1]], dtype=dtype)
-    mask = mask if batch_first else mask.T
-    with pytest.raises(ShapeError, match=r"in 2 of 3 sequences.\n  sequence 1: 011"):
-        Ragged.from_padded(torch.zeros(3, 3), mask=mask, batch_first=batch_first)
+def test_a_mask_takes_the_steps_where_it_is_true_in_order(dtype, batch_first):
+    mask = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=dtype)
+    padded = torch.arange(40.0).reshape(5, 4, 2)
+    expected = Ragged.from_list([row[kept != 0] for row, kept in zip(padded, mask, strict=True)])
+    turned = (padded, mask) if batch_first else (padded.transpose(0, 1), mask.T)
+    assert_same(Ragged.from_padded(turned[0], mask=turned[1], batch_first=batch_first), expected)
+    assert_same(Ragged.from_padded(turned[0], mask=turned[1].tolist(), batch_first=batch_first), expected)
+    assert_same(Ragged.from_padded(turned[0], mask=turned[1].numpy(), batch_first=batch_first), expected)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0), (2, 3)])
+def test_a_mask_may_hold_no_step(batch_first, shape):
+    padded = torch.ones(*(shape if batch_first else shape[::-1]), 2)
+    batch = Ragged.from_padded(padded, mask=torch.zeros(padded.shape[:2]), batch_first=batch_first)
+    assert batch.lengths.tolist() == [0] * shape[0]
+    assert batch.data.shape == (0, 2)
+
+
+def test_gradients_pass_through_a_mask():
+    padded = torch.randn(2, 3, 2, requires_grad=True)
+    mask = torch.tensor([[False, True, True], [True, False, True]])
+    Ragged.from_padded(padded, mask=mask).data.sum().backward()
+    assert torch.equal(padded.grad, mask.unsqueeze(-1).expand(2, 3, 2).float())
+
+
+def test_a_layer_reads_a_masked_batch_as_keras_does():
+    """Keras carries the state over a step that its mask leaves out."""
+    layer = LSTM(3, 4, bidirectional=True).double()
+    padded = torch.randn(4, 6, 3, dtype=torch.float64)
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 0, 1, 0, 0, 1], [0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0]])
+    steps, last = layer(Ragged.from_padded(padded, mask=mask))
+    for backward in (False, True):
+        one = LSTM(3, 4).double()
+        for name, value in one.weights().items():
+            value.data.copy_(layer.weights(backward=backward)[name])
+        state, outputs = one.zero_state(4), torch.zeros(4, 6, 4, dtype=torch.float64)
+        for time in range(5, -1, -1) if backward else range(6):
+            kept = mask[:, time, None] != 0
+            output, after = one(padded[:, time, None], state)
+            outputs[:, time] = output[:, 0]
+            state = {name: torch.where(kept, getattr(after, name), state[name]) for name in state}
+        torch.testing.assert_close(last.layer(0, backward=backward).c, state["c"])
+        columns = slice(4, 8) if backward else slice(0, 4)
+        torch.testing.assert_close(steps.data[:, columns], outputs[mask != 0])
 
 
 @pytest.mark.parametrize("mask", [torch.ones(2, 2), torch.ones(3), torch.ones(3, 2, 1)])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_from_padded_refuses_a_mask_of_another_shape(mask, batch_first):
-    with pytest.raises(ShapeError, match="The mask is"):
+    with pytest.raises(ShapeError, match="Expected a mask of shape"):
         Ragged.from_padded(torch.zeros(2, 3, 1), mask=mask, batch_first=batch_first)
+
+
+@pytest.mark.parametrize(
+    ("mask", "came"),
+    [
+        (torch.tensor([[0.0, 0.5]]), "0.5 among"),
+        (torch.tensor([[0.0, -math.inf]]), "-inf among"),
+        (torch.tensor([[math.nan, 1.0]]), "nan among"),
+        (torch.tensor([[1, 2]]), "2 among"),
+        (torch.tensor([[1, -1]]), "-1 among"),
+        (torch.ones(1, 2, dtype=torch.complex64), "complex64"),
+        ("10", "str that is not"),
+        ([[True], [True, False]], "list that is not"),
+    ],
+)
+def test_from_padded_refuses_what_is_not_a_mask(mask, came):
+    with pytest.raises(ShapeError, match=f"Expected a mask of booleans, or of zeros and ones, got {came}"):
+        Ragged.from_padded(torch.zeros(1, 2), mask=mask)
+
+
+@given(lengths_lists, feature_shapes, st.booleans(), st.booleans())
+def test_left_padding_round_trip(lengths, feature, batch_first, by_mask):
+    batch = numbered(lengths, feature)
+    padded = batch.to_padded(value=-7.0, batch_first=batch_first, side="left")
+    rows = padded if batch_first else padded.transpose(0, 1)
+    for row, steps in zip(rows, batch, strict=True):
+        start = len(row) - len(steps)
+        assert torch.equal(row[start:], steps)
+        assert (row[:start] == -7.0).all()
+    mask = batch.mask("left")
+    given_by = {"mask": mask if batch_first else mask.T} if by_mask else {"lengths": batch.lengths, "side": "left"}
+    assert_same(Ragged.from_padded(padded, batch_first=batch_first, **given_by), batch)
+
+
+def test_a_side_of_the_padding_that_does_not_exist_is_refused():
+    batch = numbered([1, 2])
+    for call in (
+        lambda: batch.to_padded(side="Left"),
+        lambda: batch.mask("middle"),
+        lambda: Ragged.from_padded(torch.zeros(1, 2), [1], side="pre"),
+    ):
+        with pytest.raises(UsageError, match="Expected the side of the padding, got") as caught:
+            call()
+        assert "Valid: left, right" in caught.value.fix
+    with pytest.raises(UsageError, match="only with lengths"):
+        Ragged.from_padded(torch.zeros(1, 2), mask=torch.ones(1, 2), side="left")
 
 
 def test_from_padded_refuses_lengths_that_do_not_fit():

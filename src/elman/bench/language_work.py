@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from elman.bench.language_case import LAYERS, LanguageCase
 from elman.bench.work import draw_matrices
+from elman.training.generators import own_generators
 
 WINDOWS = 4
 LEARNING_RATE = 1e-3
@@ -41,8 +42,7 @@ class LanguageWork:
         self.table = torch.randn(case.alphabet, case.input_size, generator=draw)
         sizes = [case.input_size] + [case.hidden_size] * (LAYERS - 1)
         self.layers = tuple(draw_matrices(size, case.hidden_size, 3, draw) for size in sizes)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with own_generators([], 0):
             self.head = _head(case)
 
     def window(self, number: int) -> tuple[Tensor, Tensor]:

@@ -79,8 +79,9 @@ class Gradient:
 
     @cached_property
     def kept(self) -> Graph:
-        """The forward step with those of its saved values that need memory."""
-        return replace(self.forward, outputs=tuple(node for node in self.forward.outputs if node not in self.shifted))
+        """The forward step with its output and those of its saved values that need memory."""
+        output, *saved = self.forward.outputs
+        return replace(self.forward, outputs=(output, *(node for node in saved if node not in self.shifted)))
 
 
 class _Builder:

@@ -146,7 +146,7 @@ class _Work:
         if node.op in LEAVES or node.op == "state":
             self.at[node] = self.ready[node] = 0
         elif node.op in IN_MEMORY:
-            whole = max(self._ready(arg) for arg in node.args)
+            whole = max(self._ready(arg) + self._reads_number(node, arg) for arg in node.args)
             copied = node.op == "concat" and any(arg.op in IN_MEMORY + LEAVES for arg in node.args)
             self.at[node] = self.ready[node] = whole + copied
         else:
@@ -168,8 +168,14 @@ class _Work:
                 self._write(arg, Place("part", node, start))
                 if node in self.kept:
                     self._write(arg, Place("kept", position=self.kept.index(node), offset=start))
-            elif arg.op not in IN_MEMORY + LEAVES and self._reads_elsewhere(node, arg):
+            elif self._reads_number(node, arg) or (
+                arg.op not in IN_MEMORY + LEAVES and self._reads_elsewhere(node, arg)
+            ):
                 self._write(arg, Place("row"))
+
+    def _reads_number(self, node: Node, arg: Node) -> bool:
+        """Whether the node reads a number as a row of memory, as its sum does: a graph may not be simplified."""
+        return arg.op == "number" and node.op in IN_MEMORY and node.op != "concat"
 
     def _reads_elsewhere(self, node: Node, arg: Node) -> bool:
         return node.op in IN_MEMORY or self.at[node] > self.at[arg] or node.size != arg.size

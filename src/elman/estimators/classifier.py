@@ -24,6 +24,7 @@ from elman.sequences.split import split_rows
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 from elman.tasks.classify import Classify
+from elman.training.generators import own_generators
 from elman.training.listener import Listener
 from elman.training.record import History
 from elman.training.settings import TrainingSettings
@@ -123,6 +124,8 @@ class SequenceClassifier(Estimator):
     ) -> Self:
         """Train on labelled sequences.
 
+        Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
+
         Args:
             X: texts, or arrays `(time, feature)` for `tokens="values"`.
             y: a label for each: strings or whole numbers.
@@ -178,8 +181,7 @@ class SequenceClassifier(Estimator):
         self, settings: ClassifierSettings, encoder: SequenceEncoder, outputs: int, features: int | None
     ) -> SequenceNetwork:
         cell = None if settings.cell == "none" else self._own_cell(settings.cell_options)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+        with own_generators([], settings.seed):
             return _network(settings, encoder.vocabulary, outputs, features, cell)
 
     @staticmethod

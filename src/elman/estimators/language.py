@@ -27,6 +27,7 @@ from elman.sequences.streams import TokenStreams, streams_to_judge
 from elman.sequences.token_text import TokenText, encode_tokens, learn_tokens, remove_kept
 from elman.settings import Settings, check_settings
 from elman.tasks.language import Language
+from elman.training.generators import own_generators
 from elman.training.listener import Listener
 from elman.training.record import History
 from elman.training.settings import RunSettings
@@ -109,6 +110,8 @@ class LanguageModel(Estimator):
         listener: Listener | None = None,
     ) -> Self:
         """Learn a text of any length; memory does not grow with it.
+
+        Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
 
         Args:
             text: the text itself; or a `Path` (unpacked if its name ends in .gz, .xz or .bz2), or an iterable of parts.
@@ -261,8 +264,7 @@ class LanguageModel(Estimator):
         return self.generate_samples(text, state=state, unknown=unknown).state
 
     def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+        with own_generators([], settings.seed):
             cell = self._own_cell(settings.cell_options)
             return LanguageNetwork(settings, len(coder.vocabulary), counts=torch.from_numpy(counts), cell=cell)
 

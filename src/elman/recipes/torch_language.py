@@ -25,6 +25,7 @@ from elman.recipes.language_recipe import LanguageRecipe
 from elman.sequences.coders import Coder
 from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
+from elman.training.generators import own_generators
 from elman.training.progress import progress_for
 
 
@@ -68,8 +69,7 @@ class TorchLanguageModel(LanguageModel):
 
     def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
         network = super()._new_network(settings, coder, counts)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+        with own_generators([], settings.seed):
             body = TorchBody(
                 settings.embedding_size, settings.hidden_size, settings.num_layers, dropout=settings.dropout
             )

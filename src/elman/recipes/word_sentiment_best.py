@@ -28,6 +28,7 @@ from elman.sequences.encoder import EncoderSettings, SequenceEncoder
 from elman.sequences.files import open_unpacked
 from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
+from elman.training.generators import own_generators
 from elman.training.listener import Listener
 from elman.training.settings import TrainingSettings
 from elman.training.trainer import Trainer
@@ -146,8 +147,7 @@ def pretrain(vectors: WordVectors, labelled: list[str], seed: int, listener: Lis
     weights = vectors.counts[chosen].float().log().clamp(max=RARE)
     targets = torch.cat([vectors.vectors[chosen], (weights / weights.mean()).unsqueeze(1)], 1)
     settings = check_settings(NetworkSettings, {**NETWORK, **ON_TEXT})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_generators([], seed):
         size = len(encoder.vocabulary)
         network = SequenceNetwork(settings, targets.shape[1] - 1, vocabulary_size=size, ngrams=READING["ngrams"])
     examples = WordsWithVectors(encoder.encode(words), targets)

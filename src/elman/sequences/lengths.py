@@ -81,23 +81,37 @@ def check_fits(lengths: Tensor, batch: int, time: int) -> None:
         )
 
 
-def mask_lengths(mask: Tensor, batch: int, time: int, batch_first: bool) -> Tensor:
-    """The lengths that a mask stands for: its steps must come first, its padding after them."""
+def checked_mask(mask: Any, batch: int, time: int, batch_first: bool) -> Tensor:
+    """A mask as booleans on the CPU, `(batch, time)`: true for a step, false for padding."""
     expected = (batch, time) if batch_first else (time, batch)
-    if mask.shape != expected:
+    steps = _booleans(mask)
+    if steps.shape != expected:
         raise ShapeError(
-            f"The mask is {tuple(mask.shape)} for a batch of {batch} sequences and {time} steps.",
-            fix=f"Give a mask of shape {expected}.",
+            f"Expected a mask of shape {expected} for {batch} sequences and {time} steps, got {tuple(steps.shape)}.",
+            fix="Give one value for each step of each sequence, in the order of the padded tensor's first two axes.",
         )
-    if not batch_first:
-        mask = mask.transpose(0, 1)
-    steps = mask != 0
-    lengths = steps.sum(1)
-    bad = (steps != (torch.arange(time, device=mask.device) < lengths[:, None])).any(1).nonzero().flatten().tolist()
-    if bad:
-        raise ShapeError(
-            f"The mask has padding before a step in {len(bad)} of {batch} sequences.",
-            where=f"sequence {bad[0]}: {''.join('1' if step else '0' for step in steps[bad[0], :60].tolist())}",
-            fix="Put the steps first and the padding after them; invert the mask if its ones stand for padding.",
-        )
-    return lengths.cpu()
+    return steps if batch_first else steps.transpose(0, 1)
+
+
+def _booleans(mask: Any) -> Tensor:
+    """A mask of booleans, or of zeros and ones of any type, as booleans on the CPU."""
+    try:
+        tensor = torch.as_tensor(mask).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise _not_a_mask(f"{type(mask).__name__} that is not an array of numbers") from None
+    if tensor.dtype is torch.bool:
+        return tensor
+    if tensor.is_complex():
+        raise _not_a_mask(str(tensor.dtype).removeprefix("torch."))
+    strange = tensor[(tensor != 0) & (tensor != 1)]
+    if len(strange):
+        raise _not_a_mask(f"{strange[0].item()} among its values")
+    return tensor != 0
+
+
+def _not_a_mask(came: str) -> ShapeError:
+    return ShapeError(
+        f"Expected a mask of booleans, or of zeros and ones, got {came}.",
+        fix="Give true or 1 for each step and false or 0 for padding; make one of weights or of an additive mask by "
+        "comparing it first, as mask > 0.5 or mask == 0.",
+    )

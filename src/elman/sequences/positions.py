@@ -4,10 +4,13 @@ Every function takes and gives int64 tensors. A padded batch numbers its steps r
 one time step by time step with the longest sequence first.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+# Where the padding of a batch is: after the steps of each sequence, or before them.
+Side = Literal["right", "left"]
 
 
 class PackedLayout(NamedTuple):
@@ -48,10 +51,27 @@ def step_index(lengths: Tensor, total: int | None = None) -> Tensor:
     return torch.arange(begins.shape[0], device=lengths.device) - begins
 
 
-def padded_positions(lengths: Tensor, time: int, batch_first: bool) -> Tensor:
-    """Where each step lies in a padded (batch, time) or (time, batch) grid, flattened: (total,)."""
+def padded_positions(lengths: Tensor, time: int, batch_first: bool, side: Side = "right") -> Tensor:
+    """Where each step lies in a padded (batch, time) or (time, batch) grid, flattened: (total,).
+
+    >>> padded_positions(torch.tensor([2, 1]), 3, batch_first=True, side="left")
+    tensor([1, 2, 5])
+    """
     sequence, step = sequence_index(lengths), step_index(lengths)
+    if side == "left":
+        step = step + torch.repeat_interleave(time - lengths, lengths)
     return sequence * time + step if batch_first else step * len(lengths) + sequence
+
+
+def masked_positions(mask: Tensor, batch_first: bool) -> Tensor:
+    """Where the steps of a mask (batch, time) lie in the flattened grid, sequence after sequence: (total,).
+
+    >>> masked_positions(torch.tensor([[False, True], [True, True]]), batch_first=False)
+    tensor([2, 1, 3])
+    """
+    sequence, step = mask.nonzero(as_tuple=True)
+    batch, time = mask.shape
+    return sequence * time + step if batch_first else step * batch + sequence
 
 
 def selected_positions(lengths: Tensor, indices: Tensor) -> Tensor:

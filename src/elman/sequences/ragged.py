@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
@@ -11,16 +11,17 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from elman.compiler.order import TimeMajor, equal
-from elman.errors import ShapeError, UsageError
+from elman.errors import ShapeError, UsageError, nearest
 from elman.sequences import positions
 from elman.sequences.lengths import (
     check_data,
     check_fits,
     checked_lengths,
+    checked_mask,
     integers,
-    mask_lengths,
     padded_sizes,
 )
+from elman.sequences.positions import Side
 from elman.sequences.steps import join_sequences
 
 
@@ -125,30 +126,41 @@ class Ragged:
         lengths: Tensor | Sequence[int] | None = None,
         mask: Tensor | None = None,
         batch_first: bool = True,
+        *,
+        side: Side = "right",
     ) -> Self:
-        """The steps of a padded batch that are no padding.
+        """Take the steps of a padded batch, without its padding.
+
+        >>> padded = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 4.0]])
+        >>> Ragged.from_padded(padded, mask=torch.tensor([[0, 1, 1], [1, 0, 1]])).to_list()
+        [tensor([1., 2.]), tensor([3., 4.])]
 
         Args:
             tensor: (batch, time, feature…), or (time, batch, feature…) without `batch_first`.
             lengths: (batch,) steps of each sequence, at most time.
-            mask: in the place of lengths: (batch, time), or (time, batch) without `batch_first`;
-                true for a step, false for padding, which may only follow the steps.
-            batch_first: which of the first two axes is the batch.
+            mask: in the place of lengths: (batch, time), or (time, batch) without `batch_first`; true for a step,
+                false for padding, which may be before, between and after the steps. Booleans, or zeros and ones of
+                any type, on any device.
+            batch_first: whether the first axis is the batch; else the second is.
+            side: where the padding is when lengths are given: after the steps, or before them.
 
         Raises:
-            UsageError: both or neither of lengths and mask.
-            ShapeError: a length beyond time, a mask of another shape or with padding before a step.
+            UsageError: both or neither of lengths and mask, a side that does not exist, or a side with a mask.
+            ShapeError: a length beyond time, a mask of another shape or with values other than 0 and 1.
         """
         if (lengths is None) == (mask is None):
             raise UsageError("from_padded needs exactly one of lengths and mask.", fix="Give one of the two.")
+        _check_side(side)
         batch, time = padded_sizes(tensor, batch_first)
-        if mask is not None:
-            checked = mask_lengths(mask, batch, time, batch_first)
+        if lengths is None:
+            if side != "right":
+                raise UsageError("Expected a side only with lengths, got one with a mask.", fix="Leave out side.")
+            steps = checked_mask(mask, batch, time, batch_first)
+            checked, index = steps.sum(1), positions.masked_positions(steps, batch_first)
         else:
-            assert lengths is not None  # one of the two was given
             checked = checked_lengths(lengths)
             check_fits(checked, batch, time)
-        index = positions.padded_positions(checked, time, batch_first)
+            index = positions.padded_positions(checked, time, batch_first, side)
         return cls(tensor.flatten(0, 1).index_select(0, index.to(tensor.device)), checked)
 
     @classmethod
@@ -199,22 +211,26 @@ class Ragged:
         """One tensor (steps, feature…) a sequence; views of the data."""
         return list(self.data.split(self.lengths.tolist())) if self.batch_size else []
 
-    def to_padded(self, value: float = 0.0, batch_first: bool = True) -> Tensor:
-        """A dense tensor (batch, longest, feature…), filled up with `value`; its lengths are `.lengths`.
+    def to_padded(self, value: float = 0.0, batch_first: bool = True, *, side: Side = "right") -> Tensor:
+        """Fill the batch up with `value` to a dense tensor (batch, longest, feature…).
 
-        Without `batch_first`: (longest, batch, feature…).
+        Without `batch_first` it is (longest, batch, feature…). The padding is after the steps of each sequence, or
+        before them with `side="left"`; `.lengths` and `mask(side)` say where the steps are.
         """
         if not (self.data.is_floating_point() or self.data.is_complex() or float(value).is_integer()):
             raise UsageError(f"Padding of {value} does not fit data of {self.data.dtype}.", fix="Pad with an integer.")
+        _check_side(side)
         grid = (self.batch_size, self.longest) if batch_first else (self.longest, self.batch_size)
-        index = positions.padded_positions(self.lengths, self.longest, batch_first).to(self.data.device)
+        index = positions.padded_positions(self.lengths, self.longest, batch_first, side).to(self.data.device)
         flat = self.data.new_full((self.batch_size * self.longest, *self.feature_shape), value)
         return flat.index_copy_(0, index, self.data).reshape(*grid, *self.feature_shape)
 
-    def mask(self) -> Tensor:
-        """(batch, longest) of bool on the data's device: true for a step, false for padding."""
-        lengths = self.lengths.to(self.data.device)
-        return torch.arange(self.longest, device=self.data.device) < lengths[:, None]
+    def mask(self, side: Side = "right") -> Tensor:
+        """Return (batch, longest) of bool on the data's device: true for a step, false for padding."""
+        _check_side(side)
+        lengths = self.lengths.to(self.data.device)[:, None]
+        steps = torch.arange(self.longest, device=self.data.device)
+        return steps < lengths if side == "right" else steps >= self.longest - lengths
 
     def to_packed(self) -> PackedSequence:
         """torch's `PackedSequence` of the same sequences.
@@ -386,6 +402,11 @@ class Ragged:
             f"Ragged({self.batch_size} sequences, {self.total} steps, longest {self.longest}, "
             f"feature {tuple(self.feature_shape)}, {str(self.data.dtype).removeprefix('torch.')}{place})"
         )
+
+
+def _check_side(side: str) -> None:
+    if side not in get_args(Side):
+        raise UsageError(f"Expected the side of the padding, got {side!r}.", fix=nearest(side, get_args(Side)))
 
 
 class _Lengths:

@@ -1,10 +1,29 @@
-"""The random generators of a run: seeded for it, saved with it, and the caller's left as they were."""
+"""The random generators of a run: seeded for it, saved with it, and the caller's left as they were.
 
+torch has one generator for all threads of a process. So that a run draws the same numbers whatever other threads train,
+what draws does so inside `own_generators`, one thread at a time.
+"""
+
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+# Held while a thread uses the generators up; the same thread may take it again.
+_drawing = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """In a forked process, where the thread that held the lock does not exist."""
+    global _drawing
+    _drawing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def cuda_devices(model: nn.Module) -> list[int]:
@@ -14,9 +33,19 @@ def cuda_devices(model: nn.Module) -> list[int]:
 
 
 @contextmanager
-def own_generators(devices: list[int]) -> Iterator[None]:
-    """Inside, torch's generators of the CPU and of these CUDA devices may be used up; afterwards they are as before."""
-    with torch.random.fork_rng(devices=devices):
+def own_generators(devices: list[int], seed: int | None = None) -> Iterator[None]:
+    """Use torch's generators alone, and leave them as they were.
+
+    Another thread that enters waits until this one leaves; the same thread may enter again inside. Threads that draw
+    from torch's generators without entering are not kept from it.
+
+    Args:
+        devices: CUDA devices whose generators are used besides the CPU's.
+        seed: what the generators start from; where they are if not given.
+    """
+    with _drawing, torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            seed_generators(seed, devices)
         yield
 
 

@@ -6,6 +6,7 @@ zeros when they are touched again: a sixth of the time of a minibatch of 512 × 
 
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,10 +17,13 @@ KEEP = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
 # Where glibc comes to by itself when large blocks are freed.
 GIVE_BACK = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25, MMAP_MAX: 2**16}
 
+# How many runs, one inside the other or in several threads, keep the memory of the process.
+_holders, _counting = 0, threading.Lock()
+
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """While it lasts, the process keeps the memory that is freed; then it gives it back.
+    """While it lasts, the process keeps the memory that is freed; then, at the end of the last one, it gives it back.
 
     Nothing changes where the C library is another than glibc.
     """
@@ -27,12 +31,28 @@ def kept_memory() -> Iterator[None]:
     if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
         yield
         return
-    _set(library, KEEP)
+    _begin(library)
     try:
         yield
     finally:
-        _set(library, GIVE_BACK)
-        library.malloc_trim(ctypes.c_size_t(0))
+        _end(library)
+
+
+def _begin(library: ctypes.CDLL) -> None:
+    global _holders
+    with _counting:
+        _holders += 1
+        if _holders == 1:
+            _set(library, KEEP)
+
+
+def _end(library: ctypes.CDLL) -> None:
+    global _holders
+    with _counting:
+        _holders -= 1
+        if _holders == 0:
+            _set(library, GIVE_BACK)
+            library.malloc_trim(ctypes.c_size_t(0))
 
 
 def _set(library: ctypes.CDLL, options: Mapping[int, int]) -> None:

@@ -86,6 +86,10 @@ class Trainer:
         Ctrl-C (or SIGTERM) lets the running minibatch finish, writes a checkpoint and raises `TrainingInterrupted`; a
         second Ctrl-C ends at once, with the last checkpoint kept. The caller's random generators stay as they were.
 
+        torch has one random generator for all threads. A run in another thread therefore waits until this one ends, and
+        gives what it would give alone. A listener of this run may train other models in the same thread, and must not
+        wait for a run in another one.
+
         While the run lasts, the process keeps the memory that minibatches free (with glibc); it goes back to the
         system at the end, and limits of `mallopt` that the caller had set are glibc's usual ones then.
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.compiler.targets.llvm import gemm, machine, panels
 from elman.errors import ShapeError
+from tests.examples import draws
 
 SIZES = st.one_of(st.sampled_from([1, 3, 7, 8, 9, 15, 16, 17, 24, 31, 65, 129]), st.integers(0, 140))
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -36,7 +37,7 @@ def _strided(matrix: np.ndarray, form: str) -> np.ndarray:
 FORMS = st.sampled_from(["plain", "transposed", "scattered", "backwards", "wide"])
 
 
-@settings(max_examples=150, deadline=None)
+@draws(150)
 @given(SIZES, SIZES, SIZES, DTYPES, FORMS, FORMS, st.booleans(), st.booleans(), st.integers(1, 3), st.integers(0, 99))
 def test_product(m, k, n, dtype, a_form, b_form, packed, accumulate, threads, seed):
     rng = np.random.default_rng(seed)
@@ -91,7 +92,7 @@ def test_nan_and_infinity_go_where_they_belong():
 
 
 @given(SIZES, SIZES, DTYPES)
-@settings(max_examples=60, deadline=None)
+@draws(60)
 def test_packed_layout(k: int, n: int, dtype: type):
     matrix = np.arange(1, k * n + 1, dtype=dtype).reshape(k, n)
     lanes, filled = machine.lanes(dtype), np.zeros((k, _whole(n, dtype)), dtype)

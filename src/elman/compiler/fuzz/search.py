@@ -1,12 +1,13 @@
 """Looks for cells that a target gets wrong."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from elman.compiler.fuzz.judge import judge
+from elman.compiler.fuzz.judge import ALL_KERNELS, Unjudged, judge, kernels_in_turn
 from elman.compiler.fuzz.shrink import shrink
-from elman.compiler.fuzz.steps import random_step
+from elman.compiler.fuzz.steps import random_draft
 from elman.compiler.graph import Graph, show
 
 
@@ -30,30 +31,37 @@ class Findings:
     """What a search found.
 
     Args:
-        count: cells judged.
-        unjudged: cells of which nothing could be said: on all data drawn, a rounding decides their results.
+        count: cells that were compared.
+        unjudged: how many were not, by the reason.
         seed: of the first cell; those after it have the seeds after it.
         seconds: how long it took.
         failures: cells that a target gets wrong.
     """
 
     count: int
-    unjudged: int
+    unjudged: dict[str, int]
     seed: int
     seconds: float
     failures: tuple[Failure, ...]
 
 
 def search(
-    count: int, seed: int = 0, *, seconds: float | None = None, watch: Callable[[Findings], None] = lambda found: None
+    count: int,
+    seed: int = 0,
+    *,
+    seconds: float | None = None,
+    thorough: bool = False,
+    watch: Callable[[Findings], None] = lambda found: None,
 ) -> Findings:
-    """Judge random cells, one a seed.
+    """Compare random cells, one a seed, on all targets.
 
     Args:
         count: how many.
         seed: of the first.
         seconds: stop after the cell in which that much time has gone.
-        watch: is told after every cell.
+        thorough: build all kernels of each cell; otherwise those of a quarter of the kinds, in turn, see
+            `judge.kernels_in_turn`.
+        watch: called after every cell.
 
     Raises:
         Unavailable: this machine has no kernels.
@@ -64,28 +72,30 @@ def search(
     machine.host()
     began = time.monotonic()
     failures: list[Failure] = []
-    judged = unjudged = 0
-    found = Findings(0, 0, seed, 0.0, ())
+    unjudged: Counter[str] = Counter()
+    found = Findings(0, {}, seed, 0.0, ())
     for number in range(seed, seed + count):
-        problems = _problems(random_step(number), number)
-        judged, unjudged = judged + (problems is not None), unjudged + (problems is None)
-        if problems:
-            failures.append(_failure(number, problems))
-        found = Findings(judged, unjudged, seed, time.monotonic() - began, tuple(failures))
+        problems = _problems(random_draft(number), number, thorough)
+        if isinstance(problems, Unjudged):
+            unjudged[problems.value] += 1
+        elif problems:
+            failures.append(_failure(number, problems, thorough))
+        done = number - seed + 1 - unjudged.total()
+        found = Findings(done, dict(unjudged), seed, time.monotonic() - began, tuple(failures))
         watch(found)
         if seconds is not None and found.seconds >= seconds:
             break
     return found
 
 
-def _problems(graph: Graph, seed: int) -> list[str] | None:
+def _problems(draft: Graph, seed: int, thorough: bool) -> list[str] | Unjudged:
     try:
-        found = judge(graph, seed)
+        found = judge(draft, seed, ALL_KERNELS if thorough else kernels_in_turn(seed))
     except Exception as error:  # whatever a compiler raises on a sound cell is a defect of it
         return [f"raises {type(error).__name__}: {error}"]
-    return found if found is None else [str(difference) for difference in found]
+    return found if isinstance(found, Unjudged) else [str(difference) for difference in found]
 
 
-def _failure(seed: int, problems: list[str]) -> Failure:
-    smallest = shrink(random_step(seed), lambda graph: bool(_problems(graph, seed)))
-    return Failure(seed, tuple(problems), show(smallest))
+def _failure(seed: int, problems: list[str], thorough: bool) -> Failure:
+    fails = lambda graph: isinstance(found := _problems(graph, seed, thorough), list) and bool(found)  # noqa: E731
+    return Failure(seed, tuple(problems), show(shrink(random_draft(seed), fails)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from elman.compiler.fuzz.steps import with_used_parameters
-from elman.compiler.graph import Graph, Node, Nodes
+from elman.compiler.graph import Graph, Node, Nodes, Parameter
 from elman.compiler.operations import Mismatch
 from elman.compiler.simplify import simplify
 from elman.compiler.verify import verify
@@ -37,8 +37,14 @@ def _smaller(graph: Graph) -> Iterator[Graph]:
     ]
     declared = {parameter.name: parameter for parameter in graph.parameters}
     for edited in edits:
+        yield from _verified(graph, edited, declared)
+
+
+def _verified(graph: Graph, edited: Graph, declared: dict[str, Parameter]) -> Iterator[Graph]:
+    """What was edited, simplified and as it is, where it is a cell and smaller than the graph."""
+    for rewrite in (simplify, lambda same: same):
         try:
-            candidate = verify(with_used_parameters(simplify(edited), declared))
+            candidate = verify(with_used_parameters(rewrite(edited), declared))
         except Mismatch:
             continue
         if len(candidate.nodes) < len(graph.nodes):

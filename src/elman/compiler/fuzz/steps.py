@@ -24,6 +24,12 @@ def random_step(seed: int) -> Graph:
     >>> print(random_step(3))  # doctest: +ELLIPSIS
     step3(x(...
     """
+    draft = random_draft(seed)
+    return verify(with_used_parameters(simplify(draft), {item.name: item for item in draft.parameters}))
+
+
+def random_draft(seed: int) -> Graph:
+    """The same cell as it is drawn, before it is simplified."""
     return _Draft(seed).graph()
 
 
@@ -42,13 +48,13 @@ class _Draft:
         self.states = [self.door("state", f"s{place}") for place in range(self.random.randint(1, 3))]
 
     def graph(self) -> Graph:
-        """The cell, verified and simplified; values that lead nowhere are left out."""
+        """The cell, verified; values that lead nowhere are left out."""
         for _ in range(self.random.randint(2, 24)):
             self.random.choices(tuple(KINDS), tuple(KINDS.values()))[0](self)
         following = tuple(self.next_of(state) for state in self.states)
         output = self.output(following)
-        simple = simplify(Graph(self.name, tuple(self.inputs), tuple(self.states), following, (output,), ()))
-        return verify(with_used_parameters(simple, self.parameters))
+        draft = Graph(self.name, tuple(self.inputs), tuple(self.states), following, (output,), ())
+        return verify(with_used_parameters(draft, self.parameters))
 
     # Values
 

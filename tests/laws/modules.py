@@ -1,0 +1,242 @@
+"""Every module of elman, small, with how it is run: what `test_modules` states its laws over."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
+from elman.compiler.zoneout import zoneout
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.model import NetworkSettings, SequenceNetwork
+from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
+from elman.nn import torch as drop_in
+from elman.nn.linear_cross_entropy import linear_cross_entropy
+from elman.nn.penalties import collected_penalties
+from elman.nn.regularisers import ActivationRegulariser
+from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+
+FEATURES, TOKENS, LONGEST = 4, 7, 5
+
+# One result of each sequence: its rows, or a row `(batch, …)`.
+Results = list[Ragged | Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module and how it is run.
+
+    Args:
+        make: builds it; what it starts from is drawn from torch's generator.
+        run: what it gives for each sequence of a batch.
+        scalars: what it gives for the batch as a whole: losses and penalties.
+        ids: numbers of ids a step, if it reads ids `(total,)` or `(total, ids)`; else it reads `(total, FEATURES)`.
+        draws: whether it draws random numbers while training.
+        takes_empty: whether sequences may be empty.
+    """
+
+    make: Callable[[], nn.Module]
+    run: Callable[[Any, Ragged], Results]
+    scalars: Callable[[Any, Ragged], list[Tensor]] = lambda *_: []
+    ids: int = 0
+    draws: bool = False
+    takes_empty: bool = True
+
+    def batch(self, lengths: Sequence[int], dtype: torch.dtype = torch.float64, seed: int = 0) -> Ragged:
+        """Sequences of these lengths, the same for every dtype up to its rounding."""
+        generator = torch.Generator().manual_seed(seed)
+        total = sum(lengths)
+        if self.ids:
+            shape = (total,) if self.ids == 1 else (total, self.ids)
+            return Ragged(torch.randint(0, TOKENS, shape, generator=generator), list(lengths))
+        return Ragged(torch.randn(total, FEATURES, generator=generator, dtype=torch.float64).to(dtype), list(lengths))
+
+
+@cell
+def with_context(x, h, *, context):
+    return tanh(affine("hidden", x, h, context))
+
+
+def one(module: Any, batch: Ragged) -> Results:
+    return [module(batch)]
+
+
+def layer(module: Any, batch: Ragged, **constants: Tensor) -> Results:
+    """The outputs, the last states and the last output."""
+    module.reset_state()
+    steps, last = module(batch, **constants)
+    several = lambda value: list(value) if isinstance(value, tuple) else [value]  # noqa: E731
+    return [*several(steps), *states(last), *several(last.output)]
+
+
+def states(last: State) -> list[Tensor]:
+    return [tensor.transpose(0, 1) for tensor in last.tensors.values()]
+
+
+def packed(module: Any, batch: Ragged) -> Results:
+    """A layer with torch's names on a `PackedSequence`."""
+    steps, last = module(batch.to_packed())
+    last = last if isinstance(last, tuple) else (last,)
+    return [Ragged.from_packed(steps), *(tensor.transpose(0, 1) for tensor in last)]
+
+
+def step_by_step(module: Any, batch: Ragged) -> Results:
+    """A cell with torch's names on the first step of each sequence."""
+    last = module(batch.first())
+    return list(last) if isinstance(last, tuple) else [last]
+
+
+def pooled(module: Any, batch: Ragged) -> Results:
+    return [module(batch, batch.last())]
+
+
+def targets(rows: Tensor) -> Tensor:
+    """A token for each row, which goes with it wherever it is."""
+    return (rows[:, 0] > 0).long() + 2 * (rows[:, 1] > 0).long()
+
+
+def logits(head: Any, batch: Ragged) -> Results:
+    return [batch.map(head.logits)]
+
+
+def loss(head: Any, batch: Ragged) -> list[Tensor]:
+    return [head.loss(batch.data, targets(batch.data))]
+
+
+def fused_loss(linear: Any, batch: Ragged) -> list[Tensor]:
+    return [linear_cross_entropy(batch.data, linear.weight, linear.bias, targets(batch.data))]
+
+
+def penalties(module: Any, batch: Ragged) -> list[Tensor]:
+    with collected_penalties() as found:
+        module(batch, batch.map(torch.tanh))
+    return found
+
+
+def read(network: Any, batch: Ragged) -> Results:
+    reading = network.read(batch)
+    return [reading.steps, reading.outputs, reading.outputs.map(network.head.logits), *states(reading.last)]
+
+
+def next_token_loss(network: Any, batch: Ragged) -> list[Tensor]:
+    return [network.head.loss(network(batch)[0].data, (batch.data + 1) % TOKENS)]
+
+
+def recurrent(name: Any = "gru", **settings: Any) -> Callable[[], nn.Module]:
+    return lambda: Recurrent(name, FEATURES, 3, **settings)
+
+
+def network(*, ids: bool = True, **settings: Any) -> Callable[[], nn.Module]:
+    read = {"vocabulary_size": TOKENS} if ids else {"features": FEATURES}
+    return lambda: SequenceNetwork(NetworkSettings(**{"hidden_size": 3, **settings}), 2, **read)
+
+
+def language(**settings: Any) -> Callable[[], nn.Module]:
+    checked = LanguageNetworkSettings(**{"hidden_size": 4, "embedding_size": 3, **settings})
+    return lambda: LanguageNetwork(checked, TOKENS, counts=torch.arange(TOKENS))
+
+
+ALL_DROPPED = {"input_dropout": 0.2, "output_dropout": 0.2, "weight_drop": 0.2, "zoneout": 0.2, "num_layers": 2}
+
+RECURRENT: dict[str, Case] = {
+    "SimpleRNN": Case(lambda: SimpleRNN(FEATURES, 3, activation="relu"), layer),
+    "LSTM": Case(lambda: LSTM(FEATURES, 3), layer),
+    "GRU": Case(lambda: GRU(FEATURES, 3, reset_after=False), layer),
+    "Recurrent, stacked": Case(recurrent(num_layers=2), layer),
+    "Recurrent, both ways": Case(recurrent("lstm", num_layers=2, bidirectional=True), layer),
+    **{
+        f"Recurrent, merge={merge}": Case(recurrent(bidirectional=True, num_layers=2, merge=merge), layer)
+        for merge in ("sum", "mul", "average", None)
+    },
+    "Recurrent, going backwards": Case(recurrent(go_backwards=True), layer),
+    "Recurrent, stateful": Case(recurrent(stateful=True), layer),
+    "Recurrent, from torch's start": Case(recurrent(init="torch"), layer),
+    "Recurrent, with a constant": Case(
+        recurrent(with_context, constants={"context": 2}), lambda m, b: layer(m, b, context=b.first()[:, :2])
+    ),
+    "Recurrent, dropout": Case(recurrent(num_layers=2, dropout=0.3), layer, draws=True),
+    "Recurrent, weight drop": Case(recurrent("lstm", weight_drop=0.3), layer, draws=True),
+    "Recurrent, candidate dropout": Case(
+        recurrent(CELLS["gru"].with_options(candidate_dropout=0.3)), layer, draws=True
+    ),
+    "Recurrent, zoneout": Case(recurrent(zoneout(CELLS["lstm"], 0.3)), layer, draws=True),
+    **{
+        f"drop-in {name}": Case(
+            lambda name=name: getattr(drop_in, name)(FEATURES, 3, num_layers=2, bidirectional=True),
+            packed,
+            takes_empty=False,
+        )
+        for name in ("RNN", "LSTM", "GRU")
+    },
+    **{
+        f"drop-in {name}": Case(lambda name=name: getattr(drop_in, name)(FEATURES, 3), step_by_step)
+        for name in ("RNNCell", "LSTMCell", "GRUCell")
+        if hasattr(drop_in, name)
+    },
+}
+
+NETWORKS: dict[str, Case] = {
+    "SequenceNetwork on one-hot rows": Case(network(embedding="one-hot", pooling=("last", "mean")), one, ids=1),
+    "SequenceNetwork on rows of a table": Case(
+        network(embedding=3, bidirectional=True, pooling=("max", "attention"), dense=(3,)), one, ids=1
+    ),
+    "SequenceNetwork on numbers": Case(network(ids=False, pooling=("last",)), one),
+    "SequenceNetwork without a layer": Case(network(cell="none", embedding=3, pooling=("mean",)), one, ids=1),
+    "SequenceNetwork that drops": Case(
+        network(embedding=3, token_dropout=0.2, embedding_dropout=0.2, dropout=0.2, **ALL_DROPPED),
+        one,
+        ids=1,
+        draws=True,
+    ),
+    "LanguageNetwork": Case(language(), read, next_token_loss, ids=1),
+    "LanguageNetwork, tied": Case(language(tied=True), read, next_token_loss, ids=1),
+    "LanguageNetwork, adaptive": Case(language(softmax="adaptive", cutoffs=(3,)), read, next_token_loss, ids=1),
+    "LanguageNetwork, sampled": Case(
+        language(softmax="sampled", softmax_samples=3), read, next_token_loss, ids=1, draws=True
+    ),
+    "LanguageNetwork that drops": Case(
+        language(embedding_dropout=0.2, dropout=0.2, **ALL_DROPPED), read, next_token_loss, ids=1, draws=True
+    ),
+}
+
+MODULES: dict[str, Case] = {
+    "Attention": Case(lambda: Attention(FEATURES), one),
+    "Flatten": Case(lambda: Flatten(LONGEST), one),
+    **{
+        f"Pooling {name}": Case(lambda name=name: Pooling((name,), FEATURES, LONGEST), pooled)
+        for name in ("last", "mean", "max", "sum", "attention", "flatten")
+    },
+    "Pooling of several": Case(lambda: Pooling(("last", "max", "attention"), FEATURES), pooled),
+    "OneHot": Case(lambda: OneHot(TOKENS, zeros=1), one, ids=1),
+    "Embedding": Case(lambda: Embedding(TOKENS, 3, zeros=1), one, ids=1),
+    "Embedding of several ids": Case(lambda: Embedding(TOKENS, 3), one, ids=2),
+    "Embedding that drops tokens": Case(lambda: Embedding(TOKENS, 3, dropout=0.3), one, ids=1, draws=True),
+    "Embedding that drops rows": Case(lambda: Embedding(TOKENS, 3, row_dropout=0.3), one, ids=1, draws=True),
+    "Embedding that drops rows of several ids": Case(
+        lambda: Embedding(TOKENS, 3, row_dropout=0.3), one, ids=2, draws=True
+    ),
+    "EachStep": Case(lambda: EachStep(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh())), one),
+    "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
+    "SequenceDropout with the last": Case(
+        lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True
+    ),
+    "ActivationRegulariser": Case(
+        lambda: ActivationRegulariser(2.0, 1.0), lambda m, b: [m(b, b.map(torch.tanh))], penalties
+    ),
+    "Softmax": Case(lambda: Softmax(FEATURES, TOKENS, counts=torch.arange(TOKENS)), logits, loss),
+    "SampledSoftmax": Case(lambda: SampledSoftmax(FEATURES, TOKENS, samples=3), logits, loss, draws=True),
+    "AdaptiveSoftmax": Case(
+        lambda: AdaptiveSoftmax(FEATURES, TOKENS, cutoffs=(2,), counts=torch.arange(TOKENS)), logits, loss
+    ),
+    "linear_cross_entropy": Case(lambda: nn.Linear(FEATURES, 5), lambda m, b: [b.map(m)], fused_loss),
+    **RECURRENT,
+    **NETWORKS,
+}
+
+# Public modules that are run by others only.
+NOT_ALONE = {
+    "Weights": "the parameters of one layer in one direction, which Recurrent runs",
+    "NamedParameters": "what Weights keeps its parameters in",
+}
