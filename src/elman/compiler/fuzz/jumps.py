@@ -36,5 +36,14 @@ def _with_distances(graph: Graph) -> Graph:
             found.append(nodes.make("sub", (args[0], made[node])))
         elif node.op == "where":
             found.append(args[0])
+        elif node.op in ("floor", "round", "remainder"):
+            found.append(_from_whole(nodes, node.op, args))
     again = graph.rebuild(made.__getitem__)
     return replace(again, outputs=tuple(found))
+
+
+def _from_whole(nodes: Nodes, op: str, args: tuple[Node, ...]) -> Node:
+    """How far the argument, or the quotient, lies from the next whole number, where it jumps; of rounding by half."""
+    half = nodes.make("number", attribute=0.5 if op == "round" else 0.0)
+    place = nodes.make("div", args) if op == "remainder" else nodes.make("sub", (*args, half))
+    return nodes.make("sub", (place, nodes.make("round", (place,))))
