@@ -328,7 +328,9 @@ def outer(value: Value, other: Value) -> Value:
 
     Its size is `value.size · other.size`; feature `i · other.size + j` is `value[i] · other[j]`.
     """
-    return current().make("outer", row_of(value, "outer"), row_of(other, "outer"))
+    owner = current()
+    owner.has_own_sizes = True
+    return owner.make("outer", row_of(value, "outer"), row_of(other, "outer"))
 
 
 def contract(matrix: Value, value: Value, *, transposed: bool = False) -> Value:
