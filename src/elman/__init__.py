@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import softplus as softplus
     from elman.compiler.language import softsign as softsign
     from elman.compiler.language import sparse_plus as sparse_plus
+    from elman.compiler.language import sparse_sigmoid as sparse_sigmoid
     from elman.compiler.language import split as split
     from elman.compiler.language import sqrt as sqrt
     from elman.compiler.language import square as square
@@ -87,8 +88,8 @@ _MODULES = {
         "Next affine bernoulli celu concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu glu "
         "hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log log1p log_sigmoid log_softmax max maximum "
         "mean minimum mish outer parameter power reciprocal relu relu6 remainder round selu sigmoid sign silu sin "
-        "soft_shrink softmax softplus softsign sparse_plus split sqrt square squareplus stop_gradient sum tanh "
-        "tanh_shrink where"
+        "soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient "
+        "sum tanh tanh_shrink where"
     ),
     "elman.compiler.zoneout": "zoneout",
     "elman.compiler.cell": "Cell cell",

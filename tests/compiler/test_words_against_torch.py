@@ -105,6 +105,11 @@ def sparse_plus(x: Tensor) -> Tensor:
     )
 
 
+def sparse_sigmoid(x: Tensor) -> Tensor:
+    """Keras's."""
+    return torch.where(x.abs() < 1.0, (x + 1.0) / 2.0, ((x + 1.0) / 2.0).clamp(0.0, 1.0).detach())
+
+
 def squareplus(x: Tensor) -> Tensor:
     """Keras's, with all its digits."""
     root = torch.sqrt(x * x + 4.0)
@@ -175,6 +180,7 @@ ONE: dict[str, Word] = {
     "hard_tanh": Word(elman.hard_tanh, F.hardtanh, skip=AT_NAN),
     "hard_silu": Word(elman.hard_silu, F.hardswish, skip=AT_NAN, slope_floor=1.0),
     "sparse_plus": Word(elman.sparse_plus, sparse_plus, skip=AT_NAN),
+    "sparse_sigmoid": Word(elman.sparse_sigmoid, sparse_sigmoid),
     "squareplus": Word(
         elman.squareplus, squareplus, skip=lambda x: x.abs() > 1e18, skip_value=lambda x: x.abs() > 1e18
     ),

@@ -263,8 +263,13 @@ def leaky_relu(value: Value, slope: float = 0.01) -> Value:
 
 def hard_sigmoid(value: Value) -> Value:
     """`value/6 + 1/2`, cut off at 0 and 1 (as in Keras 3 and torch)."""
-    rising = (value + 3.0) / 6.0
-    return where(abs(value) < 3.0, rising, stop_gradient(minimum(maximum(rising, 0.0), 1.0)))
+    return _ramp(value, 3.0)
+
+
+def _ramp(value: Value, width: float) -> Value:
+    """From 0 at -width to 1 at width; the gradient at them is 0."""
+    rising = (value + width) / (2.0 * width)
+    return where(abs(value) < width, rising, stop_gradient(minimum(maximum(rising, 0.0), 1.0)))
 
 
 def softsign(value: Value) -> Value:
@@ -407,6 +412,11 @@ def sparse_plus(value: Value) -> Value:
     return where(within, square(where(within, value, 0.0) + 1.0) / 4.0, relu(value))
 
 
+def sparse_sigmoid(value: Value) -> Value:
+    """`value/2 + 1/2`, cut off at 0 and 1."""
+    return _ramp(value, 1.0)
+
+
 def squareplus(value: Value, b: float = 4.0) -> Value:
     """`(value + √(value² + b)) / 2`, with all its digits where that is small."""
     root = sqrt(square(value) + b)
@@ -451,7 +461,7 @@ WORDS |= {
         affine, parameter, bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
         reciprocal, sin, cos, tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu,
         hard_sigmoid, softsign, softmax, floor, round, remainder, erf, erfc, log1p, expm1, stop_gradient, cumsum, outer,
-        contract, gelu, mish, selu, celu, relu6, hard_tanh, hard_silu, sparse_plus, squareplus, log_sigmoid,
-        log_softmax, tanh_shrink, soft_shrink, hard_shrink, glu,
+        contract, gelu, mish, selu, celu, relu6, hard_tanh, hard_silu, sparse_plus, sparse_sigmoid, squareplus,
+        log_sigmoid, log_softmax, tanh_shrink, soft_shrink, hard_shrink, glu,
     )
 }  # fmt: skip
