@@ -6,7 +6,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman import Next, affine, cell, contract, exp, log_sigmoid, maximum, outer, sigmoid, softmax, sum, tanh
+from elman import (
+    Next,
+    affine,
+    cell,
+    contract,
+    exp,
+    log_sigmoid,
+    maximum,
+    outer,
+    parameter,
+    round,
+    sigmoid,
+    softmax,
+    softplus,
+    sqrt,
+    square,
+    stop_gradient,
+    sum,
+    tanh,
+)  # fmt: skip
 from elman.compiler.cell import Cell
 from elman.compiler.gradient import differentiate
 from elman.compiler.graph import is_work
@@ -88,6 +107,25 @@ def two_sided_in_torch(x: Tensor, states: Sequence[Tensor], w: Weights) -> tuple
     return M.T @ left + (M @ right)[0], [M.flatten()]
 
 
+@cell
+def content_addressed(x, M):
+    """A memory as in neural Turing machines, Graves et al. 2014, equations 2 to 6, with one head."""
+    key, erase, add = affine("key", x, size=4), sigmoid(affine("erase", x, size=4)), affine("add", x, size=4)
+    M = M if M.size > 1 else outer(affine("rows", x, size=6), key)  # the first run has states of size 1
+    ones = key**0
+    likeness = contract(M, key) / sqrt(contract(square(M), ones) * sum(square(key)) + 1e-3)
+    weights = softmax(softplus(affine("sharp", x, size=1)) * likeness)
+    return Next(M=M * (1.0 - outer(weights, erase)) + outer(weights, add), output=contract(M, weights, transposed=True))
+
+
+def content_addressed_in_torch(x: Tensor, states: Sequence[Tensor], w: Weights) -> tuple[Tensor, list[Tensor]]:
+    key, erase, add = dense(x, w, "key"), dense(x, w, "erase").sigmoid(), dense(x, w, "add")
+    M = states[0].reshape(6, 4)
+    likeness = M @ key / ((M * M).sum(1) * (key @ key) + 1e-3).sqrt()
+    weights = (torch.nn.functional.softplus(dense(x, w, "sharp")) * likeness).softmax(0)
+    return weights @ M, [(M * (1.0 - torch.outer(weights, erase)) + torch.outer(weights, add)).flatten()]
+
+
 def dense(x: Tensor, w: Weights, name: str) -> Tensor:
     return x @ w[f"{name}/0"] + w[f"{name}/bias"]
 
@@ -96,6 +134,7 @@ CELLS: dict[str, tuple[Cell, TorchStep, int]] = {
     "mlstm": (mlstm, mlstm_in_torch, 45),
     "fast_weights": (fast_weights, fast_weights_in_torch, 15),
     "delta_rule": (delta_rule, delta_rule_in_torch, 35),
+    "content_addressed": (content_addressed, content_addressed_in_torch, 45),
     "two_sided": (two_sided, two_sided_in_torch, 20),
 }
 
@@ -147,3 +186,38 @@ def test_a_matrix_state_takes_few_operations_whatever_its_size(name: str):
 
 def sum_of_work(nodes: Sequence) -> int:
     return len([node for node in nodes if is_work(node)])
+
+
+@pytest.mark.parametrize("target", ["llvm", "eager"])
+def test_a_learned_vector_may_be_the_matrix(target: str):
+    @cell
+    def step(x, h):
+        return tanh(contract(parameter("W", 12, initial=0.25), x) + contract(parameter("U", 16), h, transposed=True))
+
+    graph = step.trace(3, 4)
+    tensors = [tensor.requires_grad_() for tensor in drawn(graph, LENGTHS)]
+    found = run(graph, tensors, LENGTHS, target)
+
+    def in_loop(x: Tensor, states: Sequence[Tensor], w: Weights) -> tuple[Tensor, list[Tensor]]:
+        h = (w["W"].reshape(4, 3) @ x + states[0] @ w["U"].reshape(4, 4)).tanh()
+        return h, [h]
+
+    wanted = in_torch(in_loop, tensors, ["W", "U"], 1)
+    assert_near(found, wanted, torch.float64)
+    gradients = [torch.autograd.grad([each.sin().sum() for each in results], tensors) for results in (found, wanted)]
+    assert_near(*gradients, torch.float64)
+
+
+def test_a_value_that_is_rounded_passes_the_gradient_straight_through():
+    @cell
+    def step(x, h):
+        return h + x + stop_gradient(round(x) - x)
+
+    graph = step.trace(4, 4)
+    for target in ("llvm", "eager"):
+        tensors = [tensor.requires_grad_() for tensor in drawn(graph, LENGTHS)]
+        output, last = run(graph, tensors, LENGTHS, target)
+        assert_near(last[1], tensors[1][1], torch.float64)
+        assert_near(output[0], tensors[1][0] + tensors[0][0].round(), torch.float64)
+        (gradient,) = torch.autograd.grad(last.sum(), tensors[:1])
+        assert torch.equal(gradient, torch.ones_like(gradient))

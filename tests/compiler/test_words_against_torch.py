@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
+import mpmath
 import pytest
 import torch
 from torch import Tensor
@@ -124,6 +125,10 @@ def expm1(x: Tensor) -> Tensor:
 AT_MINUS_END = lambda value, *rest: ((value == 0) & value.signbit()) | (value == -INF)  # noqa: E731
 
 
+# Why errors are allowed: a slope that is made from the value, as torch's, is 1 less a number near 1 (tanh, sigmoid,
+# softsign, and what is made of them, times the value in mish and silu), or a difference of two numbers near its zero
+# (silu, mish, hard_silu); `tanh_shrink` itself is such a difference. The slope of erf has x² in an exponent, rounded.
+# What is smaller than a normal number has few digits, and torch's sigmoid and silu give 0 for it.
 ONE: dict[str, Word] = {
     "exp": Word(elman.exp, torch.exp),
     "log": Word(elman.log, torch.log),
@@ -152,7 +157,8 @@ ONE: dict[str, Word] = {
     "log1p": Word(elman.log1p, torch.log1p),
     "expm1": Word(elman.expm1, expm1),
     "stop_gradient": Word(elman.stop_gradient, lambda x: x.detach() + 0.0 * x.nan_to_num(0, 0, 0)),
-    # torch's own subtract from 1, and have no digits left far below 0.
+    # torch's own subtract from 1, and have no digits left far below 0: they are compared below. An exponent has x²
+    # roundings, down to -12. A slope has one rounding of 1, times that of the cubic, up to 50 where it still counts.
     "gelu": Word(elman.gelu, gelu, value=150, slope=150, slope_floor=1.0, tiny=1.0),
     "gelu tanh": Word(
         lambda x: elman.gelu(x, approximate="tanh"),
@@ -394,3 +400,46 @@ def test_words_of_whole_rows_are_torchs(name: str, target: str, dtype: str):
         assert not places.any(), report(name, "value", places, found[None], found, wanted)
         places = wrong(slopes[0], wanted_slopes[0], ULPS, 64 * scale, 0.0)
         assert not places.any(), report(name, "gradient", places, values, slopes[0], wanted_slopes[0])
+
+
+# The same in mpmath, with more digits than torch has: where torch has no such function, or few digits left.
+MORE_DIGITS: dict[str, tuple[Callable, Callable]] = {
+    "softplus": (elman.softplus, lambda x: mpmath.log1p(mpmath.exp(x))),
+    "log_sigmoid": (elman.log_sigmoid, lambda x: -mpmath.log1p(mpmath.exp(-x))),
+    "gelu": (elman.gelu, lambda x: x * mpmath.ncdf(x)),
+    "erfc": (elman.erfc, mpmath.erfc),
+    "expm1": (elman.expm1, mpmath.expm1),
+    "log1p of a square": (lambda x: elman.log1p(x * x), lambda x: mpmath.log1p(x * x)),
+    "elu": (elman.elu, lambda x: x if x > 0 else mpmath.expm1(x)),
+    "squareplus": (elman.squareplus, lambda x: (x + mpmath.sqrt(x * x + 4)) / 2),
+    "sparse_plus": (elman.sparse_plus, lambda x: mpmath.mpf(0) if x < -1 else (x + 1) ** 2 / 4 if x < 1 else x),
+    "sparse_sigmoid": (elman.sparse_sigmoid, lambda x: min(max((x + 1) / 2, mpmath.mpf(0)), mpmath.mpf(1))),
+}
+
+
+@pytest.mark.parametrize(("target", "dtype"), RUNS)
+@pytest.mark.parametrize("name", MORE_DIGITS)
+def test_values_and_gradients_have_their_digits(name: str, target: str, dtype: str):
+    mine, exact = MORE_DIGITS[name]
+    values = torch.tensor([[-18.0, -9.0, -5.0, -2.5, -0.5, -1e-4, 1e-4, 0.5, 2.5, 5.0, 18.0]], dtype=DTYPES[dtype])
+    found, slopes = ours(mine, values, target)
+    with mpmath.workdps(320):
+        points = [mpmath.mpf(x) for x in values[0].tolist()]
+        wanted = torch.tensor([float(exact(x)) for x in points], dtype=torch.float64)
+        wanted_slopes = torch.tensor([float(mpmath.diff(exact, x)) for x in points], dtype=torch.float64)
+    # The square of what is rounded stands in an exponent: x² roundings, here up to 324, and as many of the square.
+    ulps = 648.0 if name in ("gelu", "erfc") else 2.0 * ULPS
+    places = wrong(found, wanted, ulps, 0.0, 1.0)
+    assert not places.any(), report(name, "value", places, values, found, wanted)
+    places = wrong(slopes[0], wanted_slopes, ulps, 1.0 if name == "log_sigmoid" else 0.0, 1.0)
+    assert not places.any(), report(name, "gradient", places, values, slopes[0], wanted_slopes)
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope"), [("softplus", 0.5), ("elu", 1.0), ("selu", 1.75809934), ("relu", 0.0)]
+)
+def test_a_layer_learns_from_a_silent_input(activation: str, slope: float):
+    layer = elman.SimpleRNN(3, 4, activation=activation)
+    layer(torch.zeros(1, 1, 3))[0].sum().backward()
+    gradient = dict(layer.named_parameters())[next(name for name, _ in layer.named_parameters() if "bias" in name)].grad
+    torch.testing.assert_close(gradient, torch.full_like(gradient, slope))
