@@ -69,6 +69,8 @@ ONE: dict[str, tuple[Callable, Callable, np.ndarray]] = {
     "number on the left": (lambda x: 2.0 - 3.0 / (1 + x), lambda x: 2.0 - 3.0 / (1 + x), POSITIVE),
     "numpy's number on the left": (lambda x: np.sqrt(2.0) * x, lambda x: math.sqrt(2.0) * x, A),
     "number to a value": (lambda x: 2**x, lambda x: 2**x, A),
+    "numpy's number to a value": (lambda x: np.float64(2.0) ** x, lambda x: 2**x, A),
+    "remainder by sign": (lambda x: x % 2.0 + 7.0 % (x + 50.0), lambda x: x % 2.0 + 7.0 % (x + 50.0), A),
     **{
         f"power {exponent}": (lambda x, e=exponent: elman.power(x, e), lambda x, e=exponent: x**e, A)
         for exponent in (0, 1, 2, 3, 4, 5, 8, 13, 2.0)
