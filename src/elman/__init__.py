@@ -111,7 +111,11 @@ def __getattr__(name: str) -> Any:
 
         return version("elman")
     if name not in _HOMES:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+        # What other libraries call a word; not needed unless a name is missing.
+        from elman.compiler.value import OTHER_NAMES
+
+        hint = f"; use elman.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
+        raise AttributeError(f"module 'elman' has no attribute {name!r}{hint}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -137,6 +137,12 @@ def test_what_is_no_word_is_refused_with_the_repair(value: str, fix: str):
     assert caught.value.fix == fix
 
 
+@pytest.mark.parametrize(("name", "word"), [("swish", "silu"), ("exponential", "exp"), ("hardsigmoid", "hard_sigmoid")])
+def test_another_librarys_name_leads_to_the_word(name: str, word: str):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use elman.{word}$"):
+        getattr(elman, name)
+
+
 def test_options_of_words_are_saved_with_a_model(tmp_path: Path):
     x = ["good film", "bad", "a good one", "too bad"]
     y = ["a", "b", "a", "b"]
