@@ -14,35 +14,62 @@ if TYPE_CHECKING:
     from elman.compiler.language import Next as Next
     from elman.compiler.language import affine as affine
     from elman.compiler.language import bernoulli as bernoulli
+    from elman.compiler.language import celu as celu
     from elman.compiler.language import concat as concat
+    from elman.compiler.language import contract as contract
     from elman.compiler.language import cos as cos
+    from elman.compiler.language import cumsum as cumsum
     from elman.compiler.language import dropout as dropout
     from elman.compiler.language import elu as elu
+    from elman.compiler.language import erf as erf
+    from elman.compiler.language import erfc as erfc
     from elman.compiler.language import exp as exp
+    from elman.compiler.language import expm1 as expm1
+    from elman.compiler.language import floor as floor
+    from elman.compiler.language import gelu as gelu
+    from elman.compiler.language import glu as glu
+    from elman.compiler.language import hard_shrink as hard_shrink
     from elman.compiler.language import hard_sigmoid as hard_sigmoid
+    from elman.compiler.language import hard_silu as hard_silu
+    from elman.compiler.language import hard_tanh as hard_tanh
     from elman.compiler.language import leaky_relu as leaky_relu
     from elman.compiler.language import linear as linear
     from elman.compiler.language import log as log
+    from elman.compiler.language import log1p as log1p
+    from elman.compiler.language import log_sigmoid as log_sigmoid
+    from elman.compiler.language import log_softmax as log_softmax
     from elman.compiler.language import max as max
     from elman.compiler.language import maximum as maximum
     from elman.compiler.language import mean as mean
     from elman.compiler.language import minimum as minimum
+    from elman.compiler.language import mish as mish
+    from elman.compiler.language import outer as outer
     from elman.compiler.language import parameter as parameter
     from elman.compiler.language import power as power
     from elman.compiler.language import reciprocal as reciprocal
     from elman.compiler.language import relu as relu
+    from elman.compiler.language import relu6 as relu6
+    from elman.compiler.language import remainder as remainder
+    from elman.compiler.language import round as round
+    from elman.compiler.language import selu as selu
     from elman.compiler.language import sigmoid as sigmoid
     from elman.compiler.language import sign as sign
     from elman.compiler.language import silu as silu
     from elman.compiler.language import sin as sin
+    from elman.compiler.language import soft_shrink as soft_shrink
     from elman.compiler.language import softmax as softmax
     from elman.compiler.language import softplus as softplus
     from elman.compiler.language import softsign as softsign
+    from elman.compiler.language import sparse_plus as sparse_plus
+    from elman.compiler.language import sparse_sigmoid as sparse_sigmoid
     from elman.compiler.language import split as split
     from elman.compiler.language import sqrt as sqrt
     from elman.compiler.language import square as square
+    from elman.compiler.language import squareplus as squareplus
+    from elman.compiler.language import stop_gradient as stop_gradient
     from elman.compiler.language import sum as sum
     from elman.compiler.language import tanh as tanh
+    from elman.compiler.language import tanh_shrink as tanh_shrink
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
     from elman.errors import ElmanError as ElmanError
@@ -58,9 +85,11 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "elman.compiler.language": (
-        "Next affine bernoulli concat cos dropout elu exp hard_sigmoid leaky_relu linear log max maximum mean minimum "
-        "parameter power reciprocal relu sigmoid sign silu sin softmax softplus softsign split sqrt square sum tanh "
-        "where"
+        "Next affine bernoulli celu concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu glu "
+        "hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log log1p log_sigmoid log_softmax max maximum "
+        "mean minimum mish outer parameter power reciprocal relu relu6 remainder round selu sigmoid sign silu sin "
+        "soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient "
+        "sum tanh tanh_shrink where"
     ),
     "elman.compiler.zoneout": "zoneout",
     "elman.compiler.cell": "Cell cell",
@@ -82,7 +111,11 @@ def __getattr__(name: str) -> Any:
 
         return version("elman")
     if name not in _HOMES:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+        # What other libraries call a word; not needed unless a name is missing.
+        from elman.compiler.value import OTHER_NAMES
+
+        hint = f"; use elman.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
+        raise AttributeError(f"module 'elman' has no attribute {name!r}{hint}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

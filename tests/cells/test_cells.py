@@ -65,8 +65,8 @@ def test_gates_take_another_activation(name: str):
     ("options", "said"),
     [
         ({"activation": "tahn"}, "Did you mean `tanh`"),
-        ({"activation": "where"}, "Valid: cos, elu, "),
-        ({"activation": 3}, "Valid: cos, elu, "),
+        ({"activation": "where"}, "Valid: celu, cos, "),
+        ({"activation": 3}, "Valid: celu, cos, "),
         ({"candidate_dropout": "half"}, "Give a number"),
     ],
 )

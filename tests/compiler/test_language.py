@@ -1,5 +1,6 @@
 """Every word of the language against NumPy, and every operation in every target's table."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -10,11 +11,14 @@ import torch
 import elman
 from elman import Next, cell
 from elman.compiler.dispatch import TARGETS
+from elman.compiler.graph import Nodes
 from elman.compiler.language import WORDS
 from elman.compiler.operations import BINARY, OPERATIONS, UNARY, Mismatch, size_of
 from elman.compiler.reference import NUMPY
 from elman.compiler.simplify import NUMBERS
+from elman.compiler.simplify import _fold_numbers as fold
 from elman.compiler.targets.eager import TORCH
+from tests.compiler import test_words_against_torch
 from tests.compiler.run import evaluate
 from tests.laws.tolerances import assert_near
 
@@ -65,6 +69,8 @@ ONE: dict[str, tuple[Callable, Callable, np.ndarray]] = {
     "number on the left": (lambda x: 2.0 - 3.0 / (1 + x), lambda x: 2.0 - 3.0 / (1 + x), POSITIVE),
     "numpy's number on the left": (lambda x: np.sqrt(2.0) * x, lambda x: math.sqrt(2.0) * x, A),
     "number to a value": (lambda x: 2**x, lambda x: 2**x, A),
+    "numpy's number to a value": (lambda x: np.float64(2.0) ** x, lambda x: 2**x, A),
+    "remainder by sign": (lambda x: x % 2.0 + 7.0 % (x + 50.0), lambda x: x % 2.0 + 7.0 % (x + 50.0), A),
     **{
         f"power {exponent}": (lambda x, e=exponent: elman.power(x, e), lambda x, e=exponent: x**e, A)
         for exponent in (0, 1, 2, 3, 4, 5, 8, 13, 2.0)
@@ -117,7 +123,7 @@ def test_a_word_of_two_values_is_numpys(word: str, target: str):
 
 
 def test_every_word_is_tested():
-    tested = {name.split(",")[0].split(" ")[0] for name in (*ONE, *TWO)}
+    tested = {name.split(",")[0].split(" ")[0] for name in (*ONE, *TWO, *test_words_against_torch.ALL)}
     assert set(WORDS) - tested == {"affine", "parameter", "bernoulli", "dropout"}
     assert all(getattr(elman, name) is word for name, word in WORDS.items())
 
@@ -145,6 +151,7 @@ def test_an_operation_hides_no_nan(op: str, target: str):
     rows = torch.tensor([[math.nan, 1.0]], dtype=torch.float64)
     words = {"neg": lambda x: -x, "abs": abs, "add": lambda x: x + 1, "sub": lambda x: x - 1}
     words |= {"mul": lambda x: x * 2, "div": lambda x: x / 2}
+    words |= {"remainder": lambda x: elman.remainder(x, 2.0), "power": lambda x: x**2.5}
     words |= {"maximum": lambda x: elman.maximum(x, 0.0), "minimum": lambda x: elman.minimum(x, 0.0)}
     word = words.get(op) or WORDS[op]
     assert evaluate(word, rows, target=target)[0, 0].isnan()
@@ -159,7 +166,7 @@ def test_a_comparison_with_nan_is_false(target: str):
 
 
 def test_every_target_knows_every_operation():
-    by_itself = {"input", "state", "vector", "number", "product", "slice", "expand"}
+    by_itself = {"input", "state", "vector", "number", "product", "slice", "expand", "cumsum", "contract"}
     assert set(NUMPY) == set(OPERATIONS) - by_itself
     assert set(TORCH) == set(OPERATIONS) - by_itself - {"concat"}
     assert set(NUMBERS) == {*UNARY, *BINARY, "where"}
@@ -167,9 +174,16 @@ def test_every_target_knows_every_operation():
 
 @pytest.mark.parametrize("op", [*UNARY, *BINARY, "where"])
 def test_numbers_are_folded_as_the_reference_computes_them(op: str):
-    values = [0.75, 0.25, -0.5][: OPERATIONS[op].arity]
-    expected = NUMPY[op](*(np.array([value]) for value in values))
-    assert NUMBERS[op](*values) == pytest.approx(float(expected[0]), rel=1e-15)
+    points = (0.75, 0.25, -0.5, 0.0, -0.0, 1.0, -1.0, 2.5, -3.0, 5e-324, -1e-310, 1e-20, 40.0, -40.0, 1e300)
+    for values in itertools.product(points, repeat=OPERATIONS[op].arity or 1):
+        nodes = Nodes()
+        folded = fold(nodes, nodes.make(op, [nodes.make("number", attribute=value) for value in values]))
+        with np.errstate(all="ignore"):
+            expected = float(NUMPY[op](*(np.array([value]) for value in values))[0])
+        if folded is not None:
+            assert folded.attribute == pytest.approx(expected, rel=4e-15, abs=0.0), values
+        else:
+            assert not math.isfinite(expected), values
 
 
 @pytest.mark.parametrize(
@@ -185,6 +199,9 @@ def test_numbers_are_folded_as_the_reference_computes_them(op: str):
         ("slice", (0, 5), (4,), "features 0 to 5 do not lie within a value of size 4"),
         ("number", "four", (), "`number` cannot have the attribute 'four'"),
         ("input", ("x", 0), (), "`input` cannot have the attribute ('x', 0)"),
+        ("cumsum", None, (4,), "`cumsum` cannot have the attribute None"),
+        ("contract", False, (6, 4), "a matrix of 6 entries cannot have 4 columns"),
+        ("contract", True, (6, 4), "a matrix of 6 entries cannot have 4 rows"),
         ("slice", None, (4,), "`slice` cannot have the attribute None"),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from elman import Next, affine, cell, concat, exp, mean, parameter, power, sigmoid, split, tanh
+from elman import Next, affine, cell, concat, contract, exp, gelu, mean, outer, parameter, power, sigmoid, split, tanh
 from elman.compiler.cell import Cell
 from elman.errors import CellError, ElmanError, UsageError
 
@@ -48,6 +48,40 @@ def wrong(problem: str, *, fix: str, line: str | None = None, **named: Any) -> C
         return step
 
     return listed
+
+
+@wrong(
+    "a matrix of 4 entries cannot have 3 columns.",
+    line="return tanh(contract(h, x))",
+    fix="Check the sizes: `value.size` gives that of a value, `size=` sets an affine's.",
+)
+def contraction_that_does_not_fit(x, h):
+    return tanh(contract(h, x))
+
+
+@wrong(
+    "`outer` takes values of the step, and the number 2.0 came.", line="return h + outer(h, 2.0)", fix="Give a value."
+)
+def outer_product_with_a_number(x, h):
+    return h + outer(h, 2.0)
+
+
+@wrong(
+    "Expected transposed=True or False, got 'yes'.",
+    line='return contract(h, h, transposed="yes")',
+    fix="Write transposed=True.",
+)
+def contraction_transposed_by_a_word(x, h):
+    return contract(h, h, transposed="yes")
+
+
+@wrong(
+    "Expected approximate='none' or 'tanh', got True.",
+    line="return gelu(h, approximate=True)",
+    fix="Give one of the two.",
+)
+def gelu_of_another_kind(x, h):
+    return gelu(h, approximate=True)
 
 
 @wrong(

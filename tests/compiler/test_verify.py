@@ -29,7 +29,7 @@ DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {
         "<tanh  (7)> should have size 4",
     ),
     "sizes that do not fit": (lambda: with_output(Node("add", (X, H), None, 4)), "sizes 3 and 4 do not fit together"),
-    "no operation": (lambda: with_output(Node("erf", (H,), None, 4)), "`erf` is no operation of the language"),
+    "no operation": (lambda: with_output(Node("erfinv", (H,), None, 4)), "`erfinv` is no operation of the language"),
     "a missing argument": (lambda: with_output(Node("add", (H,), None, 4)), "`add` takes 2 values and got 1"),
     "an attribute of another kind": (
         lambda: with_output(Node("slice", (H,), None, 4)),

@@ -298,7 +298,7 @@ def test_the_layers_are_torchs_to_code_that_looks_for_them(kind: str):
     assert hooked == [(4, 2, 10)]
 
 
-@settings(max_examples=20)
+@draws(20)
 @given(drawn())
 def test_torchs_other_names_answer_as_torchs(case: Settings):
     layer, theirs = case.build()

@@ -9,6 +9,7 @@ from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
 from elman.compiler.pickling import reduce_cell
 from elman.compiler.places import quote
+from elman.compiler.spelling import read_word, spell
 from elman.compiler.trace import check_sizes, trace
 from elman.compiler.value import Next, Value
 from elman.errors import CellError, UsageError, nearest
@@ -42,7 +43,7 @@ class Cell:
         self.__name__ = self.name
         signature = _read_signature(self.name, step)
         self.input, self.states, self.constants, defaults = signature
-        self.options = _check_options(self.name, defaults, defaults | dict(options or {}))
+        self.options = _check_options(self.name, defaults, defaults | _without_none(defaults, options or {}))
         self.graphs: dict[tuple, Graph] = {}
         self._in_use: WeakValueDictionary[tuple, Graph] = WeakValueDictionary()
         self.is_restored = False
@@ -197,15 +198,26 @@ def _has_source(code: Any) -> bool:
     return True
 
 
+def _without_none(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with `linear` for no function: Keras's activation=None."""
+    return {
+        name: "linear" if value is None and callable(defaults.get(name)) else value for name, value in options.items()
+    }
+
+
 def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     for option, value in options.items():
         if option not in defaults:
             hint = nearest(option, defaults) if defaults else "It has no options."
             raise UsageError(f"The cell `{name}` has no option `{option}`.", fix=hint)
         valid = _words_like(defaults[option])
-        if isinstance(value, str) and value not in valid:
-            fix = nearest(value, valid) if valid else "Give a number."
-            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=fix)
+        if isinstance(value, str) and valid:
+            try:
+                read_word(value, valid)
+            except UsageError as reason:
+                raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=reason.fix) from None
+        elif isinstance(value, str):
+            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix="Give a number.")
         if callable(defaults[option]) and isinstance(value, int | float):
             raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=nearest("", valid))
     return dict(options)
@@ -223,14 +235,15 @@ def _words_like(default: Any) -> list[str]:
 def _values_taken(function: Callable[..., Any]) -> int:
     """Values that it must be given; -1 if it takes any number of them, or anything but values."""
     parameters = inspect.signature(function).parameters.values()
-    if any(each.kind is each.VAR_POSITIONAL or each.annotation in (str, "str") for each in parameters):
+    needed = [each for each in parameters if each.default is each.empty]
+    if any(each.kind is each.VAR_POSITIONAL or each.annotation in (str, "str") for each in needed):
         return -1
-    return sum(each.default is each.empty for each in parameters)
+    return len(needed)
 
 
 def _resolve(value: Any) -> Any:
-    return WORDS[value] if isinstance(value, str) else value
+    return read_word(value) if isinstance(value, str) else value
 
 
 def _option_name(value: Any) -> Any:
-    return getattr(value, "__name__", value)
+    return (spell(value) if callable(value) else None) or value

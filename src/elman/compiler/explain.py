@@ -8,14 +8,20 @@ from functools import cached_property
 from typing import Any
 
 from elman.compiler.gradient import Gradient, differentiate
-from elman.compiler.graph import Graph, Node, Nodes, is_work, line_of, names_of, show
+from elman.compiler.graph import SWITCHES, Graph, Node, Nodes, is_work, line_of, names_of, show
 from elman.compiler.scan import Scan, scans
 from elman.compiler.schedule import Phase, Schedule, schedule
 from elman.compiler.widen import Wide, widen
 
-WHOLE = {"sum": "the sum of the features of {}", "max": "the largest feature of {}"}
+WHOLE = {
+    "sum": "the sum of the features of {}",
+    "max": "the largest feature of {}",
+    "cumsum": "the running sum of the features of {}",
+    "outer": "the outer product of {} and {}",
+    "contract": "the matrix {} times {}",
+}
 # What is only moved while the loop runs over the features.
-MOVED = ("product", "sum", "max", "concat", "slice", "expand")
+MOVED = ("product", "sum", "max", "concat", "slice", "expand", "cumsum", "outer", "contract")
 WORDS = {
     "neg": "negation",
     "exp": "exponential",
@@ -34,6 +40,16 @@ WORDS = {
     "less_equal": "comparison",
     "equal": "comparison",
     "where": "choice",
+    "floor": "floor",
+    "round": "rounding",
+    "erf": "error function",
+    "erfc": "complementary error function",
+    "log1p": "logarithm of 1 + x",
+    "expm1": "exponential minus 1",
+    "stop_gradient": "stopped gradient",
+    "cumsum": "running sum",
+    "outer": "outer product",
+    "contract": "contraction",
 }
 
 
@@ -281,7 +297,8 @@ def _in_words(node: Node, names: Mapping[Node, str]) -> str:
         name, rows, columns = node.attribute
         return f"{names[node]} = {names[node.args[0]]} times {name}  ({rows} → {columns})"
     if node.op in WHOLE:
-        return f"{names[node]} = {WHOLE[node.op].format(names[node.args[0]])}"
+        how = f", {SWITCHES[node.op]}" if node.attribute else ""
+        return f"{names[node]} = {WHOLE[node.op].format(*(names[arg] for arg in node.args))}{how}"
     return line_of(node, names)
 
 

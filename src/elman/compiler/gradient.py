@@ -4,6 +4,7 @@ It reads what the forward step saved and the gradient of the output; its states 
 step's next states, and it runs over every sequence in the opposite order.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,6 +34,10 @@ CHEAP = frozenset(
         "slice",
         "concat",
         "expand",
+        "floor",
+        "round",
+        "stop_gradient",
+        "outer",
     ]
 )
 
@@ -205,7 +210,15 @@ def _minus_sine(b: _Builder, node: Node) -> Node:
 
 
 def _where_positive(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("where", b.make("less", b.number(0.0), b.value(node)), g, b.number(0.0))
+    """As torch: NaN passes the gradient on."""
+    return b.make("where", b.make("less_equal", b.value(node), b.number(0.0)), b.number(0.0), g)
+
+
+def _by_sign(b: _Builder, node: Node, g: Node) -> Node:
+    """As torch: 0 for 0 and for NaN."""
+    x, zero = b.value(node.args[0]), b.number(0.0)
+    positive = b.make("where", b.make("less", zero, x), g, zero)
+    return b.make("where", b.make("less", x, zero), b.make("neg", g), positive)
 
 
 def _quotient_divisor(b: _Builder, node: Node, g: Node) -> Node:
@@ -213,13 +226,13 @@ def _quotient_divisor(b: _Builder, node: Node, g: Node) -> Node:
 
 
 def _of_extreme(position: int) -> Callable[[_Builder, Node, Node], Node]:
-    """All of the gradient to the argument that was taken, half where both are equal."""
+    """All of the gradient to the argument that was taken, half where both are equal, all to both where one is NaN."""
 
     def part(b: _Builder, node: Node, g: Node) -> Node:
         mine, other = b.value(node.args[position]), b.value(node.args[1 - position])
-        taken = b.make("less", other, mine) if node.op == "maximum" else b.make("less", mine, other)
-        share = b.make("add", taken, b.make("mul", b.number(0.5), b.make("equal", mine, other)))
-        return b.make("mul", g, share)
+        taken = b.make("where", b.make("equal", mine, other), b.make("mul", b.number(0.5), g), g)
+        lost = b.make("less", mine, other) if node.op == "maximum" else b.make("less", other, mine)
+        return b.make("where", lost, b.number(0.0), taken)
 
     return part
 
@@ -235,6 +248,61 @@ def _where_not_chosen(b: _Builder, node: Node, g: Node) -> Node:
 def _of_largest(b: _Builder, node: Node, g: Node) -> Node:
     largest = b.make("equal", b.value(node.args[0]), b.value(node))
     return b.make("mul", largest, b.make("div", g, b.make("sum", largest)))
+
+
+def _by_bell(factor: float) -> Callable[[_Builder, Node], Node]:
+    """The slope of the error function, `2/√π · exp(-x²)`, times a factor."""
+
+    def slope(b: _Builder, node: Node) -> Node:
+        bell = b.make("exp", b.make("neg", b.make("square", b.value(node.args[0]))))
+        return b.make("mul", b.number(factor * 2.0 / math.sqrt(math.pi)), bell)
+
+    return slope
+
+
+def _remainder_divisor(b: _Builder, node: Node, g: Node) -> Node:
+    """How often the divisor is taken away."""
+    whole = b.make("sub", b.value(node.args[0]), b.value(node))
+    return b.make("neg", b.make("mul", g, b.make("round", b.make("div", whole, b.value(node.args[1])))))
+
+
+def _power_base(b: _Builder, node: Node, g: Node) -> Node | None:
+    """`exponent · base^(exponent - 1)`; 0 for the exponent 0, whatever the base."""
+    base, exponent = (b.value(arg) for arg in node.args)
+    if exponent.op == "number":
+        if exponent.attribute == 0.0:
+            return None
+        slope = b.make("power", base, b.number(exponent.attribute - 1.0))
+        return b.make("mul", g, b.make("mul", exponent, slope))
+    slope = b.make("power", base, b.make("sub", exponent, b.number(1.0)))
+    part = b.make("mul", g, b.make("mul", exponent, slope))
+    return b.make("where", b.make("equal", exponent, b.number(0.0)), b.number(0.0), part)
+
+
+def _power_exponent(b: _Builder, node: Node, g: Node) -> Node:
+    """`power · log(base)`; 0 for the base 0 where the exponent is not negative."""
+    base, exponent = (b.value(arg) for arg in node.args)
+    part = b.make("mul", g, b.make("mul", b.value(node), b.make("log", base)))
+    flat = b.make("less_equal", b.number(0.0), exponent)
+    flat = b.make("where", b.make("equal", base, b.number(0.0)), flat, b.number(0.0))
+    return b.make("where", flat, b.number(0.0), part)
+
+
+def _of_cumsum(b: _Builder, node: Node, g: Node) -> None:
+    b.give(node.args[0], b.make("cumsum", g, attribute=not node.attribute))
+
+
+def _of_outer(b: _Builder, node: Node, g: Node) -> None:
+    rows, columns = node.args
+    b.give(rows, b.make("contract", g, b.value(columns), attribute=False))
+    b.give(columns, b.make("contract", g, b.value(rows), attribute=True))
+
+
+def _of_contract(b: _Builder, node: Node, g: Node) -> None:
+    matrix, vector = node.args
+    pair = (b.value(vector), g) if node.attribute else (g, b.value(vector))
+    b.give(matrix, b.make("outer", *pair))
+    b.give(vector, b.make("contract", b.value(matrix), g, attribute=not node.attribute))
 
 
 def _of_product(b: _Builder, node: Node, g: Node) -> None:
@@ -266,7 +334,7 @@ RULES: dict[str, Rule] = {
     "tanh": _to_each(_times(_tanh_slope)),
     "sigmoid": _to_each(_times(_sigmoid_slope)),
     "relu": _to_each(_where_positive),
-    "abs": _to_each(_times(lambda b, node: b.make("sign", b.value(node.args[0])))),
+    "abs": _to_each(_by_sign),
     "sign": _nothing,
     "add": _to_each(_same, _same),
     "sub": _to_each(_same, _negated),
@@ -284,6 +352,19 @@ RULES: dict[str, Rule] = {
     "concat": _of_concat,
     "slice": _of_slice,
     "expand": _to_each(_same),
+    "floor": _nothing,
+    "round": _nothing,
+    "stop_gradient": _nothing,
+    "erf": _to_each(_times(_by_bell(1.0))),
+    "erfc": _to_each(_times(_by_bell(-1.0))),
+    "log1p": _to_each(lambda b, node, g: b.make("div", g, b.make("add", b.number(1.0), b.value(node.args[0])))),
+    "expm1": _to_each(_times(lambda b, node: b.make("exp", b.value(node.args[0])))),
+    "softplus": _to_each(_times(lambda b, node: b.make("sigmoid", b.value(node.args[0])))),
+    "remainder": _to_each(_same, _remainder_divisor),
+    "power": _to_each(_power_base, _power_exponent),
+    "cumsum": _of_cumsum,
+    "outer": _of_outer,
+    "contract": _of_contract,
 }
 
 

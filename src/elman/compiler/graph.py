@@ -238,6 +238,10 @@ def show(graph: Graph) -> str:
 NAMED = ("input", "state", "vector")
 
 
+# What an attribute that is true means.
+SWITCHES = {"cumsum": "reversed", "contract": "transposed"}
+
+
 def is_work(node: Node) -> bool:
     """Whether a node computes something."""
     return node.op not in (*NAMED, "number")
@@ -267,6 +271,8 @@ def _call(node: Node, names: Mapping[Node, str]) -> str:
         words.append(node.attribute[0])
     elif node.op == "slice":
         words.append("{}:{}".format(*node.attribute))
+    elif node.op in SWITCHES and node.attribute:
+        words.append(SWITCHES[node.op])
     return f"{node.op} {' '.join(words)}"
 
 

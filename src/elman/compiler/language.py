@@ -240,9 +240,9 @@ def linear(value: Value | Number) -> Value | Number:
     return value
 
 
-def softplus(value: Value) -> Value:
+def softplus(value: Value | Number) -> Value:
     """`log(1 + exp(value))`, computed without overflow."""
-    return relu(value) + log(1.0 + exp(-abs(value)))
+    return apply("softplus", value)
 
 
 def silu(value: Value) -> Value:
@@ -250,9 +250,10 @@ def silu(value: Value) -> Value:
     return value * sigmoid(value)
 
 
-def elu(value: Value) -> Value:
-    """The value where it is positive, else `exp(value) - 1`."""
-    return where(value > 0.0, value, exp(minimum(value, 0.0)) - 1.0)
+def elu(value: Value, alpha: float = 1.0) -> Value:
+    """The value where it is positive, else `alpha · (exp(value) - 1)`; its slope at 0 is alpha."""
+    below = value < 0.0
+    return where(below, alpha * expm1(where(below, value, 0.0)), leaky_relu(value, alpha))
 
 
 def leaky_relu(value: Value, slope: float = 0.01) -> Value:
@@ -262,7 +263,13 @@ def leaky_relu(value: Value, slope: float = 0.01) -> Value:
 
 def hard_sigmoid(value: Value) -> Value:
     """`value/6 + 1/2`, cut off at 0 and 1 (as in Keras 3 and torch)."""
-    return minimum(maximum(value / 6.0 + 0.5, 0.0), 1.0)
+    return _ramp(value, 3.0)
+
+
+def _ramp(value: Value, width: float) -> Value:
+    """From 0 at -width to 1 at width; the gradient at them is 0."""
+    rising = (value + width) / (2.0 * width)
+    return where(abs(value) < width, rising, stop_gradient(minimum(maximum(rising, 0.0), 1.0)))
 
 
 def softsign(value: Value) -> Value:
@@ -272,8 +279,180 @@ def softsign(value: Value) -> Value:
 
 def softmax(value: Value) -> Value:
     """Positive features that sum to 1, in proportion to the exponential of the value's."""
-    shifted = exp(value - max(value))
+    shifted = exp(value - stop_gradient(max(value)))
     return shifted / sum(shifted)
+
+
+def floor(value: Value | Number) -> Value:
+    """The largest whole number that is not larger; its gradient is 0."""
+    return apply("floor", value)
+
+
+def round(value: Value | Number) -> Value:
+    """The nearest whole number, the even one of two; its gradient is 0."""
+    return apply("round", value)
+
+
+def remainder(value: Value | Number, divisor: Value | Number) -> Value:
+    """`value - divisor · floor(value / divisor)`: zero, or a number with the divisor's sign."""
+    return apply("remainder", value, divisor)
+
+
+def erf(value: Value | Number) -> Value:
+    """The error function."""
+    return apply("erf", value)
+
+
+def erfc(value: Value | Number) -> Value:
+    """`1 - erf(value)`, with all its digits where that is small."""
+    return apply("erfc", value)
+
+
+def log1p(value: Value | Number) -> Value:
+    """`log(1 + value)`, with all its digits where the value is small."""
+    return apply("log1p", value)
+
+
+def expm1(value: Value | Number) -> Value:
+    """`exp(value) - 1`, with all its digits where the value is small."""
+    return apply("expm1", value)
+
+
+def stop_gradient(value: Value | Number) -> Value:
+    """The value itself, as a constant for the gradient."""
+    return apply("stop_gradient", value)
+
+
+def cumsum(value: Value) -> Value:
+    """The sums over the features up to each."""
+    return current().make("cumsum", row_of(value, "cumsum"), attribute=False)
+
+
+def outer(value: Value, other: Value) -> Value:
+    """Every product of a feature of the one and a feature of the other: a matrix, row after row.
+
+    Its size is `value.size · other.size`; feature `i · other.size + j` is `value[i] · other[j]`.
+    """
+    owner = current()
+    owner.has_own_sizes = True
+    return owner.make("outer", row_of(value, "outer"), row_of(other, "outer"))
+
+
+def contract(matrix: Value, value: Value, *, transposed: bool = False) -> Value:
+    """A matrix that is a value of the step, times a vector.
+
+    Args:
+        matrix: its entries, row after row, as `outer` gives them.
+        value: a feature for each of the matrix's columns; for each of its rows if transposed.
+        transposed: multiply by the transposed matrix: the sum of its rows, each times a feature of the value.
+
+    Returns:
+        A feature for each of the matrix's rows; for each of its columns if transposed.
+    """
+    if not isinstance(transposed, bool):
+        current().fail(f"Expected transposed=True or False, got {transposed!r}.", user_line(), "Write transposed=True.")
+    return current().make("contract", row_of(matrix, "contract"), row_of(value, "contract"), attribute=transposed)
+
+
+def gelu(value: Value, *, approximate: str = "none") -> Value:
+    """`value · Φ(value)` with the normal distribution Φ.
+
+    Args:
+        value: any value.
+        approximate: `tanh` for `value/2 · (1 + tanh(√(2/π) · (value + 0.044715 · value³)))`.
+    """
+    if approximate == "none":
+        return 0.5 * value * erfc(value * -math.sqrt(0.5))
+    if approximate != "tanh":
+        current().fail(
+            f"Expected approximate='none' or 'tanh', got {approximate!r}.", user_line(), "Give one of the two."
+        )
+    return value * sigmoid(math.sqrt(8.0 / math.pi) * (value + 0.044715 * value**3))
+
+
+def mish(value: Value) -> Value:
+    """`value · tanh(softplus(value))`."""
+    return value * tanh(softplus(value))
+
+
+def selu(value: Value) -> Value:
+    """`elu` with alpha 1.6733 and all of it times 1.0507, which keep mean and variance."""
+    return 1.0507009873554804934193349852946 * elu(value, 1.6732632423543772848170429916717)
+
+
+def celu(value: Value, alpha: float = 1.0) -> Value:
+    """The value where it is positive, else `alpha · (exp(value/alpha) - 1)`; its slope at 0 is 1."""
+    below = value < 0.0
+    return where(below, alpha * expm1(where(below, value, 0.0) / alpha), value)
+
+
+def relu6(value: Value) -> Value:
+    """The value, cut off at 0 and 6."""
+    return _cut_off(value, 0.0, 6.0)
+
+
+def hard_tanh(value: Value) -> Value:
+    """The value, cut off at -1 and 1."""
+    return _cut_off(value, -1.0, 1.0)
+
+
+def _cut_off(value: Value, low: float, high: float) -> Value:
+    """The value between two limits; the gradient at them is 0."""
+    return where(value <= low, low, where(value >= high, high, value))
+
+
+def hard_silu(value: Value) -> Value:
+    """`value · hard_sigmoid(value)`, also called hard swish."""
+    return value * hard_sigmoid(value)
+
+
+def sparse_plus(value: Value) -> Value:
+    """`(value + 1)² / 4` from -1 to 1, else the value where it is positive, and 0 where it is not."""
+    within = abs(value) < 1.0
+    return where(within, square(where(within, value, 0.0) + 1.0) / 4.0, relu(value))
+
+
+def sparse_sigmoid(value: Value) -> Value:
+    """`value/2 + 1/2`, cut off at 0 and 1."""
+    return _ramp(value, 1.0)
+
+
+def squareplus(value: Value, b: float = 4.0) -> Value:
+    """`(value + √(value² + b)) / 2`, with all its digits where that is small."""
+    root = sqrt(square(value) + b)
+    return where(value >= 0.0, root + value, b / (root + abs(value))) / 2.0
+
+
+def log_sigmoid(value: Value) -> Value:
+    """The logarithm of `sigmoid(value)`, computed without overflow."""
+    return -softplus(-value)
+
+
+def log_softmax(value: Value) -> Value:
+    """The logarithm of `softmax(value)`, computed without overflow."""
+    shifted = value - stop_gradient(max(value))
+    return shifted - log(sum(exp(shifted)))
+
+
+def tanh_shrink(value: Value) -> Value:
+    """`value - tanh(value)`."""
+    return value - tanh(value)
+
+
+def soft_shrink(value: Value, threshold: float = 0.5) -> Value:
+    """The value moved towards 0 by the threshold; 0 where it does not reach as far."""
+    return where(abs(value) <= threshold, 0.0, value - threshold * sign(value))
+
+
+def hard_shrink(value: Value, threshold: float = 0.5) -> Value:
+    """The value where it is farther from 0 than the threshold, else 0."""
+    return where(abs(value) <= threshold, 0.0, value)
+
+
+def glu(value: Value) -> Value:
+    """The first half of the features times the sigmoid of the second half."""
+    half, gate = split(value, 2)
+    return half * sigmoid(gate)
 
 
 WORDS |= {
@@ -281,6 +460,8 @@ WORDS |= {
     for word in (
         affine, parameter, bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
         reciprocal, sin, cos, tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu,
-        hard_sigmoid, softsign, softmax,
+        hard_sigmoid, softsign, softmax, floor, round, remainder, erf, erfc, log1p, expm1, stop_gradient, cumsum, outer,
+        contract, gelu, mish, selu, celu, relu6, hard_tanh, hard_silu, sparse_plus, sparse_sigmoid, squareplus,
+        log_sigmoid, log_softmax, tanh_shrink, soft_shrink, hard_shrink, glu,
     )
 }  # fmt: skip

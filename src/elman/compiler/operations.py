@@ -76,14 +76,39 @@ def _slice(attribute: tuple[int, int], size: int) -> int:
     return stop - start
 
 
+def _cumsum(attribute: bool, size: int) -> int:
+    _switch(attribute)
+    return size
+
+
+def _outer(attribute: Any, rows: int, columns: int) -> int:
+    return rows * columns
+
+
+def _contract(attribute: bool, entries: int, size: int) -> int:
+    _switch(attribute)
+    if entries % size:
+        side = "rows" if attribute else "columns"
+        raise Mismatch(f"a matrix of {entries} entries cannot have {size} {side}")
+    return entries // size
+
+
+def _switch(attribute: bool) -> None:
+    if not isinstance(attribute, bool):
+        raise ValueError(attribute)
+
+
 LEAVES = {
     "input": Operation(0, _given),  # (name, size)
     "state": Operation(0, _given),  # (name, size)
     "vector": Operation(0, _given),  # (name, size)
     "number": Operation(0, _number),  # the number
 }
-UNARY = ("neg", "exp", "log", "sqrt", "square", "reciprocal", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "sign")
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "less", "less_equal", "equal")
+UNARY = (
+    *("neg", "exp", "log", "sqrt", "square", "reciprocal", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "sign"),
+    *("floor", "round", "erf", "erfc", "log1p", "expm1", "softplus", "stop_gradient"),
+)
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "less", "less_equal", "equal", "remainder", "power")
 
 OPERATIONS: dict[str, Operation] = {
     **LEAVES,
@@ -96,6 +121,9 @@ OPERATIONS: dict[str, Operation] = {
     "concat": Operation(None, _sum_of),
     "slice": Operation(1, _slice),  # (start, stop)
     "expand": Operation(1, _expand),  # how often the one number is repeated
+    "cumsum": Operation(1, _cumsum),  # whether it begins with the last feature
+    "outer": Operation(2, _outer),
+    "contract": Operation(2, _contract),  # whether the matrix is transposed
 }
 
 

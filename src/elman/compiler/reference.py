@@ -3,6 +3,7 @@
 Slow, and easy to check against the paper; every other target is judged by it.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,12 @@ Array = np.ndarray
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0.0, e, 1.0) / (1.0 + e)
+
+
+def _of_each(function: Callable[[float], float]) -> Callable[[Array], Array]:
+    return np.vectorize(function, otypes=[float])
 
 
 NUMPY: dict[str, Callable[..., Array]] = {
@@ -40,6 +46,17 @@ NUMPY: dict[str, Callable[..., Array]] = {
     "less_equal": lambda a, b: (a <= b).astype(float),
     "equal": lambda a, b: (a == b).astype(float),
     "where": lambda condition, a, b: np.where(condition != 0, a, b),
+    "floor": np.floor,
+    "round": np.rint,
+    "erf": _of_each(math.erf),
+    "erfc": _of_each(math.erfc),
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "softplus": lambda x: np.logaddexp(0.0, x),
+    "stop_gradient": lambda x: x,
+    "remainder": np.remainder,
+    "power": np.power,
+    "outer": lambda a, b: np.outer(a, b).ravel(),
     "sum": lambda x: x.sum(keepdims=True),
     "max": lambda x: x.max(keepdims=True),
     "concat": lambda *parts: np.concatenate(parts),
@@ -70,6 +87,11 @@ def _compute(node: Node, weights: Mapping[str, Array], values: Mapping[Node, Arr
         return args[0][slice(*node.attribute)]
     if node.op == "expand":
         return np.broadcast_to(args[0], (node.size,))
+    if node.op == "cumsum":
+        return args[0][::-1].cumsum()[::-1] if node.attribute else args[0].cumsum()
+    if node.op == "contract":
+        matrix = args[0].reshape((args[1].size, -1) if node.attribute else (-1, args[1].size))
+        return args[1] @ matrix if node.attribute else matrix @ args[1]
     return NUMPY[node.op](*args)
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 from elman.compiler.graph import Graph, Node, dependants, ordered
 
 LEAVES = ("number", "vector")
-WHOLE_ROWS = ("product", "sum", "max")
+WHOLE_ROWS = ("product", "sum", "max", "cumsum", "outer", "contract")
 IN_MEMORY = ("input", "state", "concat", "slice", *WHOLE_ROWS)
 
 
@@ -45,7 +45,7 @@ class Phase:
     """One phase.
 
     Args:
-        whole: products and reductions, in order.
+        whole: products, reductions and what else needs whole rows, in order.
         columns: for each size, small sizes first, the nodes computed or copied feature by feature, in order.
     """
 

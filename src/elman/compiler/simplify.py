@@ -45,6 +45,16 @@ NUMBERS: dict[str, Callable[..., Any]] = {
     "less_equal": lambda a, b: float(a <= b),
     "equal": lambda a, b: float(a == b),
     "where": lambda c, a, b: a if c else b,
+    "floor": math.floor,
+    "round": round,
+    "erf": math.erf,
+    "erfc": math.erfc,
+    "log1p": math.log1p,
+    "expm1": math.expm1,
+    "softplus": lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))),
+    "stop_gradient": lambda a: a,
+    "remainder": lambda a, b: a % b,
+    "power": math.pow,
 }
 
 
@@ -116,8 +126,34 @@ def _single_concat(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _reduction_of_one(nodes: Nodes, node: Node) -> Node | None:
-    """The sum and the largest of a value of one feature, and that value once, are itself."""
-    return node.args[0] if node.op in ("sum", "max", "expand") and node.args[0].size == node.size else None
+    """The sum and the largest of a value of one feature, its running sum, and that value once, are itself."""
+    one = node.op in ("sum", "max", "expand", "cumsum") and node.args[0].size == 1 == node.size
+    return node.args[0] if one else None
+
+
+def _same_choice(nodes: Nodes, node: Node) -> Node | None:
+    """A choice between x and x is x."""
+    if node.op != "where" or node.args[1] is not node.args[2] or node.args[1].size != node.size:
+        return None
+    return node.args[1]
+
+
+def _power_of_few(nodes: Nodes, node: Node) -> Node | None:
+    """x to the power of 1 is x, of 2 its square, of -1 its reciprocal."""
+    if node.op != "power" or node.args[1].op != "number":
+        return None
+    base, exponent = node.args[0], node.args[1].attribute
+    if exponent == 1.0:
+        return base
+    op = {2.0: "square", -1.0: "reciprocal"}.get(exponent)
+    return nodes.make(op, (base,), source=node.source) if op else None
+
+
+def _product_with_one(nodes: Nodes, node: Node) -> Node | None:
+    """An outer product with one number, or a contraction by one number, is a product feature by feature."""
+    factors = {"outer": node.args, "contract": node.args[1:]}.get(node.op, ())
+    one = any(factor.size == 1 for factor in factors)
+    return nodes.make("mul", node.args, source=node.source) if one else None
 
 
 RULES: tuple[Rule, ...] = (
@@ -130,6 +166,9 @@ RULES: tuple[Rule, ...] = (
     _slice_of_concat,
     _single_concat,
     _reduction_of_one,
+    _same_choice,
+    _power_of_few,
+    _product_with_one,
 )
 
 

@@ -66,8 +66,33 @@ OPERATORS = {
     "mul": "mul",
     "divide": "div",
     "div": "div",
+    "remainder": "remainder",
+    "power": "power",
+    "pow": "power",
 }
-OTHER_NAMES = {"linear": "affine", "matmul": "affine", "cat": "concat", "concatenate": "concat"}
+OTHER_NAMES = {
+    "linear": "affine",
+    "matmul": "affine",
+    "cat": "concat",
+    "concatenate": "concat",
+    "pow": "power",
+    "amax": "max",
+    "detach": "stop_gradient",
+    "ger": "outer",
+    "rint": "round",
+    "fmod": "remainder",
+    "exponential": "exp",
+    "swish": "silu",
+    "hard_swish": "hard_silu",
+    "hardswish": "hard_silu",
+    "hardtanh": "hard_tanh",
+    "hardsigmoid": "hard_sigmoid",
+    "logsigmoid": "log_sigmoid",
+    "tanhshrink": "tanh_shrink",
+    "threshold": "where",
+    "softshrink": "soft_shrink",
+    "hardshrink": "hard_shrink",
+}
 
 
 class Value:
@@ -113,6 +138,12 @@ class Value:
 
     def __rpow__(self, base: Number) -> "Value":
         return power(base, self)
+
+    def __mod__(self, other: "Value | Number") -> "Value":
+        return apply("remainder", self, other)
+
+    def __rmod__(self, other: Number) -> "Value":
+        return apply("remainder", other, self)
 
     def __matmul__(self, other: object) -> NoReturn:
         self._refuse("cannot be multiplied by a matrix with `@`", 'Write affine("name", value, bias=None).')
@@ -269,23 +300,26 @@ def apply(op: str, *values: object) -> Value:
     return current().make(op, *map(node_of, values))
 
 
+# The powers that other operations give more quickly, with the value that torch's `pow` gives them.
+POWERS: dict[float, Callable[[Value], Value]] = {
+    1.0: lambda value: value,
+    2.0: lambda value: apply("square", value),
+    3.0: lambda value: apply("square", value) * value,
+    4.0: lambda value: apply("square", apply("square", value)),
+    0.5: lambda value: apply("sqrt", value),
+    -0.5: lambda value: apply("reciprocal", apply("sqrt", value)),
+    -1.0: lambda value: apply("reciprocal", value),
+}
+
+
 def power(value: Value | Number, exponent: Value | Number) -> Value:
-    """`value` to a power: whole numbers of any value, other numbers, and values, of positive values."""
+    """`value` to a power, as torch's `pow`: of a negative value whole numbers only, and 1 for the exponent 0."""
     if isinstance(exponent, Value):
-        return apply("exp", exponent * apply("log", value))
+        return apply("power", value, exponent)
     if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not math.isfinite(exponent):
         current().fail(f"the exponent {exponent!r} is no finite number.", user_line(), "Give a number or a value.")
-    if exponent != int(exponent):
-        return apply("sqrt", value) if exponent == 0.5 else apply("exp", exponent * apply("log", value))
-    if exponent < 0:
-        return apply("reciprocal", power(value, -exponent))
-    if exponent == 0:
-        return value * 0.0 + 1.0  # type: ignore[return-value]
-    half = power(value, exponent // 2) if exponent > 1 else None
-    even = apply("square", half) if half is not None else None
-    if even is None:
-        return value if isinstance(value, Value) else apply("add", value, 0.0)
-    return even * value if exponent % 2 else even
+    base = value if isinstance(value, Value) else Value(current(), node_of(value))
+    return POWERS[exponent](base) if exponent in POWERS else apply("power", base, exponent)
 
 
 class Next:

@@ -1,6 +1,7 @@
 """Layers: `torch.nn.Module`s over sequences of any length. `elman.nn.torch` has those with torch's own names."""
 
 from elman.nn.embedding import EachStep, Embedding, OneHot
+from elman.nn.keras_activations import keras_activation
 from elman.nn.layers import GRU, LSTM, SimpleRNN
 from elman.nn.pooling import Attention, Flatten, Pooling
 from elman.nn.recurrent import Recurrent
@@ -22,5 +23,6 @@ __all__ = [
     "SimpleRNN",
     "State",
     "Summary",
+    "keras_activation",
     "summary",
 ]

@@ -1,6 +1,6 @@
 """Every elementwise kernel against float64 or more digits, over the whole range of its arguments."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import mpmath
 import numpy as np
@@ -13,6 +13,7 @@ from elman.compiler.targets.llvm.functions import EMIT, map_kernel
 
 # The largest errors that functions.py states, in units of the last place, and a little more.
 ULPS = {"exp": 1.1, "log": 0.9, "sin": 1.6, "cos": 1.6, "tanh": 2.7, "sigmoid": 2.6}
+ULPS |= {"erf": 2.5, "erfc": 4.5, "log1p": 0.9, "expm1": 1.7, "softplus": 1.6}
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4, 100.0, -100.0]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -22,7 +23,27 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, 1.0, e) / (1.0 + e)
 
 
-WANTED = {"exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sigmoid": _sigmoid}
+def by_torch(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: function(torch.from_numpy(x)).numpy()
+
+
+WANTED = {
+    "exp": np.exp,
+    "log": np.log,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "erf": by_torch(torch.erf),
+    "erfc": by_torch(torch.erfc),
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "softplus": lambda x: np.logaddexp(0.0, x),
+}
+EXACT = {
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(-abs(x))) + max(x, 0),
+}
 
 
 def _floats(stride: int) -> Iterator[np.ndarray]:
@@ -69,12 +90,14 @@ def _samples(operation: str) -> np.ndarray:
     spread = np.concatenate([rng.normal(size=300) * scale for scale in (1e-300, 1e-9, 0.1, 1.0, 10.0, 1e4, 1e9)])
     if operation == "log":
         return np.concatenate([np.abs(spread), rng.uniform(0.5, 2.0, 1000), [5e-324, 1e-310, 1e308]])
+    if operation == "log1p":
+        return np.concatenate([np.abs(spread), rng.uniform(-1.0, 3.0, 1000), [5e-324, -1e-310, 1e308]])
     return np.concatenate([spread, rng.uniform(-746, 710, 1000), rng.uniform(-3, 3, 1000)])
 
 
 @pytest.mark.parametrize("operation", ULPS)
 def test_float64_samples(operation: str):
-    exact = {"sigmoid": lambda x: 1 / (1 + mpmath.exp(-x))}.get(operation) or getattr(mpmath, operation)
+    exact = EXACT.get(operation) or getattr(mpmath, operation)
     values = _samples(operation)
     largest = 0.0
     with mpmath.workprec(120):
@@ -86,6 +109,34 @@ def test_float64_samples(operation: str):
                 continue
             largest = max(largest, float(abs(mpmath.mpf(float(got)) - wanted) / float(np.spacing(abs(rounded)))))
     assert largest <= ULPS[operation]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers(dtype: type):
+    rng, large = np.random.default_rng(5), float(np.finfo(dtype).maxexp) * 0.69
+    base = np.concatenate([np.exp(rng.uniform(-large, large, 2000)), 1.0 + rng.normal(size=1000) * 1e-3]).astype(dtype)
+    exponent = np.concatenate([rng.normal(size=2000) * 3.0, rng.normal(size=1000) * 1e4]).astype(dtype)
+    largest = 0.0
+    for x, y, got in zip(base, exponent, map_kernel("power", dtype, 2)(base, exponent), strict=True):
+        with mpmath.workprec(200):
+            wanted = mpmath.power(mpmath.mpf(float(x)), mpmath.mpf(float(y)))
+        with np.errstate(over="ignore"):
+            rounded = dtype(float(wanted))
+        if np.isinf(rounded):
+            assert got == rounded
+        else:
+            largest = max(largest, float(abs(mpmath.mpf(float(got)) - wanted) / float(np.spacing(rounded))))
+    assert largest <= 1.3
+
+
+@DTYPES
+def test_remainders_are_torchs_bit_by_bit(dtype: type):
+    rng = np.random.default_rng(5)
+    a = (rng.normal(size=30000) * rng.choice([1e-3, 1.0, 1e3, 1e9, 1e20], 30000)).astype(dtype)
+    b = (rng.normal(size=30000) * rng.choice([1.0, 1e-3, 100.0], 30000)).astype(dtype)
+    a[:5000] = np.round(a[:5000]) * b[:5000]
+    wanted = torch.remainder(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_array_equal(map_kernel("remainder", dtype, 2)(a, b), wanted)
 
 
 @DTYPES

@@ -11,6 +11,8 @@ from elman.compiler.graph import Graph
 from elman.compiler.order import TimeMajor
 
 LARGEST_DOOR = 4.0
+# Where operations bend or jump, and the ends of the range; several equal ones in a row are ties.
+SPECIAL = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, LARGEST_DOOR, -LARGEST_DOOR)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,14 @@ def split_tensors(graph: Graph, tensors: Sequence[Tensor]) -> tuple[list[Tensor]
 
 
 def fill(
-    graph: Graph, lengths: Sequence[int], seed: int = 0, *, backward: bool = False, threads: int = 1, loss: float = 1.0
+    graph: Graph,
+    lengths: Sequence[int],
+    seed: int = 0,
+    *,
+    backward: bool = False,
+    threads: int = 1,
+    loss: float = 1.0,
+    special: float = 0.0,
 ) -> Data:
     """Random numbers for a cell and a batch.
 
@@ -67,23 +76,35 @@ def fill(
         backward: whether the sequences are read from their ends.
         threads: how many the kernels use.
         loss: size of the gradients of the results.
+        special: part of the numbers of inputs, states and vectors that are special ones.
     """
     generator = torch.Generator().manual_seed(seed)
     normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
-    door = lambda rows, node: normal(rows, node.size).clamp(-LARGEST_DOOR, LARGEST_DOOR)  # noqa: E731
+    mixed = lambda values: _with_special(values, special, generator)  # noqa: E731
+    door = lambda rows, node: mixed(normal(rows, node.size).clamp(-LARGEST_DOOR, LARGEST_DOOR))  # noqa: E731
     scale = lambda shape: shape[0] ** -0.5 if len(shape) == 2 else 0.5  # noqa: E731
     total, batch = sum(lengths), len(lengths)
     inputs = [door(total, node) for node in graph.inputs]
     states = [door(batch, node) for node in graph.states]
-    learned = [normal(*item.shape) * scale(item.shape) for item in graph.parameters]
+    drawn = [normal(*item.shape) * scale(item.shape) for item in graph.parameters]
+    learned = [values if values.dim() == 2 else mixed(values) for values in drawn]
     d_results = [normal(total, graph.output.size), *(normal(batch, node.size) for node in graph.states)]
     tensors = (*inputs, *states, *learned)
     return Data(tuple(lengths), backward, tensors, tuple(loss * d for d in d_results), threads)
 
 
+def _with_special(values: Tensor, part: float, generator: torch.Generator) -> Tensor:
+    if part == 0.0:
+        return values
+    chosen = torch.rand(values.shape, generator=generator) < part
+    which = torch.randint(len(SPECIAL), values.shape, generator=generator)
+    return torch.where(chosen, torch.tensor(SPECIAL, dtype=values.dtype)[which], values)
+
+
 def draw(graph: Graph, seed: int) -> Data:
-    """Data for a cell: few sequences or many, of 0 to 5 steps, read in either direction."""
+    """Data for a cell: few sequences or many, of 0 to 5 steps, read in either direction; half have special numbers."""
     random = Random(seed)
     batch = random.randint(1, random.choice((4, 10, 30)))
     lengths = [random.randint(0, 5 if batch < 12 else 2) for _ in range(batch)]
-    return fill(graph, lengths, seed, backward=random.random() < 0.5, threads=random.randint(1, 3))
+    way, threads = random.random() < 0.5, random.randint(1, 3)
+    return fill(graph, lengths, seed, backward=way, threads=threads, special=random.choice((0.0, 0.0, 0.2, 0.7)))

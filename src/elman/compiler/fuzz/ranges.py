@@ -66,6 +66,16 @@ RANGES: dict[str, Callable[..., Range]] = {
     "less_equal": lambda a, b: _UNIT,
     "equal": lambda a, b: _UNIT,
     "where": lambda condition, a, b: joined([a, b]),
+    "floor": _rising(math.floor),
+    "round": _rising(round),
+    "erf": lambda a: around(1.0),
+    "erfc": lambda a: (0.0, 2.0),
+    "log1p": _rising(math.log1p),
+    "expm1": _rising(math.expm1),
+    "softplus": lambda a: (0.0, max(a[1], 0.0) + 0.7),
+    "stop_gradient": lambda a: a,
+    "remainder": lambda a, b: around(largest(b)),
+    "power": _of_corners(math.pow),
 }
 
 _DOMAINS: dict[tuple[str, int], Range] = {
@@ -79,6 +89,13 @@ _DOMAINS: dict[tuple[str, int], Range] = {
     ("mul", 0): around(5.0),
     ("mul", 1): around(5.0),
     ("div", 1): POSITIVE,
+    ("log1p", 0): POSITIVE,
+    ("expm1", 0): around(3.0),
+    ("erf", 0): around(4.0),
+    ("erfc", 0): around(4.0),
+    ("remainder", 1): POSITIVE,
+    ("power", 0): POSITIVE,
+    ("power", 1): around(1.0),
 }
 
 

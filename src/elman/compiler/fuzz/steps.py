@@ -168,6 +168,38 @@ class _Draft:
         if found[1] > MOST:
             self.apply("mul", total, self.number(round(1.0 / node.size, 4)))
 
+    def whole_power(self) -> None:
+        """Of a value of any sign, also to the powers of 0 and 1."""
+        base = self.fit(self.any(), around(2.0))
+        exponent = self.random.choice((0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+        self.keep(
+            self.nodes.make("power", (base, self.number(exponent))), around(largest(self.ranges[base]) ** 5 + 1.0)
+        )
+
+    def running_sum(self) -> None:
+        node = self.any()
+        operand = self.fit(node, around(MOST / node.size))
+        total = self.nodes.make("cumsum", (operand,), self.random.random() < 0.5)
+        self.keep(total, around(largest(self.ranges[operand]) * node.size))
+
+    def outer_product(self) -> None:
+        """Of two values that are not too wide together."""
+        rows = self.fit(self.glimpse(self.any()), around(5.0))
+        columns = self.fit(self.glimpse(self.any()), around(5.0))
+        found = around(largest(self.ranges[rows]) * largest(self.ranges[columns]))
+        self.keep(self.nodes.make("outer", (rows, columns)), found)
+
+    def contraction(self) -> None:
+        """Of a value, taken as a matrix, and another one, cut to a length that divides it."""
+        matrix, other = self.any(), self.any()
+        fitting = [size for size in range(1, min(matrix.size, other.size) + 1) if matrix.size % size == 0]
+        size = self.random.choice(fitting)
+        vector = self.fit(self.cut(other, 0, size), around(5.0))
+        bound = 0.9 * MOST / (size * largest(self.ranges[vector]) + 1e-3)
+        matrix = self.fit(matrix, around(max(round(bound, 3), 0.01)))
+        found = around(size * largest(self.ranges[vector]) * largest(self.ranges[matrix]))
+        self.keep(self.nodes.make("contract", (matrix, vector), self.random.random() < 0.5), found)
+
     def concatenation(self) -> None:
         self.join([self.any() for _ in range(self.random.randint(1, 4))])
 
@@ -261,6 +293,10 @@ KINDS: dict[Callable[[_Draft], object], int] = {
     _Draft.part: 2,
     _Draft.parts: 1,
     _Draft.repetition: 1,
+    _Draft.whole_power: 1,
+    _Draft.running_sum: 1,
+    _Draft.outer_product: 2,
+    _Draft.contraction: 2,
 }
 
 

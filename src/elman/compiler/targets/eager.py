@@ -25,7 +25,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "sigmoid": torch.sigmoid,
     "relu": torch.relu,
     "abs": torch.abs,
-    "sign": lambda a: torch.where(a.isnan(), a, torch.sign(a)),
+    "sign": lambda a: torch.where(a.isnan(), a.detach(), torch.sign(a)),
     "add": torch.add,
     "sub": torch.sub,
     "mul": torch.mul,
@@ -36,6 +36,19 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "less_equal": lambda a, b: (a <= b).to(a.dtype),
     "equal": lambda a, b: (a == b).to(a.dtype),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
+    "floor": torch.floor,
+    "round": torch.round,
+    "erf": torch.erf,
+    "erfc": torch.erfc,
+    "log1p": torch.log1p,
+    # The gradient of `expm1` is its value plus 1 in torch, which has few digits below 0; that of `elu` has all.
+    "expm1": lambda a: torch.where(a < 0.0, torch.nn.functional.elu(a), torch.expm1(a)),
+    # Beyond a threshold torch gives the argument itself; from 40 on that is right in float64, too.
+    "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
+    "stop_gradient": torch.detach,
+    "remainder": torch.remainder,
+    "power": torch.pow,
+    "outer": lambda a, b: (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2),
     "sum": lambda a: a.sum(-1, keepdim=True),
     "max": lambda a: a.amax(-1, keepdim=True),
 }
@@ -72,7 +85,19 @@ class Evaluation:
             case "concat":
                 rows = max((arg.shape[:-1] for arg in args), key=len)
                 return torch.cat([arg.expand(*rows, arg.shape[-1]) for arg in args], -1)
+            case "power" if node.args[1].op == "number":
+                return torch.pow(args[0], node.args[1].attribute)
+            case "cumsum":
+                return args[0].flip(-1).cumsum(-1).flip(-1) if node.attribute else args[0].cumsum(-1)
+            case "contract":
+                return _contract(*args, transposed=node.attribute)
         return TORCH[node.op](*args)
+
+
+def _contract(entries: Tensor, value: Tensor, *, transposed: bool) -> Tensor:
+    size = value.shape[-1]
+    matrix = entries.unflatten(-1, (size, -1)).mT if transposed else entries.unflatten(-1, (-1, size))
+    return (matrix @ value.unsqueeze(-1)).squeeze(-1)
 
 
 def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

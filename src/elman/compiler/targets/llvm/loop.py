@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from elman.compiler.graph import Node, ordered
 from elman.compiler.schedule import LEAVES, Phase, Place, Schedule
-from elman.compiler.targets.llvm import functions, gemm, machine
+from elman.compiler.targets.llvm import functions, gemm, machine, whole_rows
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
 # What a call of the kernel is told, as an array of 64-bit numbers: these, then the fields of `Arguments`.
@@ -231,24 +231,13 @@ class _Writer:
         self._columns(size, one)
 
     def _columns(self, size: int, body: Callable[[Integer, Value | None], None]) -> None:
-        """Run over the features, a vector at a time; the mask is for what is left of them."""
-        code = self.code
-        whole = size // code.lanes * code.lanes
-        if whole == code.lanes:
-            body(0, None)
-        elif whole:
-            code.loop(0, whole, code.lanes, lambda column, _: body(column, None))
-        if size > whole:
-            body(whole, code.first_lanes(size - whole))
+        whole_rows.each_vector(self.code, size, body)
 
     def _load(self, pointer: Value, column: Integer, mask: Value | None) -> Value:
-        return self.code.load(pointer, column) if mask is None else self.code.load_some(mask, pointer, column)
+        return whole_rows.load(self.code, pointer, column, mask)
 
     def _store(self, value: Value, pointer: Value, column: Integer, mask: Value | None) -> None:
-        if mask is None:
-            self.code.store(value, pointer, column)
-        else:
-            self.code.store_some(value, mask, pointer, column)
+        whole_rows.store(self.code, value, pointer, column, mask)
 
     # Steps
 
@@ -301,7 +290,7 @@ class _Writer:
             if node.op == "product":
                 self._product(node)
             else:
-                self.code.loop(0, self.running, 1, lambda row, _, node=node: self._reduce(node, row))
+                self.code.loop(0, self.running, 1, lambda row, _, node=node: self._whole_row(node, row))
         for size, nodes in phase.columns:
             self.code.loop(0, self.running, 1, lambda row, _, size=size, nodes=nodes: self._row(size, nodes, row))
 
@@ -346,6 +335,22 @@ class _Writer:
     def _step_of(self, row: Value) -> Value:
         """Which step of the whole batch this row is at."""
         return self.code.plus(self._of_row(self.first, row), self.code.times(self.direction, self.time))
+
+    def _whole_row(self, node: Node, row: Value) -> None:
+        if node.op in ("sum", "max"):
+            self._reduce(node, row)
+            return
+        code, target = self.code, self._pointer(node, row)
+        first, last = (self._pointer(arg, row) for arg in (node.args[0], node.args[-1]))
+        size, inner = node.size, node.args[-1].size
+        if node.op == "cumsum":
+            whole_rows.cumsum(code, first, target, size, backward=node.attribute)
+        elif node.op == "outer":
+            whole_rows.outer(code, first, last, target, size // inner, inner)
+        elif node.attribute:
+            whole_rows.contract_transposed(code, first, last, target, inner, size)
+        else:
+            whole_rows.contract(code, first, last, target, size, inner)
 
     def _reduce(self, node: Node, row: Value) -> None:
         code, arg = self.code, node.args[0]

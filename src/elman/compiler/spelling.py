@@ -1,0 +1,76 @@
+"""Words of the language as text, with their options: `tanh`, `leaky_relu(slope=0.2)`."""
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any
+
+from elman.compiler.language import WORDS
+from elman.compiler.value import OTHER_NAMES
+from elman.errors import UsageError, nearest
+
+HOW = "Write a word, and its options by name: leaky_relu(slope=0.2)."
+
+
+def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., Any]:
+    """Return the word that a text names, with the options that the text gives.
+
+    >>> read_word("leaky_relu(slope=0.2)").keywords
+    {'slope': 0.2}
+
+    Args:
+        text: a word, such as `tanh`, or a word with options, such as `leaky_relu(slope=0.2)`.
+        valid: the words that may stand here; all of them if not given.
+
+    Raises:
+        UsageError: the text is no word, the word may not stand here, or it does not have these options.
+    """
+    name, options = _parse(text)
+    valid = WORDS if valid is None else valid
+    if name not in valid:
+        known = OTHER_NAMES.get(name)
+        fix = f"It is called `{known}` here." if known in valid else nearest(name, valid)
+        raise UsageError(f"Expected a word of the cell language, got {name!r}.", fix=fix)
+    defaults = {item.name: item.default for item in inspect.signature(WORDS[name]).parameters.values()}
+    taken = [option for option, default in defaults.items() if default is not inspect.Parameter.empty]
+    for option, value in options.items():
+        if option not in taken:
+            fix = nearest(option, taken) if taken else f"`{name}` has no options."
+            raise UsageError(f"The word `{name}` has no option `{option}`.", fix=fix)
+        if not isinstance(value, type(defaults[option])) and not _are_numbers(value, defaults[option]):
+            kind = "a text" if isinstance(defaults[option], str) else "a number"
+            raise UsageError(f"Expected {kind} for `{option}` of `{name}`, got {value!r}.", fix=HOW)
+    return functools.partial(WORDS[name], **options) if options else WORDS[name]
+
+
+def _are_numbers(*values: object) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _parse(text: str) -> tuple[str, dict[str, Any]]:
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        called, given = (tree.func, tree.keywords) if isinstance(tree, ast.Call) and not tree.args else (tree, [])
+        options = {str(item.arg): ast.literal_eval(item.value) for item in given}
+    except (SyntaxError, ValueError):
+        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW) from None
+    if not isinstance(called, ast.Name):
+        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW)
+    return called.id, options
+
+
+def spell(function: Callable[..., Any]) -> str | None:
+    """Return the text that `read_word` reads as this function; None for a function that is no word with options.
+
+    >>> from functools import partial
+    >>> from elman import leaky_relu
+    >>> spell(partial(leaky_relu, slope=0.2))
+    'leaky_relu(slope=0.2)'
+    """
+    if not isinstance(function, functools.partial):
+        return getattr(function, "__name__", None)
+    name = getattr(function.func, "__name__", "")
+    if function.args or WORDS.get(name) is not function.func:
+        return None
+    return f"{name}({', '.join(f'{option}={value!r}' for option, value in function.keywords.items())})"
