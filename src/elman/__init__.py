@@ -14,21 +14,29 @@ if TYPE_CHECKING:
     from elman.compiler.language import Next as Next
     from elman.compiler.language import affine as affine
     from elman.compiler.language import bernoulli as bernoulli
+    from elman.compiler.language import chrono as chrono
     from elman.compiler.language import concat as concat
     from elman.compiler.language import cos as cos
     from elman.compiler.language import dropout as dropout
     from elman.compiler.language import elu as elu
     from elman.compiler.language import exp as exp
+    from elman.compiler.language import glorot as glorot
     from elman.compiler.language import hard_sigmoid as hard_sigmoid
+    from elman.compiler.language import identity as identity
     from elman.compiler.language import leaky_relu as leaky_relu
     from elman.compiler.language import linear as linear
     from elman.compiler.language import log as log
+    from elman.compiler.language import matrix as matrix
     from elman.compiler.language import max as max
     from elman.compiler.language import maximum as maximum
     from elman.compiler.language import mean as mean
     from elman.compiler.language import minimum as minimum
+    from elman.compiler.language import normal as normal
+    from elman.compiler.language import opposite as opposite
+    from elman.compiler.language import orthogonal as orthogonal
     from elman.compiler.language import parameter as parameter
     from elman.compiler.language import power as power
+    from elman.compiler.language import product as product
     from elman.compiler.language import reciprocal as reciprocal
     from elman.compiler.language import relu as relu
     from elman.compiler.language import sigmoid as sigmoid
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import square as square
     from elman.compiler.language import sum as sum
     from elman.compiler.language import tanh as tanh
+    from elman.compiler.language import uniform as uniform
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
     from elman.errors import ElmanError as ElmanError
@@ -58,9 +67,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "elman.compiler.language": (
-        "Next affine bernoulli concat cos dropout elu exp hard_sigmoid leaky_relu linear log max maximum mean minimum "
-        "parameter power reciprocal relu sigmoid sign silu sin softmax softplus softsign split sqrt square sum tanh "
-        "where"
+        "Next affine bernoulli chrono concat cos dropout elu exp glorot hard_sigmoid identity leaky_relu linear "
+        "log matrix max maximum mean minimum normal opposite orthogonal parameter power product reciprocal relu "
+        "sigmoid sign silu sin softmax softplus softsign split sqrt square sum tanh uniform where"
     ),
     "elman.compiler.zoneout": "zoneout",
     "elman.compiler.cell": "Cell cell",

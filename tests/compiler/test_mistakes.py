@@ -177,18 +177,18 @@ def fractional_size(x, h):
 
 
 @wrong(
-    "`gate/bias` starts from 'one', which is no finite number.",
+    "the initial value of `gate/bias`: there is no start 'one'.",
     line='return affine("gate", x, h, bias="one")',
-    fix="Give a number.",
+    fix="Give a number, an array, one of 'zeros', 'ones',",
 )
 def bias_no_number(x, h):
     return affine("gate", x, h, bias="one")
 
 
 @wrong(
-    "`gain` starts from nan, which is no finite number.",
+    "the initial value of `gain`: the value is nan.",
     line='return h * parameter("gain", initial=math.nan)',
-    fix="Give a number.",
+    fix="Give a finite number.",
 )
 def nan_parameter(x, h):
     return h * parameter("gain", initial=math.nan)

@@ -5,7 +5,18 @@ from elman.compiler.language import Next, affine, dropout, sigmoid, tanh
 
 
 @cell
-def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dropout=0.0):
+def lstm(
+    x,
+    h,
+    c,
+    *,
+    activation=tanh,
+    recurrent_activation=sigmoid,
+    output_activation=None,
+    use_bias=True,
+    unit_forget_bias=True,
+    candidate_dropout=0.0,
+):
     """Long short-term memory, with a forget gate and without peepholes.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -15,6 +26,9 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
     Options:
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
+        output_activation: of c', if it is another than that of g.
+        use_bias: whether the affines have biases; true if not said otherwise.
+        unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
         candidate_dropout: the probability of dropping a feature of g while training, others at every step.
 
     Source:
@@ -24,10 +38,13 @@ def lstm(x, h, c, *, activation=tanh, recurrent_activation=sigmoid, candidate_dr
         (R. Józefowicz et al., 2015). Dropout of g: S. Semeniuta, A. Severyn, E. Barth, Recurrent Dropout without
         Memory Loss, 2016.
     """
-    i = recurrent_activation(affine("input", x, h))
-    f = recurrent_activation(affine("forget", x, h, bias=1.0))
-    g = activation(affine("cell", x, h))
+    bias = 0.0 if use_bias else None
+    forget_bias = 1.0 if use_bias and unit_forget_bias else bias
+    output = activation if output_activation is None else output_activation
+    i = recurrent_activation(affine("input", x, h, bias=bias))
+    f = recurrent_activation(affine("forget", x, h, bias=forget_bias))
+    g = activation(affine("cell", x, h, bias=bias))
     g = dropout("cell", g, candidate_dropout)
-    o = recurrent_activation(affine("output", x, h))
+    o = recurrent_activation(affine("output", x, h, bias=bias))
     c = f * c + i * g
-    return Next(h=o * activation(c), c=c)
+    return Next(h=o * output(c), c=c)

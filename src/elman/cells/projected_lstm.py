@@ -5,7 +5,18 @@ from elman.compiler.language import Next, affine, sigmoid, tanh
 
 
 @cell
-def projected_lstm(x, h, c, *, projection=None):
+def projected_lstm(
+    x,
+    h,
+    c,
+    *,
+    projection=None,
+    activation=tanh,
+    recurrent_activation=sigmoid,
+    output_activation=None,
+    use_bias=True,
+    unit_forget_bias=True,
+):
     """Long short-term memory whose output is a smaller, learned projection of the cell's.
 
     i = σ(x·W_i + h·U_i + b_i)        f = σ(x·W_f + h·U_f + b_f)
@@ -16,6 +27,11 @@ def projected_lstm(x, h, c, *, projection=None):
 
     Options:
         projection: features of h; half of the hidden size, at least 1, if not said otherwise.
+        activation: of g and of c', tanh if not said otherwise.
+        recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
+        output_activation: of c', if it is another than that of g.
+        use_bias: whether the affines have biases; true if not said otherwise.
+        unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
 
     Source:
         H. Sak, A. Senior, F. Beaufays, Long Short-Term Memory Based Recurrent Neural Network Architectures for Large
@@ -23,10 +39,13 @@ def projected_lstm(x, h, c, *, projection=None):
         proj_size: no peepholes, no second projection that the next step does not read (their p), and the forget bias
         starts from 1.
     """
-    i = sigmoid(affine("input", x, h))
-    f = sigmoid(affine("forget", x, h, bias=1.0))
-    g = tanh(affine("cell", x, h))
-    o = sigmoid(affine("output", x, h))
+    bias = 0.0 if use_bias else None
+    forget_bias = 1.0 if use_bias and unit_forget_bias else bias
+    output = activation if output_activation is None else output_activation
+    i = recurrent_activation(affine("input", x, h, bias=bias))
+    f = recurrent_activation(affine("forget", x, h, bias=forget_bias))
+    g = activation(affine("cell", x, h, bias=bias))
+    o = recurrent_activation(affine("output", x, h, bias=bias))
     c = f * c + i * g
     size = max(1, c.size // 2) if projection is None else projection
-    return Next(h=affine("projection", o * tanh(c), size=size, bias=None), c=c)
+    return Next(h=affine("projection", o * output(c), size=size, bias=None), c=c)

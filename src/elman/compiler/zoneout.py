@@ -42,7 +42,7 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
     def step(x: Value, *states: Value, **named: Any) -> Next | Value:
         return _mix(cell, probabilities, states, cell.step(x, *states, **named))
 
-    return Cell(step, cell.options)
+    return Cell(step, cell.options, cell.sizes)
 
 
 def _probabilities(cell: Cell, probability: float | Mapping[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
     """The layer of elman with the same weights, and so the same results.
 
     Its dense tensors are `(batch, time, feature)` whatever `batch_first` of the module says, and its biases are the
-    sums of the module's (zeros if that has none). Dropout is not carried over, since the two libraries' is not the
+    sums of the module's (none if that has none). Dropout is not carried over, since the two libraries' is not the
     same: torch's drops single elements between layers, elman's the same features at all steps.
 
     Args:
@@ -41,7 +41,7 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
         raise UsageError(
             f"A {type(module).__name__} came.", fix="Give an RNN, LSTM or GRU of torch.nn or of elman.nn.torch."
         )
-    layout = find_layout(module.mode, module.proj_size)
+    layout = find_layout(module.mode, module.proj_size, bias=bool(module.bias))
     recurrent = Recurrent(
         layout.cell,
         module.input_size,
@@ -84,6 +84,7 @@ def to_torch(recurrent: Recurrent) -> Module:
         input_size=recurrent.input_size,
         hidden_size=recurrent.hidden_size,
         num_layers=recurrent.num_layers,
+        bias=recurrent.cell.options["use_bias"],
         batch_first=True,
         bidirectional=recurrent.bidirectional,
         **(options | ({"proj_size": proj_size} if proj_size else {})),
@@ -106,19 +107,26 @@ def _places(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
 
 
 def _find_mode(cell: Cell) -> str | None:
-    if cell.step is CELLS["projected_lstm"].step:
-        return "LSTM"
+    like_lstm = cell.step is CELLS["projected_lstm"].step and _functions(cell) == _functions(CELLS["projected_lstm"])
     equal = (
         mode
         for mode, layout in LAYOUTS.items()
-        if cell.step is layout.cell.step and describe_options(cell) == describe_options(layout.cell)
+        if cell.step is layout.cell.step and _functions(cell) == _functions(layout.cell)
     )
-    return next(equal, None)
+    return "LSTM" if like_lstm else next(equal, None)
+
+
+def _functions(cell: Cell) -> dict[str, Any]:
+    """The options that change what the cell computes, apart from its size and its biases, which torch has too."""
+    options = describe_options(cell)
+    options["output_activation"] = options.get("output_activation") or options.get("activation")
+    return {name: options[name] for name in options.keys() - {"projection", "use_bias", "unit_forget_bias"}}
 
 
 def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[str]:
     settings = {
         f"the cell is {recurrent.cell!r}": mode is None,
+        "its directions have different cells": describe_options(recurrent.cell) != describe_options(recurrent.cells[1]),
         f"the projection has {proj_size} features, not less than {recurrent.hidden_size}": (
             proj_size >= recurrent.hidden_size
         ),

@@ -56,11 +56,12 @@ LAYOUTS: dict[str, Layout] = {
 
 
 @lru_cache(maxsize=64)
-def find_layout(mode: str, proj_size: int = 0) -> Layout:
-    """The layout by torch's name of the cell, and the size of its projection or 0."""
-    if not proj_size:
-        return LAYOUTS[mode]
-    return Layout(CELLS["projected_lstm"].with_options(projection=proj_size), LAYOUTS[mode].gates)
+def find_layout(mode: str, proj_size: int = 0, *, bias: bool = True) -> Layout:
+    """The layout by torch's name of the cell, the size of its projection or 0, and whether it has biases."""
+    layout = LAYOUTS[mode]
+    if proj_size:
+        layout = Layout(CELLS["projected_lstm"].with_options(projection=proj_size), layout.gates)
+    return layout if bias else Layout(layout.cell.with_options(use_bias=False), layout.gates)
 
 
 def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
@@ -88,11 +89,16 @@ def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros."""
+    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros.
+
+    A step without biases gives none.
+    """
     arrays = {"weight_hr": tensors[PROJECTION].t()} if PROJECTION in tensors else {}
     columns = dict(zip(Gate._fields, zip(*layout.gates, strict=True), strict=True))
     for array in ("weight_ih", "weight_hh"):
         arrays[array] = torch.cat([tensors[name] for name in columns[array]], 1).t()
+    if layout.gates[0].bias_ih not in tensors:
+        return arrays
     arrays["bias_ih"] = torch.cat([tensors[name] for name in columns["bias_ih"]])
     second = [
         torch.zeros_like(tensors[gate.bias_hh]) if gate.bias_hh == gate.bias_ih else tensors[gate.bias_hh]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from elman.compiler.graph import Graph, Node
+from elman.compiler.graph import Graph, Node, find_matrix
 from elman.compiler.order import TimeMajor
 from elman.compiler.plan import Plan, plan
 from elman.compiler.widen import Parts
@@ -58,7 +58,7 @@ class Evaluation:
     def _compute(self, node: Node, args: list[Tensor]) -> Tensor:
         match node.op:
             case "product":
-                return args[0] @ self.weights[node.attribute[0]]
+                return args[0] @ find_matrix(self.weights, node.attribute[0])
             case "number":
                 return torch.tensor([node.attribute], dtype=torch.float64).to(self.like)
             case "vector":
@@ -75,7 +75,7 @@ class Evaluation:
 
 def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters of a wide step, from those of the step as it was written."""
-    found = {name: [weights[part] for part in parts.get(name, (name,))] for name in names}
+    found = {name: [find_matrix(weights, part) for part in parts.get(name, (name,))] for name in names}
     return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for name, tensors in found.items()}
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
-from elman.compiler.graph import Graph, Node
+from elman.compiler.gradient import Gradient, Use, differentiate
+from elman.compiler.graph import TRANSPOSED, Graph, Node, matrix_of, transposed
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
@@ -36,14 +36,32 @@ class Program:
         self.wanted = cache(self._wanted)  # its own: one of the class would keep every program for ever
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
         self.parts = [(name, self.wide.parts.get(name, (name,))) for name in self.names]
-        sizes = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
-        self.columns = {name: [sizes[part] for part in parts] for name, parts in self.parts}
+        # Each parameter once, in the order in which the wide step reads them.
+        self.learned = tuple(dict.fromkeys(part.removesuffix(TRANSPOSED) for _, parts in self.parts for part in parts))
+        sizes = {node.attribute[0]: node.size for node in graph.nodes if node.op == "product"}
+        self.columns = {name: [sizes.get(part, 0) for part in parts] for name, parts in self.parts}
 
     def wide_weights(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The parameters of the wide step from all parts, in the order of `parts`."""
-        rest = iter(tensors)
-        found = {name: [next(rest) for _ in names] for name, names in self.parts}
-        return {name: parts[0] if len(parts) == 1 else torch.cat(parts, 1) for name, parts in found.items()}
+        """The parameters of the wide step from those of the step, in the order of `learned`."""
+        return eager.side_by_side(self.wide.parts, self.names, dict(zip(self.learned, tensors, strict=True)))
+
+    def narrow_gradients(self, wide: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """The gradients of the step's parameters, in the order of `learned`, from those of the wide step's.
+
+        A matrix that stands in several wide ones gets the sum.
+        """
+        totals: dict[str, Tensor] = {}
+        for name, parts in self.parts:
+            found = wide.get(name)
+            if found is None:
+                continue
+            for part, piece in zip(
+                parts, _apart(found, self.columns[name]) if len(parts) > 1 else [found], strict=True
+            ):
+                own = part.removesuffix(TRANSPOSED)
+                piece = piece if part == own else piece.t()
+                totals[own] = totals[own] + piece if own in totals else piece
+        return [totals.get(name) for name in self.learned]
 
     @cached_property
     def gradient(self) -> Gradient:
@@ -77,7 +95,12 @@ class Program:
     @cached_property
     def can_read_by_id(self) -> bool:
         """Whether the step reads its first input only through products that can be made once for each id."""
-        return _reads_products_only(schedule(self.wide.graph)) and _reads_products_only(schedule(self.gradient.kept))
+        plans = schedule(self.wide.graph), schedule(self.gradient.kept)
+        # The gradient of the table goes through the sums for the matrices' gradients, which fixed ones have not.
+        are_learned = all(
+            matrix_of(node)[0] not in plan.graph.fixed for plan in plans for node in _products_of_input(plan)
+        )
+        return are_learned and all(map(_reads_products_only, plans))
 
     @cached_property
     def backward(self) -> Kernel:
@@ -95,7 +118,7 @@ class Program:
         gradient = self.gradient
         found = {output for output, wish in zip(gradient.inputs, inputs, strict=True) if output is not None and wish}
         found |= {output for output, _, _ in gradient.vectors.values()}
-        found |= {output for _, output in gradient.matrices.values()}
+        found |= {use.output for use in gradient.uses}
         return tuple(gradient.backward.outputs[output] for output in sorted(found))
 
 
@@ -140,7 +163,7 @@ def run(
     compiled = program(graph, inputs[0].dtype)
     if ids is not None and not (len(inputs[0]) <= len(ids) and compiled.can_read_by_id):
         inputs, ids = [functional.embedding(ids, inputs[0]), *inputs[1:]], None
-    learned = [weights[part] for _, parts in compiled.parts for part in parts]
+    learned = [weights[name] for name in compiled.learned]
     tensors = [*inputs, *states, *learned]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         compiled.build(trains=True)
@@ -199,9 +222,7 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
     gradient, kernel = compiled.gradient, compiled.backward
     graph = gradient.forward
     inputs, states, _ = _parts(graph, tensors)
-    named: dict[str, Tensor] = ctx.weights
-    transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
-    products = Products(kernel, {**named, **transposed})
+    products = Products(kernel, ctx.weights)
     known = {graph.output: output, **dict(zip(graph.inputs, inputs, strict=True)), **ctx.own}
     saved = [known.get(node, output) for node in gradient.saved]  # nothing in the loop reads one that is not known
     wishes = tuple(ctx.needs_input_grad[4 : 4 + len(inputs)])
@@ -212,60 +233,51 @@ def _gradients(ctx: Any, tensors: Sequence[Tensor], output: Tensor, given: Seque
         kernel, products, [*saved, given[0]], given[1:], ctx.order, backward=not ctx.reads_backward
     )
     # Here and not later: what stood before each step takes memory that the rest can have after it.
-    shifted = {
-        name: _outer_before(
-            ctx, products, states[gradient.shifted[gradient.saved[operand]]], output, values[outputs[place]]
-        )
-        for name, (operand, place) in gradient.matrices.items()
-        if gradient.saved[operand] in gradient.shifted
-    }
+    found: dict[str, Tensor] = {}
+
+    def add_outer(use: Use, operand: Tensor, d_product: Tensor) -> None:
+        left, right = (d_product, operand) if use.is_transposed else (operand, d_product)
+        found[use.name] = products.outer(left, right, found.get(use.name))
+
+    later = []
+    for use in gradient.uses:
+        state = gradient.shifted.get(gradient.saved[use.operand])
+        if state is None:
+            later.append(use)
+        else:
+            add_outer(use, _before(ctx, states[state], output), values[outputs[use.output]])
     values = finish(kernel, products, values, ctx.order.total, compiled.wanted(by_loop))
     d_inputs = [
         values[outputs[place]] if place is not None and wish else None
         for place, wish in zip(gradient.inputs, by_loop, strict=True)
     ]
     # Where steps read a table, all that comes after the loop is linear: it can wait until steps of one id are summed.
-    by_id: dict[str, Tensor] = {}
+    by_id: dict[Use, Tensor] = {}
     if ids is not None:
         x = gradient.saved.index(graph.inputs[0])
-        for name, (operand, place) in gradient.matrices.items():
-            if operand == x:
-                by_id[name] = products.sum_by_id(values[outputs[place]], ids, len(inputs[0]))
+        for use in later:
+            if use.operand == x:
+                by_id[use] = products.sum_by_id(values[outputs[use.output]], ids, len(inputs[0]))
         if wishes[0]:
-            parts = [products.by_matrix(value, name + TRANSPOSED) for name, value in by_id.items()]
+            parts = [products.by_matrix(value, transposed(use.matrix)) for use, value in by_id.items()]
             d_inputs[0] = sum(parts[1:], parts[0])[:, : inputs[0].shape[1]]
+    for use in later:
+        if use in by_id:
+            add_outer(use, inputs[0], by_id[use])
+        else:
+            add_outer(use, saved[use.operand], values[outputs[use.output]])
     sums: dict[int, Tensor] = {}
-
-    def of_parameter(name: str) -> Tensor | None:
-        if name in gradient.matrices:
-            operand, place = gradient.matrices[name]
-            if name in shifted:
-                return shifted[name]
-            if name in by_id:
-                return products.outer(inputs[0], by_id[name])
-            return products.outer(saved[operand], values[outputs[place]])
-        if name not in gradient.vectors:
-            return None
-        place, start, stop = gradient.vectors[name]
+    for name, (place, start, stop) in gradient.vectors.items():
         if place not in sums:
             sums[place] = values[outputs[place]].sum(0)
-        return sums[place][start:stop]
-
-    learned: list[Tensor | None] = []
-    for name, parts in compiled.parts:
-        found = of_parameter(name)
-        if found is None or len(parts) == 1:
-            learned += [found] * len(parts)
-        else:
-            learned += _apart(found, compiled.columns[name])
-    return [*d_inputs, *d_states, *learned]
+        found[name] = sums[place][start:stop]
+    return [*d_inputs, *d_states, *compiled.narrow_gradients(found)]
 
 
-def _outer_before(ctx: Any, products: Products, initial: Tensor, steps: Tensor, gradient: Tensor) -> Tensor:
-    """The sum over all steps of the outer products of what a state was before the step and the step's gradient."""
+def _before(ctx: Any, initial: Tensor, steps: Tensor) -> Tensor:
+    """What a state was before each step."""
     out = new_rows(steps.shape[0], steps.shape[1], steps.dtype)
-    before = ctx.order.step_before(steps, initial, out, backward=ctx.reads_backward)
-    return products.outer(before, gradient)
+    return ctx.order.step_before(steps, initial, out, backward=ctx.reads_backward)
 
 
 def _apart(wide: Tensor, columns: Sequence[int]) -> Sequence[Tensor]:
@@ -279,7 +291,7 @@ def _eager_gradients(ctx: Any, tensors: Sequence[Tensor], given: Sequence[Tensor
     """Gradients that can be differentiated again: the step once more on torch's operations."""
     graph = ctx.compiled.graph
     inputs, states, learned = _parts(graph, tensors)
-    named = dict(zip([part for _, parts in ctx.compiled.parts for part in parts], learned, strict=True))
+    named = dict(zip(ctx.compiled.learned, learned, strict=True))
     given_inputs = inputs
     if ctx.ids is not None:
         given_inputs = [functional.embedding(ctx.ids, inputs[0]), *inputs[1:]]
