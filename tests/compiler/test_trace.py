@@ -137,7 +137,7 @@ def test_options_change_the_step_and_leave_the_cell_alone():
     assert [node.op for node in CELLS["simple_rnn"].trace(3, 4).nodes][-1] == "tanh"
     assert show(CELLS["simple_rnn"].with_options(activation=relu).trace(3, 4)) == show(changed.trace(3, 4))
     assert describe_options(changed) == {"activation": "relu", "use_bias": True}
-    assert describe_options(changed.with_options(activation=sigmoid)) == {"activation": "sigmoid"}
+    assert describe_options(changed.with_options(activation=sigmoid)) == {"activation": "sigmoid", "use_bias": True}
 
 
 def test_a_default_that_is_no_word_is_refused():
