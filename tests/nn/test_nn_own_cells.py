@@ -25,6 +25,7 @@ from elman import (
     sigmoid,
     sum,
     tanh,
+    zoneout,
 )
 from elman.cells.archive import cell_from_json, cell_to_json
 from elman.compiler.cell import Cell
@@ -335,3 +336,33 @@ def test_the_orthogonal_start_of_a_shared_matrix_is_that_of_a_recurrent_one():
     drawn = Recurrent(antisymmetric, SIZE, SIZE, init="torch").weights()["w"]
     assert drawn.abs().max() <= bound
     assert torch.equal(Recurrent(irnn, 3, SIZE, init="torch").weights()["hidden/1"], torch.eye(SIZE))
+
+
+def test_a_declared_size_follows_options_and_zoneout_and_nesting():
+    short = delay_line.with_options(length=3)
+    assert Recurrent(short, SIZE, SIZE)(torch.zeros(2, 4, SIZE))[1].line.shape == (2, 3)
+    zoned = zoneout(short, {"h": 0.5, "line": 0.25})
+    assert Recurrent(zoned, SIZE, SIZE)(torch.zeros(2, 4, SIZE))[1].line.shape == (2, 3)
+
+    @cell(sizes={"first": 3, "second": lambda input_size, hidden_size: input_size * hidden_size})
+    def two_lines(x, h, first, second):
+        inner = short(x, h, first)
+        return Next(h=inner.states["h"], first=inner.states["line"], second=0.5 * second)
+
+    layer = Recurrent(two_lines, 4, SIZE)
+    assert layer.zero_state(1).second.shape == (1, 20)
+    data = torch.randn(2, 4, 4)
+    alone = Recurrent(short, 4, SIZE)
+    alone.load_state_dict(layer.state_dict())
+    assert_near(layer(data)[0], alone(data)[0], torch.float32)
+
+
+@every_judge
+def test_a_cell_is_explained(judge: Judge):
+    text = str(Explanation(judge.cell.trace(SIZE, SIZE)))
+    assert "Gradients of the parameters" in text
+    if judge.cell is shared:
+        assert "h (5 features) by w transposed: one matrix" in text
+        assert "h (5 features) by fixed: one matrix, not learned" in text
+    if judge.cell is antisymmetric:
+        assert "h (5 features) by w, wᵀ: 2 matrices side by side" in text
