@@ -61,7 +61,7 @@ def test_draws_are_torchs_and_come_again_with_its_seed():
     layer = Recurrent(every_start, 3, 4)
     first = {name: tensor.clone() for name, tensor in layer.weights().items()}
     torch.manual_seed(5)
-    layer.get_submodule("layer0").reset_parameters()
+    layer._place(0, False).reset_parameters()
     assert all(torch.equal(tensor, first[name]) for name, tensor in layer.weights().items())
 
 
@@ -129,8 +129,14 @@ def test_what_is_no_start_is_refused(value, shape, reason):
         (lambda: uniform(1, -1), "bounds in the wrong order"),
         (lambda: normal(0, -1), "the standard deviation -1"),
         (lambda: chrono(2), "longest dependency 2"),
-        (lambda: identity("1"), "the scale of identity is '1'"),
-        (lambda: opposite(3), "opposite names a parameter, got 3"),
+        (
+            lambda: identity("1"),  # type: ignore[arg-type]
+            "the scale of identity is '1'",
+        ),
+        (
+            lambda: opposite(3),  # type: ignore[arg-type]
+            "opposite names a parameter, got 3",
+        ),
     ],
 )
 def test_a_start_of_wrong_numbers_is_refused(make, reason):
