@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import affine as affine
     from elman.compiler.language import bernoulli as bernoulli
     from elman.compiler.language import celu as celu
+    from elman.compiler.language import chrono as chrono
     from elman.compiler.language import concat as concat
     from elman.compiler.language import contract as contract
     from elman.compiler.language import cos as cos
@@ -27,25 +28,32 @@ if TYPE_CHECKING:
     from elman.compiler.language import expm1 as expm1
     from elman.compiler.language import floor as floor
     from elman.compiler.language import gelu as gelu
+    from elman.compiler.language import glorot as glorot
     from elman.compiler.language import glu as glu
     from elman.compiler.language import hard_shrink as hard_shrink
     from elman.compiler.language import hard_sigmoid as hard_sigmoid
     from elman.compiler.language import hard_silu as hard_silu
     from elman.compiler.language import hard_tanh as hard_tanh
+    from elman.compiler.language import identity as identity
     from elman.compiler.language import leaky_relu as leaky_relu
     from elman.compiler.language import linear as linear
     from elman.compiler.language import log as log
     from elman.compiler.language import log1p as log1p
     from elman.compiler.language import log_sigmoid as log_sigmoid
     from elman.compiler.language import log_softmax as log_softmax
+    from elman.compiler.language import matrix as matrix
     from elman.compiler.language import max as max
     from elman.compiler.language import maximum as maximum
     from elman.compiler.language import mean as mean
     from elman.compiler.language import minimum as minimum
     from elman.compiler.language import mish as mish
+    from elman.compiler.language import normal as normal
+    from elman.compiler.language import opposite as opposite
+    from elman.compiler.language import orthogonal as orthogonal
     from elman.compiler.language import outer as outer
     from elman.compiler.language import parameter as parameter
     from elman.compiler.language import power as power
+    from elman.compiler.language import product as product
     from elman.compiler.language import reciprocal as reciprocal
     from elman.compiler.language import relu as relu
     from elman.compiler.language import relu6 as relu6
@@ -70,6 +78,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import sum as sum
     from elman.compiler.language import tanh as tanh
     from elman.compiler.language import tanh_shrink as tanh_shrink
+    from elman.compiler.language import uniform as uniform
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
     from elman.errors import ElmanError as ElmanError
@@ -85,11 +94,12 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "elman.compiler.language": (
-        "Next affine bernoulli celu concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu glu "
-        "hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log log1p log_sigmoid log_softmax max maximum "
-        "mean minimum mish outer parameter power reciprocal relu relu6 remainder round selu sigmoid sign silu sin "
-        "soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient "
-        "sum tanh tanh_shrink where"
+        "Next affine bernoulli celu chrono concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu "
+        "glorot glu hard_shrink hard_sigmoid hard_silu hard_tanh identity leaky_relu linear log log1p log_sigmoid "
+        "log_softmax matrix max maximum mean minimum mish normal opposite orthogonal outer parameter power "
+        "product reciprocal relu relu6 remainder round selu sigmoid sign silu sin soft_shrink softmax softplus "
+        "softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient sum tanh tanh_shrink "
+        "uniform where"
     ),
     "elman.compiler.zoneout": "zoneout",
     "elman.compiler.cell": "Cell cell",

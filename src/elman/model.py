@@ -53,7 +53,7 @@ class BodySettings(Settings):
     """
 
     cell: str = "lstm"
-    cell_options: dict[str, str | float] = Field(default_factory=dict)
+    cell_options: dict[str, bool | str | float | None] = Field(default_factory=dict)
     hidden_size: PositiveInt = 128
     num_layers: PositiveInt = 1
     input_dropout: Share = 0.0

@@ -124,7 +124,8 @@ def test_a_word_of_two_values_is_numpys(word: str, target: str):
 
 def test_every_word_is_tested():
     tested = {name.split(",")[0].split(" ")[0] for name in (*ONE, *TWO, *test_words_against_torch.ALL)}
-    assert set(WORDS) - tested == {"affine", "parameter", "bernoulli", "dropout"}
+    starts = {"chrono", "glorot", "identity", "normal", "opposite", "orthogonal", "uniform"}
+    assert set(WORDS) - tested == {"affine", "matrix", "product", "parameter", "bernoulli", "dropout"} | starts
     assert all(getattr(elman, name) is word for name, word in WORDS.items())
 
 

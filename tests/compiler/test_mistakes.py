@@ -11,7 +11,26 @@ import numpy as np
 import pytest
 import torch
 
-from elman import Next, affine, cell, concat, contract, exp, gelu, mean, outer, parameter, power, sigmoid, split, tanh
+from elman import (
+    Next,
+    affine,
+    cell,
+    concat,
+    contract,
+    exp,
+    gelu,
+    matrix,
+    mean,
+    opposite,
+    outer,
+    parameter,
+    power,
+    product,
+    sigmoid,
+    split,
+    tanh,
+    uniform,
+)
 from elman.compiler.cell import Cell
 from elman.errors import CellError, ElmanError, UsageError
 
@@ -211,18 +230,18 @@ def fractional_size(x, h):
 
 
 @wrong(
-    "`gate/bias` starts from 'one', which is no finite number.",
+    "the initial value of `gate/bias`: there is no start 'one'.",
     line='return affine("gate", x, h, bias="one")',
-    fix="Give a number.",
+    fix="Give a number, an array, one of 'zeros', 'ones',",
 )
 def bias_no_number(x, h):
     return affine("gate", x, h, bias="one")
 
 
 @wrong(
-    "`gain` starts from nan, which is no finite number.",
+    "the initial value of `gain`: the value is nan.",
     line='return h * parameter("gain", initial=math.nan)',
-    fix="Give a number.",
+    fix="Give a finite number.",
 )
 def nan_parameter(x, h):
     return h * parameter("gain", initial=math.nan)
@@ -534,6 +553,115 @@ def helper_called_wrongly(x, h):
     return helper(h)
 
 
+@wrong(
+    "the matrix `w` is used as a value.",
+    line="return tanh(product(h, w - w))",
+    fix="Multiply by it: product(value, w)",
+)
+def matrix_arithmetic(x, h):
+    w = matrix("w")
+    return tanh(product(h, w - w))
+
+
+@wrong(
+    "the matrix `w` is used as a value.",
+    line='return tanh(h + matrix("w"))',
+    fix="Multiply by it: product(value, w)",
+)
+def matrix_added_to_a_value(x, h):
+    return tanh(h + matrix("w"))
+
+
+@wrong(
+    "`product` expected a matrix of this step, got a Value.",
+    line="return tanh(product(x, h))",
+    fix='Declare it in the step: product(h, matrix("recurrent", h.size, h.size)).',
+)
+def product_of_two_values(x, h):
+    return tanh(product(x, h))
+
+
+@wrong(
+    "the matrix wᵀ has 4 rows and the value has size 3",
+    line='return tanh(product(x, matrix("w", 3, 4), transposed=True))',
+    fix="Check the sizes",
+)
+def transposed_matrix_of_another_size(x, h):
+    return tanh(product(x, matrix("w", 3, 4), transposed=True))
+
+
+@wrong(
+    "`transposed` is 1.",
+    line='return tanh(product(h, matrix("w"), transposed=1))',
+    fix="Give True or False.",
+)
+def transposed_by_number(x, h):
+    return tanh(product(h, matrix("w"), transposed=1))
+
+
+@wrong(
+    "'wᵀ' cannot name parameters.",
+    line='return tanh(product(h, matrix("wᵀ")))',
+    fix="The first argument is a name of letters, digits and underscores",
+)
+def matrix_named_as_transposed(x, h):
+    return tanh(product(h, matrix("wᵀ")))
+
+
+@wrong(
+    "the name `w` names parameters twice",
+    line='return tanh(product(h, matrix("w")) + product(x, matrix("w", 3)))',
+    fix="Give each affine and each parameter a name of its own.",
+)
+def matrix_named_twice(x, h):
+    return tanh(product(h, matrix("w")) + product(x, matrix("w", 3)))
+
+
+@wrong(
+    "`learned` of `w` is 'no'.",
+    line='return tanh(product(h, matrix("w", learned="no")))',
+    fix="Give True or False.",
+)
+def learned_by_word(x, h):
+    return tanh(product(h, matrix("w", learned="no")))
+
+
+@wrong(
+    "the initial value of `w`: it has the shape (4, 4), got an array of shape (2,).",
+    line='return tanh(product(h, matrix("w", initial=[1.0, 2.0])))',
+    fix="Give an array (4, 4).",
+)
+def start_of_another_shape(x, h):
+    return tanh(product(h, matrix("w", initial=[1.0, 2.0])))
+
+
+@wrong(
+    "affine `w` multiplies 2 values, got 1 initial values.",
+    line='return tanh(affine("w", x, h, initial=("ones",)))',
+    fix="Give one for each value, or one that is no tuple for all of them.",
+)
+def too_few_starts(x, h):
+    return tanh(affine("w", x, h, initial=("ones",)))
+
+
+@wrong(
+    "uniform(1, -1) has its bounds in the wrong order.",
+    line='return tanh(affine("w", x, h, bias=uniform(1, -1)))',
+    fix="Write (-1, 1).",
+)
+def start_that_cannot_be_made(x, h):
+    return tanh(affine("w", x, h, bias=uniform(1, -1)))
+
+
+@wrong(
+    "`w/bias` cannot start from the opposite of `v/bias`.",
+    line='return tanh(affine("w", x, h, bias=opposite("v/bias")))',
+    fix="Name a parameter of the same shape that has a start of its own.",
+)
+def opposite_of_nothing(x, h):
+    return tanh(affine("w", x, h, bias=opposite("v/bias")))
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.step.__name__)
 def test_a_wrong_step_is_told_with_its_place_and_repair(mistake: Mistake):
     name = mistake.step.__name__
@@ -613,3 +741,49 @@ def test_a_mistake_in_a_step_without_a_file_is_told_all_the_same():
     exec("def gives_none(x, h):\n    pass", space)
     with pytest.raises(CellError, match=r"(?s)gives_none: .*<string>:1"):
         cell(space["gives_none"]).trace(3, 4)
+
+
+def sized(sizes: Any) -> Callable[[], Cell]:
+    """A function that makes a delay line with these sizes."""
+
+    def delay(x, line):
+        return Next(line=concat(line[1:], x[0]))
+
+    return lambda: cell(sizes=sizes)(delay)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "problem", "fix"),
+    [
+        ({"lime": 7}, "sizes declares `lime`, which is no state of the cell.", "Did you mean `line`?"),
+        ({"line": 7.0}, "the declared size of `line` is 7.0.", "Declare a whole number from 1 on"),
+        ({"line": 0}, "the declared size of `line` is 0.", "Declare a whole number from 1 on"),
+        ({"line": True}, "the declared size of `line` is True.", "Declare a whole number from 1 on"),
+        ({"line": lambda hiden_size: 1}, "is a function of `hiden_size`, which is not known.", "mean `hidden_size`?"),
+        (7, "sizes is 7, not a dictionary", "Write @cell(sizes="),
+    ],
+)
+def test_a_wrong_declaration_is_refused_where_the_cell_is_made(sizes: Any, problem: str, fix: str):
+    with pytest.raises(CellError) as caught:
+        sized(sizes)()
+    assert caught.value.problem.startswith("delay: ")
+    assert problem in caught.value.problem
+    assert fix in str(caught.value.fix)
+    assert "def delay(x, line):" in str(caught.value.where)
+
+
+def test_a_size_that_a_function_gives_is_checked_for_the_sizes_of_the_layer():
+    made = sized({"line": lambda hidden_size: hidden_size / 2})()
+    with pytest.raises(CellError, match=r"the declared size of `line` is 2.0 for hidden_size=4"):
+        made.trace(3, 4)
+
+
+def test_a_declared_size_that_the_next_value_does_not_have_is_refused():
+    @cell(sizes={"line": 7})
+    def grows(x, line):
+        return Next(line=concat(line, x[0]))
+
+    with pytest.raises(CellError) as caught:
+        grows.trace(3, 4)
+    assert "`line` is declared with the size 7, and its next value has the size 8" in caught.value.problem
+    assert "return Next(line=concat(line, x[0]))" in str(caught.value.where)

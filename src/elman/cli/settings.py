@@ -203,16 +203,20 @@ def _items(flag: Flag, value: str) -> tuple[int | float | str, ...]:
     return tuple(_number(word) for word in words)
 
 
-def _pairs(flag: Flag, value: str) -> Mapping[str, int | float | str]:
+def _pairs(flag: Flag, value: str) -> Mapping[str, bool | int | float | str]:
     pairs = [word.partition("=") for word in value.split(",")]
     if not all(name.strip() and sign for name, sign, _ in pairs):
         raise UsageError(
             f"{spelling(flag)} {value!r} is no list of options.", fix=f"Write it as {spelling(flag)} {flag.metavar}"
         )
-    found = {name.strip(): _number(text.strip()) for name, _, text in pairs}
+    found = {name.strip(): _value(text.strip()) for name, _, text in pairs}
     if len(found) < len(pairs):
         raise UsageError(f"{spelling(flag)} {value!r} has a name twice.", fix="Give each name once.")
     return found
+
+
+def _value(text: str) -> bool | int | float | str:
+    return text.lower() == "true" if text.lower() in ("true", "false") else _number(text)
 
 
 def _number(text: str) -> int | float | str:

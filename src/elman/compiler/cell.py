@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 from weakref import WeakValueDictionary
 
 from elman.compiler.graph import Graph, Source
@@ -10,11 +10,14 @@ from elman.compiler.language import WORDS
 from elman.compiler.pickling import reduce_cell
 from elman.compiler.places import quote
 from elman.compiler.spelling import read_word, spell
+from elman.compiler.starts import STARTS, WITHOUT_ARGUMENTS, Start
 from elman.compiler.trace import check_sizes, trace
 from elman.compiler.value import Next, Value
 from elman.errors import CellError, UsageError, nearest
 
 Step = Callable[..., "Next | Value"]
+# Of states: a whole number, or a function of `input_size`, `hidden_size`, sizes of constants and options, by name.
+Sizes = Mapping[str, int | Callable[..., int]]
 
 RECENT = 8  # graphs that a cell keeps for layers to come
 
@@ -30,13 +33,14 @@ class Cell:
     Args:
         step: the function.
         options: values for its options; those not given keep their defaults.
+        sizes: sizes of states by name; a state that is not among them has the size of its next value.
 
     Raises:
-        CellError: the signature is not that of a step.
+        CellError: the signature is not that of a step, or a size is declared that no state can have.
         UsageError: an option that the step does not have, or a value that no option can take.
     """
 
-    def __init__(self, step: Step, options: Mapping[str, Any] | None = None):
+    def __init__(self, step: Step, options: Mapping[str, Any] | None = None, sizes: Sizes | None = None):
         self.step = step
         self.name: str = getattr(step, "__name__", type(step).__name__)
         self.__doc__ = step.__doc__
@@ -44,8 +48,9 @@ class Cell:
         signature = _read_signature(self.name, step)
         self.input, self.states, self.constants, defaults = signature
         self.options = _check_options(self.name, defaults, defaults | _without_none(defaults, options or {}))
+        self.sizes = _check_declared(self, sizes)
         self.graphs: dict[tuple, Graph] = {}
-        self._in_use: WeakValueDictionary[tuple, Graph] = WeakValueDictionary()
+        self.in_use: WeakValueDictionary[tuple, Graph] = WeakValueDictionary()
         self.is_restored = False
 
     @classmethod
@@ -63,7 +68,8 @@ class Cell:
         restored.step = _without_step(name)
         restored.name = restored.__name__ = name
         restored.input, restored.states, restored.constants, restored.options = input, states, constants, {}
-        restored.graphs, restored._in_use = dict(graphs), WeakValueDictionary()
+        restored.sizes = {}
+        restored.graphs, restored.in_use = dict(graphs), WeakValueDictionary()
         return restored
 
     def __call__(self, *values: Any, **named: Any) -> "Next | Value":
@@ -79,9 +85,18 @@ class Cell:
             return self
         if self.is_restored:
             self.step()
-        found = Cell(self.step, self.options | options)
+        found = Cell(self.step, self.options | options, self.sizes)
         unchanged = all(_resolve(value) == _resolve(self.options[name]) for name, value in found.options.items())
         return self if unchanged else found
+
+    def declared_sizes(self, input_size: int, hidden_size: int, constants: Mapping[str, int]) -> dict[str, int]:
+        """Return the sizes of the states that the cell declares, by name.
+
+        Raises:
+            CellError: a size that is not a whole number from 1 on.
+        """
+        known = {**self.options, **constants, "input_size": input_size, "hidden_size": hidden_size}
+        return {name: _size_of_state(self, name, size, known) for name, size in self.sizes.items()}
 
     def trace(self, input_size: int, hidden_size: int, constants: Mapping[str, int] | None = None) -> Graph:
         """The step as a graph for these sizes.
@@ -98,9 +113,9 @@ class Cell:
         sizes = dict(constants or {})
         check_sizes(self, input_size, hidden_size, sizes)
         key = (input_size, hidden_size, tuple(sorted(sizes.items())))
-        graph = self.graphs.get(key) or self._in_use.get(key)
+        graph = self.graphs.get(key) or self.in_use.get(key)
         if graph is None:
-            graph = self._in_use[key] = trace(self, input_size, hidden_size, sizes)
+            graph = self.in_use[key] = trace(self, input_size, hidden_size, sizes)
             self._remember(key, graph)
         return graph
 
@@ -124,20 +139,70 @@ class Cell:
         return f"Cell({self.name}{changed})"
 
 
-def cell(step: Step) -> Cell:
+@overload
+def cell(step: Step, *, sizes: Sizes | None = None) -> Cell: ...
+@overload
+def cell(step: None = None, *, sizes: Sizes | None = None) -> Callable[[Step], Cell]: ...
+def cell(step: Step | None = None, *, sizes: Sizes | None = None) -> Cell | Callable[[Step], Cell]:
     """Make a cell of a function that computes one step.
 
-    >>> from elman import cell, affine, tanh
+    Args:
+        step: the function.
+        sizes: sizes of states whose next value has no size without them, such as delay lines. A size is a whole number,
+            or a function whose arguments are named `input_size`, `hidden_size`, or as constants (their sizes) or
+            options of the cell: `@cell(sizes={"memory": lambda hidden_size: hidden_size**2})`.
+
+    >>> from elman import Next, affine, cell, concat, sum, tanh
     >>> @cell
     ... def elman_1990(x, h):
     ...     return tanh(affine("hidden", x, h))
     >>> elman_1990.states
     ('h',)
+    >>> @cell(sizes={"line": lambda length: length})
+    ... def delay_line(x, line, *, length=7):
+    ...     return Next(line=concat(line[1:], sum(x)), output=line[0])
+    >>> delay_line.trace(3, 4).states[0].size
+    7
 
     Raises:
-        CellError: the signature is not that of a step.
+        CellError: the signature is not that of a step, or a size is declared that no state can have.
     """
-    return Cell(step)
+    return (lambda given: Cell(given, sizes=sizes)) if step is None else Cell(step, sizes=sizes)
+
+
+def _check_declared(cell: Cell, sizes: Sizes | None) -> dict[str, int | Callable[..., int]]:
+    place = quote(definition(cell.step))
+    if not isinstance(sizes, Mapping | None):
+        fix = 'Write @cell(sizes={"line": 8}).'
+        raise CellError(
+            f"{cell.name}: sizes is {sizes!r}, not a dictionary from states to sizes.", where=place, fix=fix
+        )
+    known = {"input_size", "hidden_size", *cell.constants, *cell.options}
+    for name, size in (sizes or {}).items():
+        if name not in cell.states:
+            problem = f"{cell.name}: sizes declares `{name}`, which is no state of the cell."
+            raise CellError(problem, where=place, fix=nearest(name, cell.states))
+        if not callable(size):
+            _size_of_state(cell, name, size, {})
+        elif unknown := [argument for argument in inspect.signature(size).parameters if argument not in known]:
+            problem = f"{cell.name}: the size of `{name}` is a function of `{unknown[0]}`, which is not known."
+            raise CellError(problem, where=place, fix=nearest(unknown[0], known))
+    return dict(sizes or {})
+
+
+def _size_of_state(cell: Cell, name: str, size: int | Callable[..., int], known: Mapping[str, Any]) -> int:
+    given = ""
+    if callable(size):
+        arguments = {argument: known[argument] for argument in inspect.signature(size).parameters}
+        given = " for " + ", ".join(f"{argument}={value!r}" for argument, value in arguments.items())
+        size = size(**arguments)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise CellError(
+            f"{cell.name}: the declared size of `{name}` is {size!r}{given}.",
+            where=quote(definition(cell.step)),
+            fix="Declare a whole number from 1 on, or a function that returns one.",
+        )
+    return size
 
 
 def _without_step(name: str) -> Step:
@@ -211,6 +276,10 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
             hint = nearest(option, defaults) if defaults else "It has no options."
             raise UsageError(f"The cell `{name}` has no option `{option}`.", fix=hint)
         valid = _words_like(defaults[option])
+        if isinstance(defaults[option], bool) and not isinstance(value, bool):
+            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix="Give True or False.")
+        if isinstance(value, str) and value in WITHOUT_ARGUMENTS and value in valid:
+            continue
         if isinstance(value, str) and valid:
             try:
                 read_word(value, valid)
@@ -228,12 +297,14 @@ def _words_like(default: Any) -> list[str]:
     if isinstance(default, int | float):
         return []
     if not callable(default):
-        return list(WORDS)
+        return [*WORDS, *WITHOUT_ARGUMENTS]
     return [name for name, word in WORDS.items() if _values_taken(word) == _values_taken(default)]
 
 
 def _values_taken(function: Callable[..., Any]) -> int:
     """Values that it must be given; -1 if it takes any number of them, or anything but values."""
+    if function in STARTS:
+        return -1
     parameters = inspect.signature(function).parameters.values()
     needed = [each for each in parameters if each.default is each.empty]
     if any(each.kind is each.VAR_POSITIONAL or each.annotation in (str, "str") for each in needed):
@@ -242,8 +313,10 @@ def _values_taken(function: Callable[..., Any]) -> int:
 
 
 def _resolve(value: Any) -> Any:
-    return read_word(value) if isinstance(value, str) else value
+    return read_word(value) if isinstance(value, str) and value.partition("(")[0].strip() in WORDS else value
 
 
 def _option_name(value: Any) -> Any:
+    if isinstance(value, Start):
+        return str(value)
     return (spell(value) if callable(value) else None) or value

@@ -1,14 +1,14 @@
 """A step with its gradient over a batch: from tensors to the gradients of these tensors, on any target."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from elman.compiler.gradient import TRANSPOSED, Gradient, differentiate
-from elman.compiler.graph import Graph, Node
+from elman.compiler.gradient import Gradient, Use, differentiate
+from elman.compiler.graph import TRANSPOSED, Graph, Node, find_matrix, transposed
 from elman.compiler.order import TimeMajor
 from elman.compiler.widen import Wide, widen
 
@@ -46,9 +46,10 @@ class Derivation:
         self.wide: Wide = widen(graph)
         self.names = tuple(parameter.name for parameter in self.wide.graph.parameters)
         self.parts = [(name, self.wide.parts.get(name, (name,))) for name in self.names]
-        self.parameters = tuple(part for _, parts in self.parts for part in parts)
-        sizes = {parameter.name: parameter.shape[-1] for parameter in graph.parameters}
-        self.columns = {name: [sizes[part] for part in parts] for name, parts in self.parts}
+        # Each parameter once, in the order in which the wide step reads them.
+        self.parameters = tuple(dict.fromkeys(_own(part) for _, parts in self.parts for part in parts))
+        sizes = {node.attribute[0]: node.size for node in graph.nodes if node.op == "product"}
+        self.columns = {name: [sizes.get(part, 0) for part in parts] for name, parts in self.parts}
         self._wanted: dict[tuple[bool, ...], tuple[Node, ...]] = {}
 
     @cached_property
@@ -75,19 +76,35 @@ class Derivation:
             learned: those of the step, in the order of `parameters`.
             wide: those that are made of several, if they are there already.
         """
-        rest, made = iter(learned), None if wide is None else iter(wide)
+        named = dict(zip(self.parameters, learned, strict=True))
+        made = None if wide is None else iter(wide)
         found: dict[str, Tensor] = {}
         for name, parts in self.parts:
-            alone = [next(rest) for _ in parts]
-            if len(parts) == 1:
-                found[name] = alone[0]
+            if len(parts) == 1 or made is None:
+                alone = [find_matrix(named, part) for part in parts]
+                found[name] = alone[0] if len(parts) == 1 else torch.cat(alone, 1)
             else:
-                found[name] = torch.cat(alone, 1) if made is None else next(made)
+                found[name] = next(made)
         return found
 
     def wide_of(self, weights: dict[str, Tensor]) -> list[Tensor]:
         """Those parameters of the wide step that are made of several of the step's."""
         return [weights[name] for name, parts in self.parts if len(parts) > 1]
+
+    def narrowed(self, wide: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """The gradients of the step's parameters, in the order of `parameters`, from those of the wide step's.
+
+        The gradients of a matrix that is part of several wide ones are added.
+        """
+        totals: dict[str, Tensor] = {}
+        for name, parts in self.parts:
+            if name in wide:
+                pieces = _apart(wide[name], self.columns[name]) if len(parts) > 1 else [wide[name]]
+                for part, piece in zip(parts, pieces, strict=True):
+                    own = _own(part)
+                    piece = piece if part == own else piece.t()
+                    totals[own] = totals[own] + piece if own in totals else piece
+        return [totals.get(name) for name in self.parameters]
 
     def wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
         """The outputs of the backward step that are needed, given which inputs need a gradient."""
@@ -96,7 +113,7 @@ class Derivation:
             wishes = zip(gradient.inputs, inputs, strict=True)
             found = {output for output, wish in wishes if output is not None and wish}
             found |= {output for output, _, _ in gradient.vectors.values()}
-            found |= {output for _, output in gradient.matrices.values()}
+            found |= {use.output for use in gradient.uses}
             self._wanted[inputs] = tuple(gradient.backward.outputs[output] for output in sorted(found))
         return self._wanted[inputs]
 
@@ -121,8 +138,8 @@ class Engine(Protocol):
         """Memory of the shape and type of a tensor."""
         ...
 
-    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
-        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`."""
+    def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
+        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`, added to a total."""
         ...
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
@@ -160,22 +177,29 @@ def gradients(
     """
     gradient = derivation.gradient
     inputs, states, learned = derivation.split(tensors)
-    named = derivation.wide_weights(learned, kept.wide)
-    transposed = {name + TRANSPOSED: value.t() for name, value in named.items() if value.dim() == 2}
     graph, outputs = gradient.forward, gradient.backward.outputs
     known = {**dict(zip(derivation.kept_nodes, kept.values, strict=True)), graph.output: kept.output}
     known |= dict(zip(graph.inputs, inputs, strict=True))
     # A value that is not known is read by nothing in the loop.
     saved = [known.get(node, kept.output) for node in gradient.saved]
-    values, d_states = engine.loop({**named, **transposed}, [*saved, given[0]], given[1:])
-    # Here and not later: the states before each step take memory that the rest can have after it.
-    shifted = {
-        name: engine.outer(
-            order.step_before(kept.output, states[state], engine.new_rows(kept.output), backward=reads_backward),
-            values[outputs[place]],
-        )
-        for name, state, place in _shifted(gradient)
-    }
+    weights = derivation.wide_weights(learned, kept.wide)
+    values, d_states = engine.loop(weights, [*saved, given[0]], given[1:])
+    found: dict[str, Tensor] = {}
+
+    def add_outer(use: Use, operand: Tensor, d_product: Tensor) -> None:
+        left, right = (d_product, operand) if use.is_transposed else (operand, d_product)
+        found[use.name] = engine.outer(left, right, found.get(use.name))
+
+    # These first: the states before each step take memory that the rest can have after it.
+    later: list[Use] = []
+    for use in gradient.uses:
+        state = gradient.shifted.get(gradient.saved[use.operand])
+        if state is None:
+            later.append(use)
+        else:
+            rows = engine.new_rows(kept.output)
+            before = order.step_before(kept.output, states[state], rows, backward=reads_backward)
+            add_outer(use, before, values[outputs[use.output]])
     by_loop = tuple(wishes) if ids is None else (False, *wishes[1:])
     values = engine.finish(values, derivation.wanted(by_loop))
     d_inputs = [
@@ -183,48 +207,32 @@ def gradients(
         for place, wish in zip(gradient.inputs, by_loop, strict=True)
     ]
     # Where steps read a table, all that follows the loop is linear: it can wait until steps of one id are summed.
-    by_id: dict[str, Tensor] = {}
+    by_id: dict[Use, Tensor] = {}
     if ids is not None:
         by_id = {
-            name: engine.sum_by_id(values[outputs[place]], ids, len(inputs[0]))
-            for name, (operand, place) in gradient.matrices.items()
-            if gradient.saved[operand] is graph.inputs[0]
+            use: engine.sum_by_id(values[outputs[use.output]], ids, len(inputs[0]))
+            for use in later
+            if gradient.saved[use.operand] is graph.inputs[0]
         }
         if wishes[0]:
-            parts = [engine.by_matrix(value, name + TRANSPOSED) for name, value in by_id.items()]
+            parts = [engine.by_matrix(value, transposed(use.matrix)) for use, value in by_id.items()]
             d_inputs[0] = sum(parts[1:], parts[0])[:, : inputs[0].shape[1]]
+    for use in later:
+        if use in by_id:
+            add_outer(use, inputs[0], by_id[use])
+        else:
+            add_outer(use, saved[use.operand], values[outputs[use.output]])
     sums: dict[int, Tensor] = {}
-
-    def of_parameter(name: str) -> Tensor | None:
-        if name in shifted:
-            return shifted[name]
-        if name in by_id:
-            return engine.outer(inputs[0], by_id[name])
-        if name in gradient.matrices:
-            operand, place = gradient.matrices[name]
-            return engine.outer(saved[operand], values[outputs[place]])
-        if name not in gradient.vectors:
-            return None
-        place, start, stop = gradient.vectors[name]
+    for name, (place, start, stop) in gradient.vectors.items():
         if place not in sums:
             sums[place] = values[outputs[place]].sum(0)
-        return sums[place][start:stop]
-
-    found: list[Tensor | None] = [*d_inputs, *d_states]
-    for name, parts in derivation.parts:
-        whole = of_parameter(name)
-        if whole is None or len(parts) == 1:
-            found += [whole] * len(parts)
-        else:
-            found += _apart(whole, derivation.columns[name])
-    return found
+        found[name] = sums[place][start:stop]
+    return [*d_inputs, *d_states, *derivation.narrowed(found)]
 
 
-def _shifted(gradient: Gradient) -> Iterator[tuple[str, int, int]]:
-    """Matrices that multiply a state that is the output of the step before: name, the state, the product's gradient."""
-    for name, (operand, place) in gradient.matrices.items():
-        if gradient.saved[operand] in gradient.shifted:
-            yield name, gradient.shifted[gradient.saved[operand]], place
+def _own(part: str) -> str:
+    """The name of the parameter, of one that may be transposed."""
+    return part.removesuffix(TRANSPOSED)
 
 
 def _apart(wide: Tensor, columns: Sequence[int]) -> Sequence[Tensor]:

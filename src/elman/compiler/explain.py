@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from elman.compiler.gradient import Gradient, differentiate
-from elman.compiler.graph import SWITCHES, Graph, Node, Nodes, is_work, line_of, names_of, show
+from elman.compiler.graph import SWITCHES, Graph, Node, Nodes, is_work, line_of, matrix_of, names_of, show
 from elman.compiler.scan import Scan, scans
 from elman.compiler.schedule import Phase, Schedule, schedule
 from elman.compiler.widen import Wide, widen
@@ -172,13 +172,18 @@ class Explanation:
         return found or ["No state is a scan: every step needs the one before."]
 
     def _product_lines(self) -> list[str]:
-        operands = {node.attribute[0]: node.args[0] for node in self.wide.graph.nodes if node.op == "product"}
+        products = [node for node in self.wide.graph.nodes if node.op == "product"]
         names = names_of(self.wide.graph)
         return [
-            f"{names[operands[name]]} ({operand.size} features) by {', '.join(matrices)}: {_sides(matrices)}"
+            f"{names[node.args[0]]} ({node.args[0].size} features) by {', '.join(matrices)}"
+            f"{_turned(node)}: {_sides(matrices)}{self._fixed(name)}"
             for name, matrices in self.wide.parts.items()
-            for operand in [operands[name]]
+            for node in products
+            if matrix_of(node)[0] == name
         ]
+
+    def _fixed(self, name: str) -> str:
+        return ", not learned" if name in self.wide.graph.fixed else ""
 
     def _run_sections(self, plan: Schedule, order: str) -> dict[str, list[str]]:
         parts = _parts(plan, names_of(plan.graph))
@@ -211,10 +216,11 @@ class Explanation:
     def _parameter_lines(self) -> list[str]:
         gradient, names = self.gradient, names_of(self.backward)
         outputs = [names[node] for node in self.backward.outputs]
-        matrices = [
-            f"{name}: {names[self.backward.inputs[operand]]} transposed, by {outputs[output]}"
-            for name, (operand, output) in gradient.matrices.items()
-        ]
+        matrices = []
+        for use in gradient.uses:
+            operand, output = names[self.backward.inputs[use.operand]], outputs[use.output]
+            left, right = (output, operand) if use.is_transposed else (operand, output)
+            matrices.append(f"{use.name}: {left} transposed, by {right}")
         vectors = [
             f"{name}: the sum of {outputs[output]}, features {start} to {stop - 1}"
             for name, (output, start, stop) in gradient.vectors.items()
@@ -307,6 +313,10 @@ def _where_from(node: Node) -> str:
     text = linecache.getline(node.source.file, node.source.line).strip() if node.source else ""
     word = WORDS.get(node.op, node.op)
     return f"the {word} in  {text}" if text else f"the result of {node.op}"
+
+
+def _turned(product: Node) -> str:
+    return "" if matrix_of(product)[0] == product.attribute[0] else " transposed"
 
 
 def _sides(matrices: tuple[str, ...]) -> str:

@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
-from elman.compiler.graph import Graph, Node, Nodes, Parameter
+from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, transposed
 from elman.compiler.simplify import simplify
-
-TRANSPOSED = "ᵀ"
+from elman.compiler.verify import parameter_shapes
 
 # What costs less to compute again than to write to memory and read back.
 CHEAP = frozenset(
@@ -42,6 +42,30 @@ CHEAP = frozenset(
 )
 
 
+class Use(NamedTuple):
+    """A product by a learned matrix.
+
+    Attributes:
+        matrix: what the product calls the matrix; ends with ᵀ where it multiplies by the transposed one.
+        operand: which saved value it multiplied.
+        output: which output of the backward step is the gradient of the product.
+    """
+
+    matrix: str
+    operand: int
+    output: int
+
+    @property
+    def name(self) -> str:
+        """The matrix itself."""
+        return self.matrix.removesuffix(TRANSPOSED)
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether the product is by the transposed matrix: its gradient is then that of the product times operand."""
+        return self.matrix.endswith(TRANSPOSED)
+
+
 @dataclass(frozen=True, eq=False)
 class Gradient:
     """A step with its gradient.
@@ -52,17 +76,17 @@ class Gradient:
             those the fields below point to.
         saved: nodes of the forward step that are kept for the backward step; may be its inputs and states.
         inputs: for each input of the step, which output of `backward` is its gradient; None if it has none.
-        matrices: for each matrix by its name, pairs: which saved value it multiplied, which output of `backward` is
-            the gradient of that product. The matrix's gradient is the sum over all steps of their outer products.
-        vectors: for each vector by its name, which features of which output of `backward` sum up, over all steps, to
-            its gradient: (output, first feature, first feature beyond).
+        uses: the products by learned matrices. The gradient of a matrix is the sum, over its uses and all steps, of the
+            outer products of the operand and the gradient of the product (the other way round where it is transposed).
+        vectors: for each learned vector by its name, which features of which output of `backward` sum up, over all
+            steps, to its gradient: (output, first feature, first feature beyond).
     """
 
     forward: Graph
     backward: Graph
     saved: tuple[Node, ...]
     inputs: tuple[int | None, ...]
-    matrices: dict[str, tuple[int, int]]
+    uses: tuple[Use, ...]
     vectors: dict[str, tuple[int, int, int]]
 
     @cached_property
@@ -307,7 +331,7 @@ def _of_contract(b: _Builder, node: Node, g: Node) -> None:
 
 def _of_product(b: _Builder, node: Node, g: Node) -> None:
     name, rows, columns = node.attribute
-    b.give(node.args[0], b.make("product", g, attribute=(name + TRANSPOSED, columns, rows)))
+    b.give(node.args[0], b.make("product", g, attribute=(transposed(name), columns, rows)))
 
 
 def _of_concat(b: _Builder, node: Node, g: Node) -> None:
@@ -397,22 +421,25 @@ def _assemble(b: _Builder, found: dict[Node, Node], states: list[Node]) -> Gradi
     outputs: dict[Node, int] = {}
     number = lambda node: outputs.setdefault(node, len(outputs))  # noqa: E731
     inputs = tuple(number(found[node]) if node in found else None for node in graph.inputs)
-    products = [node for node in graph.nodes if node.op == "product" and node in found]
-    matrices = {node.attribute[0]: (node.args[0], number(found[node])) for node in products}
+    products = [
+        (node, number(found[node]))
+        for node in graph.nodes
+        if node.op == "product" and node in found and matrix_of(node)[0] not in graph.fixed
+    ]
     parts = _parts_of_concats(outputs)
     vectors = {
         node.attribute[0]: parts.get(found[node]) or (number(found[node]), 0, node.size)
         for node in graph.nodes
-        if node.op == "vector" and node in found
+        if node.op == "vector" and node in found and node.attribute[0] not in graph.fixed
     }
     draft = Graph(f"{graph.name} backward", (), tuple(states), following, tuple(outputs), ())
-    saved, backward = _choose_saved(b, draft, [operand for operand, _ in matrices.values()])
+    saved, backward = _choose_saved(b, draft, [node.args[0] for node, _ in products])
     return Gradient(
         replace(graph, outputs=(*graph.outputs, *saved)),
         backward,
         saved,
         inputs,
-        {name: (saved.index(operand), output) for name, (operand, output) in matrices.items()},
+        tuple(Use(node.attribute[0], saved.index(node.args[0]), output) for node, output in products),
         vectors,
     )
 
@@ -469,9 +496,5 @@ def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[
 
 
 def _parameters(graph: Graph) -> tuple[Parameter, ...]:
-    matrices = [node.attribute for node in graph.nodes if node.op == "product"]
-    vectors = [node.attribute for node in graph.nodes if node.op == "vector"]
-    return (
-        *(Parameter(name, (rows, columns), "recurrent") for name, rows, columns in matrices),
-        *(Parameter(name, (size,), "vector") for name, size in vectors),
-    )
+    shapes = parameter_shapes(graph.nodes)
+    return tuple(Parameter(name, shape, "recurrent" if len(shape) == 2 else "vector") for name, shape in shapes.items())

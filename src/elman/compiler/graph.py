@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from elman.compiler.operations import size_of
+from elman.compiler.starts import Start, start_from_json, start_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +60,49 @@ Role = Literal["input", "recurrent", "bias", "vector"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A matrix or a vector that is learned.
+    """A matrix or a vector that a layer holds.
 
     Args:
         name: `affine/position` for a matrix, `affine/bias` for a bias, else the name the step gave.
         shape: `(operand size, affine size)` for a matrix, `(size,)` for a vector.
-        role: a matrix is `recurrent` if what it multiplies depends on a state, else `input`.
-        initial: the value a bias or a vector starts from.
+        role: a matrix is `recurrent` if a value that it multiplies depends on a state, else `input`.
+        initial: the number that a bias or a vector starts from, or a start; a matrix without a start is drawn as the
+            layer's `init` says.
+        is_learned: whether it is trained; otherwise it stays as it starts.
     """
 
     name: str
     shape: tuple[int, ...]
     role: Role
-    initial: float = 0.0
+    initial: float | Start = 0.0
+    is_learned: bool = True
+
+
+TRANSPOSED = "ᵀ"
+
+Array = TypeVar("Array")
+
+
+def transposed(name: str) -> str:
+    """Return the name by which a product calls the transposed matrix.
+
+    >>> transposed("hidden/1"), transposed(transposed("hidden/1"))
+    ('hidden/1ᵀ', 'hidden/1')
+    """
+    return name.removesuffix(TRANSPOSED) if name.endswith(TRANSPOSED) else name + TRANSPOSED
+
+
+def matrix_of(product: Node) -> tuple[str, tuple[int, int]]:
+    """Return the parameter that a product multiplies by: its name and its shape."""
+    name, rows, columns = product.attribute
+    return (name.removesuffix(TRANSPOSED), (columns, rows)) if name.endswith(TRANSPOSED) else (name, (rows, columns))
+
+
+def find_matrix(weights: Mapping[str, Array], name: str) -> Array:
+    """Return the matrix, or the transposed matrix, that a product calls by this name."""
+    if name.endswith(TRANSPOSED):
+        return weights[name.removesuffix(TRANSPOSED)].T  # type: ignore[attr-defined]
+    return weights[name]
 
 
 Per = Literal["step", "sequence"]
@@ -146,13 +177,13 @@ class Graph:
 
     @cached_property
     def equations(self) -> str:
-        """A digest of what the step computes: equal for steps with the same nodes, sizes and names of parameters."""
+        """A digest of what the step computes: equal for steps with the same nodes, sizes and parameters, by name."""
         position = {node: index for index, node in enumerate(self.nodes)}
         rows = [(node.op, [position[arg] for arg in node.args], node.attribute) for node in self.nodes]
         doors = [
             [position[node] for node in nodes] for nodes in (self.inputs, self.states, self.following, self.outputs)
         ]
-        parameters = [(parameter.name, parameter.shape) for parameter in self.parameters]
+        parameters = [(item.name, item.shape, item.is_learned) for item in self.parameters]
         return hashlib.sha256(repr((rows, doors, parameters)).encode()).hexdigest()
 
     @cached_property
@@ -167,10 +198,16 @@ class Graph:
 
     @cached_property
     def recurrent_matrices(self) -> tuple[str, ...]:
-        """Names of the matrices through which a state reaches a later one."""
+        """Names of the learned matrices through which a state reaches a later one."""
         feeding = set(ordered(self.following))
         products = (node for node in self.nodes if node.op == "product" and node in feeding)
-        return tuple(node.attribute[0] for node in products if node in self.recurrent)
+        names = dict.fromkeys(matrix_of(node)[0] for node in products if node in self.recurrent)
+        return tuple(name for name in names if name not in self.fixed)
+
+    @cached_property
+    def fixed(self) -> frozenset[str]:
+        """Names of the matrices and vectors that are not learned."""
+        return frozenset(parameter.name for parameter in self.parameters if not parameter.is_learned)
 
     def rebuild(self, translate: Callable[[Node], Node]) -> "Graph":
         """The same step with every door node replaced by its translation."""
@@ -287,7 +324,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "states": at(graph.states),
         "following": at(graph.following),
         "outputs": at(graph.outputs),
-        "parameters": [[item.name, list(item.shape), item.role, item.initial] for item in graph.parameters],
+        "parameters": [_parameter_to_json(item) for item in graph.parameters],
         "draws": [[draw.name, draw.probability, draw.per] for draw in graph.draws],
     }
 
@@ -304,7 +341,7 @@ def from_json(data: Mapping[str, Any]) -> Graph:
         value = tuple(attribute) if isinstance(attribute, list) else attribute
         made[len(made)] = nodes.make(op, [made[index] for index in args], value)
     at = lambda indices: tuple(made[index] for index in indices)  # noqa: E731
-    parameters = tuple(Parameter(name, tuple(shape), role, value) for name, shape, role, value in data["parameters"])
+    parameters = tuple(_parameter_from_json(*item) for item in data["parameters"])
     return Graph(
         data["name"],
         at(data["inputs"]),
@@ -314,3 +351,17 @@ def from_json(data: Mapping[str, Any]) -> Graph:
         parameters,
         tuple(Draw(*draw) for draw in data.get("draws", ())),
     )
+
+
+def _parameter_to_json(parameter: Parameter) -> list[Any]:
+    """The parameter as a list; the last item, that it is not learned, is left out of the others."""
+    initial = start_to_json(parameter.initial) if isinstance(parameter.initial, Start) else parameter.initial
+    row = [parameter.name, list(parameter.shape), parameter.role, initial]
+    return row if parameter.is_learned else [*row, False]
+
+
+def _parameter_from_json(name: str, shape: list[int], role: Role, initial: Any, is_learned: bool = True) -> Parameter:
+    found = initial if isinstance(initial, int | float) else start_from_json(initial)
+    if not isinstance(is_learned, bool):
+        raise ValueError(is_learned)
+    return Parameter(name, tuple(shape), role, found, is_learned)

@@ -11,14 +11,28 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from elman.compiler.graph import Draw, Parameter, Per
+from elman.compiler.graph import TRANSPOSED, Draw, Parameter, Per
+from elman.compiler.graph import transposed as turned
 from elman.compiler.places import user_line
-from elman.compiler.value import WORDS, Number, Recording, Value, apply, current, row_of
+from elman.compiler.starts import Start, read_start
+from elman.compiler.starts import chrono as chrono
+from elman.compiler.starts import glorot as glorot
+from elman.compiler.starts import identity as identity
+from elman.compiler.starts import normal as normal
+from elman.compiler.starts import opposite as opposite
+from elman.compiler.starts import orthogonal as orthogonal
+from elman.compiler.starts import uniform as uniform
+from elman.compiler.value import WORDS, Matrix, Number, Recording, Value, apply, current, row_of
 from elman.compiler.value import Next as Next
 from elman.compiler.value import power as power
+from elman.errors import UsageError
+
+Initial = Any  # of a parameter: a number, an array, the name of a start or a start, see `elman.compiler.starts`
 
 
-def affine(name: str, *values: Value, size: int | None = None, bias: float | None = 0.0) -> Value:
+def affine(
+    name: str, *values: Value, size: int | None = None, bias: Initial | None = 0.0, initial: Initial | None = None
+) -> Value:
     """The sum `a·W_a + b·W_b + … + bias` with learned matrices and a learned bias of its own.
 
     Args:
@@ -26,44 +40,128 @@ def affine(name: str, *values: Value, size: int | None = None, bias: float | Non
             `name/bias` (`(size,)`). Each name is used once in a step.
         values: one or more values of any sizes.
         size: size of the result; the layer's hidden size if not given.
-        bias: what the bias starts from; `None` for no bias.
+        bias: what the bias starts from: a number, an array, or a start; `None` for no bias.
+        initial: what the matrices start from: one for all, or a tuple with one for each value; `None` leaves it to the
+            layer's `init`.
     """
     owner = current()
     _check_name(owner, name)
     if not values:
         owner.fail(f"affine `{name}` has no value to multiply.", user_line(), f'Write affine("{name}", x, h).')
     columns = _check_size(owner, name, size)
-    terms = [_product(owner, f"{name}/{position}", value, columns) for position, value in enumerate(values)]
+    starts = initial if isinstance(initial, tuple) else (initial,) * len(values)
+    if len(starts) != len(values):
+        owner.fail(
+            f"affine `{name}` multiplies {len(values)} values, got {len(starts)} initial values.",
+            user_line(),
+            "Give one for each value, or one that is no tuple for all of them.",
+        )
+    terms = [
+        _product(owner, f"{name}/{position}", value, columns, start)
+        for position, (value, start) in enumerate(zip(values, starts, strict=True))
+    ]
     if bias is not None:
         terms.insert(1, _vector(f"{name}/bias", columns, "bias", bias))
     return functools.reduce(operator.add, terms)
 
 
-def _product(owner: Recording, name: str, value: Value, columns: int) -> Value:
+def _product(owner: Recording, name: str, value: Value, columns: int, initial: Initial | None) -> Value:
     operand = row_of(value, "affine")
-    owner.declare(Parameter(name, (operand.size, columns), "input"))
-    return owner.make("product", operand, attribute=(name, operand.size, columns))
+    shape = operand.size, columns
+    owner.declare(Parameter(name, shape, "input", _matrix_start(owner, name, initial, shape)))
+    return owner.make("product", operand, attribute=(name, *shape))
 
 
-def parameter(name: str, size: int | None = None, *, initial: float = 0.0) -> Value:
-    """A learned vector: a peephole, a gain, an initial slope.
+def matrix(
+    name: str,
+    rows: int | None = None,
+    columns: int | None = None,
+    *,
+    initial: Initial | None = None,
+    learned: bool = True,
+) -> Matrix:
+    """Declare a matrix for `product` to multiply by, as often as the step likes.
+
+    Args:
+        name: its name in the layer's weights; used once in a step.
+        rows: the size of what it multiplies; the layer's hidden size if not given.
+        columns: the size of the product; the layer's hidden size if not given.
+        initial: what it starts from: a number, an array `(rows, columns)`, or a start such as `identity()`; `None`
+            leaves it to the layer's `init`.
+        learned: whether it is trained; a matrix that is not is saved with the layer and stays as it starts.
+    """
+    owner = current()
+    _check_name(owner, name)
+    shape = _check_size(owner, name, rows), _check_size(owner, name, columns)
+    _check_learned(owner, name, learned)
+    owner.declare(Parameter(name, shape, "input", _matrix_start(owner, name, initial, shape), learned))
+    return Matrix(owner, name, shape)
+
+
+def product(value: Value, matrix: Matrix, transposed: bool = False) -> Value:
+    """Multiply a value by a matrix.
+
+    The gradients of all products by one matrix add up.
+
+    Args:
+        value: of size `rows`; of size `columns` for the transposed matrix.
+        matrix: from `matrix(...)`, of this step.
+        transposed: multiply by the transposed matrix.
+    """
+    owner = current()
+    if not isinstance(matrix, Matrix) or matrix.owner is not owner:
+        kind = "a matrix of another step" if isinstance(matrix, Matrix) else f"a {type(matrix).__name__}"
+        owner.fail(
+            f"`product` expected a matrix of this step, got {kind}.",
+            user_line(),
+            'Declare it in the step: product(h, matrix("recurrent", h.size, h.size)).',
+        )
+    if not isinstance(transposed, bool):
+        owner.fail(f"`transposed` is {transposed!r}.", user_line(), "Give True or False.")
+    name, shape = (turned(matrix.name), matrix.shape[::-1]) if transposed else (matrix.name, matrix.shape)
+    return owner.make("product", row_of(value, "product"), attribute=(name, *shape))
+
+
+def parameter(name: str, size: int | None = None, *, initial: Initial = 0.0, learned: bool = True) -> Value:
+    """A vector that a layer holds: a peephole, a gain, an initial slope.
 
     Args:
         name: its name in the layer's weights; used once in a step.
         size: number of elements; the layer's hidden size if not given.
-        initial: the value all of it starts from.
+        initial: what it starts from: a number, an array `(size,)`, or a start such as `uniform(-1, 1)`.
+        learned: whether it is trained; a vector that is not is saved with the layer and stays as it starts.
     """
     owner = current()
     _check_name(owner, name)
-    return _vector(name, _check_size(owner, name, size), "vector", initial)
+    _check_learned(owner, name, learned)
+    return _vector(name, _check_size(owner, name, size), "vector", initial, learned)
 
 
-def _vector(name: str, size: int, role: Any, initial: object) -> Value:
+def _vector(name: str, size: int, role: Any, initial: Initial, learned: bool = True) -> Value:
     owner = current()
-    if isinstance(initial, bool) or not isinstance(initial, int | float) or not math.isfinite(initial):
-        owner.fail(f"`{name}` starts from {initial!r}, which is no finite number.", user_line(), "Give a number.")
-    owner.declare(Parameter(name, (size,), role, float(initial)))
+    if isinstance(initial, int | float) and not isinstance(initial, bool) and math.isfinite(initial):
+        start = float(initial)
+    else:
+        start = _read_start(owner, name, initial, (size,))
+    owner.declare(Parameter(name, (size,), role, start, learned))
     return owner.make("vector", attribute=(name, size))
+
+
+def _matrix_start(owner: Recording, name: str, initial: Initial | None, shape: tuple[int, int]) -> float | Start:
+    """The start of a matrix; 0.0 leaves it to the layer's `init`."""
+    return 0.0 if initial is None else _read_start(owner, name, initial, shape)
+
+
+def _read_start(owner: Recording, name: str, initial: Initial, shape: tuple[int, ...]) -> Start:
+    try:
+        return read_start(initial, shape)
+    except UsageError as mistake:
+        owner.fail(f"the initial value of `{name}`: {mistake.problem}", user_line(), mistake.fix or "")
+
+
+def _check_learned(owner: Recording, name: str, learned: object) -> None:
+    if not isinstance(learned, bool):
+        owner.fail(f"`learned` of `{name}` is {learned!r}.", user_line(), "Give True or False.")
 
 
 def bernoulli(name: str, probability: float, *, size: int | None = None, per: Per = "step") -> Value:
@@ -108,7 +206,7 @@ def dropout(name: str, value: Value, probability: float, *, per: Per = "step") -
 
 
 def _check_name(owner: Recording, name: object) -> None:
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier() or name.endswith(TRANSPOSED):
         owner.fail(
             f"{name!r} cannot name parameters.",
             user_line(),
@@ -458,7 +556,8 @@ def glu(value: Value) -> Value:
 WORDS |= {
     word.__name__: word
     for word in (
-        affine, parameter, bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
+        affine, matrix, product, parameter, chrono, glorot, identity, normal, opposite, orthogonal, uniform,
+        bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
         reciprocal, sin, cos, tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu,
         hard_sigmoid, softsign, softmax, floor, round, remainder, erf, erfc, log1p, expm1, stop_gradient, cumsum, outer,
         contract, gelu, mish, selu, celu, relu6, hard_tanh, hard_silu, sparse_plus, sparse_sigmoid, squareplus,

@@ -29,18 +29,19 @@ def reduce_cell(cell: "Cell") -> Reduced:
     Raises:
         CellPicklingError: the step cannot be found again, and there is no graph yet.
     """
-    if not cell.is_restored and _is_picklable(cell.options):
+    if not cell.is_restored and _is_picklable((cell.options, cell.sizes)):
         if _is_importable(cell.step):
             return _open, (cell.step.__module__, cell.step.__qualname__, cell.options)
         if not _is_function(cell.step) and _is_picklable(cell.step):
-            return type(cell), (cell.step, cell.options)
-    if not cell.graphs:
+            return type(cell), (cell.step, cell.options, cell.sizes)
+    graphs = {**cell.graphs, **cell.in_use}
+    if not graphs:
         raise CellPicklingError(
             f"The cell `{cell.name}` cannot be pickled: its step cannot be imported by name, and no layer has been "
             "built with it.",
             fix="Define the step at the top of a module, or build a layer first: its equations are pickled then.",
         )
-    return _from_graphs, (type(cell), cell.name, cell.input, cell.states, cell.constants, cell.graphs)
+    return _from_graphs, (type(cell), cell.name, cell.input, cell.states, cell.constants, graphs)
 
 
 def _from_graphs(kind: "type[Cell]", *parts: Any) -> "Cell":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from elman.compiler.graph import Graph, Node
+from elman.compiler.graph import Graph, Node, find_matrix
 
 Array = np.ndarray
 
@@ -82,7 +82,7 @@ def _compute(node: Node, weights: Mapping[str, Array], values: Mapping[Node, Arr
     if node.op == "vector":
         return weights[node.attribute[0]]
     if node.op == "product":
-        return args[0] @ weights[node.attribute[0]]
+        return args[0] @ find_matrix(weights, node.attribute[0])
     if node.op == "slice":
         return args[0][slice(*node.attribute)]
     if node.op == "expand":

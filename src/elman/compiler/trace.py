@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from elman.compiler.graph import Graph, Node, Parameter, Source, dependants, ordered
+from elman.compiler.graph import Graph, Node, Parameter, Source, dependants, matrix_of, ordered
 from elman.compiler.operations import Mismatch
 from elman.compiler.places import in_library, quote
 from elman.compiler.simplify import simplify
+from elman.compiler.starts import Opposite
 from elman.compiler.value import Next, Recording, Value, recording
 from elman.compiler.verify import parameter_shapes, verify
-from elman.errors import CellError, ElmanError, UsageError
+from elman.errors import CellError, ElmanError, UsageError, nearest
 
 if TYPE_CHECKING:
     from elman.compiler.cell import Cell
@@ -20,19 +21,20 @@ if TYPE_CHECKING:
 def trace(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int]) -> Graph:
     """The graph of a cell's step, verified and simplified.
 
-    A state has the size of its next value. It is found by running the step with states of the hidden size, and again
-    with the sizes that came out, until they stay. Where the hidden size does not fit and the step gives sizes of its
-    own, it is run with states of size 1 first, which fit any.
+    A state has the size that the cell declares, else the size of its next value. That is found by running the step with
+    states of the hidden size, and again with the sizes that came out, until they stay. Where the hidden size does not
+    fit and the step gives sizes of its own, it is run with states of size 1 first, which fit any.
 
     Raises:
         CellError: the step does not return a next value for each of its states, or sizes do not fit, or it does
             something outside the language.
     """
+    declared = cell.declared_sizes(input_size, hidden_size, constants)
     try:
-        return _until_sizes_stay(cell, input_size, hidden_size, constants, hidden_size)[0]
+        return _until_sizes_stay(cell, input_size, hidden_size, constants, declared, hidden_size)[0]
     except CellError as mistake:
         try:
-            graph, has_own_sizes = _until_sizes_stay(cell, input_size, hidden_size, constants, 1)
+            graph, has_own_sizes = _until_sizes_stay(cell, input_size, hidden_size, constants, declared, 1)
         except CellError:
             raise mistake from None
         if not has_own_sizes:
@@ -41,22 +43,41 @@ def trace(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[st
 
 
 def _until_sizes_stay(
-    cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int], first: int
+    cell: "Cell",
+    input_size: int,
+    hidden_size: int,
+    constants: Mapping[str, int],
+    declared: dict[str, int],
+    first: int,
 ) -> tuple[Graph, bool]:
-    sizes = before = dict.fromkeys(cell.states, first)
+    sizes = before = {name: declared.get(name, first) for name in cell.states}
     for _ in range(len(cell.states) + 2):
         graph, made = _run_once(cell, input_size, hidden_size, constants, sizes)
         found = {name: node.size for name, node in zip(cell.states, graph.following, strict=True)}
-        if found == sizes:
-            return _finish(
-                cell, graph, {name: place for name, (_, place) in made.parameters.items()}
-            ), made.has_own_sizes
-        before, sizes = sizes, found
+        if found | declared == sizes:
+            _check_declared(cell, found, declared, made.place_of_next)
+            places = {name: place for name, (_, place) in made.parameters.items()}
+            return _finish(cell, graph, places), made.has_own_sizes or bool(declared)
+        before, sizes = sizes, found | declared
     raise CellError(
         f"{cell.name}: the sizes of the states change from step to step ({before}, then {sizes}).",
         where=_place(cell),
         fix="Give the affine that makes each next state a fixed size: affine(..., size=...).",
     )
+
+
+def _check_declared(cell: "Cell", found: Mapping[str, int], declared: Mapping[str, int], place: Source | None) -> None:
+    wrong = [
+        f"the state `{name}` is declared with the size {size}, and its next value has the size {found[name]}"
+        for name, size in declared.items()
+        if found[name] != size
+    ]
+    if wrong:
+        raise CellError(
+            f"{cell.name}: {'; '.join(wrong)}.",
+            where=quote(place) or _place(cell),
+            fix="Give the next value the declared size, or declare the size that it has: @cell(sizes={...}).",
+        )
 
 
 def check_sizes(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[str, int]) -> None:
@@ -90,6 +111,7 @@ def _run_once(
         states = [made.make("state", attribute=(name, sizes[name])) for name in cell.states]
         answer = _call(cell, inputs[0], states, dict(zip(cell.constants, inputs[1:], strict=True)))
         following, output = _read(cell, made, answer)
+        made.place_of_next = answer.source if isinstance(answer, Next) else None
     finally:
         recording.reset(token)
     doors = (*(value.node for value in inputs), *made.draws.values()), tuple(value.node for value in states)
@@ -101,6 +123,9 @@ def _run_once(
 def _call(cell: "Cell", x: Value, states: list[Value], constants: Mapping[str, Value]) -> Any:
     try:
         return cell(x, *states, **constants)
+    except UsageError as error:
+        place = error.where or quote(_last_user_line(error))
+        raise CellError(f"{cell.name}: {error.problem}", where=place, fix=error.fix) from None
     except ElmanError:
         raise
     except Exception as error:
@@ -161,11 +186,28 @@ def _with_roles(
 ) -> tuple[Parameter, ...]:
     nodes = ordered(doors)
     recurrent = dependants(nodes, states)
-    names = {node.attribute[0] for node in nodes if node.op == "product" and node.args[0] in recurrent}
+    names = {matrix_of(node)[0] for node in nodes if node.op == "product" and node.args[0] in recurrent}
     return tuple(replace(item, role="recurrent") if item.name in names else item for item in parameters)
 
 
+def _check_opposites(cell: "Cell", graph: Graph, places: Mapping[str, Source]) -> None:
+    declared = {item.name: item for item in graph.parameters}
+    for item in graph.parameters:
+        if not isinstance(item.initial, Opposite):
+            continue
+        other = declared.get(item.initial.name)
+        if other is None or other.shape != item.shape or isinstance(other.initial, Opposite):
+            fitting = [each.name for each in graph.parameters if each.shape == item.shape and each is not item]
+            raise CellError(
+                f"{cell.name}: `{item.name}` cannot start from the opposite of `{item.initial.name}`.",
+                where=quote(places[item.name]),
+                fix="Name a parameter of the same shape that has a start of its own. "
+                + nearest(item.initial.name, fitting),
+            )
+
+
 def _finish(cell: "Cell", graph: Graph, places: Mapping[str, Source]) -> Graph:
+    _check_opposites(cell, graph, places)
     simple = simplify(graph)
     unused = [item.name for item in graph.parameters if item.name not in parameter_shapes(simple.nodes)]
     if unused:

@@ -26,6 +26,7 @@ class Recording:
         self.has_own_sizes = False
         self.parameters: dict[str, tuple[Parameter, Source]] = {}
         self.draws: dict[Draw, Node] = {}
+        self.place_of_next: Source | None = None
 
     def make(self, op: str, *args: Node, attribute: Any = None) -> "Value":
         """The value of an operation; a mismatch is told with the user's line."""
@@ -146,7 +147,10 @@ class Value:
         return apply("remainder", other, self)
 
     def __matmul__(self, other: object) -> NoReturn:
-        self._refuse("cannot be multiplied by a matrix with `@`", 'Write affine("name", value, bias=None).')
+        self._refuse(
+            "cannot be multiplied by a matrix with `@`",
+            'Write affine("name", value, bias=None), or product(value, matrix(...)).',
+        )
 
     __rmatmul__ = __matmul__
 
@@ -232,6 +236,31 @@ class Value:
         self._refuse(f"has no `{name}`", _own_word(name))
 
 
+class Matrix:
+    """A matrix of a step, for `product` to multiply by; it is no value and has no other use."""
+
+    __slots__ = ("name", "owner", "shape")
+
+    def __init__(self, owner: Recording, name: str, shape: tuple[int, int]):
+        self.owner = owner
+        self.name = name
+        self.shape = shape
+
+    def __repr__(self) -> str:
+        return f"Matrix({self.name}, {self.shape[0]}, {self.shape[1]})"
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        self.owner.fail(
+            f"the matrix `{self.name}` is used as a value.",
+            user_line(),
+            f"Multiply by it: product(value, {self.name}), and compute with the products: "
+            f"product(h, {self.name}) - product(h, {self.name}, transposed=True).",
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __matmul__ = __rmatmul__ = __pow__ = __neg__ = __getitem__ = __iter__ = __array__ = _refuse  # type: ignore[assignment]
+
+
 def _foreign_call(library: str, name: str, args: Sequence[Any], *, plain: bool) -> Value:
     if plain and name in OPERATORS and len(args) == 2:
         return apply(OPERATORS[name], *args)
@@ -272,6 +301,8 @@ def node_of(value: object) -> Node:
                 "Use only what this call of the step was given; what lasts from step to step must be a state.",
             )
         return value.node
+    if isinstance(value, Matrix):
+        value._refuse()
     if isinstance(value, bool) or not isinstance(value, int | float):
         owner.fail(
             f"a value or a number was expected, and {_kind(value)} came.",

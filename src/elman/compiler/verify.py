@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from elman.compiler.graph import Graph, Node
+from elman.compiler.graph import Graph, Node, matrix_of
 from elman.compiler.operations import Mismatch, size_of
 
 
@@ -32,7 +32,7 @@ def _nodes(graph: Graph) -> Iterator[str]:
 
 def parameter_shapes(nodes: tuple[Node, ...]) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter that the nodes use."""
-    matrices = {node.attribute[0]: tuple(node.attribute[1:]) for node in nodes if node.op == "product"}
+    matrices: dict[str, tuple[int, ...]] = dict(matrix_of(node) for node in nodes if node.op == "product")
     return matrices | {node.attribute[0]: (node.attribute[1],) for node in nodes if node.op == "vector"}
 
 

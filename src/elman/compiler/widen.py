@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from elman.compiler.graph import Graph, Node, Nodes, Parameter, ordered
+from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, ordered
 
 # Matrix name of a wide product to the names of the matrices that stand side by side in it.
 Parts = dict[str, tuple[str, ...]]
@@ -14,7 +14,8 @@ class Wide:
 
     Args:
         graph: the step; its parameters are the wide matrices and the vectors.
-        parts: which matrices each wide one is made of, in the order of their columns.
+        parts: which matrices each wide one is made of, in the order of their columns; a name may be that of a
+            transposed matrix (`graph.transposed`).
     """
 
     graph: Graph
@@ -24,10 +25,11 @@ class Wide:
 def widen(graph: Graph) -> Wide:
     """The same step with all products on one value as one product and slices of it.
 
-    Products that feed a state and products that feed none stay apart, so that the latter can wait until after the loop.
+    Products that feed a state and products that feed none stay apart, so that the latter can wait until after the loop;
+    so do matrices that are learned and those that are not, so that no gradient is computed for the latter.
     """
     declared = {parameter.name: parameter for parameter in graph.parameters}
-    groups = _groups(graph, list(declared))
+    groups = _groups(graph)
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
     for node in graph.nodes:
@@ -37,35 +39,47 @@ def widen(graph: Graph) -> Wide:
         else:
             renewed[node] = nodes.make(node.op, args, node.attribute, node.source)
     distinct = {_name(group): group for group in groups.values()}
-    parts = {name: tuple(node.attribute[0] for node in group) for name, group in distinct.items()}
+    parts = {name: _parts(group) for name, group in distinct.items()}
     matrices = tuple(_parameter(group, declared) for group in distinct.values())
     vectors = tuple(parameter for parameter in graph.parameters if len(parameter.shape) == 1)
     return Wide(replace(graph.rebuild(renewed.__getitem__), parameters=matrices + vectors), parts)
 
 
-def _groups(graph: Graph, order: list[str]) -> dict[Node, list[Node]]:
+def _groups(graph: Graph) -> dict[Node, list[Node]]:
     """For each product, all those that become one with it, in the order in which the step names their matrices."""
+    order = {parameter.name: position for position, parameter in enumerate(graph.parameters)}
     feeding = set(ordered(graph.following))
     products = sorted(
-        (node for node in graph.nodes if node.op == "product"), key=lambda node: order.index(node.attribute[0])
+        (node for node in graph.nodes if node.op == "product"), key=lambda node: order[matrix_of(node)[0]]
     )
-    groups: dict[tuple[Node, bool], list[Node]] = {}
+    key = lambda node: (node.args[0], node in feeding, matrix_of(node)[0] in graph.fixed)  # noqa: E731
+    groups: dict[tuple[Node, bool, bool], list[Node]] = {}
     for node in products:
-        groups.setdefault((node.args[0], node in feeding), []).append(node)
-    return {node: groups[node.args[0], node in feeding] for node in products}
+        groups.setdefault(key(node), []).append(node)
+    return {node: groups[key(node)] for node in products}
+
+
+def _parts(group: list[Node]) -> tuple[str, ...]:
+    """The matrices of a group; a product alone keeps its matrix, transposed or not."""
+    return (matrix_of(group[0])[0],) if len(group) == 1 else tuple(node.attribute[0] for node in group)
 
 
 def _name(group: list[Node]) -> str:
-    return " ".join(node.attribute[0] for node in group)
+    """The name of the wide matrix. The brackets tell `[A Bᵀ]`, which has a transposed part, from `A B` transposed."""
+    parts = _parts(group)
+    return f"[{' '.join(parts)}]" if any(part.endswith(TRANSPOSED) for part in parts) else " ".join(parts)
 
 
 def _parameter(group: list[Node], declared: dict[str, Parameter]) -> Parameter:
-    columns = sum(node.size for node in group)
-    return Parameter(_name(group), (group[0].args[0].size, columns), declared[group[0].attribute[0]].role)
+    first, shape = matrix_of(group[0])
+    shape = shape if len(group) == 1 else (group[0].args[0].size, sum(node.size for node in group))
+    return Parameter(_name(group), shape, declared[first].role, is_learned=declared[first].is_learned)
 
 
 def _slice_of_wide(nodes: Nodes, node: Node, operand: Node, group: list[Node]) -> Node:
+    if len(group) == 1:
+        return nodes.make("product", (operand,), node.attribute, node.source)
     columns = sum(member.size for member in group)
     wide = nodes.make("product", (operand,), (_name(group), operand.size, columns), node.source)
     start = sum(member.size for member in group[: group.index(node)])
-    return wide if len(group) == 1 else nodes.make("slice", (wide,), (start, start + node.size), node.source)
+    return nodes.make("slice", (wide,), (start, start + node.size), node.source)

@@ -40,7 +40,7 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
     if not probabilities:
         return cell
 
-    return Cell(_ZonedStep(cell, probabilities), cell.options)
+    return Cell(_ZonedStep(cell, probabilities), cell.options, cell.sizes)
 
 
 class _ZonedStep:

@@ -182,7 +182,10 @@ class Estimator(ABC):
 
     def _own_cell(self, options: Mapping[str, Any]) -> Cell:
         """The cell that the settings mean, which may be the user's own."""
-        return open_cell(self.get_params()["cell"]).with_options(**options)
+        cell = open_cell(self.get_params()["cell"])
+        # What the cell has already stays as it is: its description is for the configuration file.
+        described = describe_options(cell)
+        return cell.with_options(**{name: value for name, value in options.items() if described.get(name) != value})
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "model_"):

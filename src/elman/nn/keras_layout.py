@@ -3,6 +3,7 @@
 Columns stand in the order in which the cell names its affines, which for `lstm` is Keras's i, f, c, o and for `gru`
 and `gru_reset_after` its z, r, h. The bias of Keras's GRU with reset_after=True has two rows; elman keeps one bias a
 gate and two for the candidate, so its first row is written with the gates' biases and the second with zeros there.
+What is not learned comes last, an array each, as Keras's non-trainable weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,15 @@ RESET_AFTER = "gru_reset_after"
 def groups(graph: Graph) -> list[list[Parameter]]:
     """The parameters that stand side by side in one array, array by array."""
     arrays: list[list[Parameter]] = []
+    learned = [parameter for parameter in graph.parameters if parameter.is_learned]
     for role in ("input", "recurrent", "bias"):
-        members = [parameter for parameter in graph.parameters if parameter.role == role]
+        members = [parameter for parameter in learned if parameter.role == role]
         if len({parameter.shape[:-1] for parameter in members}) == 1:
             arrays.append(members)
         else:
             arrays.extend([parameter] for parameter in members)
-    return arrays + [[parameter] for parameter in graph.parameters if parameter.role == "vector"]
+    fixed = [parameter for parameter in graph.parameters if not parameter.is_learned]
+    return arrays + [[parameter] for parameter in (*(item for item in learned if item.role == "vector"), *fixed)]
 
 
 def to_arrays(graph: Graph, tensors: Mapping[str, Tensor]) -> list[Tensor]:

@@ -33,7 +33,8 @@ class Recurrent(nn.Module):
     """A recurrent layer, or a stack of them, over sequences of any length.
 
     Args:
-        cell: a cell, or the name of one in `elman.CELLS`.
+        cell: a cell, or the name of one in `elman.CELLS`; for a bidirectional layer also a pair of them, forward and
+            backward, with the same states and constants, such as one cell with two activations.
         input_size: features of the input.
         hidden_size: size of the states.
         num_layers: layers in the stack; each reads the output of the one before.
@@ -63,7 +64,7 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        cell: Cell | str,
+        cell: Cell | str | tuple[Cell | str, Cell | str],
         input_size: int,
         hidden_size: int,
         *,
@@ -80,7 +81,8 @@ class Recurrent(nn.Module):
     ):
         super().__init__()
         _check_settings(num_layers, bidirectional, merge, go_backwards, dropout, weight_drop, init)
-        self.cell = find_cell(cell)
+        self.cells = _read_cells(cell, bidirectional)
+        self.cell = self.cells[0]
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -96,11 +98,11 @@ class Recurrent(nn.Module):
         width = input_size
         for layer in range(num_layers):
             self.cell_sizes.append((width, hidden_size, dict(constants or {})))
-            graph = self.cell.trace(*self.cell_sizes[-1])
-            for direction in self._directions:
+            graphs = [self.cells[direction].trace(*self.cell_sizes[-1]) for direction in self._directions]
+            for direction, graph in zip(self._directions, graphs, strict=True):
                 self.add_module(_place_name(layer, direction), Weights(graph, hidden_size, init))
-            _check_states(self._place(0, False).graph, graph, layer)
-            width = self._merged_size(graph, "concat" if layer < num_layers - 1 and merge is None else merge)
+                _check_states(self._place(0, False).graph, graph, _place_name(layer, direction))
+            width = _merged_size(graphs, "concat" if layer < num_layers - 1 and merge is None else merge)
         if weight_drop and not self._place(0, False).graph.recurrent_matrices:
             raise UsageError(
                 f"The cell `{self.cell.name}` has no recurrent matrix for weight_drop to drop weights of.",
@@ -111,9 +113,6 @@ class Recurrent(nn.Module):
     @property
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)
-
-    def _merged_size(self, graph: Graph, merge: Merge | None) -> int:
-        return graph.output.size * (2 if self.bidirectional and merge == "concat" else 1)
 
     def _place(self, layer: int, backward: bool) -> Weights:
         name = _place_name(layer + self.num_layers if layer < 0 else layer, backward)
@@ -326,12 +325,44 @@ def _merged(outputs: list[Tensor], merge: Merge | None) -> list[Tensor]:
     return outputs if len(outputs) == 1 or merge is None else [MERGES[merge](*outputs)]
 
 
-def _check_states(first: Graph, graph: Graph, layer: int) -> None:
+def _merged_size(graphs: Sequence[Graph], merge: Merge | None) -> int:
+    sizes = [graph.output.size for graph in graphs]
+    if merge == "concat":
+        return sum(sizes)
+    if merge is not None and len(set(sizes)) > 1:
+        raise UsageError(
+            f"The two directions have outputs of sizes {sizes[0]} and {sizes[1]}, which `{merge}` cannot merge.",
+            fix="Merge them by `concat`, or give them the same size.",
+        )
+    return sizes[0]
+
+
+def _read_cells(cell: Any, bidirectional: bool) -> tuple[Cell, Cell]:
+    if not isinstance(cell, tuple):
+        return (find_cell(cell), find_cell(cell))
+    if not bidirectional or len(cell) != 2:
+        raise UsageError(
+            f"A layer of {2 if bidirectional else 1} direction(s) is given {len(cell)} cells.",
+            fix="Give one cell, or with bidirectional=True a pair of them: (forward, backward).",
+        )
+    forward, backward = map(find_cell, cell)
+    signatures = [(each.states, each.constants) for each in (forward, backward)]
+    if signatures[0] != signatures[1]:
+        raise UsageError(
+            f"The two cells differ in their states or constants: {signatures[0]} and {signatures[1]}.",
+            fix="Give two cells with the same states and constants.",
+        )
+    return forward, backward
+
+
+def _check_states(first: Graph, graph: Graph, place: str) -> None:
     sizes = [{node.attribute[0]: node.size for node in each.states} for each in (first, graph)]
     if sizes[0] != sizes[1]:
         raise UsageError(
-            f"{graph.name}: the states have the sizes {sizes[0]} in layer 0 and {sizes[1]} in layer {layer}.",
-            fix="Layers of a stack have states of the same sizes: give them a fixed size, or build separate layers.",
+            f"{graph.name}: the states have the sizes {sizes[0]} in layer0 and {sizes[1]} in {place}.",
+            fix="The layers and directions of a stack have states of the same sizes, since a State holds them as one "
+            "tensor. Declare a size that does not follow the input's, give the stack an input as wide as its layers' "
+            "outputs, or build separate layers.",
         )
 
 

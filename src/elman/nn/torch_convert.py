@@ -141,6 +141,7 @@ def _functions(cell: Cell) -> dict[str, Any]:
 def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[str]:
     settings = {
         f"the cell is {recurrent.cell!r}": mode is None,
+        "its directions have different cells": describe_options(recurrent.cell) != describe_options(recurrent.cells[1]),
         f"the projection has {proj_size} features, not less than {recurrent.hidden_size}": (
             proj_size >= recurrent.hidden_size
         ),

@@ -103,7 +103,10 @@ def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros."""
+    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros.
+
+    A step without biases gives none.
+    """
     arrays = {"weight_hr": tensors[PROJECTION].t()} if PROJECTION in tensors else {}
     columns = _columns(layout)
     for array in ("weight_ih", "weight_hh"):

@@ -1,6 +1,7 @@
-"""The learned parameters of one layer in one direction, and where they start from."""
+"""The parameters of one layer in one direction, and where they start from."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -8,21 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from elman.compiler.draws import expectation
-from elman.compiler.graph import Graph, Parameter
+from elman.compiler.graph import Graph, Parameter, matrix_of
+from elman.compiler.starts import Opposite, Start
+from elman.nn import starts
 from elman.nn.named_parameters import NamedParameters
 
 Init = Literal["keras", "torch"]
 
 
 class Weights(NamedParameters):
-    """The parameters of one step, under the names the step gave them.
+    """The parameters of one step, under the names the step gave them; buffers those that are not learned.
 
     Args:
         graph: the step.
         hidden_size: the layer's.
         init: `keras`: matrices that multiply the input are Glorot-uniform, recurrent ones orthogonal (each drawn for
             all affines on the same value together), biases and vectors what the cell says, which for forget gates is 1;
-            `torch`: everything uniform in ±1/√hidden_size, but vectors, which are what the cell says.
+            `torch`: everything uniform in ±1/√hidden_size, but vectors, which are what the cell says. A matrix is a
+            recurrent one if a value that it multiplies depends on a state, and is drawn alone if the step multiplies
+            by it more than once, or by its transposed. In both, what the cell gives a start of its own (an array,
+            `identity`, `uniform(...)`, …) begins there.
     """
 
     def __init__(self, graph: Graph, hidden_size: int, init: Init = "keras"):
@@ -33,7 +39,10 @@ class Weights(NamedParameters):
         self.init: Init = init
         for parameter in graph.parameters:
             # A name of the user's may also be a name of nn.Module's own (`half`, `type`), so no attribute is set.
-            self._parameters[parameter.name] = nn.Parameter(torch.empty(parameter.shape))
+            if parameter.is_learned:
+                self._parameters[parameter.name] = nn.Parameter(torch.empty(parameter.shape))
+            else:
+                self._buffers[parameter.name] = torch.empty(parameter.shape)
         self.reset_parameters()
 
     def named(self) -> dict[str, Tensor]:
@@ -45,10 +54,14 @@ class Weights(NamedParameters):
         """Draw the parameters anew from torch's random generator."""
         tensors = {name: torch.empty_like(tensor) for name, tensor in self.named().items()}
         for parameter in self.graph.parameters:
-            if parameter.role == "bias" and self.init == "torch":
-                self._draw_torch(tensors[parameter.name])
+            tensor, initial = tensors[parameter.name], parameter.initial
+            if isinstance(initial, Start):
+                if not isinstance(initial, Opposite):
+                    starts.draw(initial, tensor)
+            elif parameter.role == "bias" and self.init == "torch":
+                self._draw_torch(tensor)
             elif parameter.role in ("bias", "vector"):
-                tensors[parameter.name].fill_(parameter.initial)
+                tensor.fill_(initial)
         for group in _wide_groups(self.graph):
             wide = torch.empty(group[0].shape[0], sum(parameter.shape[1] for parameter in group))
             if self.init == "torch":
@@ -59,6 +72,9 @@ class Weights(NamedParameters):
                 nn.init.xavier_uniform_(wide)
             for parameter, part in zip(group, wide.split([item.shape[1] for item in group], 1), strict=True):
                 tensors[parameter.name].copy_(part)
+        for parameter in self.graph.parameters:
+            if isinstance(parameter.initial, Opposite):
+                torch.neg(tensors[parameter.initial.name], out=tensors[parameter.name])
         for name, tensor in tensors.items():
             self.assign(name, tensor)
 
@@ -67,15 +83,23 @@ class Weights(NamedParameters):
         tensor.uniform_(-bound, bound)
 
     def extra_repr(self) -> str:
-        """The names and shapes, for printing the module."""
-        return ", ".join(f"{parameter.name}: {parameter.shape}" for parameter in self.graph.parameters)
+        """The names and shapes, with starts of their own, for printing the module."""
+        return ", ".join(map(_described, self.graph.parameters))
+
+
+def _described(parameter: Parameter) -> str:
+    start = f" from {parameter.initial}" if isinstance(parameter.initial, Start) else ""
+    return f"{parameter.name}: {parameter.shape}{start}{'' if parameter.is_learned else ', not learned'}"
 
 
 def _wide_groups(graph: Graph) -> Iterable[list[Parameter]]:
-    declared = {parameter.name: parameter for parameter in graph.parameters}
+    """The matrices without a start of their own: those that multiply one value, once, together."""
+    products = [node for node in graph.nodes if node.op == "product"]
+    uses = Counter(matrix_of(node)[0] for node in products)
+    operands = {node.attribute[0]: node.args[0] for node in products}
     groups: dict[object, list[Parameter]] = {}
-    operands = {node.attribute[0]: node.args[0] for node in graph.nodes if node.op == "product"}
-    for name, parameter in declared.items():
-        if name in operands:
-            groups.setdefault(operands[name], []).append(parameter)
+    for parameter in graph.parameters:
+        if parameter.name in uses and not isinstance(parameter.initial, Start):
+            alone = uses[parameter.name] > 1 or parameter.name not in operands
+            groups.setdefault(parameter.name if alone else operands[parameter.name], []).append(parameter)
     return groups.values()

@@ -205,15 +205,24 @@ def forward(graph: Graph, data: Data, target: str | None) -> Named:
 
 def backward(graph: Graph, data: Data, target: str | None) -> Named:
     """The output and the last states, and the gradient of every tensor."""
-    leaves = [tensor.detach().requires_grad_() for tensor in data.tensors]
+    names = names_of_tensors(graph)
+    leaves = [
+        tensor.detach().requires_grad_(name not in graph.fixed)
+        for name, tensor in zip(names, data.tensors, strict=True)
+    ]
     inputs, states, weights = split_tensors(graph, leaves)
     with torch.enable_grad(), _threads(1 if target in JUDGES else data.threads):
         output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
         results = [output, *last]
         differentiable = [(one, d) for one, d in zip(results, data.d_results, strict=True) if one.requires_grad]
         found = torch.autograd.grad(
-            [one for one, _ in differentiable], leaves, [d for _, d in differentiable], materialize_grads=True
+            [one for one, _ in differentiable],
+            [leaf for leaf in leaves if leaf.requires_grad],
+            [d for _, d in differentiable],
+            materialize_grads=True,
         )
+        each = iter(found)
+        found = [next(each) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
     return _name_results(graph, [result.detach() for result in results]) + name_gradients(graph, found)
 
 

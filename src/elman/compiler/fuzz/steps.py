@@ -1,11 +1,12 @@
 """Cells drawn at random: every operation of the language, on any values, with results of moderate size."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
 from elman.compiler.fuzz.ranges import RANGES, Range, around, domain_of, joined, largest, lies_within
-from elman.compiler.graph import Graph, Node, Nodes, Parameter
+from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, transposed
 from elman.compiler.operations import BINARY, UNARY
 from elman.compiler.simplify import simplify
 from elman.compiler.verify import verify
@@ -145,15 +146,25 @@ class _Draft:
 
     def multiply(self, node: Node, columns: int) -> Node:
         operand = self.fit(node, around(MOST / 4))
-        name = f"w{len(self.parameters)}"
-        self.parameters[name] = Parameter(name, (operand.size, columns), "input")
+        name = self.matrix(operand.size, columns)
         made = self.nodes.make("product", (operand,), (name, operand.size, columns))
-        # The weights of a column have a length of about 1.
-        return self.keep(made, around(4.0 * largest(self.ranges[operand])))
+        # The weights of a column have a length of about 1, those of a row of √(columns / rows).
+        length = math.sqrt(operand.size / columns) if name.endswith(TRANSPOSED) else 1.0
+        return self.keep(made, around(4.0 * max(length, 1.0) * largest(self.ranges[operand])))
+
+    def matrix(self, rows: int, columns: int) -> str:
+        """The name of a matrix of this shape: a new one, or one that has been used before, perhaps transposed."""
+        known = [name for name, item in self.parameters.items() if item.shape == (rows, columns)]
+        known += [transposed(name) for name, item in self.parameters.items() if item.shape == (columns, rows)]
+        if known and self.random.random() < 0.4:
+            return self.random.choice(known)
+        name = f"w{len(self.parameters)}"
+        self.parameters[name] = Parameter(name, (rows, columns), "input", is_learned=self.random.random() < 0.85)
+        return name
 
     def vector(self) -> Node:
         name = f"v{len(self.parameters)}"
-        self.parameters[name] = Parameter(name, (self.size(),), "vector")
+        self.parameters[name] = Parameter(name, (self.size(),), "vector", is_learned=self.random.random() < 0.85)
         return self.keep(self.nodes.make("vector", attribute=(name, *self.parameters[name].shape)), around(2.0))
 
     def reduction(self) -> None:
@@ -302,10 +313,11 @@ KINDS: dict[Callable[[_Draft], object], int] = {
 
 def with_used_parameters(graph: Graph, declared: dict[str, Parameter]) -> Graph:
     """The step with those of the parameters that it uses, each with its role."""
-    products = {node.attribute[0]: node for node in graph.nodes if node.op == "product"}
+    products = {(matrix_of(node)[0], node.args[0] in graph.recurrent) for node in graph.nodes if node.op == "product"}
+    matrices = {name for name, _ in products}
     vectors = {node.attribute[0] for node in graph.nodes if node.op == "vector"}
-    is_recurrent = lambda name: name in products and products[name].args[0] in graph.recurrent  # noqa: E731
-    used = (item for name, item in declared.items() if name in products or name in vectors)
+    is_recurrent = lambda name: (name, True) in products  # noqa: E731
+    used = (item for name, item in declared.items() if name in matrices or name in vectors)
     return replace(
         graph,
         parameters=tuple(replace(item, role="recurrent") if is_recurrent(item.name) else item for item in used),

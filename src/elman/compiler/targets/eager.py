@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Values
-from elman.compiler.graph import Graph, Node
+from elman.compiler.graph import Graph, Node, find_matrix
 from elman.compiler.order import TimeMajor
 from elman.compiler.plan import Plan, plan
 from elman.compiler.widen import Parts
@@ -73,7 +73,7 @@ class Evaluation:
     def _compute(self, node: Node, args: list[Tensor]) -> Tensor:
         match node.op:
             case "product":
-                return args[0] @ self.weights[node.attribute[0]]
+                return args[0] @ find_matrix(self.weights, node.attribute[0])
             case "number":
                 return torch.tensor([node.attribute], dtype=torch.float64, device="cpu").to(self.like)
             case "vector":
@@ -102,7 +102,7 @@ def _contract(entries: Tensor, value: Tensor, *, transposed: bool) -> Tensor:
 
 def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters of a wide step, from those of the step as it was written."""
-    found = {name: [weights[part] for part in parts.get(name, (name,))] for name in names}
+    found = {name: [find_matrix(weights, part) for part in parts.get(name, (name,))] for name in names}
     return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for name, tensors in found.items()}
 
 
@@ -243,13 +243,14 @@ class BackwardLoop:
         """Memory of the shape and type of a tensor."""
         return torch.empty_like(like)
 
-    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
-        """The sum over all steps of the outer products."""
-        return operand.t() @ gradient
+    def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
+        """The sum over all steps of the outer products, added to a total."""
+        found = operand.t() @ gradient
+        return found if total is None else total + found
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
         """The product with a parameter."""
-        return operand @ self.weights[name]
+        return operand @ find_matrix(self.weights, name)
 
     def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
         """The sums of all rows of the same id."""

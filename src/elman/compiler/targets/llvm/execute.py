@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from elman.compiler.graph import Node
+from elman.compiler.graph import Node, find_matrix
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES
 from elman.compiler.targets import eager
@@ -44,7 +44,7 @@ class Products:
     def packed(self, name: str) -> Tensor:
         """A matrix in the layout that products read."""
         if name not in self._packed:
-            matrix = self.weights[name]
+            matrix = find_matrix(self.weights, name)
             rows, columns = matrix.shape
             target = new_memory(rows, self.kernel.width(columns), self.kernel.type)
             row, column = matrix.stride()
@@ -54,7 +54,7 @@ class Products:
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
         """The product of `(total, rows)` and a matrix `(rows, columns)`, its rows filled up to whole vectors."""
-        plain = self.weights[name]
+        plain = find_matrix(self.weights, name)
         is_packed = operand.shape[0] >= WORTH_PACKING or not self._has_whole_vectors(plain)
         matrix = self.packed(name) if is_packed else plain
         out = new_rows(operand.shape[0], matrix.shape[1], self.kernel.type)
@@ -72,15 +72,21 @@ class Products:
             and matrix.stride(0) % self.kernel.native.lanes == 0 == matrix.shape[1] % self.kernel.native.lanes
         )
 
-    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
-        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`."""
+    def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
+        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`.
+
+        With `total`, what an earlier call gave, it is added to that.
+        """
         wide = self._whole_vectors(gradient)
-        out = new_rows(operand.shape[1], wide.shape[1], self.kernel.type)
+        if total is None:
+            out = new_rows(operand.shape[1], wide.shape[1], self.kernel.type)
+        else:
+            out = total.as_strided((total.shape[0], wide.shape[1]), total.stride())
         sizes = operand.shape[1], wide.shape[1] // self.kernel.native.lanes, operand.shape[0]
         a, b, c = operand.data_ptr(), wide.data_ptr(), out.data_ptr()
         strides = operand.stride(1), operand.stride(0)
         self.kernel.native.product(
-            *(*sizes, a, *strides, b, 0, wide.stride(0), c, out.stride(0), 0), threads=self.threads
+            *(*sizes, a, *strides, b, 0, wide.stride(0), c, out.stride(0), total is not None), threads=self.threads
         )
         return out[:, : gradient.shape[1]]
 

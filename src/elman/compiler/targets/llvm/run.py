@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Kept, Values, gradients
 from elman.compiler.gradient import Gradient
-from elman.compiler.graph import Graph, Node
+from elman.compiler.graph import Graph, Node, matrix_of
 from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
@@ -79,7 +79,12 @@ class Program:
     @cached_property
     def can_read_by_id(self) -> bool:
         """Whether the step reads its first input only through products that can be made once for each id."""
-        return _reads_products_only(schedule(self.graph)) and _reads_products_only(schedule(self.gradient.kept))
+        plans = schedule(self.graph), schedule(self.gradient.kept)
+        # The gradient of the table goes through the sums for the matrices' gradients, which fixed ones have not.
+        are_learned = all(
+            matrix_of(node)[0] not in plan.graph.fixed for plan in plans for node in _products_of_input(plan)
+        )
+        return are_learned and all(map(_reads_products_only, plans))
 
     @cached_property
     def backward(self) -> Kernel:
@@ -238,8 +243,8 @@ class _BackwardKernel:
     def new_rows(self, like: Tensor) -> Tensor:
         return new_rows(like.shape[0], like.shape[1], like.dtype)
 
-    def outer(self, operand: Tensor, gradient: Tensor) -> Tensor:
-        return self.products.outer(operand, gradient)
+    def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
+        return self.products.outer(operand, gradient, total)
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
         return self.products.by_matrix(operand, name)

@@ -1,0 +1,328 @@
+"""What parameters start from: named distributions, and given numbers."""
+
+import base64
+import dataclasses
+import math
+import struct
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elman.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a parameter starts from."""
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise a `UsageError` where a parameter of this shape cannot start so."""
+
+    def __str__(self) -> str:
+        fields = ", ".join(f"{getattr(self, field.name):g}" for field in dataclasses.fields(self))
+        return f"{type(self).__name__.lower()}({fields})"
+
+
+class _OfMatrix(Start):
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse vectors."""
+        if len(shape) != 2:
+            raise UsageError(
+                f"a vector cannot start from {self}.", fix="Give a number, or a start such as uniform(-0.1, 0.1)."
+            )
+
+
+@dataclass(frozen=True)
+class Fill(Start):
+    """One number everywhere."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Identity(_OfMatrix):
+    """The identity times a scale."""
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Orthogonal(_OfMatrix):
+    """A random matrix whose columns, or rows where there are fewer, are orthogonal and of length `gain`."""
+
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Glorot(_OfMatrix):
+    """Uniform within ±gain·√(6 / (rows + columns))."""
+
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Uniform(Start):
+    """Uniform between two numbers."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Normal(Start):
+    """Normal with a mean and a standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Chrono(Start):
+    """The logarithm of a number drawn uniformly from 1 to `longest - 1`."""
+
+    longest: float
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse matrices."""
+        if len(shape) != 1:
+            raise UsageError(
+                f"a matrix cannot start from {self}.", fix="Give it to a bias: affine(..., bias=chrono(100))."
+            )
+
+
+@dataclass(frozen=True)
+class Opposite(Start):
+    """Minus what another parameter starts from."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"opposite({self.name!r})"
+
+
+@dataclass(frozen=True)
+class Given(Start):
+    """Given numbers.
+
+    Args:
+        shape: of the array.
+        data: its numbers in rows, float64, little-endian.
+    """
+
+    shape: tuple[int, ...]
+    data: bytes = dataclasses.field(repr=False)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse other shapes."""
+        if shape != self.shape:
+            raise UsageError(
+                f"it has the shape {shape}, got an array of shape {self.shape}.", fix=f"Give an array {shape}."
+            )
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers, row by row."""
+        return struct.unpack(f"<{len(self.data) // 8}d", self.data)
+
+    def __str__(self) -> str:
+        return "an array"
+
+
+KINDS: dict[str, type[Start]] = {
+    kind.__name__.lower(): kind for kind in (Fill, Identity, Orthogonal, Glorot, Uniform, Normal, Chrono, Opposite)
+}
+
+
+def identity(scale: float = 1.0) -> Start:
+    """Start a matrix from the identity times a scale (a matrix that is not square: ones on its diagonal).
+
+    Source:
+        Q. V. Le, N. Jaitly, G. E. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units,
+        2015.
+    """
+    return Identity(_number("the scale of identity", scale))
+
+
+def orthogonal(gain: float = 1.0) -> Start:
+    """Start a matrix from a random orthogonal one times a gain.
+
+    Source:
+        A. M. Saxe, J. L. McClelland, S. Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning in Deep Linear
+        Neural Networks, 2014.
+    """
+    return Orthogonal(_number("the gain of orthogonal", gain))
+
+
+def glorot(gain: float = 1.0) -> Start:
+    """Start a matrix from uniform numbers within ±gain·√(6 / (rows + columns)).
+
+    Source:
+        X. Glorot, Y. Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010.
+    """
+    return Glorot(_number("the gain of glorot", gain))
+
+
+def uniform(low: float, high: float) -> Start:
+    """Start a parameter from numbers drawn uniformly between two numbers."""
+    low, high = _number("the low of uniform", low), _number("the high of uniform", high)
+    if low > high:
+        raise UsageError(
+            f"uniform({low:g}, {high:g}) has its bounds in the wrong order.", fix=f"Write ({high:g}, {low:g})."
+        )
+    return Uniform(low, high)
+
+
+def normal(mean: float = 0.0, deviation: float = 1.0) -> Start:
+    """Start a parameter from normal numbers with a mean and a standard deviation."""
+    mean, deviation = _number("the mean of normal", mean), _number("the deviation of normal", deviation)
+    if deviation < 0.0:
+        raise UsageError(f"normal has the standard deviation {deviation:g}.", fix="Give a number of at least 0.")
+    return Normal(mean, deviation)
+
+
+def chrono(longest: float) -> Start:
+    """Start the bias of a forget gate so that it remembers for 1 to `longest` steps: log of a uniform (1, longest - 1).
+
+    The bias of the input gate starts from the opposite: `affine("input", x, h, bias=opposite("forget/bias"))`.
+
+    Args:
+        longest: the longest dependency to expect, in steps; more than 2.
+
+    Source:
+        C. Tallec, Y. Ollivier, Can Recurrent Neural Networks Warp Time?, 2018, section 2, equation 16.
+    """
+    found = _number("the longest of chrono", longest)
+    if found <= 2.0:
+        raise UsageError(f"chrono has the longest dependency {found:g}.", fix="Give a number of steps above 2.")
+    return Chrono(found)
+
+
+def opposite(name: str) -> Start:
+    """Start a parameter from minus what another parameter of the step starts from.
+
+    Args:
+        name: of the other parameter, such as `forget/bias`; it has the same shape.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"opposite names a parameter, got {name!r}.", fix='Write opposite("forget/bias").')
+    return Opposite(name)
+
+
+STARTS = (identity, orthogonal, glorot, uniform, normal, chrono, opposite)
+WITHOUT_ARGUMENTS: dict[str, Callable[[], Start]] = {
+    "zeros": lambda: Fill(0.0),
+    "ones": lambda: Fill(1.0),
+    "identity": identity,
+    "orthogonal": orthogonal,
+    "glorot": glorot,
+    "normal": normal,
+}
+HOW = (
+    "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a start such as "
+    "uniform(-0.1, 0.1)."
+)
+
+
+def read_start(value: object, shape: tuple[int, ...]) -> Start:
+    """Return the start of a parameter of this shape from what a user gives.
+
+    Args:
+        value: a start, the name of one without arguments or its function, a number, or an array (nested lists, NumPy,
+            torch).
+        shape: of the parameter.
+
+    Raises:
+        UsageError: none of these, or one that does not fit the shape.
+    """
+    found = _read(value)
+    found.check(shape)
+    return found
+
+
+def _read(value: Any) -> Start:
+    if isinstance(value, Start):
+        return value
+    value = next((name for name, start in WITHOUT_ARGUMENTS.items() if start is value), value)
+    if isinstance(value, str):
+        if value not in WITHOUT_ARGUMENTS:
+            raise UsageError(f"there is no start {value!r}.", fix=HOW)
+        return WITHOUT_ARGUMENTS[value]()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return _array(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"it cannot start from {value!r}.", fix=HOW)
+    return Fill(_number("the value", value))
+
+
+def _number(what: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"{what} is {value!r}.", fix="Give a finite number.")
+    return float(value)
+
+
+def _array(rows: Sequence[Any]) -> Given:
+    shape = tuple(_shape(rows))
+    numbers = array("d", (_number("an element of the array", number) for number in _flat(rows, shape)))
+    return Given(shape, struct.pack(f"<{len(numbers)}d", *numbers))
+
+
+def _shape(rows: Any) -> Iterator[int]:
+    while isinstance(rows, list | tuple):
+        yield len(rows)
+        rows = rows[0] if rows else None
+
+
+def _flat(rows: Any, shape: tuple[int, ...]) -> Iterator[Any]:
+    if not shape:
+        yield rows
+    elif not isinstance(rows, list | tuple) or len(rows) != shape[0]:
+        raise UsageError("an array has rows of several lengths.", fix="Give every row the same length.")
+    else:
+        for row in rows:
+            yield from _flat(row, shape[1:])
+
+
+def start_to_json(start: Start) -> dict[str, Any]:
+    """Return a start as plain data; arrays as base64, in float32 where that is exact."""
+    if isinstance(start, Given):
+        return {"start": "given", "shape": list(start.shape), **_packed(start.numbers)}
+    return {"start": type(start).__name__.lower(), **dataclasses.asdict(start)}
+
+
+def _packed(numbers: Sequence[float]) -> dict[str, str]:
+    kind = "f" if all(_is_single(number) for number in numbers) else "d"
+    return {"type": kind, "data": base64.b64encode(struct.pack(f"<{len(numbers)}{kind}", *numbers)).decode()}
+
+
+def _is_single(number: float) -> bool:
+    try:
+        return struct.unpack("<f", struct.pack("<f", number))[0] == number
+    except OverflowError:
+        return False
+
+
+def start_from_json(data: Mapping[str, Any]) -> Start:
+    """Return the start that `start_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: the data is no start.
+    """
+    fields = dict(data)
+    kind = fields.pop("start")
+    if kind != "given":
+        return KINDS[kind](**fields)
+    try:
+        content, size = base64.b64decode(fields["data"], validate=True), {"f": 4, "d": 8}[fields["type"]]
+        numbers = struct.unpack(f"<{len(content) // size}{fields['type']}", content)
+    except struct.error as error:
+        raise ValueError(error) from None
+    shape = tuple(fields["shape"])
+    if math.prod(shape) != len(numbers):
+        raise ValueError(shape)
+    return Given(shape, struct.pack(f"<{len(numbers)}d", *numbers))

@@ -1,0 +1,144 @@
+"""What parameters start from."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from elman import (
+    Recurrent,
+    affine,
+    cell,
+    chrono,
+    glorot,
+    identity,
+    matrix,
+    normal,
+    opposite,
+    orthogonal,
+    parameter,
+    product,
+    sigmoid,
+    tanh,
+    uniform,
+)
+from elman.compiler.graph import from_json, to_json
+from elman.compiler.starts import read_start, start_from_json, start_to_json
+from elman.errors import UsageError
+
+ROWS = [[0.1, 2.0, -3.0], [4.0, 1e300, 6.0]]
+
+
+@cell
+def every_start(x, h):
+    n = h.size
+    w = affine("w", x, h, size=n, initial=(uniform(-0.25, -0.125), orthogonal(2.0)), bias=np.arange(n))
+    v = product(h, matrix("v", n, n, initial="identity")) + product(h, matrix("u", n, n, initial=identity(0.5)))
+    k = product(x, matrix("k", x.size, n, initial=np.ones((x.size, n)).tolist(), learned=False))
+    g = product(h, matrix("g", n, n, initial=glorot)) + product(h, matrix("z", n, n, initial=0))
+    return tanh(w + v + k + g + parameter("p", initial=normal(3.0, 0.0)) + parameter("o", initial="ones"))
+
+
+@pytest.mark.parametrize("init", ["keras", "torch"])
+def test_parameters_start_from_what_the_step_gives(init):
+    weights = Recurrent(every_start, 3, 40, init=init).weights()
+    assert -0.25 <= weights["w/0"].min() < weights["w/0"].max() <= -0.125
+    torch.testing.assert_close(weights["w/1"] @ weights["w/1"].T, 4.0 * torch.eye(40), atol=1e-4, rtol=0)
+    assert weights["w/bias"].tolist() == list(range(40))
+    assert torch.equal(weights["v"], torch.eye(40))
+    assert torch.equal(weights["u"], 0.5 * torch.eye(40))
+    assert weights["k"].unique().tolist() == [1.0]
+    assert weights["z"].unique().tolist() == [0.0]
+    assert 0.0 < weights["g"].abs().max() <= math.sqrt(6 / 80)
+    assert weights["p"].unique().tolist() == [3.0]
+    assert weights["o"].unique().tolist() == [1.0]
+
+
+def test_draws_are_torchs_and_come_again_with_its_seed():
+    torch.manual_seed(5)
+    layer = Recurrent(every_start, 3, 4)
+    first = {name: tensor.clone() for name, tensor in layer.weights().items()}
+    torch.manual_seed(5)
+    layer._place(0, False).reset_parameters()
+    assert all(torch.equal(tensor, first[name]) for name, tensor in layer.weights().items())
+
+
+def test_chrono_and_its_opposite():
+    @cell
+    def gated(x, h):
+        i = sigmoid(affine("input", x, h, bias=opposite("forget/bias")))
+        f = sigmoid(affine("forget", x, h, bias=chrono(100)))
+        return f * h + i * x
+
+    weights = Recurrent(gated, 64, 64).weights()
+    assert torch.equal(weights["input/bias"], -weights["forget/bias"])
+    assert 0.0 <= weights["forget/bias"].min() <= weights["forget/bias"].max() <= math.log(99.0)
+    assert weights["forget/bias"].exp().mean().sub(50.0).abs() < 20.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ROWS, np.array(ROWS), torch.tensor(ROWS, dtype=torch.float64), identity(2.0), uniform(-1, 1), normal(), glorot(2)],
+    ids=str,
+)
+def test_a_start_written_and_read_is_the_same(value):
+    start = read_start(value, (2, 3))
+    assert start_from_json(json.loads(json.dumps(start_to_json(start)))) == start
+
+
+def test_arrays_that_float32_holds_take_half_the_room():
+    exact, rough = (len(json.dumps(start_to_json(read_start([number] * 64, (64,))))) for number in (0.5, 0.1))
+    assert exact < 0.6 * rough
+
+
+def test_a_graph_of_an_older_version_is_read():
+    data = to_json(every_start.trace(3, 4))
+    data["parameters"] = [[name, shape, role, 0.0] for name, shape, role, *_ in data["parameters"]]
+    assert all(parameter.is_learned for parameter in from_json(data).parameters)
+
+
+def test_a_graph_keeps_its_starts():
+    graph = every_start.trace(3, 4)
+    assert from_json(json.loads(json.dumps(to_json(graph)))).parameters == graph.parameters
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "reason"),
+    [
+        ("identiy", (2, 2), "there is no start 'identiy'"),
+        ("identity", (2,), "a vector cannot start from identity"),
+        (chrono(9), (2, 2), "a matrix cannot start from chrono"),
+        ([1.0, 2.0], (3,), r"the shape \(3,\), got an array of shape \(2,\)"),
+        ([[1.0], [2.0, 3.0]], (2, 1), "rows of several lengths"),
+        ([1.0, math.nan], (2,), "an element of the array is nan"),
+        (True, (2,), "cannot start from True"),
+        (None, (2,), "cannot start from None"),
+        ({}, (2,), "cannot start from {}"),
+    ],
+)
+def test_what_is_no_start_is_refused(value, shape, reason):
+    with pytest.raises(UsageError, match=reason):
+        read_start(value, shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: uniform(1, -1), "bounds in the wrong order"),
+        (lambda: normal(0, -1), "the standard deviation -1"),
+        (lambda: chrono(2), "longest dependency 2"),
+        (
+            lambda: identity("1"),  # type: ignore[arg-type]
+            "the scale of identity is '1'",
+        ),
+        (
+            lambda: opposite(3),  # type: ignore[arg-type]
+            "opposite names a parameter, got 3",
+        ),
+    ],
+)
+def test_a_start_of_wrong_numbers_is_refused(make, reason):
+    with pytest.raises(UsageError, match=reason):
+        make()
