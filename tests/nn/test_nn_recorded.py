@@ -19,6 +19,8 @@ from tests.laws.tolerances import assert_near
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
+    # torch.compile looks at tensors on both sides of a break in its graph.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
     # torch's own layers warn of the same: shapes are checked in Python while they are traced.
     pytest.mark.filterwarnings("ignore:Converting a tensor to a Python:torch.jit.TracerWarning"),
     pytest.mark.filterwarnings("ignore:Iterating over a tensor:torch.jit.TracerWarning"),
@@ -117,7 +119,6 @@ def test_a_compiled_layer_drops_while_it_trains():
     assert not torch.equal(compiled(batch(2, 4, 3))[0], compiled(batch(2, 4, 3))[0])
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_packed_sequences_compile_with_a_break_in_the_graph():
     torch._dynamo.reset()
     layer = dropins.LSTM(3, 5)

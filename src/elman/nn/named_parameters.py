@@ -37,10 +37,11 @@ class NamedParameters(nn.Module):
         # This module is not called, so what is to happen before its call happens here.
         for key, hook in own["_forward_pre_hooks"].items():
             hook(self, (), {}) if key in own["_forward_pre_hooks_with_kwargs"] else hook(self, ())
-        parameters = own["_parameters"]
-        return {
-            name: parameter if (parameter := parameters.get(name)) is not None else self._read(name) for name in names
-        }
+        found: dict[str, Tensor] = {}
+        for name in names:
+            parameter = own["_parameters"].get(name)
+            found[name] = self._read(name) if parameter is None else parameter
+        return found
 
     def _read(self, name: str) -> Tensor:
         found = self._buffers.get(name)

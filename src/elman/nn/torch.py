@@ -98,7 +98,8 @@ class _Layer(nn.RNNBase):
     def _read_input(self, inputs: Any) -> Steps:
         check_input(self, inputs)
         # As torch's layers do when they run: a parameter that was replaced is found in `_flat_weights`, too.
-        self._update_flat_weights()
+        if not torch.compiler.is_compiling():
+            self._update_flat_weights()
         if isinstance(inputs, Ragged):
             return read_ragged(inputs)
         return read_packed(inputs) if isinstance(inputs, PackedSequence) else read_dense(inputs, self.batch_first)

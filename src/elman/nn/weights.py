@@ -47,7 +47,7 @@ class Weights(NamedParameters):
 
     def named(self) -> dict[str, Tensor]:
         """Each parameter by its name, as the step uses it: parametrized or pruned where torch's tools made it so."""
-        return self.values(parameter.name for parameter in self.graph.parameters)
+        return self.values([parameter.name for parameter in self.graph.parameters])
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
