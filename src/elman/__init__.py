@@ -4,6 +4,7 @@ Every public name is here; each is imported when it is first used, so that `impo
 can be written without torch.
 """
 
+import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,8 @@ _MODULES = {
     "elman.errors": "ElmanError",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+# `from elman import *` leaves Python's own names (max, round, sum) alone.
+__all__ = [name for name in _HOMES if not hasattr(builtins, name)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

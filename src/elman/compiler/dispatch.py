@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from elman.compiler import reference
 from elman.compiler.autocast import autocast_type, lowered, without_autocast
-from elman.compiler.graph import Graph
+from elman.compiler.graph import Graph, all_learned
 from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
 from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of, resolved
@@ -172,13 +172,15 @@ def _run(
     ids: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     tensors = [*inputs, *states, *weights.values()]
-    _check_kinds(tensors)
+    check_kinds(tensors)
+    if graph.fixed and torch.is_grad_enabled() and any(weights[name].requires_grad for name in graph.fixed):
+        graph = all_learned(graph)
     if target is None and is_recorded(inputs[0]) and not is_transformed():
         # Known only where a layer is compiled, exported or traced.
         from elman.compiler.operation import run_recorded
 
         return run_recorded(graph, weights, inputs, states, order, backward=backward, ids=ids)
-    _check_shapes(graph, inputs, states, weights, order, ids)
+    check_shapes(graph, inputs, states, weights, order, ids)
     tensors = resolved(tensors)
     doors = len(inputs) + len(states)
     inputs, states = tensors[: len(inputs)], tensors[len(inputs) : doors]
@@ -196,8 +198,12 @@ def _run(
     return outputs[0], last
 
 
-def _check_kinds(tensors: Sequence[Tensor]) -> None:
-    """Kernels read memory as it is: a number of another type would be nonsense, and nothing would show it."""
+def check_kinds(tensors: Sequence[Tensor]) -> None:
+    """Refuse tensors of several types or devices: kernels read memory as it is, and nothing would show a mistake.
+
+    Raises:
+        ShapeError: the types or the devices differ.
+    """
     dtype, device = tensors[0].dtype, tensors[0].device
     if any(tensor.dtype != dtype or tensor.device != device for tensor in tensors):
         kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
@@ -208,7 +214,7 @@ def _check_kinds(tensors: Sequence[Tensor]) -> None:
         )
 
 
-def _check_shapes(
+def check_shapes(
     graph: Graph,
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
@@ -216,7 +222,11 @@ def _check_shapes(
     order: TimeMajor,
     ids: Tensor | None,
 ) -> None:
-    """Kernels read as many numbers as the step and the lengths say, whatever the tensors hold."""
+    """Refuse tensors of other shapes than the step's: kernels read as many numbers as it and the lengths say.
+
+    Raises:
+        ShapeError: names each tensor that does not fit.
+    """
     batch, total, declared = order.batch, order.total, graph.parameters
     first = total if ids is None else len(inputs[0])
     rows = [first, *[total] * (len(inputs) - 1)]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -233,6 +233,14 @@ class Graph:
 
     def __str__(self) -> str:
         return show(self)
+
+
+def all_learned(graph: Graph) -> Graph:
+    """The same step with a gradient for every parameter; made once, and kept with it."""
+    if all_learned not in graph.derived:
+        parameters = tuple(replace(parameter, is_learned=True) for parameter in graph.parameters)
+        graph.derived[all_learned] = replace(graph, parameters=parameters)
+    return graph.derived[all_learned]
 
 
 def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:

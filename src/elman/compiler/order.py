@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.compiler.tensors import Kind, is_recorded, kind_of
+from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of
 
 Array = np.ndarray
 
@@ -211,7 +211,7 @@ def equal(batch: int, steps: int, like: Tensor) -> TimeMajor:
         like: the data. Where torch records what is done with it, the sizes may be symbols, and the lengths are
             recorded, too.
     """
-    if is_recorded(like):
+    if is_recorded(like) and not is_transformed():
         order = TimeMajor(like.new_full((batch,), steps, dtype=torch.int64, device="cpu"))
         order.total, order.longest = batch * steps, steps
         return order

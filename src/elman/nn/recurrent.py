@@ -10,6 +10,7 @@ from elman.cells import find_cell
 from elman.compiler import dispatch
 from elman.compiler.cell import Cell
 from elman.compiler.graph import Graph
+from elman.compiler.tensors import Kind, is_transformed, kind_of
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
 from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state
@@ -164,9 +165,18 @@ class Recurrent(nn.Module):
             batch = batch.reverse()
         outputs, last = self._run(batch, state, read_constants(constants, first.graph, batch), table)
         if self.stateful:
-            self._carried = last.detach().clone()
+            self._carry(last)
         finished = [batch.replace(output) if shape is None else output.unflatten(0, shape) for output in outputs]
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
+
+    def _carry(self, last: State) -> None:
+        """Keep the last states for the next call, unless they are stand-ins that mean something in this call only."""
+        if is_transformed() or torch.compiler.is_exporting():
+            return
+        if not torch.compiler.is_compiling() and any(kind_of(each) is Kind.OTHER for each in last.tensors.values()):
+            return
+        with torch.inference_mode(False):
+            self._carried = last.detach().clone()
 
     def _run(
         self, batch: Ragged, state: State, constants: list[Tensor], table: Tensor | None

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from elman.compiler import dispatch
 from elman.compiler.draws import expectation
+from elman.compiler.order import equal
+from elman.compiler.tensors import resolved
 from elman.errors import ShapeError
+from elman.nn.recurrent_inputs import read_state
 from elman.nn.state import State
 
 if TYPE_CHECKING:
@@ -36,15 +39,18 @@ class Stream:
 
     def __init__(self, layer: "Recurrent", state: State):
         self._layer = layer
-        self._tensors = {name: tensor.detach().clone() for name, tensor in state.tensors.items()}
-        like = next(layer.parameters(), next(iter(self._tensors.values())))
-        self.input = like.detach().new_zeros(state.batch_size, layer.input_size)
-        self.kernels = self._build(like)
-        if self.kernels:
-            self.output = self.kernels[-1].output
-        else:
-            self._layer = copy.deepcopy(layer).eval()
-            self.output = self.input.new_zeros(state.batch_size, layer.output_size)
+        # What is made here is changed at every step, also outside of an inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            checked = read_state(state, layer.zero_state(state.batch_size))
+            self._tensors = {name: _own(tensor) for name, tensor in checked.tensors.items()}
+            like = next(iter(self._tensors.values()))
+            self.input = like.new_zeros(state.batch_size, layer.input_size)
+            self.kernels = self._build(like)
+            if self.kernels:
+                self.output = self.kernels[-1].output
+            else:
+                self._layer = copy.deepcopy(layer).eval()
+                self.output = self.input.new_zeros(state.batch_size, layer.output_size)
 
     @property
     def target(self) -> dispatch.Choice:
@@ -67,7 +73,10 @@ class Stream:
         kernels, read = [], self.input
         for index, graph in enumerate(graphs):
             states = [tensor[index] for tensor in self._tensors.values()]
-            kernels.append(StepKernel(graph, layer.weights(index), read, states))
+            weights = dict(zip(layer.weights(index), resolved(list(layer.weights(index).values())), strict=True))
+            dispatch.check_kinds([read, *states, *weights.values()])
+            dispatch.check_shapes(graph, [read], states, weights, equal(len(read), 1, read), None)
+            kernels.append(StepKernel(graph, weights, read, states))
             read = kernels[-1].output
         return kernels
 
@@ -133,7 +142,12 @@ class Stream:
         Args:
             rows: the inputs, `(count, input_size)`, as they are now: an embedding.
         """
-        rows = rows.detach().to(self.input)
+        if rows.dim() != 2 or rows.shape[1] != self.input.shape[1]:
+            raise ShapeError(
+                f"Expected rows of {self.input.shape[1]} features, got a table of shape {tuple(rows.shape)}.",
+                fix="Give (count, input_size).",
+            )
+        rows = resolved([rows.detach()])[0].to(self.input)
         if not self.kernels:
             return self._row_reader(rows.clone())
         from elman.compiler.targets.llvm.stream import StepTable
@@ -144,6 +158,7 @@ class Stream:
         prepare, run, steps = first.table(rows).prepare, first.run, [kernel.step for kernel in others]
 
         def read(index: np.ndarray) -> None:
+            self._check_index(index, len(rows))
             prepare(index)
             run()
             for step in steps:
@@ -151,9 +166,23 @@ class Stream:
 
         return read
 
+    def _check_index(self, index: np.ndarray, count: int) -> None:
+        """Refuse numbers of rows that are not in a table."""
+        if index.shape != (len(self.input),) or index.min() < 0 or index.max() >= count:
+            raise ShapeError(
+                f"Expected {len(self.input)} whole numbers from 0 to {count - 1}, one for each sequence; got {index}.",
+                fix="Give (batch,), each a row of the table.",
+            )
+
     def _row_reader(self, rows: Tensor) -> Callable[[np.ndarray], None]:
         def read(index: np.ndarray) -> None:
+            self._check_index(index, len(rows))
             torch.index_select(rows, 0, torch.from_numpy(index).to(rows.device), out=self.input)
             self.advance()
 
         return read
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy in memory of its own, its numbers side by side."""
+    return resolved([tensor.detach()])[0].clone(memory_format=torch.contiguous_format)

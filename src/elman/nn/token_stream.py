@@ -1,16 +1,18 @@
 """A language network fed one token at a time: embedding, recurrent layers, head."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from elman.compiler import dispatch
+from elman.compiler.tensors import resolved
 from elman.errors import ShapeError, UsageError
 from elman.nn.recurrent import Recurrent
-from elman.nn.softmax import AdaptiveSoftmax, Linear, Softmax
+from elman.nn.softmax import AdaptiveSoftmax, Linear, SampledSoftmax, Softmax
 from elman.nn.state import State
 
 
@@ -111,6 +113,7 @@ class TokenStream:
     def _scorer(self, head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], np.ndarray]:
         output = self._stream.output
         chains, join = _in_parts(head)
+        _check_chains(chains, output)
         if chains and self._stream.kernels:
             kernels = [_kernels(chain, output) for chain in chains]
             steps = [kernel.step for chain in kernels for kernel in chain]
@@ -142,11 +145,40 @@ class TokenStream:
 
 
 def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
-    """The linear layers that a head is made of, in chains, and what makes scores of their ends; none if unknown."""
-    if isinstance(head, Softmax | AdaptiveSoftmax):
-        return head.chains(), head.joiner()
-    chains: list[list[Linear]] = [[(head.weight, head.bias)]] if isinstance(head, nn.Linear) else []
-    return chains, lambda scores: scores
+    """The linear layers that a head is made of, in chains, and what makes scores of their ends.
+
+    There are none for a head of another type, which may do something else, or one with hooks.
+    """
+    known = type(head) in (Softmax, SampledSoftmax, AdaptiveSoftmax, nn.Linear)
+    if not known or any(_has_hooks(module) for module in cast("nn.Module", head).modules()):
+        return [], lambda scores: scores
+    if isinstance(head, nn.Linear):
+        return [[(head.weight, head.bias)]], lambda scores: scores
+    head = cast("Softmax | AdaptiveSoftmax", head)
+    return head.chains(), head.joiner()
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or parametrize.is_parametrized(module))
+
+
+def _check_chains(chains: list[list[Linear]], output: Tensor) -> None:
+    """Refuse a head that does not read the layers' output: kernels read as many numbers as its matrices say."""
+    for chain in chains:
+        width = output.shape[1]
+        for matrix, bias in chain:
+            if matrix.shape[1] != width or (bias is not None and bias.shape != matrix.shape[:1]):
+                raise UsageError(
+                    f"Expected a head that reads {width} features, got matrices of shapes "
+                    f"{[tuple(each.shape) for each, _ in chain]}.",
+                    fix=f"Give a head for the {output.shape[1]} features of the layers' output.",
+                )
+            if matrix.dtype != output.dtype or (bias is not None and bias.dtype != output.dtype):
+                raise UsageError(
+                    f"Expected a head of {output.dtype}, as the layers are, got one of {matrix.dtype}.",
+                    fix=f"Convert it with .to({output.dtype}).",
+                )
+            width = matrix.shape[0]
 
 
 def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
@@ -156,6 +188,7 @@ def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
 
     kernels = []
     for matrix, bias in chain:
-        kernels.append(LinearKernel(matrix.t(), bias, read))
+        plain = resolved([matrix.detach(), *([] if bias is None else [bias.detach()])])
+        kernels.append(LinearKernel(plain[0].t(), None if bias is None else plain[1], read))
         read = kernels[-1].output
     return kernels
