@@ -22,6 +22,7 @@ from elman.compiler.fuzz.data import Data
 from elman.compiler.fuzz.interpreted import interpreted_gradients
 from elman.compiler.graph import Graph
 from elman.compiler.language import WORDS
+from elman.compiler.starts import STARTS
 from tests.compiler.run import run
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -277,7 +278,9 @@ WHOLE: dict[str, tuple[Callable, Callable]] = {
     ),
 }
 PRODUCTS = ("outer", "contract", "contract transposed", "concat", "glu")
-UNCOMPARED = {"affine", "parameter", "bernoulli", "dropout"}  # their results are not a function of values alone
+# Their results are not a function of values alone, or they are no values at all.
+UNCOMPARED = {"affine", "matrix", "product", "parameter", "bernoulli", "dropout"}
+UNCOMPARED |= {start.__name__ for start in STARTS}
 
 
 ALL = (*ONE, *TWO, *WHOLE)

@@ -17,7 +17,7 @@ from elman.compiler import dispatch
 from elman.compiler.fuzz.data import Data, fill
 from elman.compiler.fuzz.judge import Unjudged, backward, differences, find_truth, forward, well_conditioned
 from elman.compiler.graph import Graph
-from elman.compiler.targets.llvm import memory
+from elman.compiler.targets.llvm import memory, run
 from elman.compiler.targets.llvm.run import program
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
@@ -182,7 +182,8 @@ def test_kernels_of_a_cell_that_is_no_longer_used_are_let_go():
     backward(graph, data, "llvm")
     kept = weakref.ref(program(graph, torch.float64))
     assert kept() is not None
-    program.cache_clear()
+    run._LATEST.clear()
+    graph.derived.clear()
     gc.collect()
     assert kept() is None
 

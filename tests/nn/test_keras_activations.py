@@ -104,7 +104,7 @@ def test_none_is_linear(layer: Callable):
 def test_a_word_with_options_is_an_option_and_described_by_its_text():
     given = [partial(elman.leaky_relu, slope=0.2), "leaky_relu(slope=0.2)", keras_activation("leaky_relu")]
     cells = [CELLS["simple_rnn"].with_options(activation=activation) for activation in given]
-    assert [describe_options(cell) for cell in cells] == 3 * [{"activation": "leaky_relu(slope=0.2)"}]
+    assert [describe_options(cell) for cell in cells] == 3 * [{"activation": "leaky_relu(slope=0.2)", "use_bias": True}]
     assert len({str(cell.trace(3, 4)) for cell in cells}) == 1
     assert "leaky_relu(slope=0.2)" in repr(cells[0])
     assert "0.2" in str(cells[0].trace(3, 4))

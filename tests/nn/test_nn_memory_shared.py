@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 import elman
@@ -289,3 +290,34 @@ def test_checkpointing_keeps_nothing_of_a_layer(make: Callable[[], nn.Module]):
     leaves = [inputs, *layer.parameters()]
     found = torch.autograd.grad(output.sum(), leaves)
     assert_near(list(found), list(torch.autograd.grad(layer(inputs)[0].sum(), leaves)), torch.float32)
+
+
+def test_a_stateful_layer_carries_no_stand_ins():
+    layer, inputs = elman.GRU(4, 5, stateful=True), torch.randn(2, 3, 4)
+    wanted = layer(inputs)[0]
+    layer.reset_state()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        layer(inputs)
+    assert torch.equal(layer(inputs)[0], wanted)
+    layer.reset_state()
+    torch.func.vmap(lambda given: layer(given)[0])(torch.stack([inputs, inputs]))
+    assert torch.equal(layer(inputs)[0], wanted)
+    layer.reset_state()
+    with torch.inference_mode():
+        layer(inputs)
+    layer(inputs)[0].sum().backward()
+
+
+@pytest.mark.parametrize("target", [None, "eager"])
+def test_a_fixed_parameter_has_a_gradient_where_it_asks_for_one(target: str | None):
+    @elman.cell
+    def turning(x, h):
+        turn = elman.matrix("turn", 5, 5, initial="orthogonal", learned=False)
+        return elman.tanh(elman.product(h, turn) + elman.affine("input", x))
+
+    layer = Recurrent(turning, 4, 5).double()
+    (fixed,) = layer.buffers()
+    inputs = torch.randn(2, 3, 4, dtype=torch.float64)
+    run_it = lambda value: torch.func.functional_call(layer, {"layer0.turn": value}, (inputs,))[0]  # noqa: E731
+    layer.target = target
+    assert torch.autograd.gradcheck(run_it, (fixed.clone().requires_grad_(),))

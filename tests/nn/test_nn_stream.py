@@ -1,9 +1,10 @@
 """A layer fed step by step gives what it gives for whole sequences, and its state can be read, set and branched."""
 
+import numpy as np
 import pytest
 import torch
 
-from elman import CELLS, Next, Recurrent, affine, cell, tanh
+from elman import CELLS, Next, Recurrent, State, affine, cell, tanh
 from elman.errors import ShapeError, UsageError
 from elman.nn import stream as nn_stream
 
@@ -116,3 +117,70 @@ def test_what_cannot_be_streamed_is_refused():
         stream.step(torch.ones(1, 4))
     with pytest.raises(ShapeError, match="states of shapes"):
         stream.state = Recurrent("gru", 3, 4).zero_state(2)
+
+
+# What a stream is given
+
+
+def first_step(layer: Recurrent, inputs: torch.Tensor, state: State) -> torch.Tensor:
+    return layer(inputs[:, :1], state)[0][:, 0]
+
+
+STATES = {
+    "transposed": State({"h": torch.randn(1, 4, 2).mT, "c": torch.randn(1, 4, 2).mT}),
+    "in another order": State({"c": torch.randn(1, 2, 4), "h": torch.randn(1, 2, 4)}),
+    "views with a sign": State({name: torch._neg_view(torch.randn(1, 2, 4)) for name in ("h", "c")}),
+}
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_a_stream_starts_from_a_state_as_the_layer_does(kind: str):
+    layer, inputs = Recurrent("lstm", 3, 4), torch.randn(2, 5, 3)
+    found = layer.stream(STATES[kind]).step(inputs[:, 0])
+    torch.testing.assert_close(found, first_step(layer, inputs, STATES[kind]))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"h": torch.zeros(1, 2, 4)},
+        {"h": torch.zeros(1, 64, 1), "c": torch.zeros(1, 64, 1)},
+        {"h": torch.zeros(3, 2, 4), "c": torch.zeros(3, 2, 4)},
+        {"h": torch.zeros(1, 2, 4).double(), "c": torch.zeros(1, 2, 4).double()},
+    ],
+    ids=["one is missing", "of another size", "of other layers", "of another type"],
+)
+def test_a_stream_refuses_a_state_that_the_layer_refuses(tensors: dict[str, torch.Tensor]):
+    with pytest.raises(ShapeError, match="initial states"):
+        Recurrent("lstm", 3, 4).stream(State(tensors))
+
+
+def test_a_stream_refuses_parameters_that_the_layer_refuses():
+    layer = Recurrent("gru", 3, 4, num_layers=2)
+    layer.get_submodule("layer0").double()
+    with pytest.raises(ShapeError, match="one type"):
+        layer.stream(State({"h": torch.zeros(2, 1, 4)}))
+    layer = Recurrent("gru", 3, 4)
+    layer.get_submodule("layer0")._parameters["update/bias"] = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(ShapeError, match="update/bias: expected"):
+        layer.stream()
+
+
+def test_a_table_of_inputs_is_read_with_its_sign_and_within_its_rows():
+    layer, table = Recurrent("lstm", 3, 4), torch._neg_view(torch.randn(5, 3))
+    stream = layer.stream(batch_size=2)
+    read = stream.reader(table)
+    read(np.array([4, 1]))
+    torch.testing.assert_close(stream.output, layer((table * 1.0)[[4, 1]].unsqueeze(1))[0][:, 0])
+    for wrong in ([5, 0], [0, -1], [0], [0, 1, 2]):
+        with pytest.raises(ShapeError, match="from 0 to 4"):
+            read(np.array(wrong))
+    with pytest.raises(ShapeError, match="rows of 3 features"):
+        stream.reader(torch.zeros(5, 7))
+
+
+def test_a_stream_made_in_inference_mode_goes_on_outside_of_it():
+    layer, inputs = Recurrent("lstm", 3, 4), torch.randn(2, 5, 3)
+    with torch.inference_mode():
+        stream = layer.stream(batch_size=2)
+    torch.testing.assert_close(stream.step(inputs[:, 0]), layer(inputs[:, :1])[0][:, 0])

@@ -7,7 +7,7 @@ from torch import nn
 
 from elman import Recurrent
 from elman.errors import ShapeError, UsageError
-from elman.nn.softmax import AdaptiveSoftmax
+from elman.nn.softmax import AdaptiveSoftmax, Softmax
 from elman.nn.token_stream import TokenStream
 
 TOKENS, SIZE, BATCH, TIME = 11, 7, 3, 5
@@ -76,3 +76,35 @@ def test_states_and_heads_of_other_networks_are_refused():
         other = Recurrent("lstm", 4, SIZE, target=target)
         with pytest.raises(UsageError, match="11 tokens"):
             TokenStream(embedding.weight, other, nn.Linear(SIZE, TOKENS + 1))
+
+
+class Doubled(torch.nn.Linear):
+    """A head that does something else with its matrix."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 2.0 * super().forward(input)
+
+
+def test_a_head_of_another_type_or_with_hooks_is_called():
+    table, layer = torch.randn(5, 3), Recurrent("gru", 3, 4)
+    hooked = torch.nn.Linear(4, 5)
+    hooked.register_forward_hook(lambda module, given, output: 3.0 * output)
+    for head in (Doubled(4, 5), hooked):
+        stream = TokenStream(table, layer, head)
+        stream.read(np.array([1]))
+        wanted = head(layer(table[1].reshape(1, 1, 3))[0][:, 0])
+        np.testing.assert_allclose(stream.scores(), wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("table", "head", "message"),
+    [
+        (torch.zeros(5, 3), torch.nn.Linear(7, 5), "reads 4 features"),
+        (torch.zeros(5, 3), Softmax(9, 5), "reads 4 features"),
+        (torch.zeros(5, 3), torch.nn.Linear(4, 5).double(), "float32"),
+        (torch.zeros(5, 7), torch.nn.Linear(4, 5), "3 features"),
+    ],
+)
+def test_heads_and_tables_that_do_not_fit_are_refused(table: torch.Tensor, head: torch.nn.Module, message: str):
+    with pytest.raises((ShapeError, UsageError), match=message):
+        TokenStream(table, Recurrent("gru", 3, 4), head)

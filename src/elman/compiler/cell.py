@@ -114,6 +114,8 @@ class Cell:
         check_sizes(self, input_size, hidden_size, sizes)
         key = (input_size, hidden_size, tuple(sorted(sizes.items())))
         graph = self.graphs.get(key) or self.in_use.get(key)
+        if graph is None and self.is_restored:
+            self.step()  # says that it has no other sizes
         if graph is None:
             graph = self.in_use[key] = trace(self, input_size, hidden_size, sizes)
             self._remember(key, graph)
