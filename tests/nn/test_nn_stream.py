@@ -157,9 +157,9 @@ def test_a_stream_refuses_a_state_that_the_layer_refuses(tensors: dict[str, torc
 
 def test_a_stream_refuses_parameters_that_the_layer_refuses():
     layer = Recurrent("gru", 3, 4, num_layers=2)
-    layer.get_submodule("layer0").double()
+    layer.get_submodule("layer1").double()
     with pytest.raises(ShapeError, match="one type"):
-        layer.stream(State({"h": torch.zeros(2, 1, 4)}))
+        layer.stream()
     layer = Recurrent("gru", 3, 4)
     layer.get_submodule("layer0")._parameters["update/bias"] = torch.nn.Parameter(torch.zeros(1))
     with pytest.raises(ShapeError, match="update/bias: expected"):
