@@ -140,7 +140,8 @@ RUBBISH = {
     "an open quote": (b'text,label\n"ab,a\ncd,b\n', "line 2"),
     "no label": (b"text,label\nab,\ncd,b\n", "line 2"),
     "one label": (b"text,label\nab,a\ncd,a\nef,a\ngh,a\nij,a\n", "only one label"),
-    "no columns of these names": (b"word;kind\nab;a\n", "no labels"),
+    "another separator": (b"word;kind\nab;a\n", "--separator ';'"),
+    "no columns of these names": (b"word\nab\n", "no labels"),
 }
 
 

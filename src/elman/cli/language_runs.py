@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.cli.folder import stopped_in
-from elman.cli.output import percent
+from elman.cli.output import say_unknown
 from elman.cli.runs import REPORT
 
 
@@ -55,6 +55,7 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
         )
         history = model.history_
         name, scores = _scores(model)
+        say_unknown(scores, model.tokens)
         result = {
             "model": str(run.folder),
             "report": str(run.folder / REPORT),
@@ -83,7 +84,6 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
     for name in ("bits_per_character", "bits_per_byte", "perplexity"):
         if name in result:
             yield f"{name.replace('_', ' '):<19}{result[name]:.4f} ({result['judged_on']})"
-    yield from unknown_lines(result)
     yield f"model              {result['model']}"
     yield f"report             {result['report']}"
     yield ""
@@ -91,13 +91,6 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
     yield f"  elman generate {folder} --prompt TEXT"
     yield f"  elman evaluate {folder} {data}"
     yield f"  elman summary {folder}"
-
-
-def unknown_lines(scores: Mapping[str, Any]) -> Iterator[str]:
-    """What unknown tokens do to the scores of a text, if it has any."""
-    if scores.get("unknown"):
-        share = percent(scores["unknown"] / scores["tokens"])
-        yield f"unknown            {share} of the tokens, which are told as one: the figures above flatter the model"
 
 
 def _scores(model: Any) -> tuple[str, dict[str, float]]:
