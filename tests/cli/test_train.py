@@ -178,7 +178,8 @@ def test_columns_that_are_not_there(elman, words: Path, tmp_path: Path, more: li
 
 def test_a_missing_file_and_a_folder_as_data(elman, tmp_path: Path):
     assert "no file" in elman("train", "classify", tmp_path / "none.csv", "--out", tmp_path / "m").err
-    assert "cannot be read" in elman("train", "classify", tmp_path, "--out", tmp_path / "m").err
+    (tmp_path / "empty").mkdir()
+    assert "has no texts" in elman("train", "classify", tmp_path / "empty", "--out", tmp_path / "m").err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from elman.cli.options import (
     examples,
     use_threads,
 )
-from elman.cli.output import emit, emit_json, on_one_line, percent, say_unknown, table
+from elman.cli.output import FLATTERED, emit, emit_json, on_one_line, percent, say_unknown, table
 from elman.errors import UsageError
 
 SHOWN_LABELS = 12
@@ -109,7 +109,7 @@ def _evaluate_language(
     estimator: Any, model: Path, data: str, dynamic: float | None, unknown: str | None, as_json: bool
 ) -> None:
     scores = estimator.evaluate(Path(data), dynamic=dynamic, unknown=unknown)
-    say_unknown(scores, estimator.tokens)
+    say_unknown(scores, estimator.tokens, FLATTERED)
     if as_json:
         emit_json({"model": str(model), "data": data, "dynamic": dynamic, **scores})
         return

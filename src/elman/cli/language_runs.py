@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.cli.folder import stopped_in
-from elman.cli.output import say_unknown
+from elman.cli.output import FLATTERED, say_unknown
 from elman.cli.runs import REPORT
 
 
@@ -23,6 +23,7 @@ class LanguageRun:
         validation: the text that each epoch is judged on; if not given, the end of `train`, or none.
         command: the command line that repeats the run.
         resume: continue from the checkpoint in the folder.
+        example: a text, quoted for a shell, for the commands of the card.
     """
 
     folder: Path
@@ -30,6 +31,7 @@ class LanguageRun:
     validation: Path | None
     command: str
     resume: bool = False
+    example: str = "TEXT.txt"
 
 
 def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
         )
         history = model.history_
         name, scores = _scores(model)
-        say_unknown(scores, model.tokens)
+        say_unknown(scores, model.tokens, FLATTERED)
         result = {
             "model": str(run.folder),
             "report": str(run.folder / REPORT),
@@ -68,7 +70,8 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
             "tokens_per_second": round(history.epochs[-1].tokens_per_second),
             "seconds": round(time.monotonic() - begun, 2),
         }
-        model.save(run.folder, data=_facts(run, name), scores=scores, command=run.command)
+        use = use_lines(run.folder, run.example)[:2]
+        model.save(run.folder, data=_facts(run, name), scores=scores, command=run.command, use=use)
         _write_report(run, model, result, scores)
     return result
 
@@ -80,7 +83,6 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
         result: what `carry_out` gave.
         data: a text for the example of `elman evaluate`.
     """
-    folder = shlex.quote(result["model"])
     for name in ("bits_per_character", "bits_per_byte", "perplexity"):
         if name in result:
             yield f"{name.replace('_', ' '):<19}{result[name]:.4f} ({result['judged_on']})"
@@ -88,9 +90,18 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
     yield f"report             {result['report']}"
     yield ""
     yield "Go on with:"
-    yield f"  elman generate {folder} --prompt TEXT"
-    yield f"  elman evaluate {folder} {data}"
-    yield f"  elman summary {folder}"
+    yield from (f"  {line}" for line in use_lines(result["model"], data))
+
+
+def use_lines(folder: str | Path, data: str) -> list[str]:
+    """Return the commands that use a model, as they are typed.
+
+    Args:
+        folder: of the model.
+        data: a text, quoted for a shell.
+    """
+    model = shlex.quote(str(folder))
+    return [f"elman generate {model} --length 500", f"elman evaluate {model} {data}", f"elman summary {model}"]
 
 
 def _scores(model: Any) -> tuple[str, dict[str, float]]:

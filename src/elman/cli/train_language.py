@@ -84,9 +84,10 @@ def language(
         if path is not None and not is_read_once(path):
             open_corpus(path)
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
-    result = carry_out(LanguageRun(out, data, validation, context.obj, resume=going_on), model)
+    example = shlex.quote(str(validation or data)) if "-" not in (str(data), str(validation)) else "TEXT.txt"
+    result = carry_out(LanguageRun(out, data, validation, context.obj, resume=going_on, example=example), model)
     if as_json:
         emit_json(result)
         return
-    for line in closing_lines(result, data=shlex.quote(str(validation or data))):
+    for line in closing_lines(result, data=example):
         emit(line)

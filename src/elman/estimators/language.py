@@ -34,7 +34,7 @@ from elman.training.settings import RunSettings
 from elman.training.trainer import Trainer, check_run
 
 LONGEST_NAME = 256
-USE = ("elman generate {name} --prompt TEXT", "elman evaluate {name} TEXT.txt")
+USE = ("elman generate {name} --length 500", "elman evaluate {name} TEXT.txt")
 
 
 class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):

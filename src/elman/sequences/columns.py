@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from elman.errors import DataError, UsageError, nearest
 from elman.sequences.delimited import Row
-from elman.sequences.header import LABEL_NAMES, TEXT_NAMES, is_header, named_like, plain_name
+from elman.sequences.header import LABEL_NAMES, OTHER_NAMES, TEXT_NAMES, is_header, named_like, plain_name
 from elman.sequences.table_format import TableFormat
 
 Column = str | int
@@ -169,8 +169,11 @@ class _Chooser:
 
     def _remaining_label(self, text: tuple[int, ...]) -> int | None:
         others = [index for index in self._filled() if index not in text]
-        named_alone = self.text == [] and "text" in self.names
-        return others[0] if len(others) == 1 and len(self._filled()) == 2 and not named_alone else None
+        if len(others) != 1 or len(self._filled()) != 2:
+            return None
+        # Beside a text that has its usual name, an `id` or a `date` is no label.
+        is_other = not self.text and bool(named_like([self.first[others[0]]], OTHER_NAMES))
+        return None if is_other and named_like([self.first[text[0]]], TEXT_NAMES) else others[0]
 
     def _named_text(self, label: int | None) -> int:
         if "text" in self.names:
