@@ -28,7 +28,7 @@ def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, t
     for said in ("bits per character", "What it writes", "perplexity", f"elman train language {book}"):
         assert said in report
     assert "<b>the" not in report
-    assert "elman generate 'my book' --length 500" in (out / "README.md").read_text()
+    assert f"elman generate '{out}' --length 500\nelman evaluate '{out}' {book}" in (out / "README.md").read_text()
 
 
 def test_the_json_of_a_run_is_that_of_its_evaluation(elman, book: Path, tmp_path: Path):
@@ -59,6 +59,15 @@ def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tm
     settings = read_model(tmp_path / "m").config["settings"]
     assert (settings["tokens"], settings["split"], settings["cutoffs"]) == ("words", "blanks", [3, 6])
     assert settings["restore_best"] is False
+
+
+def test_several_files_are_one_text(elman, book: Path, tmp_path: Path):
+    second = tmp_path / "second.txt"
+    second.write_text("a bird sang in the tree\n" * 20)
+    done = elman("train", "language", book, second, "--out", tmp_path / "m", *SMALL)
+    assert done.code == 0, done.err
+    assert f"{book} and 1 more file" in (tmp_path / "m" / "README.md").read_text()
+    assert elman("evaluate", tmp_path / "m", second).code == 0
 
 
 def test_unknown_tokens_are_told(elman, book: Path, tmp_path: Path):

@@ -11,6 +11,7 @@ from typing import Any
 from elman.cli.folder import stopped_in
 from elman.cli.output import FLATTERED, say_unknown
 from elman.cli.runs import REPORT
+from elman.sequences.corpus import name_of_files
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class LanguageRun:
 
     Attributes:
         folder: where everything of it goes.
-        train: the text to learn.
+        train: the files of the text to learn.
         validation: the text that each epoch is judged on; if not given, the end of `train`, or none.
         command: the command line that repeats the run.
         resume: continue from the checkpoint in the folder.
@@ -27,7 +28,7 @@ class LanguageRun:
     """
 
     folder: Path
-    train: Path
+    train: tuple[Path, ...]
     validation: Path | None
     command: str
     resume: bool = False
@@ -49,7 +50,7 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
     begun = time.monotonic()
     with stopped_in(run.folder):
         model.fit(
-            run.train,
+            list(run.train),
             run.validation,
             folder=run.folder,
             resume=run.resume,
@@ -115,8 +116,9 @@ def _scores(model: Any) -> tuple[str, dict[str, float]]:
 
 
 def _facts(run: LanguageRun, name: str) -> dict[str, str]:
-    held = str(run.validation) if run.validation else f"{run.train}: its end" if name == "validation text" else "–"
-    return {"trained on": str(run.train), "judged on": held}
+    learned = name_of_files(run.train)
+    held = str(run.validation) if run.validation else f"{learned}: its end" if name == "validation text" else "–"
+    return {"trained on": learned, "judged on": held}
 
 
 def _write_report(run: LanguageRun, model: Any, result: Mapping[str, Any], scores: Mapping[str, float]) -> None:
@@ -127,7 +129,7 @@ def _write_report(run: LanguageRun, model: Any, result: Mapping[str, Any], score
     samples = [row["text"] for row in rows if row["kind"] == "sample"]
     write_language_report(
         run.folder / REPORT,
-        title=f"{run.folder.name}: {model.tokens} of {run.train.name}",
+        title=f"{run.folder.name}: {model.tokens} of {run.train[0].name}",
         scores=scores,
         judged_on=result["judged_on"],
         curves=curves_of(model.history_, rows),

@@ -158,7 +158,7 @@ def _read_bytes(path: Path) -> bytes:
 def missing_file(path: Path) -> DataError:
     """The error that says that there is no such file, and what is there instead."""
     if path.is_dir():
-        return DataError(f"{path} is a folder.", fix="Give a file.")
+        return DataError(f"{path} is a folder.", fix=f"Give its files: {path}/*")
     return DataError(f"There is no file {path}.", fix=_nearby(path))
 
 
