@@ -169,12 +169,13 @@ def test_what_only_looks_like_a_list_is_refused_with_the_repair(fitted):
         def __iter__(self):
             return iter(self.columns)
 
-    for given in ("good", b"good", {"text": ["ab"]}, {"ab"}, Frame(review=["ab"]), np.array("ab"), 5, None):
+    for given in ("good", b"good", {"text": ["ab"]}, {"ab"}, Frame(foo=["ab"]), np.array("ab"), 5, None):
         with pytest.raises(DataError) as caught:
             fitted.predict(given)
         assert caught.value.fix
-    with pytest.raises(DataError, match=r"df\['review'\]"):
-        fitted.predict(Frame(review=["ab"]))
+    with pytest.raises(DataError, match=r"df\['foo'\]"):
+        fitted.predict(Frame(foo=["ab"]))
+    assert fitted.predict(Frame(id=[1], Review=["ab"])).tolist() == fitted.predict(["ab"]).tolist()
     frame = Frame(text=WORDS, label=LABELS)
     assert fitted.predict(frame).tolist() == fitted.predict(WORDS).tolist()
     assert fitted.evaluate(frame, frame)["count"] == len(WORDS)

@@ -189,6 +189,11 @@ def test_comment_lines_are_named(read):
     assert "remove comment lines" in caught.value.fix
 
 
+def test_lines_that_end_with_carriage_returns_are_named(read):
+    with pytest.raises(DataError, match="no line feed"):
+        read("text,label\rgood,1\rbad,0\r")
+
+
 def test_a_wide_table_is_not_listed_whole(read):
     wide = ",".join(f"column{number}" for number in range(1000))
     with pytest.raises(DataError) as caught:

@@ -21,6 +21,7 @@ from elman.sequences.batches import plan_batches
 from elman.sequences.encoder import EncoderSettings, SequenceEncoder, check_texts
 from elman.sequences.finite import check_finite
 from elman.sequences.given import in_validation_data, values_of
+from elman.sequences.header import TEXT_NAMES
 from elman.sequences.labels import Label, Labels, labels_of
 from elman.sequences.ragged import Ragged
 from elman.sequences.split import split_rows
@@ -136,7 +137,7 @@ class SequenceClassifier(Estimator):
 
         Args:
             X: texts, or arrays `(time, feature)` for `tokens="values"`; or a data frame that has them as its column
-                `text`.
+                `text`, or as its only column of a usual name such as `review`.
             y: a label for each: strings, integers or truth values, all of one type.
             validation: sequences and labels by which epochs are compared.
             folder: where checkpoints and the log go; nothing is written without it.
@@ -241,7 +242,7 @@ class SequenceClassifier(Estimator):
             tally: counts the tokens, and those that training never saw.
         """
         self._require_fitted()
-        batch = self._encoder.encode(values_of(X, "sequences", column="text"), unknown=unknown, tally=tally)
+        batch = self._encoder.encode(_sequences_of(X), unknown=unknown, tally=tally)
         return self._task.probabilities(self._outputs(batch).double()).numpy()
 
     def _outputs(self, batch: Ragged) -> Tensor:
@@ -331,8 +332,12 @@ class SequenceClassifier(Estimator):
         )
 
 
+def _sequences_of(X: Any) -> list[Any]:
+    return values_of(X, "sequences", column="text", usual=TEXT_NAMES)
+
+
 def _checked_data(X: Any, y: Any) -> tuple[list[Any], list[Label]]:
-    sequences, labels = values_of(X, "sequences", column="text"), labels_of(y)
+    sequences, labels = _sequences_of(X), labels_of(y)
     if len(sequences) != len(labels):
         raise DataError(
             f"There are {len(sequences)} sequences and {len(labels)} labels.", fix="Give one label for each sequence."

@@ -152,8 +152,8 @@ def _width_fix(source: Source, separator: str) -> str:
     if other is not None:
         return f"The fields seem to be separated by a {separator_name(other)}: --separator {written(other)}."
     return (
-        f"Put a text that holds a {separator_name(separator)} between double quotes, add the missing fields, and "
-        r"remove comment lines; if each line is one text, give --separator '\n'."
+        f"Put a text that holds a {separator_name(separator)} between double quotes (or give another --quote), add the "
+        r"missing fields, and remove comment lines; if each line is one text, give --separator '\n'."
     )
 
 

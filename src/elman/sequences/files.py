@@ -225,6 +225,8 @@ def _guess_encoding(content: bytes) -> str:
             return f"It looks like UTF-16: --encoding {name}."
     if content.startswith(_OTHER_FILES):
         return "It is not a text file: export it as CSV in UTF-8 first."
+    if b"\0" in content:
+        return "If it is UTF-8, remove the NUL bytes."
     return "Western European files are often in --encoding cp1252 or latin-1."
 
 

@@ -7,25 +7,28 @@ from contextlib import contextmanager
 from typing import Any
 
 from elman.errors import DataError, ElmanError
+from elman.sequences.header import plain_name
 
 _SHOWN_COLUMNS = 8
 
 
-def values_of(given: Any, what: str, *, column: str) -> list[Any]:
+def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = frozenset()) -> list[Any]:
     """Return the values of a list, an array, or a column of a data frame.
 
     Args:
         given: a list, tuple, array, column, or generator; or a data frame that has the column.
         what: what the values are, for messages: `texts`, `labels`.
         column: the name of the column to read of a data frame.
+        usual: other names that it may have, if only one column of the data frame has one of them.
 
     Raises:
         DataError: a string, a dict, a set, a data frame without the column, or a value that has no items.
     """
     if (names := _column_names(given)) is not None:
-        if column not in names:
-            raise _frame_error(names, what, column)
-        return values_of(given[column], what, column=column)
+        found = [name for name in names if plain_name(str(name)) in usual]
+        if column in names or len(found) == 1:
+            return values_of(given[column if column in names else found[0]], what, column=column)
+        raise _frame_error(names, what, column)
     if isinstance(given, str | bytes | bytearray):
         raise DataError(
             f"Expected a list of {what}, got the {type(given).__name__} {str(given)[:40]!r}.",

@@ -9,6 +9,7 @@ import numpy as np
 
 from elman.errors import DataError
 from elman.sequences.given import values_of
+from elman.sequences.header import LABEL_NAMES
 from elman.sequences.listing import listed
 
 Label = str | int | bool
@@ -126,7 +127,7 @@ def labels_of(labels: Any) -> list[Label]:
     Raises:
         DataError: other values, missing ones, or several types, such as 1 and "1"; with their positions from 1.
     """
-    found = [_plain(label) for label in values_of(labels, "labels", column="label")]
+    found = [_plain(label) for label in values_of(labels, "labels", column="label", usual=LABEL_NAMES)]
     wrong = [
         f"label {number}: {str(label)[:40]} ({type(label).__name__})"
         for number, label in enumerate(found, start=1)

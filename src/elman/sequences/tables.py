@@ -274,6 +274,11 @@ class _Reader:
         return self.quote
 
     def _delimited(self, source: Source, separator: str, notes: list[str]) -> Table:
+        if separator != delimited.LINES and len(source.lines) == 1 and source.lines[0].count("\r") > 1:
+            raise DataError(
+                f"{source.name} has carriage returns and no line feed: it is one line.",
+                fix="If its lines end with carriage returns, convert them, such as with tr '\\r' '\\n'.",
+            )
         given = self._quote(separator)
         quote = delimited.QUOTE if given is None else delimited.parse_quote(given, separator)
         rows = delimited.read_rows(source, separator, quote, spans=given is not None or separator != "\t")

@@ -30,7 +30,8 @@ class UnknownTally:
         if not self.unknown:
             return ""
         share = 100 * self.unknown / self.tokens
+        shown = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
         return (
-            f"{self.unknown:,} of {self.tokens:,} {kind} ({share:.2g}%) are not in the vocabulary and are read as "
+            f"{self.unknown:,} of {self.tokens:,} {kind} ({shown}%) are not in the vocabulary and are read as "
             "unknown (--unknown refuse names them)"
         )
