@@ -64,6 +64,11 @@ def test_a_header_that_cannot_be_known_is_an_error_with_both_flags(read):
     assert pairs(read("uno,a\ndos,b\ntres,c\n", header=True)) == [("dos", "b"), ("tres", "c")]
 
 
+def test_a_rare_first_label_beside_one_other_is_not_dropped_as_a_header(read):
+    with pytest.raises(DataError, match="may be a header or not"):
+        read("ab,x\ncd,y\nef,y\n")
+
+
 def test_a_header_is_also_found_where_columns_are_given_by_number(read):
     assert pairs(read("sentiment,review\npos,good\nneg,bad\n", text=2, label=1)) == [("good", "pos"), ("bad", "neg")]
 

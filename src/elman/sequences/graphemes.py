@@ -42,24 +42,26 @@ def cut_between_characters(pieces: Iterable[str]) -> Iterator[str]:
     """Yield the same text in pieces none of which ends within a character, save for endless ones.
 
     >>> [len(piece) for piece in cut_between_characters(["ne", "\N{COMBINING ACUTE ACCENT}!", "?"])]
-    [1, 3, 1]
+    [1, 2, 1, 1]
     """
     held = ""
-    for piece in filter(None, pieces):
-        last = "" if piece[0].isascii() else _last_character(held)
-        if last and len(characters(last + piece[0])) == 1 and len(last) < _ENDLESS:
-            if held := held[: -len(last)]:
-                yield held
-            held = last + piece
-        else:
-            if held:
-                yield held
-            held = piece
+    for piece in pieces:
+        held += piece
+        del piece
+        last = _last_character(held)
+        if len(last) == len(held) < _ENDLESS:
+            continue
+        # Nothing but what is left is kept while the piece is used.
+        end = len(held) - len(last)
+        done, held = held[:end] or held, held[end:] if end else ""
+        yield done
+        del done
     if held:
         yield held
 
 
 def _last_character(text: str) -> str:
+    """The last character, which what follows may still belong to."""
     # A blank begins a character, so that the text before it does not matter.
     begin = max(0, text.rfind(" ", 0, -1), text.rfind("\n", 0, -1))
     found = characters(text[begin:])

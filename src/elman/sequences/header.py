@@ -72,8 +72,10 @@ def is_header(first: Sequence[str], body: Sequence[Sequence[str]], label: int | 
         return False
     if all(_NUMBER.fullmatch(other) for other in others):
         return True
-    once = sum(count == 1 for count in Counter(others).values())
-    return True if once <= _RARE * len(others) else None
+    counts = Counter(others)
+    once = sum(count == 1 for count in counts.values())
+    # One label alone would be nothing to learn.
+    return True if len(counts) > 1 and once <= _RARE * len(others) else None
 
 
 def _has_usual_names(first: Sequence[str]) -> bool:
