@@ -288,6 +288,16 @@ def test_what_a_flag_says_goes_before_what_the_model_knows(read):
     assert read("x\ty\n", "b.tsv", known=known, header=False).texts == ["x"]
 
 
+def test_columns_of_other_names_are_not_taken_by_their_position(read):
+    known = read("review,mood,n\ngood,pos,1\nbad,neg,2\n", text="review", label="mood").format
+    other = "foo,bar,baz\n7,good,1\n8,bad,2\n"
+    with pytest.raises(DataError, match="may be a header or not"):
+        read(other, known=known, labelled=False)
+    with pytest.raises(DataError, match="nothing says which is the text"):
+        read(other, known=known, labelled=False, header=True)
+    assert read(other, known=known, labelled=False, header=False).texts == ["foo", "7", "8"]
+
+
 def test_texts_without_labels_are_not_split_at_commas(read):
     content = "Well, good\nBad, really\n"
     assert read(content, "data.txt", labelled=False).texts == ["Well, good", "Bad, really"]

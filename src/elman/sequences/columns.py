@@ -121,7 +121,9 @@ class _Chooser:
         found = is_header(self.first, self.rows[1:], self._label_to_look_at())
         if self.known and self._fits_known() and (found is None or self.known.header_given) and not self.known.header:
             return False
-        if found is None and self.labelled:
+        # The columns of a model whose file had names must not be taken by position from a header of other names.
+        by_position = self.known is not None and self.known.header and len(self.first) > 1
+        if found is None and (self.labelled or by_position):
             raise self._unclear_header()
         return bool(found)
 
