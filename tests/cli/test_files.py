@@ -107,6 +107,14 @@ def test_a_wrong_line_of_json_on_standard_input_is_named(elman, model: Path, mon
     assert "line 2, column `text`" in done.err
 
 
+def test_the_labels_of_the_model_tell_a_row_from_a_header(elman, model: Path, tmp_path: Path):
+    data = tmp_path / "few.csv"
+    for header, count in (("", 2), ("Wort,Art\n", 2)):
+        data.write_text(f"{header}ab,vowel\ncd,stop\n")
+        assert elman("evaluate", model, data, "--json").json["count"] == count
+        assert len(elman("predict", model, data).out.splitlines()) == count
+
+
 def test_mistakes_of_a_validation_file_are_named_there(elman, words: Path, tmp_path: Path):
     other = tmp_path / "other.csv"
     other.write_text("text,label\nab,vowel\ncdé,stop\n")

@@ -14,7 +14,7 @@ from elman.sequences.fasttext import is_fasttext
 from elman.sequences.files import Source, decode_source
 from elman.sequences.given import NUMBERED
 from elman.sequences.jsonlines import choose_fields, read_record
-from elman.sequences.labels import Labels
+from elman.sequences.labels import Labels, written
 from elman.sequences.listing import listed
 from elman.sequences.table_format import TableFormat
 from elman.sequences.tables import Table, has_header_of, read_table
@@ -38,6 +38,16 @@ def read_labelled(path: str | Path, *, known: TableFormat | None = None, **optio
             f"{table.source} has texts but no labels.", fix="Name the column of the labels with --label, or add one."
         )
     return table
+
+
+def known_format(form: TableFormat | None, classes: Collection[Any]) -> TableFormat:
+    """Return how the training file of a model was read, with the labels that the model knows.
+
+    Args:
+        form: None for a model that was not trained on a file.
+        classes: the labels.
+    """
+    return replace(form or TableFormat(), classes=frozenset(map(written, classes)))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -90,11 +90,11 @@ def evaluate(
         return
     assert isinstance(estimator, SequenceClassifier)
     _refuse(["--dynamic"] if dynamic is not None else [], "a language model", model)
-    from elman.cli.data import places_named, read_labelled, with_known_labels
+    from elman.cli.data import known_format, places_named, read_labelled, with_known_labels
 
-    texts = with_known_labels(
-        read_labelled(data, known=estimator.table_format_, **options), estimator.classes_.tolist()
-    )
+    classes = estimator.classes_.tolist()
+    known = known_format(estimator.table_format_, classes)
+    texts = with_known_labels(read_labelled(data, known=known, **options), classes)
     with places_named(texts.places):
         scores = estimator.evaluate(texts.texts, texts.labels or [], unknown=unknown)
     say_unknown(scores, estimator.get_params()["tokens"])

@@ -67,7 +67,7 @@ def predict(
     inside a text or a label are written with a backslash. A file is read as the training file was. With --json, one
     object holds all predictions, and no other line is printed.
     """
-    from elman.cli.data import read_texts
+    from elman.cli.data import known_format, read_texts
     from elman.estimators import SequenceClassifier
 
     if (data is None) == (not text):
@@ -78,7 +78,7 @@ def predict(
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     use_threads(threads)
     estimator: Any = SequenceClassifier.load(model)
-    known, tally = estimator.table_format_, UnknownTally()
+    known, tally = known_format(estimator.table_format_, estimator.classes_.tolist()), UnknownTally()
     given = read_texts(data, known=known, **options) if data else _typed(text or [], estimator)
     # Someone who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK

@@ -119,7 +119,7 @@ def _read_both(
     data: str, validation: str | None, fraction: float, columns: dict[str, Any], *, seed: int
 ) -> "tuple[Table, Table | None]":
     """What to train on, and what to judge each epoch on."""
-    from elman.cli.data import read_labelled, tell, with_known_labels
+    from elman.cli.data import known_format, read_labelled, tell, with_known_labels
 
     table = read_labelled(data, **columns)
     if validation is None:
@@ -128,5 +128,6 @@ def _read_both(
         learn, held = table.split(fraction, seed)
         tell(held)
         return learn, held
-    held = read_labelled(validation, known=table.format, **columns)
-    return table, with_known_labels(held, set(table.labels or []))
+    classes = set(table.labels or [])
+    held = read_labelled(validation, known=known_format(table.format, classes), **columns)
+    return table, with_known_labels(held, classes)

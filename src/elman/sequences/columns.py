@@ -118,7 +118,8 @@ class _Chooser:
             return self.header is not False
         if self.known and self.known.text_names and set(self.known.text_names) <= set(self.names):
             return True
-        found = is_header(self.first, self.rows[1:], self._label_to_look_at())
+        classes = self.known.classes if self.known else frozenset[str]()
+        found = is_header(self.first, self.rows[1:], self._label_to_look_at(), classes)
         if self.known and self._fits_known() and (found is None or self.known.header_given) and not self.known.header:
             return False
         # The columns of a model whose file had names must not be taken by position from a header of other names.

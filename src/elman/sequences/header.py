@@ -43,7 +43,12 @@ def named_like(cells: Sequence[str], names: frozenset[str]) -> list[int]:
     return [index for index, cell in enumerate(cells) if plain_name(cell) in names]
 
 
-def is_header(first: Sequence[str], body: Sequence[Sequence[str]], label: int | None) -> bool | None:
+def is_header(
+    first: Sequence[str],
+    body: Sequence[Sequence[str]],
+    label: int | None,
+    classes: frozenset[str] = frozenset(),
+) -> bool | None:
     """Say whether the first row names the columns; None if the table does not show it.
 
     It does if its label comes in no other row where nearly all labels repeat, if it has a word where all other labels
@@ -53,6 +58,7 @@ def is_header(first: Sequence[str], body: Sequence[Sequence[str]], label: int | 
         first: the first row.
         body: the others.
         label: the column of the labels, from 0; None if it is not known.
+        classes: the labels that a model knows, if there is one: a row has one of them, and a header does not.
 
     >>> is_header(["Frase", "Clase"], [["bueno", "a"], ["malo", "b"], ["feo", "b"], ["bello", "a"]], 1)
     True
@@ -68,8 +74,10 @@ def is_header(first: Sequence[str], body: Sequence[Sequence[str]], label: int | 
         return False
     if usual:
         return True
-    if not others or not here or _NUMBER.fullmatch(here):
+    if not others or not here or here in classes or _NUMBER.fullmatch(here):
         return False
+    if classes.issuperset(others):
+        return True
     if all(_NUMBER.fullmatch(other) for other in others):
         return True
     counts = Counter(others)

@@ -26,6 +26,7 @@ class TableFormat:
         label: the column of the label; None without one.
         text_names: the names of the text's columns, if there was a header.
         label_name: the name of the label's column, if there was a header.
+        classes: the labels of the model as they are written in a file, which tell a row from a header; not saved.
     """
 
     kind: Kind = "delimited"
@@ -40,10 +41,11 @@ class TableFormat:
     label: int | str | None = None
     text_names: tuple[str, ...] = ()
     label_name: str | None = None
+    classes: frozenset[str] = field(default=frozenset(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain values, for `from_json`."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "classes"}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
