@@ -1,6 +1,7 @@
 """The card of a model: what it is, what it was trained on, how well it does, and how to repeat it."""
 
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -30,7 +31,7 @@ def write_card(
     Returns:
         Markdown, with the front matter that model collections read.
     """
-    commands = "\n".join(use).replace("{name}", name)
+    commands = "\n".join(use).replace("{name}", shlex.quote(name))
     return (
         "\n".join(
             [

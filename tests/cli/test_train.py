@@ -140,7 +140,8 @@ RUBBISH = {
     "an open quote": (b'text,label\n"ab,a\ncd,b\n', "line 2"),
     "no label": (b"text,label\nab,\ncd,b\n", "line 2"),
     "one label": (b"text,label\nab,a\ncd,a\nef,a\ngh,a\nij,a\n", "only one label"),
-    "no columns of these names": (b"word;kind\nab;a\n", "no labels"),
+    "another separator": (b"word;kind\nab;a\n", "--separator ';'"),
+    "no columns of these names": (b"word\nab\n", "no labels"),
 }
 
 
@@ -177,7 +178,8 @@ def test_columns_that_are_not_there(elman, words: Path, tmp_path: Path, more: li
 
 def test_a_missing_file_and_a_folder_as_data(elman, tmp_path: Path):
     assert "no file" in elman("train", "classify", tmp_path / "none.csv", "--out", tmp_path / "m").err
-    assert "cannot be read" in elman("train", "classify", tmp_path, "--out", tmp_path / "m").err
+    (tmp_path / "empty").mkdir()
+    assert "has no texts" in elman("train", "classify", tmp_path / "empty", "--out", tmp_path / "m").err
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,10 @@ def demo(
     _write_words(out / TEST_FILE, test)
     say(f"{len(learn):,} words to train on, {len(judge):,} to choose the best epoch, {len(test):,} to test.")
     estimator = SequenceClassifier(**SETTINGS, seed=seed)
-    result = carry_out(Run(out, learn, judge, test=test, command=context.obj, resume=going_on), estimator)
+    example = shlex.quote(str(out / TEST_FILE))
+    result = carry_out(
+        Run(out, learn, judge, test=test, command=context.obj, resume=going_on, example=example), estimator
+    )
     result["predictions"] = _some_predictions(estimator, test, seed)
     if as_json:
         emit_json(result)
@@ -89,11 +92,11 @@ def _some_predictions(estimator: Any, words: "Table", seed: int) -> list[dict[st
     """The answers to a few test words drawn at random, right or wrong."""
     rows = random.Random(seed).sample(range(len(words)), min(SHOWN_WORDS, len(words)))
     chosen = words.select(rows)
-    chances = estimator.predict_proba(chosen.texts, unknown="allow")
+    chances = estimator.predict_proba(chosen.texts)
     return [
         {"text": text, "truth": truth, "label": str(answer), "probability": float(max(row))}
         for text, truth, answer, row in zip(
-            chosen.texts, chosen.labels or [], estimator.predict(chosen.texts, unknown="allow"), chances, strict=True
+            chosen.texts, chosen.labels or [], estimator.predict(chosen.texts), chances, strict=True
         )
     ]
 

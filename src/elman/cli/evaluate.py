@@ -8,9 +8,11 @@ import typer
 
 from elman.cli.options import (
     AsJson,
+    Encoding,
     Header,
     LabelColumn,
     Model,
+    Quote,
     Separator,
     TextColumn,
     Threads,
@@ -18,7 +20,7 @@ from elman.cli.options import (
     examples,
     use_threads,
 )
-from elman.cli.output import emit, emit_json, percent, table
+from elman.cli.output import FLATTERED, emit, emit_json, on_one_line, percent, say_unknown, table
 from elman.errors import UsageError
 
 SHOWN_LABELS = 12
@@ -49,6 +51,8 @@ def evaluate(
     label: LabelColumn = None,
     header: Header = None,
     separator: Separator = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
     unknown: Unknown = None,
     dynamic: Annotated[
         float | None,
@@ -72,19 +76,28 @@ def evaluate(
 
     use_threads(threads)
     estimator = open_model(model)
-    columns = {"--text": text, "--label": label, "--header": header, "--separator": separator, "--unknown": unknown}
+    options = {
+        "text": text,
+        "label": label,
+        "header": header,
+        "separator": separator,
+        "quote": quote,
+        "encoding": encoding,
+    }
     if isinstance(estimator, LanguageModel):
-        _refuse([name for name, value in columns.items() if value is not None], "a classifier", model)
-        _evaluate_language(estimator, model, data, dynamic, as_json)
+        _refuse([f"--{name}" for name, value in options.items() if value is not None], "a classifier", model)
+        _evaluate_language(estimator, model, data, dynamic, unknown, as_json)
         return
     assert isinstance(estimator, SequenceClassifier)
     _refuse(["--dynamic"] if dynamic is not None else [], "a language model", model)
-    from elman.cli.data import check_labels, lines_of, places_named, read_labelled
+    from elman.cli.data import known_format, places_named, read_labelled, with_known_labels
 
-    texts = read_labelled(data, text=text, label=label, header=header, separator=separator)
-    check_labels(texts, estimator.classes_)
-    with places_named(lines_of(texts)):
+    classes = estimator.classes_.tolist()
+    known = known_format(estimator.table_format_, classes)
+    texts = with_known_labels(read_labelled(data, known=known, **options), classes)
+    with places_named(texts.places):
         scores = estimator.evaluate(texts.texts, texts.labels or [], unknown=unknown)
+    say_unknown(scores, estimator.get_params()["tokens"])
     if as_json:
         emit_json({"model": str(model), "data": data, **scores})
         return
@@ -92,15 +105,16 @@ def evaluate(
         emit(line)
 
 
-def _evaluate_language(estimator: Any, model: Path, data: str, dynamic: float | None, as_json: bool) -> None:
-    from elman.cli.language_runs import unknown_lines
-
-    scores = estimator.evaluate(Path(data), dynamic=dynamic)
+def _evaluate_language(
+    estimator: Any, model: Path, data: str, dynamic: float | None, unknown: str | None, as_json: bool
+) -> None:
+    scores = estimator.evaluate(Path(data), dynamic=dynamic, unknown=unknown)
+    say_unknown(scores, estimator.tokens, FLATTERED)
     if as_json:
         emit_json({"model": str(model), "data": data, "dynamic": dynamic, **scores})
         return
     shown = [(name.replace("_", " "), value) for name, value in scores.items() if name != "unknown"]
-    for line in (*table(shown), *unknown_lines(scores)):
+    for line in table(shown):
         emit(line)
 
 
@@ -130,6 +144,7 @@ def score_lines(scores: Mapping[str, Any]) -> Iterator[str]:
 
 def confusion_lines(labels: list[Any], confusion: list[list[int]]) -> Iterator[str]:
     """The confusion matrix as a table, or the pairs most often mixed up where the labels are many."""
+    labels = [on_one_line(str(label)) for label in labels]
     if len(labels) <= SHOWN_LABELS:
         rows = [(truth, *row) for truth, row in zip(labels, confusion, strict=True)]
         yield from table(rows, header=("truth \\ answer", *labels))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from elman.cli.folder import stopped_in
-from elman.cli.output import percent
+from elman.cli.output import FLATTERED, say_unknown
 from elman.cli.runs import REPORT
+from elman.sequences.corpus import name_of_files
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,19 @@ class LanguageRun:
 
     Attributes:
         folder: where everything of it goes.
-        train: the text to learn.
+        train: the files of the text to learn.
         validation: the text that each epoch is judged on; if not given, the end of `train`, or none.
         command: the command line that repeats the run.
         resume: continue from the checkpoint in the folder.
+        example: a text, quoted for a shell, for the commands of the card.
     """
 
     folder: Path
-    train: Path
+    train: tuple[Path, ...]
     validation: Path | None
     command: str
     resume: bool = False
+    example: str = "TEXT.txt"
 
 
 def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
     begun = time.monotonic()
     with stopped_in(run.folder):
         model.fit(
-            run.train,
+            list(run.train),
             run.validation,
             folder=run.folder,
             resume=run.resume,
@@ -55,6 +58,7 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
         )
         history = model.history_
         name, scores = _scores(model)
+        say_unknown(scores, model.tokens, FLATTERED)
         result = {
             "model": str(run.folder),
             "report": str(run.folder / REPORT),
@@ -67,7 +71,8 @@ def carry_out(run: LanguageRun, model: Any) -> dict[str, Any]:
             "tokens_per_second": round(history.epochs[-1].tokens_per_second),
             "seconds": round(time.monotonic() - begun, 2),
         }
-        model.save(run.folder, data=_facts(run, name), scores=scores, command=run.command)
+        use = use_lines(run.folder, run.example)[:2]
+        model.save(run.folder, data=_facts(run, name), scores=scores, command=run.command, use=use)
         _write_report(run, model, result, scores)
     return result
 
@@ -79,25 +84,25 @@ def closing_lines(result: Mapping[str, Any], *, data: str) -> Iterator[str]:
         result: what `carry_out` gave.
         data: a text for the example of `elman evaluate`.
     """
-    folder = shlex.quote(result["model"])
     for name in ("bits_per_character", "bits_per_byte", "perplexity"):
         if name in result:
             yield f"{name.replace('_', ' '):<19}{result[name]:.4f} ({result['judged_on']})"
-    yield from unknown_lines(result)
     yield f"model              {result['model']}"
     yield f"report             {result['report']}"
     yield ""
     yield "Go on with:"
-    yield f"  elman generate {folder} --prompt TEXT"
-    yield f"  elman evaluate {folder} {data}"
-    yield f"  elman summary {folder}"
+    yield from (f"  {line}" for line in use_lines(result["model"], data))
 
 
-def unknown_lines(scores: Mapping[str, Any]) -> Iterator[str]:
-    """What unknown tokens do to the scores of a text, if it has any."""
-    if scores.get("unknown"):
-        share = percent(scores["unknown"] / scores["tokens"])
-        yield f"unknown            {share} of the tokens, which are told as one: the figures above flatter the model"
+def use_lines(folder: str | Path, data: str) -> list[str]:
+    """Return the commands that use a model, as they are typed.
+
+    Args:
+        folder: of the model.
+        data: a text, quoted for a shell.
+    """
+    model = shlex.quote(str(folder))
+    return [f"elman generate {model} --length 500", f"elman evaluate {model} {data}", f"elman summary {model}"]
 
 
 def _scores(model: Any) -> tuple[str, dict[str, float]]:
@@ -111,8 +116,9 @@ def _scores(model: Any) -> tuple[str, dict[str, float]]:
 
 
 def _facts(run: LanguageRun, name: str) -> dict[str, str]:
-    held = str(run.validation) if run.validation else f"{run.train}: its end" if name == "validation text" else "–"
-    return {"trained on": str(run.train), "judged on": held}
+    learned = name_of_files(run.train)
+    held = str(run.validation) if run.validation else f"{learned}: its end" if name == "validation text" else "–"
+    return {"trained on": learned, "judged on": held}
 
 
 def _write_report(run: LanguageRun, model: Any, result: Mapping[str, Any], scores: Mapping[str, float]) -> None:
@@ -123,7 +129,7 @@ def _write_report(run: LanguageRun, model: Any, result: Mapping[str, Any], score
     samples = [row["text"] for row in rows if row["kind"] == "sample"]
     write_language_report(
         run.folder / REPORT,
-        title=f"{run.folder.name}: {model.tokens} of {run.train.name}",
+        title=f"{run.folder.name}: {model.tokens} of {run.train[0].name}",
         scores=scores,
         judged_on=result["judged_on"],
         curves=curves_of(model.history_, rows),

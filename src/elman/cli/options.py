@@ -27,7 +27,9 @@ Threads = Annotated[
 LabelledData = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", show_default=False, help="Labelled texts: CSV, TSV, TXT or JSONL. - is standard input."
+        metavar="DATA",
+        show_default=False,
+        help="Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label. - is standard input.",
     ),
 ]
 TextColumn = Annotated[
@@ -36,7 +38,7 @@ TextColumn = Annotated[
         "--text",
         metavar="COL",
         show_default=False,
-        help="Column of the texts: name or number from 1. [text, else the first]",
+        help="Column of the texts: name or number from 1; several as 2,3. [by usual names, else the first]",
     ),
 ]
 LabelColumn = Annotated[
@@ -45,7 +47,7 @@ LabelColumn = Annotated[
         "--label",
         metavar="COL",
         show_default=False,
-        help="Column of the labels: name or number from 1. [label, else the second]",
+        help="Column of the labels: name or number from 1. [by usual names, else the second]",
     ),
 ]
 Header = Annotated[
@@ -53,7 +55,7 @@ Header = Annotated[
     typer.Option(
         "--header/--no-header",
         show_default=False,
-        help="The first row names the columns, or not. [names, if --text or --label is a name]",
+        help="The first row names the columns, or not. [by what is in it]",
     ),
 ]
 Separator = Annotated[
@@ -62,7 +64,22 @@ Separator = Annotated[
         "--separator",
         metavar="CHAR",
         show_default=False,
-        help="What stands between two fields of a row. [by the ending of the file]",
+        help=r"What is between two fields: a character, tab, or \n if each line is a text. [by the ending of the file]",
+    ),
+]
+Quote = Annotated[
+    str | None,
+    typer.Option(
+        "--quote",
+        metavar="CHAR",
+        show_default=False,
+        help='What is around fields with separators in them; none if quotes are part of the texts. ["]',
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding", metavar="NAME", show_default=False, help="Of the file, such as utf-16 or cp1252. [utf-8]"
     ),
 ]
 
@@ -84,7 +101,7 @@ def _unknown(default: str) -> Any:
     )
 
 
-Unknown = Annotated[Any, _unknown("as the classifier was trained")]
+Unknown = Annotated[Any, _unknown("as the model was trained: allow")]
 UnknownInPrompt = Annotated[Any, _unknown("refuse")]
 
 

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from elman.files import print_if_read
+from elman.sequences.unknown import UnknownTally
 
 Row = Sequence[object]
+# What unknown tokens do to the scores of a language model.
+FLATTERED = "; the model predicts them as one token, so that its scores are too good"
 
 
 def say(message: str = "") -> None:
@@ -55,6 +58,29 @@ def table(rows: Iterable[Row], *, header: Row | None = None) -> list[str]:
         ).rstrip()
         for row in shown
     ]
+
+
+def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
+    """Say in one line how many tokens were read as unknown, if any were.
+
+    Args:
+        scores: `tokens` and `unknown` are read.
+        kind: of the tokens, in the plural.
+        effect: what it does to the scores, at the end of the line.
+    """
+    if line := UnknownTally(scores.get("tokens", 0), scores.get("unknown", 0)).line(kind):
+        say(f"elman: note: {line}{effect}.")
+
+
+def on_one_line(text: str) -> str:
+    r"""Write tabs, line ends and backslashes of a text with a backslash.
+
+    >>> on_one_line("a\tb")
+    'a\\tb'
+    """
+    for found, shown in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(found, shown)
+    return text
 
 
 def percent(share: float) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.cli.data import lines_of, places_named
+from elman.cli.data import places_named
 from elman.cli.folder import stopped_in
-from elman.cli.output import percent
+from elman.cli.output import percent, say_unknown
 from elman.sequences.tables import Table
 
 REPORT = "report.html"
@@ -27,6 +27,7 @@ class Run:
         test: what the finished model is judged on, if not on `validation`.
         command: the command line that repeats the run.
         resume: continue from the checkpoint in the folder.
+        example: labelled data, quoted for a shell, for the commands of the card.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Run:
     command: str
     test: Table | None = None
     resume: bool = False
+    example: str = "DATA"
 
     @property
     def judged(self) -> tuple[str, Table]:
@@ -58,7 +60,7 @@ def carry_out(run: Run, estimator: Any) -> dict[str, Any]:
 
     begun = time.monotonic()
     with stopped_in(run.folder):
-        with places_named(lines_of(run.train)):
+        with places_named(run.train.places, run.validation.places if run.validation else ()):
             estimator.fit(
                 run.train.texts,
                 run.train.labels,
@@ -68,7 +70,9 @@ def carry_out(run: Run, estimator: Any) -> dict[str, Any]:
                 listener=progress_for(sys.stderr, estimator.report_every),
             )
         name, table = run.judged
-        scores = estimator.evaluate(table.texts, table.labels, unknown="allow")
+        with places_named(table.places):
+            scores = estimator.evaluate(table.texts, table.labels)
+        say_unknown(scores, estimator.tokens)
         result = {
             "model": str(run.folder),
             "report": str(run.folder / REPORT),
@@ -79,29 +83,40 @@ def carry_out(run: Run, estimator: Any) -> dict[str, Any]:
             "best_epoch": estimator.history_.best_epoch,
             "seconds": round(time.monotonic() - begun, 2),
         }
-        estimator.save(run.folder, data=_data_facts(run), scores=_figures(scores), command=run.command)
+        use = use_lines(run.folder, run.example, None if run.train.is_numeric else "TEXT")[:2]
+        estimator.save(run.folder, data=_data_facts(run), scores=_figures(scores), command=run.command, use=use)
         _write_report(run, estimator, result)
     return result
 
 
-def closing_lines(result: Mapping[str, Any], *, data: str, text: str = "TEXT") -> Iterator[str]:
+def use_lines(folder: str | Path, data: str, text: str | None) -> list[str]:
+    """Return the commands that use a model, as they are typed.
+
+    Args:
+        folder: of the model.
+        data: labelled data, quoted for a shell.
+        text: a text; None where the model reads numbers, which a command line does not take.
+    """
+    model = shlex.quote(str(folder))
+    given = data if text is None else f"--text {shlex.quote(text)}"
+    return [f"elman predict {model} {given}", f"elman evaluate {model} {data}", f"elman summary {model}"]
+
+
+def closing_lines(result: Mapping[str, Any], *, data: str, text: str | None = "TEXT") -> Iterator[str]:
     """What a person reads at the end: the score next to the majority rate, where things are, how to go on.
 
     Args:
         result: what `carry_out` gave.
         data: labelled data for the example of `elman evaluate`.
-        text: a text for the example of `elman predict`.
+        text: a text for the example of `elman predict`; None where the model reads numbers.
     """
-    folder = shlex.quote(result["model"])
     yield f"accuracy      {percent(result['accuracy'])} on {result['count']:,} texts ({result['judged_on']})"
     yield f"majority rate {percent(result['majority'])}, what always giving the most frequent label gets"
     yield f"model         {result['model']}"
     yield f"report        {result['report']}"
     yield ""
     yield "Go on with:"
-    yield f"  elman predict {folder} --text {shlex.quote(text)}"
-    yield f"  elman evaluate {folder} {data}"
-    yield f"  elman summary {folder}"
+    yield from (f"  {line}" for line in use_lines(result["model"], data, text))
 
 
 def _data_facts(run: Run) -> dict[str, str]:
@@ -123,9 +138,9 @@ def _write_report(run: Run, estimator: Any, result: Mapping[str, Any]) -> None:
     labels = [str(label) for label in estimator.classes_]
     mistakes = worst_mistakes(
         [str(text) for text in table.texts],
-        table.labels or [],
+        [str(label) for label in table.labels or []],
         labels,
-        estimator.predict_proba(table.texts, unknown="allow").tolist(),
+        estimator.predict_proba(table.texts).tolist(),
     )
     write_report(
         run.folder / REPORT,

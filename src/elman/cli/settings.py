@@ -90,7 +90,7 @@ CLASSIFIER_FLAGS = (
     *_TEXT,
     Flag("marks", bool, "no", "Put a begin and an end mark around every text."),
     Flag("ngrams", int, "1", "Read all runs of up to so many characters at once."),
-    Flag("unknown", str, "", "Tokens never seen in training: allow or refuse."),
+    Flag("unknown", str, "allow", "Tokens never seen in training: allow or refuse."),
     Flag("embedding", str, "64", "A token becomes N learned numbers, or one-hot.", "N|one-hot"),
     *_BODY,
     Flag("bidirectional", bool, "no", "Read the texts from both ends."),

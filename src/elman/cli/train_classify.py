@@ -7,11 +7,13 @@ import typer
 
 from elman.cli.options import (
     AsJson,
+    Encoding,
     Header,
     LabelColumn,
     LabelledData,
     Out,
     Overwrite,
+    Quote,
     Resume,
     Separator,
     TextColumn,
@@ -50,6 +52,8 @@ def classify(
     label: LabelColumn = None,
     header: Header = None,
     separator: Separator = None,
+    quote: Quote = None,
+    encoding: Encoding = None,
     validation: Annotated[
         str | None,
         typer.Option(
@@ -89,16 +93,25 @@ def classify(
     use_threads(threads)
     estimator = SequenceClassifier(**settings, validation_fraction=fraction)
     estimator.settings()
-    columns = {"text": text, "label": label, "header": header, "separator": separator}
+    columns = {
+        "text": text,
+        "label": label,
+        "header": header,
+        "separator": separator,
+        "quote": quote,
+        "encoding": encoding,
+    }
     learn, judge = _read_both(data, validation, fraction, columns, seed=settings.get("seed", 0))
     if learn.is_numeric and "tokens" not in settings:
         estimator.set_params(tokens="values")
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
-    result = carry_out(Run(out, learn, judge, command=context.obj, resume=going_on), estimator)
+    example = shlex.quote(validation or data) if "-" not in (validation, data) else "DATA"
+    estimator.table_format_ = learn.format
+    result = carry_out(Run(out, learn, judge, command=context.obj, resume=going_on, example=example), estimator)
     if as_json:
         emit_json(result)
         return
-    for line in closing_lines(result, data=shlex.quote(validation or data)):
+    for line in closing_lines(result, data=example, text=None if learn.is_numeric else "TEXT"):
         emit(line)
 
 
@@ -106,11 +119,15 @@ def _read_both(
     data: str, validation: str | None, fraction: float, columns: dict[str, Any], *, seed: int
 ) -> "tuple[Table, Table | None]":
     """What to train on, and what to judge each epoch on."""
-    from elman.cli.data import check_labels, read_labelled
+    from elman.cli.data import known_format, read_labelled, tell, with_known_labels
 
     table = read_labelled(data, **columns)
     if validation is None:
-        return table.split(fraction, seed) if fraction else (table, None)
-    held = read_labelled(validation, **columns)
-    check_labels(held, set(table.labels or []))
-    return table, held
+        if not fraction:
+            return table, None
+        learn, held = table.split(fraction, seed)
+        tell(held)
+        return learn, held
+    classes = set(table.labels or [])
+    held = read_labelled(validation, known=known_format(table.format, classes), **columns)
+    return table, with_known_labels(held, classes)

@@ -28,11 +28,11 @@ def register(app: typer.Typer) -> None:
 def language(
     context: typer.Context,
     data: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            metavar="FILE",
+            metavar="FILE...",
             show_default=False,
-            help="The text to learn: UTF-8, also as .gz, .xz or .bz2. - is standard input.",
+            help="The text to learn: one file or several, UTF-8, also as .gz, .xz or .bz2. - is standard input.",
         ),
     ],
     out: Out,
@@ -73,20 +73,23 @@ def language(
     from elman.estimators import LanguageModel
     from elman.sequences.corpus import is_read_once, open_corpus
 
-    if data == validation and is_read_once(data):
-        raise UsageError(
-            f"{data} can be read once only, and was given as both texts.", fix="Give another --validation."
-        )
+    texts = [*data, *([] if validation is None else [validation])]
+    twice = next((path for path in texts if texts.count(path) > 1 and is_read_once(path)), None)
+    if twice is not None:
+        raise UsageError(f"{twice} can be read once only, and was given as both texts.", fix="Give another file.")
     use_threads(threads)
     model = LanguageModel(**settings, validation_fraction=fraction)
     model.settings()
-    for path in (data, validation):
-        if path is not None and not is_read_once(path):
+    for path in texts:
+        if not is_read_once(path):
             open_corpus(path)
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
-    result = carry_out(LanguageRun(out, data, validation, context.obj, resume=going_on), model)
+    shown = str(validation or data[0])
+    example = "TEXT.txt" if shown == "-" else shlex.quote(shown)
+    run = LanguageRun(out, tuple(data), validation, context.obj, resume=going_on, example=example)
+    result = carry_out(run, model)
     if as_json:
         emit_json(result)
         return
-    for line in closing_lines(result, data=shlex.quote(str(validation or data))):
+    for line in closing_lines(result, data=example):
         emit(line)

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -104,6 +104,7 @@ class Estimator(ABC):
         data: Mapping[str, Any] | None = None,
         scores: Mapping[str, float] | None = None,
         command: str | None = None,
+        use: Sequence[str] = (),
     ) -> None:
         """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
 
@@ -112,6 +113,7 @@ class Estimator(ABC):
             data: what it was trained and judged on, for the card.
             scores: for the card.
             command: the command that repeats the run, for the card.
+            use: commands that use the model, for the card; those with its name and other files if not given.
 
         Raises:
             NotFittedError: there is nothing to save.
@@ -128,7 +130,7 @@ class Estimator(ABC):
             scores=scores or {},
             settings=self._settings.model_dump(),
             command=command,
-            **({"use": kept.use} if kept.use else {}),
+            **({"use": use or kept.use} if use or kept.use else {}),
         )
         config = {
             "task": self.task,

@@ -18,9 +18,15 @@ from elman.estimators.base import Estimator, Kept, archive_cell
 from elman.model import NetworkSettings, SequenceNetwork
 from elman.saved import SavedModel
 from elman.sequences.batches import plan_batches
-from elman.sequences.encoder import EncoderSettings, SequenceEncoder
+from elman.sequences.encoder import EncoderSettings, SequenceEncoder, check_texts
+from elman.sequences.finite import check_finite
+from elman.sequences.given import in_validation_data, values_of
+from elman.sequences.header import TEXT_NAMES
+from elman.sequences.labels import Label, Labels, labels_of
 from elman.sequences.ragged import Ragged
 from elman.sequences.split import split_rows
+from elman.sequences.table_format import TableFormat
+from elman.sequences.unknown import UnknownTally
 from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 from elman.tasks.classify import Classify
@@ -75,6 +81,10 @@ class LabelledSequences:
         parts = (self.sequences.data, self.sequences.lengths, self.targets)
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
 
+    def select(self, rows: list[int]) -> "LabelledSequences":
+        """Those of these rows, in this order."""
+        return LabelledSequences(self.sequences.select(rows), self.targets[rows])
+
     def batch(self, indices: list[int]) -> tuple[Ragged, Tensor]:
         """These sequences and their targets."""
         return self.sequences.select(indices), self.targets[indices]
@@ -110,6 +120,8 @@ class SequenceClassifier(Estimator):
     fitted_by = "fit(sequences, labels)"
 
     model_: SequenceNetwork
+    # How the file that it was trained on was read, if it was a file: other files are read in the same way.
+    table_format_: TableFormat | None = None
 
     def fit(
         self,
@@ -127,8 +139,9 @@ class SequenceClassifier(Estimator):
         Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
 
         Args:
-            X: texts, or arrays `(time, feature)` for `tokens="values"`.
-            y: a label for each: strings or whole numbers.
+            X: texts, or arrays `(time, feature)` for `tokens="values"`; or a data frame that has them as its column
+                `text`, or as its only column of a usual name such as `review`.
+            y: a label for each: strings, integers or truth values, all of one type.
             validation: sequences and labels by which epochs are compared.
             folder: where checkpoints and the log go; nothing is written without it.
             resume: continue the run that was stopped in that folder.
@@ -143,19 +156,25 @@ class SequenceClassifier(Estimator):
         """
         settings: ClassifierSettings = self.settings()
         sequences, labels = _checked_data(X, y)
-        classes = sorted(set(labels), key=lambda label: (str(type(label)), label))
-        if len(classes) < 2:
-            raise DataError(f"There is only one label, {classes[0]!r}.", fix="Give sequences of two or more labels.")
-        held = None if validation is None else _checked_data(*validation)
-        if held is None and settings.validation_fraction:
+        known = Labels.of(labels)
+        classes = known.to_json()
+        kept, apart = list(range(len(sequences))), list[int]()
+        if validation is None and settings.validation_fraction:
             kept, apart = split_rows(sequences, labels, settings.validation_fraction, settings.seed)
-            held = [sequences[row] for row in apart], [labels[row] for row in apart]
-            sequences, labels = [sequences[row] for row in kept], [labels[row] for row in kept]
-        encoder = (
-            SequenceEncoder(settings).fit(sequences) if start is None else SequenceEncoder(settings, start.vocabulary)
-        )
-        train = self._examples(encoder, classes, sequences, labels)
+        encoder = SequenceEncoder(settings, None if start is None else start.vocabulary)
+        if start is None:
+            if settings.tokens != "values":
+                check_texts(sequences)
+            encoder.fit([sequences[row] for row in kept])
+        # All are read before the split, so that messages count the sequences as they were given.
+        train = self._examples(encoder, known, sequences, labels)
+        held = train.select(apart) if apart else None
+        train = train.select(kept) if apart else train
         features = train.sequences.data.shape[1] if settings.tokens == "values" else None
+        if validation is not None:
+            with in_validation_data():
+                held = self._examples(encoder, known, *_checked_data(*validation))
+                _check_width(held.sequences, features)
         network = self._new_network(settings, encoder, len(classes), features)
         if start is not None:
             _start_from(network, start.weights)
@@ -164,15 +183,15 @@ class SequenceClassifier(Estimator):
             network,
             task,
             train,
-            None if held is None else self._examples(encoder, classes, *held, unknown="allow"),
+            held,
             settings,
             folder=None if folder is None else Path(folder),
             identity={"labels": classes, "cell": archive_cell(network.body)},
             listener=listener,
         )
         self.history_: History = trainer.run(resume=resume)
-        self._encoder, self._task, self._settings = encoder, task, settings
-        self.classes_ = np.array(classes)
+        self._encoder, self._task, self._settings, self._labels = encoder, task, settings, known
+        self.classes_ = known.array()
         self.vocabulary_ = encoder.vocabulary
         self.model_ = network.eval()
         return self
@@ -187,21 +206,14 @@ class SequenceClassifier(Estimator):
     @staticmethod
     def _examples(
         encoder: SequenceEncoder,
-        classes: Sequence[Any],
+        known: Labels,
         sequences: Sequence[Any],
-        labels: Sequence[Any],
+        labels: Sequence[Label],
         unknown: str | None = None,
+        tally: UnknownTally | None = None,
     ) -> LabelledSequences:
-        position = {label: index for index, label in enumerate(classes)}
-        strange = sorted({str(label) for label in labels if label not in position})
-        if strange:
-            raise DataError(
-                f"There are labels that the model does not know: {', '.join(strange)}.",
-                fix=f"It knows {', '.join(map(str, classes))}.",
-            )
-        return LabelledSequences(
-            encoder.encode(sequences, unknown=unknown), torch.tensor([position[label] for label in labels])
-        )
+        targets = torch.tensor(known.positions(labels))
+        return LabelledSequences(encoder.encode(sequences, unknown=unknown, tally=tally), targets)
 
     def predict(self, X: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None) -> np.ndarray:
         """The most probable label of each sequence, `(sequences,)`.
@@ -217,24 +229,32 @@ class SequenceClassifier(Estimator):
         probabilities = self.predict_proba(X, unknown=unknown)
         return self.classes_[probabilities.argmax(1)]
 
-    def predict_proba(self, X: Sequence[Any], *, unknown: Literal["allow", "refuse"] | None = None) -> np.ndarray:
-        """The probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`."""
+    def predict_proba(
+        self,
+        X: Sequence[Any],
+        *,
+        unknown: Literal["allow", "refuse"] | None = None,
+        tally: UnknownTally | None = None,
+    ) -> np.ndarray:
+        """The probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`.
+
+        Args:
+            X: sequences.
+            unknown: as for `predict`.
+            tally: counts the tokens, and those that training never saw.
+        """
         self._require_fitted()
-        batch = self._encoder.encode(list(X), unknown=unknown)
+        batch = self._encoder.encode(_sequences_of(X), unknown=unknown, tally=tally)
         return self._task.probabilities(self._outputs(batch).double()).numpy()
 
     def _outputs(self, batch: Ragged) -> Tensor:
-        expected = self.model_.features
-        if expected is not None and batch.batch_size and batch.data.shape[1] != expected:
-            raise ShapeError(
-                f"The sequences have {batch.data.shape[1]} features a step, and the model reads {expected}.",
-                fix="Give arrays (time, feature) with the features it was trained on.",
-            )
+        _check_width(batch, self.model_.features)
         outputs = torch.empty(batch.batch_size, len(self.classes_))
         plan = plan_batches(batch.lengths.tolist(), tokens_per_batch=PREDICTION_TOKENS, shuffle=False)
         with torch.inference_mode():
             for indices in plan:
                 outputs[indices] = self.model_(batch.select(indices))
+        check_finite(outputs)
         return outputs
 
     def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
@@ -248,14 +268,16 @@ class SequenceClassifier(Estimator):
 
         Returns:
             `accuracy`, `macro_f1`, `loss` (nats), `majority` (the accuracy of always giving the most frequent label),
-            `count`, `labels`, and `confusion`: how often each label (row) was answered as each (column).
+            `count`, `labels`, `confusion`: how often each label (row) was answered as each (column), `tokens`, and
+            `unknown`: how many of the tokens training never saw.
 
         Raises:
             DataError: a label that the model does not know; as for `predict` otherwise.
         """
         self._require_fitted()
         sequences, labels = _checked_data(X, y)
-        examples = self._examples(self._encoder, self.classes_.tolist(), sequences, labels, unknown)
+        tally = UnknownTally()
+        examples = self._examples(self._encoder, self._labels, sequences, labels, unknown, tally)
         outputs = self._outputs(examples.sequences)
         return {
             **self._task.scores(outputs, examples.targets),
@@ -263,6 +285,8 @@ class SequenceClassifier(Estimator):
             "count": len(examples),
             "labels": self.classes_.tolist(),
             "confusion": self._task.confusion(outputs, examples.targets),
+            "tokens": tally.tokens,
+            "unknown": tally.unknown,
         }
 
     def _kept(self) -> Kept:
@@ -270,7 +294,11 @@ class SequenceClassifier(Estimator):
         return Kept(
             f"Gives each sequence of {self._settings.tokens} one of {len(self.classes_)} labels: {labels}.",
             {} if self.vocabulary_ is None else self.vocabulary_.to_json(),
-            {"labels": self.classes_.tolist(), "features": self.model_.features},
+            {
+                "labels": self._labels.to_json(),
+                "features": self.model_.features,
+                "table": None if self.table_format_ is None else self.table_format_.to_json(),
+            },
         )
 
     @classmethod
@@ -285,7 +313,9 @@ class SequenceClassifier(Estimator):
         model._encoder = SequenceEncoder(settings, known)
         model._task = Classify(config["labels"], label_smoothing=settings.label_smoothing)
         model._settings = settings
-        model.classes_ = np.array(config["labels"])
+        model._labels = Labels.from_json(config["labels"])
+        model.classes_ = model._labels.array()
+        model.table_format_ = TableFormat.from_json(config["table"]) if config.get("table") else None
         model.vocabulary_ = known
         model.model_ = network.eval()
         model.history_ = History.from_json(config["history"])
@@ -304,21 +334,27 @@ class SequenceClassifier(Estimator):
         )
 
 
-def _checked_data(X: Sequence[Any], y: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    sequences = list(X)
-    labels = [label.item() if isinstance(label, np.generic) else label for label in y]
+def _sequences_of(X: Any) -> list[Any]:
+    return values_of(X, "sequences", column="text", usual=TEXT_NAMES)
+
+
+def _checked_data(X: Any, y: Any) -> tuple[list[Any], list[Label]]:
+    sequences, labels = _sequences_of(X), labels_of(y)
     if len(sequences) != len(labels):
         raise DataError(
             f"There are {len(sequences)} sequences and {len(labels)} labels.", fix="Give one label for each sequence."
         )
     if not sequences:
         raise DataError("There is no sequence.", fix="Give one or more, each with its label.")
-    wrong = [number for number, label in enumerate(labels, 1) if not isinstance(label, str | int)]
-    if wrong:
-        raise DataError(
-            f"Label {wrong[0]} is {labels[wrong[0] - 1]!r}.", fix="Labels are strings, whole numbers or truth values."
-        )
     return sequences, labels
+
+
+def _check_width(batch: Ragged, features: int | None) -> None:
+    if features is not None and batch.batch_size and batch.data.shape[1] != features:
+        raise ShapeError(
+            f"The sequences have {batch.data.shape[1]} features a step, and the model reads {features}.",
+            fix="Give arrays (time, feature) with the features it was trained on.",
+        )
 
 
 def _task(settings: ClassifierSettings, classes: Sequence[Any], targets: Tensor) -> Classify:

@@ -1,6 +1,7 @@
 """The language model: learns a text, and says how well it tells another one."""
 
 import copy
+import math
 import reprlib
 from contextlib import suppress
 from dataclasses import replace
@@ -34,7 +35,7 @@ from elman.training.settings import RunSettings
 from elman.training.trainer import Trainer, check_run
 
 LONGEST_NAME = 256
-USE = ("elman generate {name} --prompt TEXT", "elman evaluate {name} TEXT.txt")
+USE = ("elman generate {name} --length 500", "elman evaluate {name} TEXT.txt")
 
 
 class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
@@ -162,7 +163,13 @@ class LanguageModel(Estimator):
         return self
 
     def evaluate(
-        self, text: Text, *, dynamic: float | None = None, streams: int | None = None, window: int | None = None
+        self,
+        text: Text,
+        *,
+        dynamic: float | None = None,
+        streams: int | None = None,
+        window: int | None = None,
+        unknown: Literal["allow", "refuse"] | None = None,
     ) -> dict[str, Any]:
         """How well the model tells a text.
 
@@ -174,6 +181,8 @@ class LanguageModel(Estimator):
             streams: parts of the text read side by side, each from a state of zeros: 1 is exact and slow. By default
                 as many as in training, but of 4,096 tokens at least; 1 for dynamic evaluation.
             window: steps of each; it matters for dynamic evaluation only, where it is that of training by default.
+            unknown: what becomes of tokens that the model does not know, for this call: `allow` reads them as unknown,
+                `refuse` is an error that names them.
 
         Returns:
             `loss` (nats a token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
@@ -190,7 +199,7 @@ class LanguageModel(Estimator):
         """
         self._require_fitted()
         given = check_settings(JudgeSettings, {"dynamic": dynamic, "streams": streams, "window": window})
-        tokens = encode_tokens(_open(text), self.coder_)
+        tokens = encode_tokens(_open(text), self.coder_, unknown=unknown or self._settings.unknown)
         task = Language(tokens.counts, unit=self._settings.tokens)
         if given.streams is None and given.dynamic is None:
             cut = _judged(tokens, self._settings)
@@ -200,9 +209,9 @@ class LanguageModel(Estimator):
             cut = TokenStreams(tokens, streams=parts, window=min(given.window or self._settings.window, longest))
         if given.dynamic is not None:
             model, rate = copy.deepcopy(self.model_).eval(), given.dynamic
-            return task.judge(model, cut, adapt=lambda loss: _descend(model, loss, rate))
+            return _finite(task.judge(model, cut, adapt=lambda loss: _descend(model, loss, rate)), tokens.name)
         with torch.inference_mode():
-            return task.judge(self.model_.eval(), cut)
+            return _finite(task.judge(self.model_.eval(), cut), tokens.name)
 
     def generate(self, prompt: str = "", *, state: State | None = None, **settings: Any) -> Generator:
         """A text that the model writes: iterate for its pieces, token by token, each as soon as it is written.
@@ -284,6 +293,16 @@ class LanguageModel(Estimator):
         model.model_ = network.eval()
         model.history_ = History.from_json(saved.config["history"])
         return model
+
+
+def _finite(scores: dict[str, float], name: str) -> dict[str, float]:
+    if not math.isfinite(scores["loss"]):
+        raise DataError(
+            f"The network's output is not finite: its loss is {scores['loss']}.",
+            where=name,
+            fix="The weights are damaged, or the rate of dynamic evaluation is too high: lower it, or train again.",
+        )
+    return scores
 
 
 def _corpora(text: Text, validation: Text | None, fraction: float) -> tuple[Corpus, Corpus | None]:
