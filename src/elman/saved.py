@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from elman.card import write_card
 from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
 from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
 
-__all__ = ["SavedModel", "read_model", "write_card", "write_model"]
+__all__ = ["SavedModel", "read_model", "write_model"]
 
 FORMAT_VERSION = 1
 _REPAIR = "Copy the whole folder again from where it was made, or train the model again."

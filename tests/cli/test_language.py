@@ -25,7 +25,7 @@ def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, t
     assert "characters/s" in done.err
     assert done.err.count("  | ") >= 6
     report = (out / "report.html").read_text()
-    for said in ("bits per character", "What it writes", "perplexity", f"elman train language {book}"):
+    for said in ("bits per character", "A text that the model wrote", "perplexity", f"elman train language {book}"):
         assert said in report
     assert "<b>the" not in report
     assert "elman generate my book --prompt" in (out / "README.md").read_text()
@@ -74,7 +74,7 @@ def test_the_report_marks_an_epoch_only_where_it_was_kept(
     elman, book: Path, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ):
     drawn: list[int | None] = []
-    monkeypatch.setattr("elman.report._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
+    monkeypatch.setattr("elman.report.page._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
     data, size = (book, SMALL) if task == "language" else (words, ("--hidden-size", 4, "--epochs", 2))
     for number, more in enumerate(((), ("--no-restore-best",))):
         done = elman("train", task, data, "--out", tmp_path / str(number), *size, *more, "--json")
@@ -179,4 +179,4 @@ def test_evaluation_says_what_unknown_tokens_do_to_the_scores(elman, book: Path,
     (tmp_path / "other.txt").write_text("the cat met the yak")
     done = elman("evaluate", tmp_path / "out", tmp_path / "other.txt")
     assert done.code == 0
-    assert "of the tokens, which are told as one" in done.out
+    assert "of the tokens, which count as one" in done.out

@@ -37,7 +37,7 @@ def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) ->
     with alone_in(folder):
         if overwrite:
             _set_aside(folder)
-        if resume and not checkpoint.exists():
+        if resume and not checkpoint.exists() and not any(folder.glob(f"*/{CHECKPOINT}")):
             say("Nothing of the run was saved yet: it starts from the beginning.")
         if not resume:
             record_run(folder, command)

@@ -1,4 +1,4 @@
-"""`elman predict`: the label of each text."""
+"""`elman predict`: the answer to each row, of a model of any task that has answers."""
 
 import json
 import sys
@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
-from elman.cli.output import emit, emit_json
+from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError
 
 CHUNK = 256
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
+    """Add the command to the app."""
     app.command(
         epilog=examples(
             "elman predict words-model --text stupendous --text dreadful",
@@ -54,66 +54,73 @@ def predict(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label texts.
+    """Predict the answer to each text.
 
-    One line each: the text, its label and the probability of it, with tabs between. Tabs, line breaks and
+    One line each: the text, its answer and the probability of it, with tabs between. Tabs, line breaks and
     backslashes inside a text are written with a backslash. With --json, one object holds all predictions, and no
     other line is printed.
     """
-    from elman.cli.data import read_texts
-    from elman.estimators import SequenceClassifier
-
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
+    from elman.estimators import open_model
+    from elman.tasks.task import targets
+
     use_threads(threads)
-    estimator = SequenceClassifier.load(model)
-    given = read_texts(data, column) if data else ((f"--text {each}", each) for each in text or [])
-    # Someone who types texts wants each answer at once.
+    opened = open_model(model)
+    source = opened.task.source
+    # Whether there are answers at all is known before any data are read.
+    opened.answers([])
+    notes, given = source.asked(data, column) if data else ((), _typed(source, text or []))
+    for note in notes:
+        say(f"elman: note: {note}.")
+    # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
-    answers = _answers(estimator, given, unknown, chunk)
-    labels = [str(label) for label in estimator.classes_]
+    answers = _answers(opened, given, unknown, chunk)
     if as_json:
-        emit_json({"model": str(model), "predictions": [_as_object(*each, labels, probabilities) for each in answers]})
+        name = targets(opened.task.columns)[0].name
+        emit_json({"model": str(model), "predictions": [_as_object(*each, name, probabilities) for each in answers]})
         return
     for each in answers:
-        emit(_as_line(*each, labels, probabilities))
+        emit(_as_line(*each, probabilities))
 
 
-def _answers(
-    estimator: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int
-) -> Iterator[tuple[str, list[float]]]:
-    """Each text with the probabilities of its labels, computed by chunks as the texts come in."""
-    from elman.cli.data import places_named
+def _typed(source: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:
+    return ((f"--text {text}", source.typed(text)) for text in texts)
+
+
+def _answers(model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int) -> Iterator[tuple[Any, Any]]:
+    """Each row with its answer, computed by chunks as the rows are read."""
+    from elman.tasks.rows import places_named
 
     waiting = iter(given)
     while chunk := list(islice(waiting, size)):
-        places, texts = zip(*chunk, strict=True)
+        places, rows = zip(*chunk, strict=True)
         with places_named(places):
-            rows = estimator.predict_proba(list(texts), unknown=unknown).tolist()
-        yield from zip(map(_as_text, texts), rows, strict=True)
+            answers = model.answers(rows, unknown=unknown)
+        yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
 
-def _as_text(given: Any) -> str:
-    return given if isinstance(given, str) else json.dumps(given)
+def _words(value: Any) -> str:
+    """A row or an answer on one line: words with blanks between, numbers as JSON."""
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _best(row: list[float]) -> int:
-    return max(range(len(row)), key=row.__getitem__)
+def _as_object(row: Any, answer: Any, name: str, every: bool) -> dict[str, Any]:
+    found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
+    if answer.probability is not None:
+        found["probability"] = answer.probability
+    return found | ({"probabilities": answer.probabilities} if every else {})
 
 
-def _as_object(text: str, row: list[float], labels: list[str], every: bool) -> dict[str, Any]:
-    best = _best(row)
-    answer = {"text": text, "label": labels[best], "probability": row[best]}
-    return answer | ({"probabilities": dict(zip(labels, row, strict=True))} if every else {})
-
-
-def _as_line(text: str, row: list[float], labels: list[str], every: bool) -> str:
-    best = _best(row)
-    shown = (
-        [f"{label}={share:.4f}" for label, share in zip(labels, row, strict=True)] if every else [f"{row[best]:.4f}"]
-    )
-    return "\t".join([_on_one_line(text), labels[best], *shown])
+def _as_line(row: Any, answer: Any, every: bool) -> str:
+    if every:
+        shown = [f"{label}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
+    else:
+        shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    return "\t".join([_on_one_line(_words(row)), _on_one_line(_words(answer.value)), *shown])
 
 
 def _on_one_line(text: str) -> str:

@@ -1,59 +1,17 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
-
-from pydantic import Field, PositiveInt
+from collections.abc import Sequence
+from typing import Any, Self
 
 from elman.errors import DataError
 from elman.sequences.listing import listed
 from elman.sequences.ragged import Ragged
 from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, Settings
+from elman.settings.text import EncoderSettings as EncoderSettings
 
 # The begin and end of a text inside n-grams: control characters that texts do not have.
 BEGIN, END = "\x02", "\x03"
-
-
-class EncoderSettings(Settings):
-    """How sequences are read.
-
-    Args:
-        tokens: `characters`, `bytes` or `words` of texts; `values`: the sequences are numbers already, each an array
-            `(time, feature)`, or `(time,)` for one feature.
-        lower_case: whether texts become lower-case first.
-        alphabet: the tokens to know, fixed beforehand: a string of characters; else those of the training texts.
-        min_count: tokens that come less often in the training texts count as unknown.
-        max_tokens: only so many tokens are known, the most frequent ones.
-        marks: whether a begin and an end mark stand around every sequence.
-        ngrams: at each step, read all that end there of 1 up to so many tokens (subword features in the manner of
-            P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017); their rows add up.
-        unknown: what becomes of a token that training never saw: `allow` reads it as the unknown token, `refuse` is an
-            error that names it. If not given: `refuse` for characters and bytes that were all learned, else `allow`.
-    """
-
-    tokens: Literal["characters", "bytes", "words", "values"] = "characters"
-    lower_case: bool = False
-    alphabet: str | None = Field(None, min_length=1)
-    min_count: PositiveInt = 1
-    max_tokens: PositiveInt | None = None
-    marks: bool = False
-    ngrams: PositiveInt = 1
-    unknown: Literal["allow", "refuse"] | None = None
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
-            yield Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only.")
-        if self.ngrams > 1 and self.tokens != "characters":
-            yield Conflict(("ngrams", "tokens"), "n-grams are made of characters only.")
-
-    @property
-    def refuses_unknown(self) -> bool:
-        """Whether a token that training never saw is an error."""
-        learned_all = not self.alphabet and self.min_count == self.ngrams == 1 and self.max_tokens is None
-        default = "refuse" if self.tokens in ("characters", "bytes") and learned_all else "allow"
-        return (self.unknown or default) == "refuse"
 
 
 class SequenceEncoder:
