@@ -166,6 +166,13 @@ def test_a_later_format_says_which_elman(folder: Path):
     assert "pip install" in error.fix
 
 
+def test_a_model_of_an_earlier_format_is_refused_with_what_to_do(folder: Path):
+    rewrite(folder, format_version=saved.FORMAT_VERSION - 1)
+    error = refusal(folder)
+    assert "before its first release" in error.problem
+    assert "Train the model again" in error.fix
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

@@ -81,7 +81,7 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_stopped_between_two_epochs_ends_with_the_same_bits(tmp_path, epoch, number):
     trainer(tmp_path / "whole", EVERYTHING).run()
     with pytest.raises(TrainingInterrupted) as caught:

@@ -3,28 +3,16 @@
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from elman.cli.lazy import lazy
 from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
 from elman.cli.output import emit, emit_json, say
-
-
-class _FromTasks(TyperCommand):
-    """A command whose flags are those of all tasks, which are imported when it is used."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the arguments and options."""
-        return _command().get_params(ctx)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        return ctx.invoke(_command().callback, **ctx.params)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
     app.command(
-        cls=_FromTasks,
+        cls=lazy(_command),
         epilog=examples(
             "elman evaluate words-model test.csv",
             "elman evaluate words-model test.tsv --no-header --text 2 --label 1 --json",

@@ -44,7 +44,6 @@ def _unknown(default: str) -> Any:
 
 
 Unknown = Annotated[Any, _unknown("as the model was trained")]
-UnknownInPrompt = Annotated[Any, _unknown("refuse")]
 
 
 VALIDATION_FRACTION = 0.1

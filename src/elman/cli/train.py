@@ -19,6 +19,17 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _OWN = ("validation_fraction",)
 
 
+_START = Annotated[
+    Path | None,
+    typer.Option(
+        "--start-from",
+        metavar="MODEL",
+        show_default=False,
+        help="Start with the embedding and the recurrent layers of another model; see --freeze.",
+    ),
+]
+
+
 class _Tasks(TyperGroup):
     """A sub-command for each task; its file is imported when it is asked for."""
 
@@ -87,6 +98,7 @@ def command_of(task: Any) -> Any:
         **{name: (annotation, None) for name, annotation in reading.items()},
         "validation": (_text_option("--validation", "FILE", f"{noun.capitalize()} to compare epochs by."), None),
         "validation_fraction": (_fraction(noun), None),
+        "start_from": (_START, None),
         "resume": (Resume, False),
         "overwrite": (Overwrite, False),
         "threads": (Threads, None),
@@ -119,7 +131,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     fraction = held_back(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only when everything said so far makes sense.
     from elman.cli.folder import check_folder, open_folder, stopped_in
-    from elman.estimators import model_for
+    from elman.estimators import OtherModel, model_for
     from elman.estimators.runs import Run, carry_out, closing_lines
     from elman.sequences.corpus import is_read_once
     from elman.training.progress import progress_for
@@ -143,7 +155,8 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     command = given["context"].obj
     going_on = open_folder(out, command=command, resume=given["resume"], overwrite=given["overwrite"])
     with stopped_in(out):
-        run = Run(out, train, held, command, resume=going_on)
+        how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
+        run = Run(out, train, held, command, resume=going_on, how=how)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))
     if given["as_json"]:
         emit_json(result)

@@ -5,7 +5,9 @@ from pathlib import Path
 from elman.errors import ModelError
 from elman.estimators.classifier import SequenceClassifier
 from elman.estimators.language import LanguageModel
-from elman.estimators.model import Model, Pretrained
+from elman.estimators.model import Model
+from elman.estimators.start import OtherModel, Pretrained
+from elman.estimators.tagger import SequenceTagger
 from elman.saved import read_model
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
@@ -16,8 +18,10 @@ __all__ = [
     "LanguageModel",
     "LanguageSettings",
     "Model",
+    "OtherModel",
     "Pretrained",
     "SequenceClassifier",
+    "SequenceTagger",
     "model_for",
     "open_model",
 ]

@@ -2,23 +2,22 @@
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elman.cells.archive import cell_from_json, cell_to_json
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell, describe_options
-from elman.errors import MissingPackageError, ModelError, NotFittedError, ShapeError, UsageError, nearest
+from elman.errors import MissingPackageError, ModelError, NotFittedError, UsageError, nearest
+from elman.estimators.start import Start
 from elman.folders import alone_in
 from elman.nn.recurrent import Recurrent
 from elman.report.card import write_card
 from elman.saved import SavedModel, read_model, write_model
 from elman.sequences.token_text import remove_kept
-from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
 from elman.tasks.rows import places_named, select
 from elman.tasks.task import Answer, Row, Task, Unknown, Values, inputs, targets
@@ -29,19 +28,6 @@ from elman.training.record import History
 from elman.training.trainer import Trainer
 
 CHUNK = 256
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """What a network has learned elsewhere, to start from.
-
-    Args:
-        vocabulary: the tokens it knows; for the first input of the task.
-        weights: parameters by their names in the network, such as `body.layer0.input/0`; the others are drawn anew.
-    """
-
-    vocabulary: Vocabulary | None
-    weights: Mapping[str, Tensor]
 
 
 class Model:
@@ -122,7 +108,7 @@ class Model:
         folder: str | Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
-        start: Pretrained | None = None,
+        start: Start | None = None,
     ) -> Self:
         """Train on data.
 
@@ -132,7 +118,7 @@ class Model:
             folder: where checkpoints and the log are written; nothing is written without it.
             resume: continue the run that was stopped in that folder, or go on with a finished one to more epochs.
             listener: is given the progress; `elman.training.progress.progress_for(sys.stderr)` prints it.
-            start: a vocabulary and weights to start from, in place of drawn ones.
+            start: what to start from in place of drawn weights: `Pretrained`, or `OtherModel(folder)`.
 
         Raises:
             UsageError: settings that make no sense, or another run writes into the folder.
@@ -154,7 +140,7 @@ class Model:
         folder: str | Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
-        start: Pretrained | None = None,
+        start: Start | None = None,
     ) -> Self:
         """Train on values that a source has read; arguments and errors as for `fit`."""
         settings, source = self.settings(), self.task.source
@@ -172,12 +158,12 @@ class Model:
             task = self.task(settings, {column.name: column.encoder(settings) for column in self.task.columns})
             task.metric  # noqa: B018 - an unknown one is refused before training
             if start is not None:
-                task.encoders[inputs(task.columns)[0].name].vocabulary = start.vocabulary
+                start.prepare(task)
             with places_named(train.places):
                 encoded = {name: encoder.learn(train.columns[name], path) for name, encoder in task.encoders.items()}
             network = self._new_network(task, cell)
             if start is not None:
-                _start_from(network, start.weights)
+                start.give(task, network)
             judged = None if held is None else self._encoded(task, held, "allow", path)
             trainer = Trainer(
                 network,
@@ -223,6 +209,10 @@ class Model:
         data = self.task.source.evaluated(encoded, self.task_.settings, given)
         network, adapt = self.task_.adapting(self.model_, given)
         return evaluate(network, self.task_, data, adapt=adapt)
+
+    def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
+        """Return the value of the answer to each row of X; see `answers`."""
+        return [answer.value for answer in self.answers(X, unknown=unknown)]
 
     def answers(self, rows: Iterable[Any], *, unknown: Unknown | None = None) -> list[Answer]:
         """Return the answer to each row; the rows are those of the first input, or tuples of several inputs.
@@ -415,15 +405,3 @@ class Model:
 def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
     """The cell of a network's body as plain data, with its equations for each layer; `None` without a body."""
     return None if body is None else cell_to_json(body.cell, body.cell_sizes)
-
-
-def _start_from(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    own = network.state_dict()
-    wrong = [
-        f"{name}: {tuple(value.shape)} came, {tuple(own[name].shape) if name in own else 'no such parameter'} is here"
-        for name, value in weights.items()
-        if name not in own or own[name].shape != value.shape
-    ]
-    if wrong:
-        raise ShapeError("The weights to start from do not fit the network.", where="\n".join(wrong))
-    network.load_state_dict({**own, **weights})

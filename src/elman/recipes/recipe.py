@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from elman.errors import DataError
 from elman.estimators import model_for
-from elman.estimators.model import Model, Pretrained
+from elman.estimators.model import Model
 from elman.estimators.runs import Run, carry_out, described
+from elman.estimators.start import Pretrained
 from elman.folders import CHECKPOINT
 from elman.sequences.datasets import is_there
 from elman.tasks.task import Values

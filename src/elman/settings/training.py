@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from elman.settings.base import Conflict, Settings
 
@@ -45,6 +45,13 @@ class RunSettings(Settings):
     )
     patience: PositiveInt | None = Field(None, description="Stop after so many epochs without a better one.")
     metric: str | None = Field(None, description="The score that decides the best epoch.")
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts of the network that are not trained, such as body. As `elman summary` names them.",
+    )
+    unfreeze_epochs: PositiveInt | None = Field(
+        None, description="Epochs after which one more frozen part is trained. The last of them first."
+    )
     restore_best: bool = Field(True, description="Keep the weights of the best epoch.")
     validation_fraction: BelowOne = Field(
         0.0, description="Fraction of the training data to hold out. Epochs are compared by it if no other data are."
@@ -60,6 +67,11 @@ class RunSettings(Settings):
     )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _one_part_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.schedule == "step") != (self.step_epochs is not None):
             yield Conflict(("schedule", "step_epochs"), "the step schedule needs step_epochs, and no other takes it.")
@@ -73,6 +85,8 @@ class RunSettings(Settings):
             yield Conflict(("averaging", "average_after"), "only asgd begins after a number of epochs.")
         if self.nonmonotone_interval != NONMONOTONE_INTERVAL and self.averaging != "nt-asgd":
             yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
+        if self.unfreeze_epochs is not None and not self.freeze:
+            yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
 

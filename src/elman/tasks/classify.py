@@ -54,6 +54,7 @@ class Classify(Task):
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
         Metric("loss", note="Mean cross entropy, nats an answer."),
+        Metric("count", title="texts"),
     )
     examples = (
         "elman train classify reviews.csv --out reviews",

@@ -137,6 +137,11 @@ class Tokens:
         self.coder: Coder | None = None
         self.frequencies: np.ndarray | None = None
 
+    @property
+    def vocabulary(self) -> Any:
+        """The tokens."""
+        return None if self.coder is None else self.coder.vocabulary
+
     def learn(self, values: "Corpus", folder: Path | None = None) -> "TokenText":
         """Learn the tokens, and encode the text.
 

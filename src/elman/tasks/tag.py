@@ -33,6 +33,7 @@ class Tag(Task):
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),
         Metric("macro_f1", larger_is_better=True, percent=True, title="macro F1", note="Every tag counts the same."),
         Metric("loss", note="Mean cross entropy, nats a word."),
+        Metric("count", title="words"),
     )
     use = ('elman predict {model} --text "WORD WORD"', "elman evaluate {model} {data}")
     examples = (

@@ -15,7 +15,7 @@ from elman.files import atomic_write
 from elman.sequences.hashing import hash_of
 
 FORMAT = "elman-checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ANEW = "Delete this file and begin the run anew (without resume), or begin it in another folder."
 
@@ -130,9 +130,15 @@ def _check_format(metadata: Mapping[str, str]) -> None:
     version = metadata.get("format_version", "")
     if not version.isdecimal():
         raise ModelError("The checkpoint is damaged: it has no format version.", fix=_ANEW)
+    if int(version) < FORMAT_VERSION:
+        raise ModelError(
+            f"The checkpoint is in format {version}, which elman wrote before its first release; this one reads format "
+            f"{FORMAT_VERSION}.",
+            fix=_ANEW,
+        )
     if int(version) > FORMAT_VERSION:
         raise ModelError(
-            f"The checkpoint is from a later elman: its format is {version}, this one reads up to {FORMAT_VERSION}.",
+            f"The checkpoint is from a later elman: its format is {version}, this one reads {FORMAT_VERSION}.",
             fix="Install a later version of elman, or begin anew in another folder.",
         )
 

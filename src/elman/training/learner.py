@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
 from elman.settings.training import RunSettings
@@ -51,10 +52,21 @@ class Learner:
         self._average = build_average(model, settings)
         self._best: dict[str, Tensor] = {}
         self._carried: State | None = None
+        self._frozen: list[nn.Parameter] = []
+        parts = dict(model.named_children())
+        for name in settings.freeze:
+            if name not in parts:
+                raise UsageError(f"The network has no part `{name}` to freeze.", fix=nearest(name, parts))
 
     def begin_epoch(self) -> None:
-        """Forgets the carried state: the data begin anew."""
+        """Forget the carried state: the data begin anew."""
         self._carried = None
+
+    def freeze_for(self, epoch: int) -> None:
+        """Freeze the parts that the settings freeze in an epoch, counted from 0."""
+        every, names = self._settings.unfreeze_epochs, self._settings.freeze
+        parts = names if every is None else names[: max(0, len(names) - epoch // every)]
+        self._frozen = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
 
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
         """Train one minibatch, and return its mean loss and metric, before the step, and the number of its targets.
@@ -77,6 +89,9 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         objective.backward()
+        # An optimiser passes over what has no gradient.
+        for parameter in self._frozen:
+            parameter.grad = None
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()

@@ -199,6 +199,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self._network.train()
+        self._learner.freeze_for(self._state.epoch)
         if not self._state.batch:
             self._learner.begin_epoch()
         while self._state.batch < len(self._plan):
