@@ -25,7 +25,7 @@ def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, t
     assert "characters/s" in done.err
     assert done.err.count("  | ") >= 6
     report = (out / "report.html").read_text()
-    for said in ("bits per character", "What it writes", "perplexity", f"elman train language {book}"):
+    for said in ("bits per character", "A text that the model wrote", "perplexity", f"elman train language {book}"):
         assert said in report
     assert "<b>the" not in report
     assert f"elman generate '{out}' --length 500\nelman evaluate '{out}' {book}" in (out / "README.md").read_text()
@@ -83,7 +83,7 @@ def test_the_report_marks_an_epoch_only_where_it_was_kept(
     elman, book: Path, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ):
     drawn: list[int | None] = []
-    monkeypatch.setattr("elman.report._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
+    monkeypatch.setattr("elman.report.page._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
     data, size = (book, SMALL) if task == "language" else (words, ("--hidden-size", 4, "--epochs", 2))
     for number, more in enumerate(((), ("--no-restore-best",))):
         done = elman("train", task, data, "--out", tmp_path / str(number), *size, *more, "--json")

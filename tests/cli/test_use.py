@@ -128,12 +128,12 @@ def test_an_evaluation_shows_scores_and_confusions(elman, model: Path):
 
 
 def test_many_labels_are_shown_by_what_is_mixed_up():
-    from elman.cli.evaluate import confusion_lines
+    from elman.report.parts import Confusion
 
     labels = [f"label{n}" for n in range(40)]
     confusion = [[3 if a == b else 0 for a in range(40)] for b in range(40)]
     confusion[2][9] = 4
-    assert list(confusion_lines(labels, confusion)) == ["times  truth   answer", "    4  label2  label9"]
+    assert list(Confusion(labels, confusion).lines()) == ["times  truth   answer", "    4  label2  label9"]
 
 
 def test_an_unknown_label_names_its_line_and_the_known_ones(elman, model: Path, tmp_path: Path):

@@ -24,64 +24,6 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", show_default=False, help="Threads to compute with. [all cores]"),
 ]
-LabelledData = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        show_default=False,
-        help="Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label. - is standard input.",
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text",
-        metavar="COL",
-        show_default=False,
-        help="Column of the texts: name or number from 1; several as 2,3. [by usual names, else the first]",
-    ),
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--label",
-        metavar="COL",
-        show_default=False,
-        help="Column of the labels: name or number from 1. [by usual names, else the second]",
-    ),
-]
-Header = Annotated[
-    bool | None,
-    typer.Option(
-        "--header/--no-header",
-        show_default=False,
-        help="The first row names the columns, or not. [by what is in it]",
-    ),
-]
-Separator = Annotated[
-    str | None,
-    typer.Option(
-        "--separator",
-        metavar="CHAR",
-        show_default=False,
-        help=r"What is between two fields: a character, tab, or \n if each line is a text. [by the ending of the file]",
-    ),
-]
-Quote = Annotated[
-    str | None,
-    typer.Option(
-        "--quote",
-        metavar="CHAR",
-        show_default=False,
-        help='What is around fields with separators in them; none if quotes are part of the texts. ["]',
-    ),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding", metavar="NAME", show_default=False, help="Of the file, such as utf-16 or cp1252. [utf-8]"
-    ),
-]
 
 
 def _known_way(how: str | None) -> str | None:
@@ -102,7 +44,6 @@ def _unknown(default: str) -> Any:
 
 
 Unknown = Annotated[Any, _unknown("as the model was trained: allow")]
-UnknownInPrompt = Annotated[Any, _unknown("refuse")]
 
 
 VALIDATION_FRACTION = 0.1

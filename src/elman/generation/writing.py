@@ -9,8 +9,8 @@ from elman.errors import DataError
 from elman.sequences.coders import LINE_END, Coder
 from elman.sequences.corpus import encode_utf8
 from elman.sequences.listing import listed
+from elman.settings.generation import LONGEST_STOP
 
-LONGEST_STOP = 64  # characters
 # Tokens that a state remembers: enough for any stop text, which may take a token for each of its bytes.
 MEMORY = 4 * LONGEST_STOP
 SHOWN_TOKENS = 200

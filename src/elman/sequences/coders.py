@@ -5,60 +5,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from elman.errors import DataError
 from elman.sequences.corpus import Corpus, Locate, encode_utf8, numbered
 from elman.sequences.graphemes import are_code_points, characters, cut_between_characters, first_character
 from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, Settings
+from elman.settings.text import CoderSettings as CoderSettings
 
 CodePoints = 0x110000
 LINE_END = "\n"
 # Characters after which a text is cut wherever it is, so that memory does not grow with it.
 LONGEST_PIECE = 2**20
 SHOWN_UNKNOWN = 5
-
-
-class CoderSettings(Settings):
-    """How a text becomes tokens.
-
-    Args:
-        tokens: `characters`, `bytes`, `words` or `subwords`. Line ends are tokens of their own in words and subwords.
-        lower_case: whether the text becomes lower-case first.
-        split: how words are found: at `punctuation` (as `elman.sequences.text.Tokenizer` does), or at `blanks` only,
-            for a text that was split already.
-        alphabet: the characters to know, fixed beforehand; else those of the training text.
-        min_count: characters or words that come less often in the training text count as unknown.
-        max_tokens: only so many are known, the most frequent ones; for subwords the number of pieces to learn, 8,000 if
-            not given.
-        unknown: what becomes of a character or word that is not known: `allow` reads it as the unknown token, which the
-            model also predicts, `refuse` is an error that names it.
-    """
-
-    tokens: Literal["characters", "bytes", "words", "subwords"] = "characters"
-    lower_case: bool = False
-    split: Literal["punctuation", "blanks"] = "punctuation"
-    alphabet: str | None = Field(None, min_length=1)
-    min_count: PositiveInt = 1
-    max_tokens: PositiveInt | None = None
-    unknown: Literal["allow", "refuse"] = "allow"
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and self.tokens != "characters":
-            yield Conflict(("alphabet", "tokens"), "an alphabet is for characters only.")
-        if self.alphabet and (self.min_count > 1 or self.max_tokens is not None):
-            yield Conflict(("alphabet", "min_count", "max_tokens"), "an alphabet is not counted.")
-        if self.split != "punctuation" and self.tokens != "words":
-            yield Conflict(("split", "tokens"), "only words are split.")
-        if self.tokens == "bytes" and (self.lower_case or self.min_count > 1 or self.max_tokens is not None):
-            yield Conflict(("tokens", "lower_case", "min_count", "max_tokens"), "bytes are all known, as they are.")
-        if self.tokens == "subwords" and self.min_count > 1:
-            yield Conflict(("tokens", "min_count"), "subwords are learned, not counted; give max_tokens.")
 
 
 class Coder(Protocol):

@@ -1,11 +1,10 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from elman.errors import DataError, ShapeError
 from elman.sequences.graphemes import characters
@@ -14,44 +13,11 @@ from elman.sequences.ragged import Ragged
 from elman.sequences.text import Tokenizer
 from elman.sequences.unknown import UnknownTally
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, Settings
+from elman.settings.text import EncoderSettings as EncoderSettings
 
 # The begin and end of a text inside n-grams: control characters that texts do not have.
 BEGIN, END = "\x02", "\x03"
 _EXCERPT = 60
-
-
-class EncoderSettings(Settings):
-    """How sequences are read.
-
-    Args:
-        tokens: `characters`, `bytes` or `words` of texts; `values`: the sequences are numbers already, each an array
-            `(time, feature)`, or `(time,)` for one feature.
-        lower_case: whether texts become lower-case first.
-        alphabet: the tokens to know, fixed beforehand: a string of characters; else those of the training texts.
-        min_count: tokens that come less often in the training texts count as unknown.
-        max_tokens: only so many tokens are known, the most frequent ones.
-        marks: whether a begin and an end mark stand around every sequence.
-        ngrams: at each step, read all that end there of 1 up to so many tokens (subword features in the manner of
-            P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017); their rows add up.
-        unknown: what becomes of a token that training never saw: `allow` reads it as the unknown token, `refuse` is an
-            error that names it.
-    """
-
-    tokens: Literal["characters", "bytes", "words", "values"] = "characters"
-    lower_case: bool = False
-    alphabet: str | None = Field(None, min_length=1)
-    min_count: PositiveInt = 1
-    max_tokens: PositiveInt | None = None
-    marks: bool = False
-    ngrams: PositiveInt = 1
-    unknown: Literal["allow", "refuse"] = "allow"
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
-            yield Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only.")
-        if self.ngrams > 1 and self.tokens != "characters":
-            yield Conflict(("ngrams", "tokens"), "n-grams are made of characters only.")
 
 
 class SequenceEncoder:

@@ -1,12 +1,11 @@
 """What Python gives as a list of sequences or labels, and what only looks like one."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from typing import Any
 
-from elman.errors import DataError, ElmanError
+from elman.errors import DataError
 from elman.sequences.header import plain_name
 
 _SHOWN_COLUMNS = 8
@@ -47,17 +46,7 @@ def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = fro
 
 
 # How messages begin that count what they were given, from 1.
-NUMBERED = re.compile(r"^(validation )?(?:text|sequence|label) (\d+)\b", re.MULTILINE)
-
-
-@contextmanager
-def in_validation_data() -> Iterator[None]:
-    """While it lasts, an error that counts texts, sequences or labels says that they are validation data."""
-    try:
-        yield
-    except ElmanError as error:
-        where = NUMBERED.sub(lambda found: f"validation {found[0]}", error.where or "")
-        raise type(error)(f"Validation data: {error.problem}", where=where or None, fix=error.fix) from error
+NUMBERED = re.compile(r"^(text|sequence|label) (\d+)\b", re.MULTILINE)
 
 
 def _is_column(given: Any) -> bool:

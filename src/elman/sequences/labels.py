@@ -57,13 +57,17 @@ class Labels:
         """Return the labels as scikit-learn's `classes_`, `(labels,)` of their own type."""
         return np.array(self.classes)
 
-    def positions(self, labels: Sequence[Label]) -> list[int]:
+    def positions(self, labels: Sequence[Label], places: Sequence[str] = ()) -> list[int]:
         """Return the position of each label.
 
+        Args:
+            labels: to find.
+            places: where each is, for messages; their numbers from 1 if not given.
+
         Raises:
-            DataError: labels of another type, or that are not known; with their positions from 1.
+            DataError: labels of another type, or that are not known; with their places.
         """
-        wrong = [f"label {row + 1}: {labels[row]!r}" for row in self.unknown(labels)]
+        wrong = [f"{places[row] if places else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
         if wrong:
             raise DataError(
                 f"The model does not know {len(wrong):,} of {len(labels):,} labels.",

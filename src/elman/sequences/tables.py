@@ -133,11 +133,11 @@ def read_table(
         return reader.folder(Path(path))
     if separator is None:
         _check_ending(path)
-    return reader.table(_read(path, encoding, known))
+    return reader.table(read_like(path, encoding, known))
 
 
-def _read(path: str | Path, encoding: str | None, known: TableFormat | None) -> Source:
-    """The lines of a file; in the encoding of the training file only where it is not UTF-8."""
+def read_like(path: str | Path, encoding: str | None, known: TableFormat | None) -> Source:
+    """Return the lines of a file; in the encoding of the training file only where it is not UTF-8."""
     if encoding is not None or known is None or known.encoding is None or str(path) == "-":
         return read_source(path, encoding)
     try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from elman.report.figures import figure
+
 
 def write_card(
     *,
@@ -13,7 +15,7 @@ def write_card(
     summary: str,
     data: Mapping[str, Any],
     scores: Mapping[str, float | int],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, tuple[Any, str]],
     command: str | None = None,
     use: Sequence[str] = ("elman predict {name} TEXTS.txt", "elman evaluate {name} DATA.csv"),
 ) -> str:
@@ -24,9 +26,9 @@ def write_card(
         summary: one sentence on what the model does.
         data: what it was trained and judged on, a word or number for each heading.
         scores: name to value; shares such as the accuracy are given from 0 to 1.
-        settings: every setting, the seed among them.
+        settings: every setting, the seed among them: its value and what it means.
         command: the command that repeats the run.
-        use: commands that use the model, with `{name}` for its name.
+        use: commands that use the model, with `{name}` for its name, quoted for a shell.
 
     Returns:
         Markdown, with the front matter that model collections read.
@@ -55,10 +57,12 @@ def versions() -> dict[str, str]:
 
 
 def _card_table(title: str, rows: Mapping[str, Any]) -> str:
-    body = "".join(f"| {_cell(name)} | {_cell(value)} |\n" for name, value in rows.items())
-    return f"## {title}\n\n| | |\n|---|---|\n{body}"
+    """A table of names and values; a value with its meaning has it in a third column."""
+    lines = [[name, *value] if isinstance(value, tuple) else [name, value] for name, value in rows.items()]
+    body = "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+    width = max((len(line) for line in lines), default=2)
+    return f"## {title}\n\n{'| ' * width}|\n{'|---' * width}|\n{body}"
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) and 0.001 <= abs(value) < 10_000 else str(value)
-    return text.replace("|", r"\|").replace("\n", " ")
+    return figure(value, trim=True).replace("|", r"\|").replace("\n", " ")

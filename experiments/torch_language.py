@@ -7,24 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elman.cells import CELLS
+from elman.compiler.cell import Cell
 from elman.errors import UsageError, nearest, run_module
 from elman.estimators import LanguageModel
-from elman.estimators.language import LanguageSettings
 from elman.language_network import LanguageNetwork
 from elman.model import build_body
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.state import State
 from elman.nn.torch_convert import from_torch
 from elman.recipes import RECIPES
-from elman.recipes.language_recipe import LanguageRecipe
-from elman.sequences.coders import Coder
 from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
+from elman.tasks.language import LanguageSettings
+from elman.tasks.task import Task
 from elman.training.generators import own_generators
 from elman.training.progress import progress_for
 
@@ -67,8 +66,8 @@ class TorchBody(nn.Module):
 class TorchLanguageModel(LanguageModel):
     """A language model on `torch.nn.GRU`; it can be trained, resumed and judged, and is not saved."""
 
-    def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
-        network = super()._new_network(settings, coder, counts)
+    def _new_network(self, task: Task, cell: Cell | None) -> LanguageNetwork:
+        network, settings = super()._new_network(task, cell), task.settings
         with own_generators([], settings.seed):
             body = TorchBody(
                 settings.embedding_size, settings.hidden_size, settings.num_layers, dropout=settings.dropout
@@ -83,8 +82,8 @@ class TorchLanguageModel(LanguageModel):
 class SameStart(TorchLanguageModel):
     """The same from the same weights on elman's layers, which have one bias for the two of torch's r and z."""
 
-    def _new_network(self, settings: LanguageSettings, coder: Coder, counts: np.ndarray) -> LanguageNetwork:
-        network = super()._new_network(settings, coder, counts)
+    def _new_network(self, task: Task, cell: Cell | None) -> LanguageNetwork:
+        network, settings = super()._new_network(task, cell), task.settings
         theirs: Any = network.body
         network.body = build_body(settings.model_copy(update={"cell": theirs.cell.name}), settings.embedding_size)
         with torch.no_grad():
@@ -97,7 +96,7 @@ class SameStart(TorchLanguageModel):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains and judges, and prints one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m elman.recipes.torch_language", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.torch_language", description=__doc__)
     parser.add_argument("name", help="a recipe of a language model with a GRU")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
@@ -107,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--elman", action="store_true", help="elman's layers, from the weights that torch's begin with")
     given = parser.parse_args(arguments)
     recipe = RECIPES.get(given.name)
-    names = [name for name, each in RECIPES.items() if isinstance(each, LanguageRecipe)]
-    if not isinstance(recipe, LanguageRecipe):
+    names = [name for name, each in RECIPES.items() if each.task == "language"]
+    if recipe is None or given.name not in names:
         raise UsageError(f"There is no recipe `{given.name}` of a language model.", fix=nearest(given.name, names))
     settings = check_settings(LanguageSettings, recipe.settings)
     if settings.cell != "gru" or settings.weight_drop or settings.zoneout:
@@ -124,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder=given.out,
         resume=given.resume,
         listener=progress_for(sys.stderr),
-        estimator=SameStart if given.elman else TorchLanguageModel,
+        kind=SameStart if given.elman else TorchLanguageModel,
     )
     sys.stdout.write(json.dumps({**result, "layers": "elman" if given.elman else "torch.nn.GRU"}) + "\n")
 

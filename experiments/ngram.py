@@ -1,6 +1,6 @@
 """An n-gram model of a text: the bar that a recurrent language model has to beat.
 
-`python -m elman.bench.ngram NAME --data DIR` prints one JSON object: how many bits a character, and a byte, the test
+`python -m experiments.ngram NAME --data DIR` prints one JSON object: how many bits a character, and a byte, the test
 part of a data set costs a model of its training part, read as characters and as bytes.
 """
 
@@ -194,7 +194,7 @@ def bytes_of(part: Corpus) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures a data set and prints one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m elman.bench.ngram", description=measure.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.ngram", description=measure.__doc__)
     parser.add_argument("name")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--order", type=int, default=ORDER)

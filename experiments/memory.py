@@ -50,7 +50,7 @@ def _status(name: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints one JSON object a case."""
-    parser = argparse.ArgumentParser(prog="python -m elman.bench.memory", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.memory", description=__doc__)
     parser.add_argument("cases", nargs="*", default=CASES, metavar="CASE")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         found = {}
         for side in SIDES:
-            command = [sys.executable, "-m", "elman.bench.memory", name, "--side", side]
+            command = [sys.executable, "-m", "experiments.memory", name, "--side", side]
             found[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         sys.stdout.write(json.dumps({"case": name, "megabytes": found}) + "\n")
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from elman.errors import UsageError, nearest
 
@@ -76,6 +77,34 @@ def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> Settin
         where="\n".join(mistakes),
         fix="Correct these settings; nothing was done yet." if len(mistakes) > 1 else "Correct this setting.",
     ) from None
+
+
+def summary_of(description: str | None) -> str:
+    """Return the first sentence of a setting's description: its line in a command's help.
+
+    >>> summary_of("Passes over the data. One sees each example once.")
+    'Passes over the data.'
+    """
+    return re.split(r"(?<=\.)\s", description or "", maxsplit=1)[0]
+
+
+def fields_of(cls: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the settings of a class in the order of its base classes, its own last."""
+    order: dict[str, None] = {}
+    for base in cls.__bases__:
+        if issubclass(base, BaseModel):
+            order |= dict.fromkeys(fields_of(base))
+    return {name: cls.model_fields[name] for name in order | dict.fromkeys(cls.model_fields)}
+
+
+def describe_settings(cls: type[BaseModel]) -> str:
+    """Return the `Args:` part of a docstring: each setting with its default and its whole description."""
+    return "\n".join(["Args:", *(f"    {_described(name, field)}" for name, field in fields_of(cls).items())])
+
+
+def _described(name: str, field: FieldInfo) -> str:
+    default = "" if field.is_required() else f" [{field.get_default(call_default_factory=True)!r}]"
+    return f"{name}: {field.description}{default}"
 
 
 def _field_mistakes(cls: type[BaseModel], error: ValidationError) -> list[str]:
