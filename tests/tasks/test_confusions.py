@@ -24,7 +24,9 @@ def test_scores_are_scikit_learns(labels: int, ragged: bool):
     found, answers = scores.compute(), outputs.argmax(1)
     assert found["accuracy"] == pytest.approx(accuracy_score(targets, answers))
     assert found["macro_f1"] == pytest.approx(f1_score(targets, answers, average="macro"))
-    assert found["loss"] == pytest.approx(log_loss(targets, outputs.double().softmax(1), labels=range(labels)), rel=1e-5)
+    assert found["loss"] == pytest.approx(
+        log_loss(targets, outputs.double().softmax(1), labels=range(labels)), rel=1e-5
+    )
     assert found["confusion"] == confusion_matrix(targets, answers, labels=range(labels)).tolist()
     assert found["majority"] == pytest.approx(int(targets.bincount().max()) / 50)
     assert found["count"] == 50
