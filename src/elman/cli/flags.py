@@ -138,17 +138,21 @@ def _items(flag: Flag, typed: str) -> tuple[int | float | str, ...]:
     return tuple(_number(word) for word in words)
 
 
-def _pairs(flag: Flag, typed: str) -> Mapping[str, int | float | str]:
+def _pairs(flag: Flag, typed: str) -> Mapping[str, bool | int | float | str]:
     pairs = [word.partition("=") for word in typed.split(",")]
     if not all(name.strip() and sign for name, sign, _ in pairs):
         raise UsageError(
             f"{spelling(flag)} {typed!r} is not a list of options.",
             fix=f"Write it as {spelling(flag)} {flag.metavar}",
         )
-    found = {name.strip(): _number(text.strip()) for name, _, text in pairs}
+    found = {name.strip(): _option(text.strip()) for name, _, text in pairs}
     if len(found) < len(pairs):
         raise UsageError(f"{spelling(flag)} {typed!r} has a name twice.", fix="Give each name once.")
     return found
+
+
+def _option(text: str) -> bool | int | float | str:
+    return text.lower() == "true" if text.lower() in ("true", "false") else _number(text)
 
 
 def _number(text: str) -> int | float | str:

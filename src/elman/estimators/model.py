@@ -370,7 +370,11 @@ class Model:
         """The cell that the settings mean, which may be the user's own."""
         if settings.cell == "none":
             return None
-        return open_cell(self.get_params()["cell"]).with_options(**settings.cell_options)
+        cell = open_cell(self.get_params()["cell"])
+        # What the cell has already stays as it is: its description is for the configuration file.
+        described = describe_options(cell)
+        options = settings.cell_options.items()
+        return cell.with_options(**{name: value for name, value in options if described.get(name) != value})
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "model_"):

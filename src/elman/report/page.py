@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -75,6 +76,9 @@ def _page(template: str, **values: Any) -> str:
     return environment.get_template(template).render(values)
 
 
+_drawing = threading.Lock()
+
+
 def _draw(curve: Curve, best_epoch: int | None) -> str:
     """The curve as an SVG whose colours follow the page."""
     # matplotlib takes most of a second to import, and only a report needs it.
@@ -90,7 +94,8 @@ def _draw(curve: Curve, best_epoch: int | None) -> str:
         "font.family": "sans-serif",
     }
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
-    with matplotlib.rc_context(look | ink):
+    # The settings of matplotlib are those of all threads.
+    with _drawing, matplotlib.rc_context(look | ink):
         figure = Figure(figsize=(5.6, 3.2), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
