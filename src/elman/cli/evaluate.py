@@ -64,7 +64,9 @@ def _evaluate(values: dict[str, Any], reading: list[str], options: dict[str, Any
     model = open_model(values["model"])
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
-    data = task.source.read(values["data"], task.columns, {name: values[name] for name in reading})
+    # Flags of this command replace those by which the training file was read.
+    flags = {**model.form_, **{name: values[name] for name in reading if values[name] is not None}}
+    data = task.source.read(values["data"], task.columns, flags)
     for note in data.notes:
         say(f"elman: note: {data.source}: {note}.")
     given = given_values(options.values(), values)

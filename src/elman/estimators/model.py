@@ -42,6 +42,7 @@ class Model:
         history_: what training recorded, epoch by epoch.
         model_: the network.
         task_: the task with its settings and encoders.
+        form_: flags by which its training file was read.
         train_, held_: what it was fitted on, and the data by which epochs were compared; not of a loaded model.
 
     Raises:
@@ -54,6 +55,7 @@ class Model:
     history_: History
     model_: Any
     task_: Any
+    form_: dict[str, Any]
     train_: Values
     held_: Values | None
 
@@ -182,7 +184,7 @@ class Model:
             if path is not None:
                 remove_kept(path)
         self._set_fitted(task, network)
-        self.train_, self.held_ = train, held
+        self.train_, self.held_, self.form_ = train, held, dict(train.form)
         return self
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
@@ -288,6 +290,7 @@ class Model:
         config = {
             "task": task.name,
             "settings": settings.model_dump(mode="json"),
+            "form": self.form_,
             "cell": archive_cell(getattr(self.model_, "body", None)),
             "history": self.history_.to_json(),
         }
@@ -346,7 +349,7 @@ class Model:
         model = cls(**settings.model_dump())
         network = task.network(cell_from_json(config["cell"]) if config["cell"] else None)
         network.load_state_dict(dict(saved.tensors))
-        model.history_ = History.from_json(config["history"])
+        model.history_, model.form_ = History.from_json(config["history"]), dict(config["form"])
         model._set_fitted(task, network)
         return model
 

@@ -55,7 +55,8 @@ class Rows:
         if target is not None and with_targets:
             found[target.name] = _labels(table, target)
         numeric = {"tokens": "values"} if table.is_numeric else {}
-        return Values(found, places_of(table), table.source, table.notes, numeric)
+        form = {name: value for name, value in options.items() if value is not None}
+        return Values(found, places_of(table), table.source, table.notes, numeric, form)
 
     def typed(self, text: str) -> str:
         """Return the text itself."""
@@ -140,6 +141,7 @@ def select(values: Values, rows: Sequence[int]) -> Values:
         values.source,
         values.notes,
         values.settings,
+        values.form,
     )
 
 

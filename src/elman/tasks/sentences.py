@@ -42,7 +42,8 @@ class Sentences:
             raise DataError(f"{found.source} has sentences but no tags.", fix="Give a file with a tag for each word.")
         if found.tags is not None and with_targets:
             values[targets(columns)[0].name] = found.tags
-        return Values(values, [f"{found.source}, line {line}" for line in found.lines], found.source)
+        form = {name: value for name, value in options.items() if value is not None}
+        return Values(values, [f"{found.source}, line {line}" for line in found.lines], found.source, form=form)
 
     def asked(self, path: str, column: str | None = None) -> tuple[Sequence[str], Iterator[tuple[str, Any]]]:
         """Read sentences to predict, with or without tags; standard input has a sentence on each line."""

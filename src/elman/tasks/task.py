@@ -206,6 +206,7 @@ class Values:
         source: the name of the file.
         notes: what was assumed to read it, one sentence each.
         settings: of the model, where the values decide them.
+        form: flags by which the file was read, as JSON holds them; those of an evaluation begin with them.
     """
 
     columns: Mapping[str, Any]
@@ -213,6 +214,7 @@ class Values:
     source: str = "the data"
     notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Option(NamedTuple):
