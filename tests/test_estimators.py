@@ -302,7 +302,7 @@ def test_it_starts_from_what_was_learned_elsewhere(fitted):
     assert model.vocabulary_ is fitted.vocabulary_
     for name, value in weights.items():
         torch.testing.assert_close(model.model_.state_dict()[name], value)
-    with pytest.raises(ShapeError, match=r"body.layer0.input/0: \(8, 8\) came"):
+    with pytest.raises(ShapeError, match=r"body.layer0.input/0: expected \(8, 4\), got \(8, 8\)"):
         SequenceClassifier(**{**tiny, "hidden_size": 4}).fit(WORDS, LABELS, start=start)
 
 

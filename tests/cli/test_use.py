@@ -127,6 +127,21 @@ def test_an_evaluation_shows_scores_and_confusions(elman, model: Path):
     assert found["accuracy"] == sum(found["confusion"][n][n] for n in range(2)) / 60
 
 
+def test_a_model_is_evaluated_on_a_file_read_as_its_training_file_was(elman, tmp_path: Path):
+    data = tmp_path / "reviews.csv"
+    rows = "".join(
+        f"{number},{'ab' if number % 2 else 'cd'}{'abc'[number % 3] * number},{'x' if number % 2 else 'y'}\n"
+        for number in range(20)
+    )
+    data.write_text(f"number,review,sentiment\n{rows}")
+    columns = ("--text", "review", "--label", "sentiment")
+    small = ("--hidden-size", 4, "--epochs", 1)
+    assert elman("train", "classify", data, *columns, "--out", tmp_path / "m", *small).code == 0
+    done = elman("evaluate", tmp_path / "m", data, "--json")
+    assert (done.code, done.json["count"]) == (0, 20)
+    assert elman("evaluate", tmp_path / "m", data, "--text", "1", "--label", "3", "--no-header").code == 1
+
+
 def test_many_labels_are_shown_by_what_is_mixed_up():
     from elman.report.parts import Confusion
 

@@ -303,7 +303,7 @@ class Model:
 
         Args:
             folder: made if it is not there.
-            data: what it was trained and judged on, for the card.
+            data: what it was trained and evaluated on, for the card.
             scores: for the card.
             command: the command that repeats the run, for the card.
             use: commands that use the model, for the card; those with its name and other files if not given.

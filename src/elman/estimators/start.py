@@ -100,10 +100,9 @@ class OtherModel:
 def _mapped(own: Tensor | None, rows: Tensor, known: Vocabulary, others: Vocabulary) -> Tensor:
     """The own table with the rows of the other one for each token that both have."""
     if own is None or own.shape[1:] != rows.shape[1:]:
-        shape = None if own is None else tuple(own.shape[1:])
-        raise ShapeError(
-            "The weights to start from do not fit the network.", where=f"embedding: {shape} {rows.shape[1:]}"
-        )
+        wanted = "no such table" if own is None else f"rows of {own.shape[1]}"
+        where = f"embedding: expected {wanted}, got rows of {rows.shape[1]}"
+        raise ShapeError("The weights to start from do not fit the network.", where=where)
     found = own.clone()
     for token in known.tokens:
         if token in others:
@@ -117,7 +116,7 @@ def _mapped(own: Tensor | None, rows: Tensor, known: Vocabulary, others: Vocabul
 def _copy(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     own = network.state_dict()
     wrong = [
-        f"{name}: {tuple(value.shape)} came, {tuple(own[name].shape) if name in own else 'no such parameter'} is here"
+        f"{name}: expected {tuple(own[name].shape) if name in own else 'no such parameter'}, got {tuple(value.shape)}"
         for name, value in weights.items()
         if name not in own or own[name].shape != value.shape
     ]

@@ -24,7 +24,7 @@ def write_card(
     Args:
         name: the title, usually the name of the folder.
         summary: one sentence on what the model does.
-        data: what it was trained and judged on, a word or number for each heading.
+        data: what it was trained and evaluated on, a word or number for each heading.
         scores: name to value; shares such as the accuracy are given from 0 to 1.
         settings: every setting, the seed among them: its value and what it means.
         command: the command that repeats the run.

@@ -21,7 +21,6 @@ MARKED_POINTS = 60
 # Colours that no figure uses otherwise: in the finished drawing each becomes a colour of the page.
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#0a0b0c": "var(--train)", "#1a1b1c": "var(--validation)"}
 _INK, _TRAIN, _VALIDATION = _PAGE_COLOURS
-_drawing = threading.Lock()
 
 
 def write_page(
@@ -75,6 +74,9 @@ def _page(template: str, **values: Any) -> str:
         percent=lambda share: figure(share, percent=True), figure=figure, setting=lambda value: figure(value, trim=True)
     )
     return environment.get_template(template).render(values)
+
+
+_drawing = threading.Lock()
 
 
 def _draw(curve: Curve, best_epoch: int | None) -> str:

@@ -96,7 +96,7 @@ def refuse_unfinished(folder: Path) -> None:
         UsageError: there is a checkpoint to continue from.
     """
     path = folder / CHECKPOINT
-    # One that is damaged is told by whoever wants it.
+    # A damaged checkpoint is reported when it is read.
     with suppress(ModelError):
         if path.is_file() and not _is_finished(path):
             raise UsageError(
