@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from elman.errors import DataError
 from elman.estimators import model_for
@@ -57,3 +58,20 @@ def test_tags_that_are_not_known_are_named_with_their_step():
     with pytest.raises(DataError) as caught:
         model.evaluate([["The", "dog"]], [["DET", "ADJ"]])
     assert "text 1, step 2: 'ADJ'" in str(caught.value)
+
+
+def test_answers_that_are_not_finite_are_refused_with_the_sentence():
+    model = model_for("tag")(**SMALL).fit(SENTENCES, RIGHT)
+    with torch.no_grad():
+        next(model.model_.parameters()).fill_(float("nan"))
+    for ask in (lambda: model.predict(SENTENCES), lambda: model.evaluate(SENTENCES, RIGHT)):
+        with pytest.raises(DataError, match="not finite for 2 of 2 sequences") as caught:
+            ask()
+        assert "sequence 1: NaN" in str(caught.value)
+
+
+def test_what_only_looks_like_a_list_is_refused():
+    model = model_for("tag")(**SMALL)
+    for words in ("a b", {"a": ["b"]}):
+        with pytest.raises(DataError, match="Expected a list of sequences"):
+            model.fit(words, RIGHT)
