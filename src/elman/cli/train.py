@@ -139,7 +139,10 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     paths = [*(data if task.source.several else [data]), *([] if validation is None else [validation])]
     twice = next((path for path in paths if paths.count(path) > 1 and is_read_once(Path(path))), None)
     if twice is not None:
-        raise UsageError(f"{twice} can be read once only, and was given twice.", fix="Give another file.")
+        noun = task.source.noun
+        raise UsageError(
+            f"{twice} can be read once only, and was given as both {noun.removesuffix('s')}s.", fix="Give another file."
+        )
     use_threads(given["threads"])
     model = model_for(task.name)(**settings, validation_fraction=fraction)
     model.settings()

@@ -50,7 +50,7 @@ class Model:
         task_: the task with its settings and encoders.
         table_format_: how the file that it was trained on was read, to read others in the same way; None if it was not
             trained on a labelled file.
-        train_, held_: what it was fitted on, and the data by which epochs were compared; not of a loaded model.
+        train_, held_: what it was fitted on, and the data by which epochs were compared; not of a loaded or copied model.
 
     Raises:
         UsageError: a setting that does not exist.
@@ -423,6 +423,10 @@ class Model:
                 f"This {self.task.noun} has not learned anything yet.",
                 fix=f"Call {self.fitted_by} first, or load a saved model with {type(self).__name__}.load(folder).",
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is what a saved model is: it is without the data, which may be long texts in open files.
+        return {name: value for name, value in vars(self).items() if name not in ("train_", "held_")}
 
     def __repr__(self) -> str:
         changed = [

@@ -90,9 +90,8 @@ class Rows:
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return how the file was read, and the labels that occur in it."""
-        return Known(
-            values.form, {each.name: sorted(set(values.columns[each.name])) for each in columns if each.stratified}
-        )
+        labelled = [each.name for each in columns if each.stratified]
+        return Known(values.form, {name: sorted(set(values.columns[name]), key=str) for name in labelled})
 
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
         """Return a list for each column.
