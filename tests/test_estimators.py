@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from elman import CELLS, Next, SequenceClassifier, affine, cell, tanh, zoneout
 from elman.errors import DataError, ModelError, NotFittedError, ShapeError, UsageError
 from elman.estimators import Pretrained
+from elman.sequences.unknown import UnknownTally
 from elman.training import TrainingInterrupted
 
 WORDS = ["abab", "baba", "aab", "bba", "cdcd", "dccd", "ddc", "ccdd"] * 3
@@ -76,7 +77,7 @@ def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
         (["a", "b"], ["x"], "2 sequences and 1 labels"),
         ([], [], "no sequence"),
         (["a", "b"], ["x", "x"], "only one label"),
-        (["a", 3], ["x", "y"], "no texts"),
+        (["a", 3], ["x", "y"], "not texts"),
         (["a", "b"], ["x", 1.5], "Label 2 is 1.5"),
         (["", ""], ["x", "y"], "no token to learn from"),
     ],
@@ -88,10 +89,14 @@ def test_data_that_cannot_be_learned_from_is_refused(texts, labels, problem):
 
 def test_letters_never_seen_are_refused_by_name_or_read_as_unknown(fitted):
     with pytest.raises(DataError, match="never saw") as caught:
-        fitted.predict(["ab", "aéb"])
+        fitted.predict(["ab", "aéb"], unknown="refuse")
     assert "text 2: 'é' in aéb" in str(caught.value)
-    assert len(fitted.predict(["aéb"], unknown="allow")) == 1
-    with pytest.raises(DataError, match="does not know: zz"):
+    tally = UnknownTally()
+    assert len(fitted.predict_proba(["aéb", "ab"], tally=tally)) == 2
+    assert (tally.unknown, tally.tokens) == (1, 5)
+    scores = fitted.evaluate(["aéb"], ["ab"])
+    assert (scores["unknown"], scores["tokens"]) == (1, 3)
+    with pytest.raises(DataError, match="label 1: 'zz'"):
         fitted.evaluate(["ab"], ["zz"])
 
 
@@ -188,6 +193,85 @@ def test_labels_keep_their_type(tmp_path, labels):
     assert again.predict(["aa"]).dtype == np.array(labels).dtype
 
 
+@pytest.mark.parametrize("labels", [[0, 1], [2**40, -1], ["1", "0"], ["a\tb", "a\nb"], [True, False]])
+def test_labels_are_those_that_were_given_also_after_saving(tmp_path, labels):
+    given = [np.array(labels * 4), labels * 4, tuple(labels * 4)]
+    for number, y in enumerate(given):
+        model = SequenceClassifier(**{**SMALL, "epochs": 1}).fit(["aa", "bb"] * 4, y)
+        model.save(tmp_path / str(number))
+        again = SequenceClassifier.load(tmp_path / str(number))
+        for one in (model, again):
+            assert one.classes_.dtype == np.unique(labels).dtype
+            assert one.classes_.tolist() == sorted(labels)
+            assert one.evaluate(["aa"], labels[:1])["count"] == 1
+
+
+@pytest.mark.parametrize("labels", [[1, "1"], [1, True], ["a", None], [1, 1.0], [0, float("nan")], [["a"], ["b"]]])
+def test_labels_of_several_types_are_refused_by_name(labels):
+    with pytest.raises(DataError) as caught:
+        SequenceClassifier(**SMALL).fit(["aa", "bb"], labels)
+    assert "label 2" in str(caught.value).lower()
+
+
+def test_what_only_looks_like_a_list_is_refused_with_the_repair(fitted):
+    class Frame:
+        columns = ("text", "label")
+
+        def __init__(self, **columns):
+            self.columns, self.data = list(columns), columns
+
+        def __getitem__(self, name):
+            return self.data[name]
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    for given in ("good", b"good", {"text": ["ab"]}, {"ab"}, Frame(foo=["ab"]), np.array("ab"), 5, None):
+        with pytest.raises(DataError) as caught:
+            fitted.predict(given)
+        assert caught.value.fix
+    with pytest.raises(DataError, match=r"df\['foo'\]"):
+        fitted.predict(Frame(foo=["ab"]))
+    assert fitted.predict(Frame(id=[1], Review=["ab"])).tolist() == fitted.predict(["ab"]).tolist()
+    frame = Frame(text=WORDS, label=LABELS)
+    assert fitted.predict(frame).tolist() == fitted.predict(WORDS).tolist()
+    assert fitted.evaluate(frame, frame)["count"] == len(WORDS)
+    assert fitted.predict(word for word in ["ab"]).tolist() == ["ab"]
+    with pytest.raises(DataError, match="Expected a list of labels"):
+        fitted.evaluate(["ab"], "a")
+
+
+def test_answers_that_are_not_finite_are_refused_with_the_row():
+    model = SequenceClassifier(tokens="values", hidden_size=4, epochs=1).fit([[0.0, 1.0], [1.0]], [0, 1])
+    with torch.no_grad():
+        next(model.model_.parameters()).fill_(float("nan"))
+    for ask in (model.predict, model.predict_proba, lambda X: model.evaluate(X, [0, 1])):
+        with pytest.raises(DataError, match="not finite for 2 of 2 sequences") as caught:
+            ask([[0.0], [1.0]])
+        assert "sequence 1: NaN" in caught.value.where
+
+
+def test_numbers_that_are_wrong_are_named_from_1(fitted):
+    waves = SequenceClassifier(tokens="values", hidden_size=4, epochs=1)
+    for rows, said in (
+        ([[1.0], [1.0, 1e300]], "too large for float32.\n  sequence 2, step 2"),
+        ([[1.0], [float("nan")]], "not finite (NaN or infinity).\n  sequence 2, step 1"),
+        ([[[1.0, 2.0]], [[1.0]]], "sequence 2: steps of shape (1,)"),
+    ):
+        with pytest.raises((DataError, ShapeError)) as caught:
+            waves.fit(rows, [0, 1])
+        assert said in str(caught.value)
+    with pytest.raises(ShapeError, match="2 features a step, and the model reads 1"):
+        waves.fit([[1.0], [2.0]], [0, 1], validation=([[[1.0, 2.0]]], [0]))
+
+
+def test_messages_count_the_sequences_as_they_were_given(fitted):
+    with pytest.raises(DataError, match="sequence 9: int '5'"):
+        SequenceClassifier(**SMALL, validation_fraction=0.3).fit([*WORDS[:8], 5, *WORDS[:3]], LABELS[:12])
+    with pytest.raises(DataError, match=r"Validation data: (.|\n)*validation text 2: 'z'"):
+        SequenceClassifier(**SMALL, unknown="refuse").fit(WORDS, LABELS, validation=(["ab", "z"], ["ab", "cd"]))
+
+
 def test_sequences_of_numbers():
     random = np.random.default_rng(0)
     waves = [np.sin(np.arange(n) * (0.3 if n % 2 else 1.2)) + 0.05 * random.standard_normal(n) for n in range(10, 40)]
@@ -218,7 +302,7 @@ def test_it_starts_from_what_was_learned_elsewhere(fitted):
     assert model.vocabulary_ is fitted.vocabulary_
     for name, value in weights.items():
         torch.testing.assert_close(model.model_.state_dict()[name], value)
-    with pytest.raises(ShapeError, match=r"body.layer0.input/0: \(8, 8\) came"):
+    with pytest.raises(ShapeError, match=r"body.layer0.input/0: expected \(8, 4\), got \(8, 8\)"):
         SequenceClassifier(**{**tiny, "hidden_size": 4}).fit(WORDS, LABELS, start=start)
 
 

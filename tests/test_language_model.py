@@ -187,7 +187,7 @@ def test_the_name_of_a_file_is_no_text(tmp_path, monkeypatch):
 
 def test_mistakes_are_told_before_a_long_text_is_read(tmp_path, monkeypatch):
     LanguageModel(**SMALL).fit(TEXT, folder=tmp_path)
-    monkeypatch.setattr("elman.estimators.language.learn_tokens", lambda *_: pytest.fail("the text was read"))
+    monkeypatch.setattr("elman.sequences.token_text.learn_tokens", lambda *_: pytest.fail("the text was read"))
     with pytest.raises(UsageError, match="holds a run that is finished"):
         LanguageModel(**SMALL).fit(TEXT, folder=tmp_path)
     with pytest.raises(UsageError, match="patience counts epochs"):

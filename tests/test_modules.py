@@ -13,9 +13,9 @@ from elman.training import TrainingInterrupted
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["elman.bench.memory", "no-such-case"], "no case `no-such-case`"),
-        (["elman.bench.ngram", "enwik9", "--data", "."], "enwik9"),
-        (["elman.recipes.torch_language", "wiki-chars", "--data", "."], "no recipe `wiki-chars`"),
+        (["experiments.memory", "no-such-case"], "no case `no-such-case`"),
+        (["experiments.ngram", "enwik9", "--data", "."], "enwik9"),
+        (["experiments.torch_language", "wiki-chars", "--data", "."], "no recipe `wiki-chars`"),
     ],
 )
 def test_a_mistake_ends_with_one_message(command: list[str], message: str):

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from elman.report import Curve, Mistake, accuracy_interval, curves_of, worst_mistakes, write_report
-from elman.training.record import EpochRecord, History
+from elman.report.page import write_page
+from elman.report.parts import Confusion, Curve, Examples, Numbers, Part, share_interval
+from elman.tasks.classify import ClassifierSettings, Classify, worst_mistakes
+from elman.tasks.kinds import Label
+from elman.tasks.task import Answer, Found, Row
+from elman.training.record import EpochRecord, History, curves_of
 
 EVIL = '<script>alert("x")</script> & <img src="http://example.org/a.png"> {{ 7 * 6 }}'
 EVALUATION = {
@@ -46,29 +50,39 @@ class Page(HTMLParser):
             self.text += data
 
 
+def mistake(text: str, truth: str, answer: str, probability: float) -> Row:
+    return Row({"text": text, "label": truth}, Answer(answer, probability))
+
+
+def parts(evaluation: dict, mistakes: list[Row]) -> list[Part]:
+    label = Label()
+    label.load({"labels": evaluation["labels"]})
+    return Classify(ClassifierSettings(), {"label": label}).report(Found(evaluation, mistakes))
+
+
 def page(tmp_path: Path, **changes) -> Page:
+    evaluation = changes.pop("evaluation", EVALUATION)
+    mistakes = changes.pop("mistakes", [mistake("sharper", "positive", "negative", 0.97)])
     arguments = {
         "title": "words",
-        "evaluation": EVALUATION,
-        "curves": CURVES,
-        "mistakes": [Mistake("sharper", "positive", "negative", 0.97)],
+        "parts": [*parts(evaluation, mistakes), *changes.pop("curves", CURVES)],
         "settings": {"cell": "lstm", "dense": (100, 50), "bidirectional": False, "patience": None, "rate": 1e-3},
         "command": "elman train classify words.csv --out words",
         **changes,
     }
-    write_report(tmp_path / "report.html", **arguments)
+    write_page(tmp_path / "report.html", **arguments)
     return Page((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
 def test_the_page_shows_scores_beside_the_majority_rate(tmp_path: Path):
     text = page(tmp_path).text
-    for part in ("84.4%", "70.5%", "81.2%", "0.371", "725", "461", "151", "sharper", "97.0%", "100, 50", "0.001"):
+    for part in ("84.4%", "70.5%", "81.2%", "0.3712", "725", "461", "151", "sharper", "97.0%", "100, 50", "0.001"):
         assert part in text
     assert "elman train classify words.csv --out words" in text
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path):
-    shown = page(tmp_path, mistakes=[Mistake(EVIL, "a", "b", 0.5)])
+    shown = page(tmp_path, mistakes=[mistake(EVIL, "a", "b", 0.5)])
     assert all(address.startswith("#") for address in shown.addresses)
     assert not {"script", "img", "link", "iframe"} & set(shown.tags)
     html = (tmp_path / "report.html").read_text()
@@ -80,7 +94,7 @@ def test_text_of_the_user_is_escaped_everywhere(tmp_path: Path):
     shown = page(
         tmp_path,
         title=EVIL,
-        mistakes=[Mistake(EVIL, EVIL, EVIL, 0.5)],
+        mistakes=[mistake(EVIL, EVIL + "!", EVIL, 0.5)],
         settings={EVIL: EVIL},
         facts={EVIL: EVIL},
         command=EVIL,
@@ -148,20 +162,31 @@ def test_many_labels_become_the_most_confused_pairs(tmp_path: Path):
 
 
 def test_long_texts_are_cut(tmp_path: Path):
-    shown = page(tmp_path, mistakes=[Mistake("word " * 10_000, "a", "b", 0.9)])
+    shown = page(tmp_path, mistakes=[mistake("word " * 10_000, "a", "b", 0.9)])
     assert len(shown.text) < 20_000
 
 
 def test_mistakes_are_the_surest_first():
-    texts, truths = ["a", "b", "c", "d"], ["x", "y", "x", "x"]
-    chances = [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8], [0.7, 0.3]]
-    found = worst_mistakes(texts, truths, ["x", "y"], chances)
-    assert found == [Mistake("c", "x", "y", 0.8), Mistake("a", "x", "y", 0.6)]
-    assert worst_mistakes(texts, truths, ["x", "y"], chances, count=1) == found[:1]
+    rows = [mistake("a", "x", "y", 0.6), mistake("b", "y", "y", 0.9), mistake("c", "x", "y", 0.8)]
+    rows += [mistake(f"{number}", "x", "y", 0.5) for number in range(50)]
+    found = worst_mistakes(Found({}, iter(rows)))
+    assert isinstance(found, Examples)
+    assert [tuple(row) for row in found.rows[:3]] == [
+        ("c", "x", "y", "80.0%"),
+        ("a", "x", "y", "60.0%"),
+        ("0", "x", "y", "50.0%"),
+    ]
+    assert len(found.rows) == 30
+
+
+def test_parts_have_lines_for_a_terminal():
+    assert list(Numbers([("accuracy", "84.4%", "A note.")]).lines()) == ["accuracy  84.4%"]
+    lines = list(Confusion(["no", "yes"], [[461, 50], [63, 151]]).lines())
+    assert lines == ["truth \\ answer   no  yes", "no              461   50", "yes              63  151"]
 
 
 @pytest.mark.parametrize(("accuracy", "count"), [(0.0, 10), (1.0, 10), (0.8441, 725), (1.0, 1)])
 def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(accuracy: float, count: int):
-    low, high = accuracy_interval(accuracy, count)
+    low, high = share_interval(accuracy, count)
     assert 0 <= low <= accuracy <= high <= 1
     assert low < high

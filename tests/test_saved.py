@@ -10,7 +10,8 @@ from safetensors.torch import save
 from elman import saved
 from elman.errors import ModelError, UsageError
 from elman.folders import folder_state, record_run, recorded_command, resume_command
-from elman.saved import read_model, write_card, write_model
+from elman.report.card import write_card
+from elman.saved import read_model, write_model
 
 CONFIG = {"task": "classify", "settings": {"hidden_size": 7, "cell": "lstm"}, "labels": ["no", "yes – ü"]}
 VOCABULARY = {"tokens": ["a", "b", "ß"]}
@@ -165,6 +166,13 @@ def test_a_later_format_says_which_elman(folder: Path):
     assert "pip install" in error.fix
 
 
+def test_a_model_of_an_earlier_format_is_refused_with_what_to_do(folder: Path):
+    rewrite(folder, format_version=saved.FORMAT_VERSION - 1)
+    error = refusal(folder)
+    assert "before its first release" in error.problem
+    assert "Train the model again" in error.fix
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -281,9 +289,17 @@ def test_the_card_says_what_a_reader_needs():
         summary="Classifies words as positive or negative.",
         data={"file": "a|b.csv", "texts": 6064},
         scores={"accuracy": 0.8421, "majority": 0.7048},
-        settings={"cell": "lstm", "seed": 3, "learning_rate": 1e-4},
+        settings={"cell": ("lstm", "A."), "seed": (3, "B."), "learning_rate": (1e-4, "C.")},
         command="elman train classify a.csv --out words",
     )
-    for part in ("# words", r"a\|b.csv", "0.8421", "0.7048", "| seed | 3 |", "| learning_rate | 0.0001 |", "| torch |"):
+    for part in (
+        "# words",
+        r"a\|b.csv",
+        "0.8421",
+        "0.7048",
+        "| seed | 3 | B. |",
+        "| learning_rate | 0.0001 | C. |",
+        "| torch |",
+    ):
         assert part in card
     assert "elman train classify a.csv --out words" in card

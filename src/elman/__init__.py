@@ -1,15 +1,31 @@
 """Recurrent sequence models on PyTorch: write a cell once, run it over sequences of any length.
 
-Every public name is here; each is imported when it is first used, so that `import elman` costs nothing and a cell
-can be written without torch.
+Models, each fitted, evaluated, asked, saved and loaded in one line::
+
+    from elman import SequenceClassifier
+    model = SequenceClassifier().fit(texts, labels)
+    model.predict(["stupendous", "dreadful"])
+
+- Models: `SequenceClassifier`, `SequenceTagger`, `LanguageModel`; `open_model` opens a saved one of any task.
+- Layers: `Recurrent` runs any cell; `SimpleRNN`, `LSTM`, `GRU` by name; `Embedding`, `Pooling`; `State` is what they
+  carry; `summary` shows them. `elman.nn.torch` has drop-in layers with the arguments of `torch.nn`.
+- Sequences: `Ragged` is a batch of sequences of any lengths; `Vocabulary` numbers tokens.
+- Cells: `@cell` makes one of a function, `CELLS` has those of elman, `zoneout` regularises one. The words of a step
+  (`affine`, `sigmoid`, `tanh`, `where`, …) are here, and in `elman.language` (`from elman import language as L`).
+- Training: `Trainer` trains any network on any task; `progress_for` prints its progress; `TrainingInterrupted`.
+- Errors: `ElmanError` is the base of `UsageError`, `DataError`, `ShapeError`, `CellError`, `ModelError`,
+  `TrainingError`.
+
+Each name is imported when it is first used, so that `import elman` costs nothing and a cell can be written without
+torch.
 """
 
-import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.cells import CELLS as CELLS
+    from elman.compiler import language as language
     from elman.compiler.cell import Cell as Cell
     from elman.compiler.cell import cell as cell
     from elman.compiler.language import Next as Next
@@ -82,18 +98,46 @@ if TYPE_CHECKING:
     from elman.compiler.language import uniform as uniform
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
+    from elman.errors import CellError as CellError
+    from elman.errors import DataError as DataError
     from elman.errors import ElmanError as ElmanError
+    from elman.errors import ModelError as ModelError
+    from elman.errors import ShapeError as ShapeError
+    from elman.errors import TrainingError as TrainingError
+    from elman.errors import UsageError as UsageError
     from elman.estimators import LanguageModel as LanguageModel
     from elman.estimators import SequenceClassifier as SequenceClassifier
+    from elman.estimators import SequenceTagger as SequenceTagger
+    from elman.estimators import open_model as open_model
+    from elman.nn.embedding import Embedding as Embedding
     from elman.nn.layers import GRU as GRU
     from elman.nn.layers import LSTM as LSTM
     from elman.nn.layers import SimpleRNN as SimpleRNN
+    from elman.nn.pooling import Pooling as Pooling
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.nn.state import State as State
     from elman.nn.summary import summary as summary
     from elman.sequences.ragged import Ragged as Ragged
+    from elman.sequences.vocabulary import Vocabulary as Vocabulary
+    from elman.training import Trainer as Trainer
+    from elman.training import TrainingInterrupted as TrainingInterrupted
+    from elman.training import progress_for as progress_for
 
+# By subject, in the order in which they are shown.
 _MODULES = {
+    "elman.estimators": "SequenceClassifier SequenceTagger LanguageModel open_model",
+    "elman.nn.recurrent": "Recurrent",
+    "elman.nn.layers": "SimpleRNN LSTM GRU",
+    "elman.nn.embedding": "Embedding",
+    "elman.nn.pooling": "Pooling",
+    "elman.nn.state": "State",
+    "elman.nn.summary": "summary",
+    "elman.sequences.ragged": "Ragged",
+    "elman.sequences.vocabulary": "Vocabulary",
+    "elman.compiler.cell": "Cell cell",
+    "elman.cells": "CELLS",
+    "elman.compiler.zoneout": "zoneout",
+    "elman.compiler": "language",
     "elman.compiler.language": (
         "Next affine bernoulli celu chrono concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu "
         "glorot glu hard_shrink hard_sigmoid hard_silu hard_tanh identity leaky_relu linear log log1p log_sigmoid "
@@ -102,20 +146,12 @@ _MODULES = {
         "softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient sum tanh tanh_shrink "
         "uniform where"
     ),
-    "elman.compiler.zoneout": "zoneout",
-    "elman.compiler.cell": "Cell cell",
-    "elman.cells": "CELLS",
-    "elman.sequences.ragged": "Ragged",
-    "elman.nn.recurrent": "Recurrent",
-    "elman.nn.layers": "GRU LSTM SimpleRNN",
-    "elman.nn.state": "State",
-    "elman.nn.summary": "summary",
-    "elman.estimators": "LanguageModel SequenceClassifier",
-    "elman.errors": "ElmanError",
+    "elman.training": "Trainer TrainingInterrupted progress_for",
+    "elman.errors": "ElmanError UsageError DataError ShapeError CellError ModelError TrainingError",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
-# `from elman import *` leaves Python's own names (max, round, sum) alone.
-__all__ = [name for name in _HOMES if not hasattr(builtins, name)]  # pyright: ignore[reportUnsupportedDunderAll]
+# What `from elman import *` gives; it would hide Python's own max and sum.
+__all__ = [name for name in _HOMES if name not in ("max", "sum")]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
@@ -129,7 +165,8 @@ def __getattr__(name: str) -> Any:
 
         hint = f"; use elman.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""
         raise AttributeError(f"module 'elman' has no attribute {name!r}{hint}")
-    value = getattr(import_module(_HOMES[name]), name)
+    module = import_module(_HOMES[name])
+    value = import_module(f"{_HOMES[name]}.{name}") if name == "language" else getattr(module, name)
     globals()[name] = value
     return value
 

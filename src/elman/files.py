@@ -62,7 +62,10 @@ def print_if_read(line: str, stream: IO[str]) -> None:
     """A line for whoever reads the stream; nothing, if nobody does any more."""
     try:
         print(line, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        # A terminal that was closed takes no more, either.
+        if not isinstance(error, BrokenPipeError) and error.errno != errno.EIO:
+            raise
         discard(stream)
 
 

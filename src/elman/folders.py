@@ -15,6 +15,8 @@ from elman.files import atomic_write
 FORMAT = "elman-model"
 CONFIG, TENSORS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
 CHECKPOINT, RUN, LOCK = "checkpoint.safetensors", "run.json", "run.lock"
+# At the end of the name of a file of a run that is being started over.
+ASIDE = ".before"
 
 FolderState = Literal["missing", "empty", "model", "unfinished", "foreign"]
 
@@ -90,6 +92,31 @@ def alone_in(folder: str | Path | None) -> Iterator[None]:
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
             lock.release()
+
+
+def has_aside(folder: Path) -> bool:
+    """Whether a run of this folder was set aside, and neither given back nor removed."""
+    return any((folder / (name + ASIDE)).exists() for name in (CHECKPOINT, RUN))
+
+
+def set_aside(folder: Path) -> None:
+    """Set the run of a folder aside while another one is started over it."""
+    for name in (CHECKPOINT, RUN):
+        with suppress(FileNotFoundError):
+            (folder / name).replace(folder / (name + ASIDE))
+
+
+def settle(folder: Path) -> None:
+    """Remove the run that was set aside if the one after it has a checkpoint; give it back if not."""
+    began = (folder / CHECKPOINT).exists()
+    for name in (CHECKPOINT, RUN):
+        # A folder that takes no change was told of where the run failed in it.
+        with suppress(OSError):
+            aside = folder / (name + ASIDE)
+            if began:
+                aside.unlink()
+            else:
+                aside.replace(folder / name)
 
 
 def recorded_command(folder: str | Path) -> str | None:

@@ -1,62 +1,21 @@
 """The network of a language model: embed, recurrent body, head over the tokens."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple, overload
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
-from elman.model import BodySettings, Share, build_activation_regulariser, build_body, embed
+from elman.model import build_activation_regulariser, build_body, embed
 from elman.nn.embedding import Embedding
 from elman.nn.regularisers import SequenceDropout
-from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax, SoftmaxName
+from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.sequences.ragged import Ragged
-from elman.settings import Conflict
+from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
 
 Head = Softmax | AdaptiveSoftmax
-SOFTMAX_SAMPLES = 1024
-
-
-class LanguageNetworkSettings(BodySettings):
-    """The layers of a language model; those of `BodySettings` besides.
-
-    Args:
-        embedding_size: features of a token's learned row.
-        tied: the head's weights are the embedding's; where `hidden_size` differs from `embedding_size`, a learned
-            projection stands between.
-        softmax: `full`; `adaptive` (rare tokens in clusters of smaller rows) or `sampled` (trained on some of the
-            tokens), which pay for tens of thousands of tokens.
-        cutoffs: where the clusters of the adaptive softmax begin, the most frequent tokens first; a sixteenth and a
-            quarter of the tokens if not given.
-        softmax_samples: tokens that the sampled softmax draws for a minibatch.
-        embedding_dropout: the probability of reading a token, wherever it stands in a window of all streams, as a row
-            of zeros.
-    """
-
-    cell: str = "gru"
-    hidden_size: PositiveInt = 256
-    embedding_size: PositiveInt = 64
-    tied: bool = False
-    softmax: SoftmaxName = "full"
-    cutoffs: tuple[PositiveInt, ...] | None = None
-    softmax_samples: PositiveInt = SOFTMAX_SAMPLES
-    embedding_dropout: Share = 0.0
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.cell == "none":
-            yield Conflict(("cell",), "a language model needs recurrent layers.")
-        if self.tied and self.softmax == "adaptive":
-            yield Conflict(("tied", "softmax"), "the adaptive softmax has rows of several sizes and cannot be tied.")
-        if self.cutoffs is not None and self.softmax != "adaptive":
-            yield Conflict(("softmax", "cutoffs"), "only the adaptive softmax has cutoffs.")
-        if self.softmax_samples != SOFTMAX_SAMPLES and self.softmax != "sampled":
-            yield Conflict(("softmax", "softmax_samples"), "only the sampled softmax draws tokens.")
-        if self.dropout and self.num_layers == 1:
-            yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
 
 
 class Reading(NamedTuple):

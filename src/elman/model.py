@@ -1,10 +1,8 @@
 """A network for sequences: embed, recurrent body, pooling, dense layers; sizes are given once and wired here."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from elman.cells import find_cell
@@ -12,105 +10,14 @@ from elman.compiler.cell import Cell
 from elman.compiler.zoneout import zoneout
 from elman.errors import UsageError
 from elman.nn.embedding import Embedding, OneHot
-from elman.nn.pooling import Pooling, PoolingName
-from elman.nn.recurrent import Merge, Recurrent
+from elman.nn.pooling import Pooling
+from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, SequenceDropout
 from elman.sequences.ragged import Ragged
-from elman.settings import Conflict, Settings
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-RECURRENT_REGULARISERS = (
-    "output_dropout",
-    "weight_drop",
-    "zoneout",
-    "activation_regularisation",
-    "temporal_regularisation",
-)
+from elman.settings.network import BodySettings, StepSettings
+from elman.settings.network import NetworkSettings as NetworkSettings
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-
-
-class BodySettings(Settings):
-    """The recurrent layers of a network, whatever stands before and after them.
-
-    Args:
-        cell: the cell of the recurrent layers, by name or `FILE.py:NAME`; `none` for no recurrent layer.
-        cell_options: the cell's options, such as `{"activation": "relu"}`.
-        hidden_size: of each recurrent layer and direction.
-        num_layers: recurrent layers.
-        input_dropout: the probability of dropping a feature of the rows that enter the recurrent layers, the same at
-            all steps of a sequence.
-        dropout: the same between recurrent layers.
-        output_dropout: the same for what the last recurrent layer gives.
-        weight_drop: the probability of dropping a weight of the recurrent matrices, for a whole batch.
-        zoneout: the probability with which a feature of a state stays as it was, at each step: one for all states of
-            the cell, or one for each by its name, such as `{"c": 0.5, "h": 0.05}`.
-        activation_regularisation: weight in the loss of the mean square of the last recurrent layer's outputs.
-        temporal_regularisation: the same of their changes from step to step.
-        init: where the recurrent layers' parameters start from.
-    """
-
-    cell: str = "lstm"
-    cell_options: dict[str, bool | str | float | None] = Field(default_factory=dict)
-    hidden_size: PositiveInt = 128
-    num_layers: PositiveInt = 1
-    input_dropout: Share = 0.0
-    dropout: Share = 0.0
-    output_dropout: Share = 0.0
-    weight_drop: Share = 0.0
-    zoneout: Probability | dict[str, Probability] = Field(default_factory=dict)
-    activation_regularisation: float = Field(0.0, ge=0)
-    temporal_regularisation: float = Field(0.0, ge=0)
-    init: Literal["keras", "torch"] = "keras"
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        for name in RECURRENT_REGULARISERS:
-            if self.cell == "none" and getattr(self, name):
-                yield Conflict(("cell", name), "without a recurrent layer there is nothing to regularise.")
-
-
-class NetworkSettings(BodySettings):
-    """The layers of a network that gives one row a sequence; those of `BodySettings` besides.
-
-    Args:
-        embedding: how tokens become rows: `one-hot`, or the size of learned rows. Numbers are read as they are.
-        bidirectional: whether they read both ways.
-        merge: what becomes of the outputs of both directions.
-        pooling: how the steps become one row: `last`, `mean`, `max`, `sum`, `attention`, `flatten`; several stand side
-            by side.
-        max_length: the steps that `flatten` has inputs for.
-        dense: sizes of the dense layers between the pooled row and the answer.
-        activation: of the dense layers.
-        token_dropout: the probability of reading a token (or an n-gram) as unknown.
-        embedding_dropout: the probability of reading a token, wherever it stands in the batch, as a row of zeros.
-        dropout: between recurrent layers, and for the rows that enter each dense layer.
-    """
-
-    embedding: Literal["one-hot"] | PositiveInt = 64
-    bidirectional: bool = False
-    merge: Merge = "concat"
-    pooling: tuple[PoolingName, ...] = Field(("last",), min_length=1)
-    max_length: PositiveInt | None = None
-    dense: tuple[PositiveInt, ...] = ()
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu"
-    token_dropout: Share = 0.0
-    embedding_dropout: Share = 0.0
-
-    @field_validator("pooling", "dense", mode="before")
-    @classmethod
-    def _one_is_a_list_too(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | int) else value
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if ("flatten" in self.pooling) != (self.max_length is not None):
-            yield Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
-        if self.cell == "none" and "last" in self.pooling:
-            yield Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
-        for name in ("token_dropout", "embedding_dropout"):
-            if self.embedding == "one-hot" and getattr(self, name):
-                yield Conflict(("embedding", name), "only learned rows can drop tokens.")
 
 
 class SequenceNetwork(nn.Module):
@@ -119,66 +26,103 @@ class SequenceNetwork(nn.Module):
     Args:
         settings: the layers.
         outputs: size of the rows.
-        vocabulary_size: number of token ids, if it reads tokens.
-        unused_ids: how many of the first ids stand for no token (unknown, padding): rows of zeros to begin with.
-        features: features of a step, if it reads numbers.
-        ngrams: ids of a step that add up.
+        sizes: of what it reads, by name; see `StepNetwork`.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
-    def __init__(
-        self,
-        settings: NetworkSettings,
-        outputs: int,
-        *,
-        vocabulary_size: int | None = None,
-        unused_ids: int = 1,
-        features: int | None = None,
-        ngrams: int = 1,
-        cell: Cell | None = None,
-    ):
+    def __init__(self, settings: NetworkSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
         super().__init__()
-        self.settings = settings
-        self.vocabulary_size = vocabulary_size
-        self.features = features
-        self.ngrams = ngrams
-        self.embedding = _embedding(settings, vocabulary_size, unused_ids, ngrams)
-        width = features if self.embedding is None else self.embedding.output_size
-        assert width is not None
-        self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
-        self.body = None
-        if settings.cell != "none":
-            self.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
-            width = self.body.output_size
-        self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
-        self.activation = build_activation_regulariser(settings)
+        width = _build_steps(self, settings, cell, **sizes)
+        self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = _dense(settings, self.pooling.output_size, outputs)
 
     def forward(self, batch: Ragged) -> Tensor:
         """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
-        steps, table = embed(
-            self.embedding, batch, plain=self.body is None or (self.training and self.dropout is not None)
-        )
-        if self.dropout is not None:
-            steps = self.dropout(steps)
-        if self.body is None:
-            return self.dense(self.pooling(steps, None))
-        steps, last = self.body(steps, table=table)
-        dropped, end = steps, last.output
-        if self.output_dropout is not None:
-            dropped, end = self.output_dropout.with_last(steps, end)
-        if self.activation is not None:
-            dropped = self.activation(steps, dropped)
-        return self.dense(self.pooling(dropped, end))
+        return self.dense(self.pooling(*_read_steps(self, batch)))
 
     def example(self) -> Ragged:
-        """A small batch of the kind that the network reads."""
-        lengths = [min(length, self.settings.max_length or length) for length in (3, 1)]
-        if self.features is None:
-            shape = (sum(lengths),) if self.ngrams == 1 else (sum(lengths), self.ngrams)
-            return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
-        return Ragged(torch.zeros(sum(lengths), self.features), lengths)
+        """Return a small batch of the kind that the network reads."""
+        return _example(self, self.max_length)
+
+
+class StepNetwork(nn.Module):
+    """A network that reads a batch of sequences and gives one row for each step.
+
+    Args:
+        settings: the layers.
+        outputs: size of the rows.
+        sizes: of what it reads, by name: `vocabulary_size`, number of token ids, if it reads tokens; `unused_ids`, how
+            many of the first ids stand for no token (unknown, padding) and begin as rows of zeros; `features` of a
+            step, if it reads numbers; `ngrams`, ids of a step that add up.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+    """
+
+    def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
+        super().__init__()
+        self.dense = _dense(settings, _build_steps(self, settings, cell, **sizes), outputs)
+
+    def forward(self, batch: Ragged) -> Ragged:
+        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(total, outputs)`."""
+        steps, _ = _read_steps(self, batch)
+        return steps.map(self.dense)
+
+    def example(self) -> Ragged:
+        """Return a small batch of the kind that the network reads."""
+        return _example(self, None)
+
+
+def _build_steps(
+    network: Any,
+    settings: StepSettings,
+    cell: Cell | None,
+    *,
+    vocabulary_size: int | None = None,
+    unused_ids: int = 1,
+    features: int | None = None,
+    ngrams: int = 1,
+) -> int:
+    """Give a network its layers up to the outputs of the steps, whose size is returned."""
+    network.settings = settings
+    network.vocabulary_size = vocabulary_size
+    network.features = features
+    network.ngrams = ngrams
+    network.embedding = _embedding(settings, vocabulary_size, unused_ids, ngrams)
+    width = features if network.embedding is None else network.embedding.output_size
+    assert width is not None
+    network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+    network.body = None
+    if settings.cell != "none":
+        network.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
+        width = network.body.output_size
+    network.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+    network.activation = build_activation_regulariser(settings)
+    return width
+
+
+def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
+    """Return the outputs of the steps, and of the last step of each sequence; None without a recurrent layer."""
+    dropout, body = network.dropout, network.body
+    steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
+    if dropout is not None:
+        steps = dropout(steps)
+    if body is None:
+        return steps, None
+    steps, last = body(steps, table=table)
+    dropped, end = steps, last.output
+    if network.output_dropout is not None:
+        dropped, end = network.output_dropout.with_last(steps, end)
+    if network.activation is not None:
+        dropped = network.activation(steps, dropped)
+    return dropped, end
+
+
+def _example(network: Any, max_length: int | None) -> Ragged:
+    lengths = [min(length, max_length or length) for length in (3, 1)]
+    if network.features is None:
+        shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)
+        return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
+    return Ragged(torch.zeros(sum(lengths), network.features), lengths)
 
 
 def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = False) -> tuple[Ragged, Tensor | None]:
@@ -199,7 +143,7 @@ def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = 
 LARGEST_ONE_HOT = 5_000
 
 
-def _embedding(settings: NetworkSettings, size: int | None, unused: int, ngrams: int) -> OneHot | Embedding | None:
+def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: int) -> OneHot | Embedding | None:
     if size is None:
         return None
     if settings.embedding != "one-hot":
@@ -250,7 +194,7 @@ def build_activation_regulariser(settings: BodySettings) -> ActivationRegularise
     return ActivationRegulariser(*weights) if any(weights) else None
 
 
-def _dense(settings: NetworkSettings, width: int, outputs: int) -> nn.Sequential:
+def _dense(settings: StepSettings, width: int, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for size in (*settings.dense, outputs):
         if settings.dropout:

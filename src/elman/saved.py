@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from elman.card import write_card
 from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
 from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
 
-__all__ = ["SavedModel", "read_model", "write_card", "write_model"]
+__all__ = ["SavedModel", "read_model", "write_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _REPAIR = "Copy the whole folder again from where it was made, or train the model again."
 
 
@@ -188,9 +187,16 @@ def _check_manifest(path: Path, config: dict[str, Any]) -> _Manifest:
         maker = config.get("elman_version", "a later version")
         raise ModelError(
             f"The model was written by elman {maker} in format {written}; "
-            f"this is elman {version('elman')}, which reads formats up to {FORMAT_VERSION}.",
+            f"this is elman {version('elman')}, which reads format {FORMAT_VERSION}.",
             where=str(path),
             fix="Install a later elman: pip install --upgrade elman",
+        )
+    if isinstance(written, int) and written < FORMAT_VERSION:
+        raise ModelError(
+            f"The model is in format {written}, which elman wrote before its first release; this elman reads format "
+            f"{FORMAT_VERSION}.",
+            where=str(path),
+            fix="Train the model again; its README.md has the command.",
         )
     try:
         return _Manifest.model_validate(config)

@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from experiments import memory
 
-from elman.bench import memory
 from elman.errors import UsageError
 
 on_linux = pytest.mark.skipif(not memory.STATUS.exists(), reason="needs Linux's /proc")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from elman.bench.ngram import FALLBACK, KneserNey, main
+from experiments.ngram import FALLBACK, KneserNey, main
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SMALL = "abracadabra, a bar; a cab, a crab: abracadabra. barbara had a drab cab and a bad card."

@@ -14,6 +14,7 @@ import torch
 from elman.cli import app as command_line
 from elman.cli.failures import RunStopped
 from elman.errors import DataError
+from elman.tasks import TASKS
 
 
 def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -189,9 +190,14 @@ def test_the_exit_code_reaches_the_shell(tmp_path: Path):
 def test_every_command_takes_json():
     import typer
 
+    def leaves(command, context):
+        if not hasattr(command, "list_commands"):
+            return [(command, context)]
+        names = command.list_commands(context)
+        return [leaf for name in names for leaf in leaves(command.get_command(context, name), context)]
+
     group = typer.main.get_command(command_line.app)
-    commands = [*group.commands.values()]  # pyright: ignore[reportAttributeAccessIssue]
-    leaves = [leaf for each in commands for leaf in getattr(each, "commands", {"": each}).values()]
-    assert len(leaves) == 15
-    for leaf in leaves:
-        assert any("--json" in parameter.opts for parameter in leaf.params), leaf.name
+    found = leaves(group, group.make_context("elman", [], resilient_parsing=True))
+    assert len(found) == 13 + len(TASKS)
+    for leaf, context in found:
+        assert any("--json" in parameter.opts for parameter in leaf.get_params(context)), leaf.name

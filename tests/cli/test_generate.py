@@ -142,7 +142,7 @@ def test_a_prompt_that_is_no_utf_8_is_one_message(elman, tmp_path: Path, kind: s
 
 def test_the_help_tells_what_becomes_of_unknown_characters(elman):
     assert "[refuse]" in elman("generate", "--help").out
-    assert "trained]" in elman("predict", "--help").out
+    assert "allow]" in elman("predict", "--help").out
 
 
 def rubbish_states(folder: Path, language: Path) -> dict[str, Path]:

@@ -25,10 +25,10 @@ def test_a_run_makes_a_model_a_report_and_says_how_to_go_on(elman, book: Path, t
     assert "characters/s" in done.err
     assert done.err.count("  | ") >= 6
     report = (out / "report.html").read_text()
-    for said in ("bits per character", "What it writes", "perplexity", f"elman train language {book}"):
+    for said in ("bits per character", "A text that the model wrote", "perplexity", f"elman train language {book}"):
         assert said in report
     assert "<b>the" not in report
-    assert "elman generate my book --prompt" in (out / "README.md").read_text()
+    assert f"elman generate '{out}' --length 500\nelman evaluate '{out}' {book}" in (out / "README.md").read_text()
 
 
 def test_the_json_of_a_run_is_that_of_its_evaluation(elman, book: Path, tmp_path: Path):
@@ -61,12 +61,21 @@ def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tm
     assert settings["restore_best"] is False
 
 
+def test_several_files_are_one_text(elman, book: Path, tmp_path: Path):
+    second = tmp_path / "second.txt"
+    second.write_text("a bird sang in the tree\n" * 20)
+    done = elman("train", "language", book, second, "--out", tmp_path / "m", *SMALL)
+    assert done.code == 0, done.err
+    assert f"{book} and 1 more file" in (tmp_path / "m" / "README.md").read_text()
+    assert elman("evaluate", tmp_path / "m", second).code == 0
+
+
 def test_unknown_tokens_are_told(elman, book: Path, tmp_path: Path):
     given = ("--tokens", "words", "--max-tokens", "4", "--embedding-size", 4, "--streams", 2, "--window", 10)
     done = elman("train", "language", book, "--out", tmp_path / "m", *given, "--epochs", 1)
     assert done.code == 0, done.err
-    assert re.search(r"^unknown +\d\d\.\d% of the tokens", done.out, re.M)
-    assert "of the tokens" not in elman("train", "language", book, "--out", tmp_path / "n", *SMALL).out
+    assert re.search(r"^elman: note: \d+ of \d+ words \(\d\d%\) are not in the vocabulary", done.err, re.M)
+    assert "not in the vocabulary" not in elman("train", "language", book, "--out", tmp_path / "n", *SMALL).err
 
 
 @pytest.mark.parametrize("task", ["language", "classify"])
@@ -74,7 +83,7 @@ def test_the_report_marks_an_epoch_only_where_it_was_kept(
     elman, book: Path, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ):
     drawn: list[int | None] = []
-    monkeypatch.setattr("elman.report._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
+    monkeypatch.setattr("elman.report.page._draw", lambda curve, best_epoch: drawn.append(best_epoch) or "")
     data, size = (book, SMALL) if task == "language" else (words, ("--hidden-size", 4, "--epochs", 2))
     for number, more in enumerate(((), ("--no-restore-best",))):
         done = elman("train", task, data, "--out", tmp_path / str(number), *size, *more, "--json")
@@ -179,4 +188,8 @@ def test_evaluation_says_what_unknown_tokens_do_to_the_scores(elman, book: Path,
     (tmp_path / "other.txt").write_text("the cat met the yak")
     done = elman("evaluate", tmp_path / "out", tmp_path / "other.txt")
     assert done.code == 0
-    assert "of the tokens, which are told as one" in done.out
+    assert "3 of 4 words (75%) are not in the vocabulary" in done.err
+    assert "the model predicts them as one token" in done.err
+    done = elman("evaluate", tmp_path / "out", tmp_path / "other.txt", "--unknown", "refuse")
+    assert done.code == 1
+    assert f"{tmp_path / 'other.txt'}, line 1, column 9: 'met'" in done.err

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from elman.cli.output import emit, emit_json, table, write_anything
+from elman.cli.output import emit, emit_json, write_anything
+from elman.report.figures import table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])

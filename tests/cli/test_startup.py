@@ -87,6 +87,21 @@ def test_every_word_of_the_cell_language_is_public():
         assert getattr(elman, name) is word
 
 
+def test_help_teaches_every_name_but_the_words_of_cells():
+    import elman
+    from elman.compiler.language import WORDS
+
+    taught = {name for name in elman.__all__ if name not in WORDS and name not in ("Next", "Cell")}
+    assert {name for name in taught if f"`{name}`" not in str(elman.__doc__)} == {"cell", "language"}
+    assert "max" not in elman.__all__
+
+
+def test_the_words_of_cells_are_a_module_too():
+    from elman import language, tanh
+
+    assert language.tanh is tanh
+
+
 def test_an_unknown_name_is_an_attribute_error():
     import elman
 

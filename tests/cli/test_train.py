@@ -1,14 +1,16 @@
 """`elman train`: what it makes and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from elman.cli.settings import CLASSIFIER_FLAGS, LANGUAGE_FLAGS, spelling
-from elman.estimators import ClassifierSettings, LanguageSettings
+from elman.cli.flags import flags_of, spelling
+from elman.estimators import ClassifierSettings, model_for
 from elman.folders import folder_state
 from elman.saved import read_model
+from elman.tasks import TASKS, find_task
 
 SMALL = ("--hidden-size", 8, "--epochs", 2, "--batch-size", 8)
 
@@ -56,29 +58,33 @@ def test_only_settings_that_were_given_reach_the_model(elman, words: Path, tmp_p
     assert settings == expected.model_dump(mode="json")
 
 
-@pytest.mark.parametrize(
-    ("flags", "settings"), [(CLASSIFIER_FLAGS, ClassifierSettings), (LANGUAGE_FLAGS, LanguageSettings)]
-)
-def test_there_is_a_flag_for_each_setting_and_its_help_shows_the_default(flags, settings):
-    special = {"validation_fraction"}
-    assert {flag.name for flag in flags} | special == set(settings.model_fields)
-    for flag in flags:
-        default = settings.model_fields[flag.name].get_default(call_default_factory=True)
-        if flag.kind is bool:
-            assert flag.default == ("yes" if default else "no")
-        elif flag.kind is list:
-            assert flag.default == ",".join(map(str, default or ()))
-        elif not flag.default:
-            assert default in (None, {})
-        else:
-            assert flag.kind(flag.default) == (default if flag.kind is not str else str(default))
+@pytest.mark.parametrize("task", TASKS)
+def test_there_is_a_flag_for_each_setting_and_its_help_shows_the_default(elman, task: str):
+    settings = find_task(task).settings_class
+    shown = re.sub(r"\s+", " ", elman("train", task, "--help").out)
+    for name, field in settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        flag = f"--{'no-' * (default is True)}{name.replace('_', '-')}"
+        line = shown.partition(f" {flag} ")[2].partition(" --")[0]
+        assert line, flag
+        if default not in (None, {}, (), True, False):
+            words = ",".join(map(str, default)) if isinstance(default, tuple) else str(default).removesuffix(".0")
+            assert f"[{words}]" in line or name == "validation_fraction", flag
 
 
-def test_every_flag_is_one_line_of_help_that_is_no_longer_than_two_of_a_terminal():
-    for flag in (*CLASSIFIER_FLAGS, *LANGUAGE_FLAGS):
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_is_described_and_its_flag_has_one_line_of_help(task: str):
+    for flag in flags_of(find_task(task).settings_class):
         assert len(flag.help) <= 65, flag.name
         assert flag.help.endswith("."), flag.name
         assert spelling(flag).islower()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_in_python_lists_every_setting_with_its_description(task: str):
+    kind = model_for(task)
+    for name, field in find_task(task).settings_class.model_fields.items():
+        assert f"{name}: {field.description}" in str(kind.__doc__)
 
 
 @pytest.mark.parametrize(("typed", "zoneout"), [("0.1", 0.1), ("c=0.5,h=0.05", {"c": 0.5, "h": 0.05})])
@@ -140,7 +146,8 @@ RUBBISH = {
     "an open quote": (b'text,label\n"ab,a\ncd,b\n', "line 2"),
     "no label": (b"text,label\nab,\ncd,b\n", "line 2"),
     "one label": (b"text,label\nab,a\ncd,a\nef,a\ngh,a\nij,a\n", "only one label"),
-    "no columns of these names": (b"word;kind\nab;a\n", "no labels"),
+    "another separator": (b"word;kind\nab;a\n", "--separator ';'"),
+    "no columns of these names": (b"word\nab\n", "no labels"),
 }
 
 
@@ -177,7 +184,8 @@ def test_columns_that_are_not_there(elman, words: Path, tmp_path: Path, more: li
 
 def test_a_missing_file_and_a_folder_as_data(elman, tmp_path: Path):
     assert "no file" in elman("train", "classify", tmp_path / "none.csv", "--out", tmp_path / "m").err
-    assert "cannot be read" in elman("train", "classify", tmp_path, "--out", tmp_path / "m").err
+    (tmp_path / "empty").mkdir()
+    assert "has no texts" in elman("train", "classify", tmp_path / "empty", "--out", tmp_path / "m").err
 
 
 @pytest.mark.parametrize(

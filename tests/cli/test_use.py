@@ -65,7 +65,7 @@ def test_a_column_of_a_table(elman, model: Path, tmp_path: Path):
     data.write_text("number,word\n1,abab\n2,cd\n")
     assert [row[0] for row in rows(elman("predict", model, data, "--column", "word").out)] == ["abab", "cd"]
     data.with_suffix(".txt").write_text("ab\n")
-    assert elman("predict", model, data.with_suffix(".txt"), "--column", "word").code == 2
+    assert "no column named `word`" in elman("predict", model, data.with_suffix(".txt"), "--column", "word").err
 
 
 def test_what_would_break_the_lines_is_escaped(elman, model: Path):
@@ -78,10 +78,16 @@ def test_unknown_letters_are_refused_with_their_line(
 ):
     lines = ["ab"] * 300 + ["abé"]
     stdin_is(monkeypatch, "\n".join(lines).encode())
-    done = elman("predict", model, "-", "--json")
+    done = elman("predict", model, "-", "--json", "--unknown", "refuse")
     assert done.code == 1
-    assert "standard input, line 301: 'é'" in done.json["where"]
-    assert elman("predict", model, "--text", "abé", "--unknown", "allow").code == 0
+    assert "standard input, line 301: 'é' in abé" in done.json["where"]
+
+
+def test_unknown_letters_are_counted_in_one_line(elman, model: Path):
+    done = elman("predict", model, "--text", "abé", "--text", "ab")
+    assert done.code == 0
+    said = "elman: note: 1 of 5 characters (20%) are not in the vocabulary and are read as unknown"
+    assert done.err == f"{said} (--unknown refuse names them).\n"
 
 
 def test_bytes_on_standard_input_are_refused_with_their_line(elman, model: Path, monkeypatch: pytest.MonkeyPatch):
@@ -121,13 +127,28 @@ def test_an_evaluation_shows_scores_and_confusions(elman, model: Path):
     assert found["accuracy"] == sum(found["confusion"][n][n] for n in range(2)) / 60
 
 
+def test_a_model_is_evaluated_on_a_file_read_as_its_training_file_was(elman, tmp_path: Path):
+    data = tmp_path / "reviews.csv"
+    rows = "".join(
+        f"{number},{'ab' if number % 2 else 'cd'}{'abc'[number % 3] * number},{'x' if number % 2 else 'y'}\n"
+        for number in range(20)
+    )
+    data.write_text(f"number,review,sentiment\n{rows}")
+    columns = ("--text", "review", "--label", "sentiment")
+    small = ("--hidden-size", 4, "--epochs", 1)
+    assert elman("train", "classify", data, *columns, "--out", tmp_path / "m", *small).code == 0
+    done = elman("evaluate", tmp_path / "m", data, "--json")
+    assert (done.code, done.json["count"]) == (0, 20)
+    assert elman("evaluate", tmp_path / "m", data, "--text", "1", "--label", "3", "--no-header").code == 1
+
+
 def test_many_labels_are_shown_by_what_is_mixed_up():
-    from elman.cli.evaluate import confusion_lines
+    from elman.report.parts import Confusion
 
     labels = [f"label{n}" for n in range(40)]
     confusion = [[3 if a == b else 0 for a in range(40)] for b in range(40)]
     confusion[2][9] = 4
-    assert list(confusion_lines(labels, confusion)) == ["times  truth   answer", "    4  label2  label9"]
+    assert list(Confusion(labels, confusion).lines()) == ["times  truth   answer", "    4  label2  label9"]
 
 
 def test_an_unknown_label_names_its_line_and_the_known_ones(elman, model: Path, tmp_path: Path):
@@ -150,8 +171,10 @@ def test_texts_without_labels_cannot_be_evaluated(elman, model: Path, tmp_path: 
 def test_unknown_letters_in_an_evaluation_name_their_line(elman, model: Path, tmp_path: Path):
     data = tmp_path / "test.csv"
     data.write_text("text,label\nab,vowel\ncdé,stop\n")
-    assert "line 3: 'é'" in elman("evaluate", model, data).err
-    assert elman("evaluate", model, data, "--unknown", "allow").code == 0
+    assert "line 3: 'é'" in elman("evaluate", model, data, "--unknown", "refuse").err
+    done = elman("evaluate", model, data, "--json")
+    assert "1 of 5 characters (20%)" in done.err
+    assert (done.json["unknown"], done.json["tokens"]) == (1, 5)
 
 
 def test_a_summary_adds_up(elman, model: Path):

@@ -9,7 +9,9 @@ import torch
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.sequences.streams import TokenStreams
 from elman.sequences.token_text import Counts, TokenText
-from elman.tasks.language import Language
+from elman.tasks.language import Language, LanguageSettings
+from elman.tasks.streams import Windows
+from elman.training import evaluate
 from tests.laws.cases import every_cell
 from tests.laws.tolerances import assert_near
 
@@ -24,6 +26,10 @@ def drawn(cell: str, **settings) -> tuple[LanguageNetwork, TokenText]:
     return network.double().eval(), TokenText(ids, Counts(LENGTH, LENGTH - 1, LENGTH - 1, 0), "", "drawn")
 
 
+def scores_of(network: LanguageNetwork, text: TokenText, **cut: int) -> dict[str, float]:
+    return evaluate(network, Language(LanguageSettings(), {}), Windows("text", TokenStreams(text, **cut)))
+
+
 def loss_in_one_piece(network: LanguageNetwork, ids: np.ndarray) -> torch.Tensor:
     whole = torch.from_numpy(ids.astype(np.int64))
     outputs, _ = network(whole[None, :-1])
@@ -35,7 +41,9 @@ def loss_in_one_piece(network: LanguageNetwork, ids: np.ndarray) -> torch.Tensor
 @torch.no_grad()
 def test_one_stream_is_the_text_in_one_piece(cell: str, window: int):
     network, text = drawn(cell)
-    scores = Language(text.counts).judge(network, TokenStreams(text, streams=1, window=window))
+    scores = evaluate(
+        network, Language(LanguageSettings(), {}), Windows("text", TokenStreams(text, streams=1, window=window))
+    )
     expected = loss_in_one_piece(network, text.ids) / (LENGTH - 1)
     assert_near(torch.tensor(scores["loss"], dtype=torch.float64), expected, torch.float64)
 
@@ -45,7 +53,9 @@ def test_one_stream_is_the_text_in_one_piece(cell: str, window: int):
 @torch.no_grad()
 def test_streams_are_the_parts_of_the_text_each_in_one_piece(cell: str, streams: int, window: int):
     network, text = drawn(cell)
-    scores = Language(text.counts).judge(network, TokenStreams(text, streams=streams, window=window))
+    scores = evaluate(
+        network, Language(LanguageSettings(), {}), Windows("text", TokenStreams(text, streams=streams, window=window))
+    )
     # Each part has its own targets, and the token before them: 82 targets, the longer parts first.
     sizes = [(LENGTH - 1) // streams + (number < (LENGTH - 1) % streams) for number in range(streams)]
     places = np.cumsum([0, *sizes])

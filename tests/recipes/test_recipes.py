@@ -10,6 +10,7 @@ from elman.errors import DataError
 from elman.recipes import RECIPES
 from elman.recipes.word_sentiment_best import SayVectors
 from elman.recipes.word_vectors import word_vectors
+from elman.tasks.task import Batch
 from elman.training.record import History
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -24,21 +25,18 @@ needs_data = pytest.mark.skipif(
     [("word-sentiment-dense", 313_502), ("word-sentiment-rnn", 65_702), ("word-sentiment-lstm", 201_902)],
 )
 def test_the_textbook_networks_have_their_exact_sizes(name, parameters, monkeypatch):
-    def untrained(self):
-        return History("accuracy", True)
-
-    monkeypatch.setattr("elman.training.trainer.Trainer.run", lambda self, resume=False: untrained(self))
+    untrained = History("accuracy", True)
+    monkeypatch.setattr("elman.training.trainer.Trainer.run", lambda self, resume=False: untrained)
     result = RECIPES[name].run(DATA)
     assert result["parameters"] == parameters == result["reported"]["parameters"]
     assert result["majority"] == pytest.approx(511 / 725)
-    assert result["test_sequences"] == 725
+    assert result["count"] == 725
     assert 0.0 <= result["accuracy"] <= 1.0
 
 
 def test_missing_data_is_named_with_where_to_get_it(tmp_path):
-    for recipe in RECIPES.values():
-        data = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-        with pytest.raises(DataError, match=data[0].split(",")[0]) as caught:
+    for recipe in (recipe for recipe in RECIPES.values() if recipe.data):
+        with pytest.raises(DataError, match=recipe.data[0]) as caught:
             recipe.run(tmp_path)
         assert "http" in str(caught.value)
 
@@ -66,11 +64,14 @@ def test_words_in_like_company_have_like_vectors():
     assert found.counts[place["cat"]] == tokens.count("cat")
 
 
-def test_saying_vectors_is_judged_by_weighted_cosines():
+def test_saying_vectors_is_scored_by_weighted_cosines():
     outputs = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     targets = torch.tensor([[1.0, 0.0, 3.0], [1.0, 0.0, 1.0]])
-    task = SayVectors()
-    assert task.loss(outputs, targets).item() == pytest.approx((0.0 * 3 + 1.0 * 1) / 2)
-    assert task.hits(outputs, targets).item() == pytest.approx(0.5)
-    assert task.scores(outputs, targets) == pytest.approx({"loss": 0.5, "cosine": 0.5})
-    assert task.count(targets) == 2
+    task, scores = SayVectors(), SayVectors().scores(None)
+    batch = Batch({"words": outputs, "vector": targets}, 2, 2)
+    read = task.read(torch.nn.Identity(), batch)
+    assert read.loss.item() == pytest.approx((0.0 * 3 + 1.0 * 1) / 2)
+    assert read.targets == 2
+    scores.update(batch, read)
+    scores.update(batch, read)
+    assert scores.compute() == pytest.approx({"loss": 0.5, "cosine": 0.5})

@@ -76,6 +76,25 @@ def test_a_byte_order_mark_in_the_middle_is_a_character():
     assert ("".join(first.pieces()), "".join(second.pieces())) == ("ab", "\ufeffcd")
 
 
+def test_several_files_are_one_text(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo")
+    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfthree\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "c.txt").write_text("four")
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "sub/c.txt")]
+    corpus = open_corpus(paths)
+    assert "".join(corpus.pieces()) == "one\ntwo\nthree\nfour"
+    assert corpus.locate(4) == f"{paths[0]}, line 2, column 1"
+    assert corpus.locate(8) == f"{paths[1]}, line 1, column 1"
+    assert corpus.split(0.5, 0.5)[1].locate(5) == f"{paths[2]}, line 1, column 1"
+    assert open_corpus(paths).name == f"{paths[0]} and 2 more files"
+    assert open_corpus(paths[:1]).name == str(paths[0])
+    paths[1].write_bytes(b"ok\nn\xff\n")
+    with pytest.raises(DataError, match=r"b\.txt is not UTF-8") as caught:
+        list(open_corpus(paths).pieces())
+    assert caught.value.where == "byte 0xff at offset 4, line 2"
+
+
 def test_rubbish_is_refused(tmp_path):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(TEXT.encode())[:20])
     with pytest.raises(DataError, match="cut short"):

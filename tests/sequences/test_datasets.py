@@ -25,11 +25,11 @@ needs_words = pytest.mark.skipif(
 @needs_words
 def test_sentiment_words():
     train, test = read_sentiment_words(DATA)
-    assert Counter(train.labels) == {"1": 1792, "-1": 4272}
-    assert Counter(test.labels) == {"1": 214, "-1": 511}
+    assert Counter(train.labels) == {1: 1792, -1: 4272}
+    assert Counter(test.labels) == {1: 214, -1: 511}
     # One word is in both, once with each label.
     assert set(train.texts) & set(test.texts) == {"enviously"}
-    assert (train.texts[1], train.labels[1], train.lines[1]) == ("stupendously", "1", 2)
+    assert (train.texts[1], train.labels[1], train.lines[1]) == ("stupendously", 1, 2)
 
 
 @needs_words
@@ -100,8 +100,8 @@ def small_dataset(tmp_path, monkeypatch):
 
 def test_files_that_are_as_they_should_be_are_read(small_dataset):
     train, test = read_sentiment_words(small_dataset)
-    assert (train.texts, train.labels) == (["good", "bad"], ["1", "-1"])
-    assert (test.texts, test.labels) == (["fine"], ["1"])
+    assert (train.texts, train.labels) == (["good", "bad"], [1, -1])
+    assert (test.texts, test.labels) == (["fine"], [1])
 
 
 def test_a_damaged_file_is_named_with_both_checksums(small_dataset):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 from elman.sequences.files import read_source
 
 PACK = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
@@ -56,7 +56,7 @@ def test_a_byte_order_mark_is_left_out(tmp_path):
 
 def test_lines_end_as_they_are_and_nowhere_else(tmp_path):
     content = "a\r\nb\rc\nd\u2028e\x0bf\x85g"
-    assert read_source(written(tmp_path, content.encode())).lines == ["a\r\n", "b\r", "c\n", "d\u2028e\x0bf\x85g"]
+    assert read_source(written(tmp_path, content.encode())).lines == ["a\r\n", "b\rc\n", "d\u2028e\x0bf\x85g"]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -70,6 +70,35 @@ def test_bytes_that_are_not_utf8_are_named_by_offset_line_and_column(tmp_path, m
 def test_a_file_in_utf16_is_refused(tmp_path):
     error = refused(written(tmp_path, "a,1\n".encode("utf-16")))
     assert error.where == "byte 0xff at offset 0, line 1, column 1"
+    assert "--encoding utf-16" in error.fix
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252", "latin-1", "UTF-8", "utf-8-sig"])
+def test_a_given_encoding_is_read(tmp_path, encoding):
+    content = "caf\u00e9,1\r\nna\u00efve,2\n".encode(encoding)
+    assert read_source(written(tmp_path, content), encoding).lines == ["caf\u00e9,1\r\n", "na\u00efve,2\n"]
+
+
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        ("a,1\nb,2\n".encode("utf-16-le"), "--encoding utf-16-le"),
+        ("a,1\nb,2\n".encode("utf-16-be"), "--encoding utf-16-be"),
+        (b"caf\xe9,1\n", "--encoding cp1252"),
+        (b"PK\x03\x04\xff\xff", "export it as CSV"),
+    ],
+)
+def test_the_refusal_names_the_encoding_that_it_may_be(tmp_path, content, fix):
+    assert fix in refused(written(tmp_path, content)).fix
+
+
+def test_a_wrong_encoding_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="'utf-88' is not a text encoding"):
+        read_source(written(tmp_path, b"a,1\n"), "utf-88")
+    with pytest.raises(DataError, match="is not ascii"):
+        read_source(written(tmp_path, "\u00e9,1\n".encode()), "ascii")
+    with pytest.raises(DataError, match="NUL character"):
+        read_source(written(tmp_path, "a,1\n".encode("utf-16-le")), "latin-1")
 
 
 def test_a_nul_byte_is_named(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import DataError, UsageError
+from elman.sequences.graphemes import characters, cut_between_characters
 from elman.sequences.text import Tokenizer
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -20,6 +21,11 @@ def test_characters_and_bytes_join_to_the_text_they_came_from(kind, text):
 @given(texts)
 def test_words_lose_nothing_but_white_space(text):
     assert "".join(Tokenizer("words").split(text)) == "".join(text.split())
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_words_are_the_same_beside_other_letters(text):
+    assert Tokenizer("words").split(text + " ж")[:-1] == Tokenizer("words").split(text)
 
 
 @given(texts)
@@ -42,10 +48,40 @@ def test_words_joined_split_into_the_same_words(text):
         ("cafe\u0301 हिन्दी किताब", ["cafe\u0301", "हिन्दी", "किताब"]),
         ("日本。", ["日本", "。"]),
         ("👍 ok…", ["👍", "ok", "…"]),
+        ("👩\u200d💻👍🏽 ❤\ufe0f! 1\ufe0f\u20e3", ["👩\u200d💻", "👍🏽", "❤\ufe0f", "!", "1\ufe0f\u20e3"]),
+        ("🇩🇪🇫🇷🏴\U000e0067\U000e007f", ["🇩🇪", "🇫🇷", "🏴\U000e0067\U000e007f"]),
+        ("می\u200cخواهم، بروم", ["می\u200cخواهم", "،", "بروم"]),
+        ("ශ්\u200dරී ලංකා", ["ශ්\u200dරී", "ලංකා"]),
+        ("co\u00adope\u2060rate a\u200eb", ["co\u00adope\u2060rate", "a\u200eb"]),
+        ("ក\u200bខ", ["ក", "\u200b", "ខ"]),
+        ("l\u200d’e\u0301te", ["l\u200d’e\u0301te"]),
     ],
 )
 def test_words(text, tokens):
     assert Tokenizer("words").split(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("ne\u0301", ["n", "e\u0301"]),
+        ("👩\u200d💻!", ["👩\u200d💻", "!"]),
+        ("🇩🇪🇫🇷", ["🇩🇪", "🇫🇷"]),
+        ("می\u200cخ", ["م", "ی\u200c", "خ"]),
+        ("हिन्दी"[:2], ["हि"]),
+        ("ශ්\u200dරී", ["ශ්\u200d", "රී"]),
+        ("a\r\nb", ["a", "\r", "\n", "b"]),
+        ("각\u1112\u1161", ["각", "\u1112\u1161"]),
+    ],
+)
+def test_characters_are_what_a_reader_takes_for_one(text, tokens):
+    assert Tokenizer("characters").split(text) == tokens
+
+
+@given(st.lists(st.text(alphabet="a \n\u0301\u200d👩💻🇩🇪ก\u0e33한\u1112\u1161", max_size=4), max_size=6))
+def test_pieces_are_cut_between_characters(pieces):
+    cut = list(cut_between_characters(pieces))
+    assert [token for piece in cut for token in characters(piece)] == characters("".join(pieces))
 
 
 def test_bytes_are_two_hexadecimal_digits():

@@ -13,8 +13,9 @@ from elman.sequences.coders import CoderSettings
 from elman.sequences.corpus import open_corpus
 from elman.sequences.streams import TokenStreams
 from elman.sequences.token_text import Counts, learn_tokens
-from elman.tasks.base import StreamTask, Task
-from elman.tasks.language import Language, language_scores
+from elman.tasks.language import Language, LanguageSettings, language_scores
+from elman.tasks.streams import Windows
+from elman.training import evaluate
 
 TEXT = "Ein naïver Satz — und noch einer.\n" * 6
 
@@ -27,8 +28,8 @@ def network(tokens: int, **settings) -> LanguageNetwork:
 def test_scores_are_their_formulas(tokens):
     coder, text = learn_tokens(open_corpus(TEXT), CoderSettings(tokens=tokens))
     model = network(len(coder.vocabulary))
-    task = Language(text.counts, unit=tokens)
-    scores = task.judge(model, TokenStreams(text, streams=1, window=5))
+    task = Language(LanguageSettings(tokens=tokens), {})
+    scores = evaluate(model, task, Windows("text", TokenStreams(text, streams=1, window=5)))
     ids = torch.from_numpy(text.ids[:].astype(np.int64))
     logits = model.head.logits(model(ids[None, :-1])[0])[0].detach().numpy()
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -40,9 +41,7 @@ def test_scores_are_their_formulas(tokens):
     assert scores["bits_per_character"] == pytest.approx(nats.sum() / np.log(2) / characters, rel=1e-10)
     assert scores["bits_per_byte"] == pytest.approx(nats.sum() / np.log(2) / size, rel=1e-10)
     assert scores["tokens"] == len(ids) - 1
-    assert task.metric_of(scores["loss"]) == pytest.approx(scores[task.metric], rel=1e-10)
-    assert isinstance(task, StreamTask)
-    assert not isinstance(task, Task)
+    assert task.metric.name == ("bits_per_byte" if tokens == "bytes" else "bits_per_character")
 
 
 def test_a_hopeless_model_has_no_finite_perplexity():
@@ -52,13 +51,13 @@ def test_a_hopeless_model_has_no_finite_perplexity():
 def test_penalties_are_beside_the_loss_that_is_reported():
     coder, text = learn_tokens(open_corpus(TEXT), CoderSettings())
     model = network(len(coder.vocabulary), output_dropout=0.5, activation_regularisation=1.0).train()
-    minibatch = TokenStreams(text, streams=3, window=5).read(0)
+    minibatch = Windows("text", TokenStreams(text, streams=3, window=5)).read(0)
     torch.manual_seed(0)
     with collected_penalties() as penalties:
-        step = Language(text.counts).step(model, minibatch.inputs, minibatch.targets, None)
+        step = Language(LanguageSettings(), {}).read(model, minibatch)
     torch.manual_seed(0)
-    outputs = model.read(minibatch.inputs).outputs.data
-    torch.testing.assert_close(step.loss, model.head.loss(outputs, minibatch.targets))
+    outputs = model.read(minibatch["text"]).outputs.data
+    torch.testing.assert_close(step.loss, model.head.loss(outputs, minibatch["next"]))
     torch.testing.assert_close(penalties, [outputs.square().mean()])
     assert isinstance(step.state, State)
     assert not step.state.h.requires_grad

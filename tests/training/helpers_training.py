@@ -62,8 +62,12 @@ def nothing() -> None:
 
 
 def trainer(folder: Path | None, settings: dict[str, Any], listener: Listener | None = None, **changes: Any) -> Trainer:
-    parts = {"model": Net(), "task": Signs(), "train": Words(40), "validation": Words(20, seed=9)} | changes
-    return Trainer(**parts, settings=TrainingSettings(**settings), folder=folder, listener=listener)
+    given = TrainingSettings(**settings)
+    parts = {"network": Net(), "task": Signs(), "train": Words(40), "validation": Words(20, seed=9)} | changes
+    for name in ("train", "validation"):
+        if isinstance(parts[name], Words):
+            parts[name] = parts[name].examples(given, shuffle=name == "train")
+    return Trainer(**parts, settings=given, folder=folder, listener=listener)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

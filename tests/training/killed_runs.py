@@ -62,7 +62,7 @@ def main(folder: Path) -> None:
     for name, (listener, prepare) in deaths().items():
         ended = in_child(lambda name=name, one=listener, two=prepare: train(folder / name, one, two))
         assert ended == signal.SIGKILL, name
-        again = in_child(lambda name=name: trainer(folder / name, SETTINGS, model=Net(seed=8)).run(resume=True))
+        again = in_child(lambda name=name: trainer(folder / name, SETTINGS, network=Net(seed=8)).run(resume=True))
         assert again == 0, name
 
 

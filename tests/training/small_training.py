@@ -1,10 +1,15 @@
 """A small task, small data and a small model, with everything in them that a resumed run could get wrong."""
 
-import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from elman.sequences.ragged import Ragged
+from elman.settings.training import TrainingSettings
+from elman.tasks.examples import Examples
+from elman.tasks.task import Batch, Metric, Read
 
 
 class Words:
@@ -16,36 +21,48 @@ class Words:
         self.data = [torch.randn(length, 3, generator=generator) for length in self.lengths]
         self.targets = torch.tensor([int(one.sum() > 0) for one in self.data])
 
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(torch.cat(self.data).numpy().tobytes()).hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        inputs = nn.utils.rnn.pad_sequence([self.data[index] for index in indices], batch_first=True)
-        return inputs, self.targets[indices]
+    def examples(self, settings: TrainingSettings, *, shuffle: bool = True) -> Examples:
+        inputs = Ragged.from_list(self.data, feature_shape=(3,)) if self.data else Ragged(torch.zeros(0, 3), [])
+        return Examples({"inputs": inputs, "targets": self.targets}, settings, shuffle=shuffle)
 
 
 class Signs:
     """Two classes by cross-entropy."""
 
     name = "signs"
-    metric = "accuracy"
-    larger_is_better = True
+    metric = Metric("accuracy", larger_is_better=True)
+    unit = "sequences"
+
+    def read(self, network: nn.Module, batch: Batch, state: Any = None) -> Read:
+        outputs = network(batch["inputs"].to_padded())
+        return Read(self.loss(outputs, batch["targets"]), self.count(batch["targets"]), outputs)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return nn.functional.cross_entropy(outputs, targets)
 
-    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs.argmax(-1) == targets).float().mean()
-
     def count(self, targets: Tensor) -> int:
         return len(targets)
 
-    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        return {"loss": self.loss(outputs, targets).item(), "accuracy": self.hits(outputs, targets).item()}
+    def scores(self, data: Any) -> "Scores":
+        return Scores()
+
+    def sample(self, network: nn.Module) -> None:
+        """Nothing is written."""
+
+
+class Scores:
+    """Mean loss and accuracy."""
+
+    def __init__(self):
+        self.loss, self.hits, self.targets = 0.0, 0, 0
+
+    def update(self, batch: Batch, read: Read) -> None:
+        self.loss += read.loss.item() * read.targets
+        self.hits += int((read.outputs.argmax(-1) == batch["targets"]).sum())
+        self.targets += read.targets
+
+    def compute(self) -> dict[str, float]:
+        return {"loss": self.loss / self.targets, "accuracy": self.hits / self.targets}
 
 
 class Net(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.settings import check_settings
+from elman.tasks.task import Metric
 from elman.training import TrainingSettings
 from elman.training.averaging import WeightAverage, stops_improving
 
@@ -32,13 +33,17 @@ class Judged(Signs):
     """Judges with scores given beforehand, and keeps the weights that it was shown."""
 
     def __init__(self, model: nn.Module, losses: list[float], larger_is_better: bool = False):
-        self.metric, self.larger_is_better = "score", larger_is_better
+        self.metric = Metric("score", larger_is_better)
         self._model, self._scores = model, [-loss if larger_is_better else loss for loss in losses]
         self.shown: list[np.ndarray] = []
 
-    def scores(self, outputs, targets):
-        self.shown.append(weights(self._model))
-        return {"loss": 1.0, "score": self._scores[len(self.shown) - 1]}
+    def scores(self, data):
+        found, score = super().scores(data), 0.0
+        if len(data) == 20:
+            self.shown.append(weights(self._model))
+            score = self._scores[len(self.shown) - 1]
+        found.compute = lambda: {"loss": 1.0, "score": score}
+        return found
 
 
 class Watched(Linear):
@@ -61,23 +66,25 @@ def weights(model: nn.Module) -> np.ndarray:
 @pytest.mark.parametrize("after", [0, 2])
 def test_asgd_is_torchs(after: int):
     model, epochs, data = Linear(), 5, Words(40)
-    trainer(None, PLAIN | {"epochs": epochs, "averaging": "asgd", "average_after": after}, model=model).run()
+    trainer(None, PLAIN | {"epochs": epochs, "averaging": "asgd", "average_after": after}, network=model).run()
     judge, task = Watched(), Signs()
-    steps_before = after * len(data) // 8
+    steps_before = after * len(data.data) // 8
     # With lambd = 0 and alpha = 0 its steps are those of SGD; the first weights in its mean are those after t0 + 2.
     optimizer = torch.optim.ASGD(judge.parameters(), lr=0.3, lambd=0.0, alpha=0.0, t0=steps_before - 1)
     order: list[list[int]] = []
 
     class Recorded(Words):
-        def batch(self, indices):
-            order.append(indices)
-            return super().batch(indices)
+        def examples(self, settings, *, shuffle=True):
+            found = super().examples(settings, shuffle=shuffle)
+            read = found.read
+            found.read = lambda item: order.append(item) or read(item)
+            return found
 
-    trainer(None, PLAIN | {"epochs": epochs}, model=Linear(), train=Recorded(40)).run()
+    trainer(None, PLAIN | {"epochs": epochs}, network=Linear(), train=Recorded(40)).run()
+    examples = data.examples(TrainingSettings())
     for indices in order:
-        inputs, targets = data.batch(indices)
         optimizer.zero_grad()
-        task.loss(judge(inputs), targets).backward()
+        task.read(judge, examples.read(indices)).loss.backward()
         optimizer.step()
     wanted = np.concatenate([optimizer.state[value]["ax"].double().numpy().ravel() for value in judge.parameters()])
     np.testing.assert_allclose(weights(model), wanted, rtol=1e-5, atol=1e-6)
@@ -116,10 +123,10 @@ def test_nt_asgd_is_the_algorithm_of_the_paper(losses: list[float], interval: in
     model = Watched()
     task = Judged(model, losses, larger_is_better)
     settings = {"epochs": len(losses), "averaging": "nt-asgd", "nonmonotone_interval": interval}
-    trainer(None, PLAIN | settings, model=model, task=task).run()
+    trainer(None, PLAIN | settings, network=model, task=task).run()
     final = weights(model)
     last = Watched()
-    trainer(None, PLAIN | {"epochs": len(losses)}, model=last).run()
+    trainer(None, PLAIN | {"epochs": len(losses)}, network=last).run()
     iterates = [*last.seen, weights(last)]
     np.testing.assert_array_equal(model.seen, last.seen)
     worst = [np.inf if np.isnan(loss) else loss for loss in losses]

@@ -128,11 +128,18 @@ def test_tensors_of_somebody_else_are_refused(tmp_path):
 
 def test_a_later_format_is_refused(tmp_path):
     path = tmp_path / CHECKPOINT
-    metadata = {"format": "elman-checkpoint", "format_version": "2", "document": json.dumps({"unheard": "of"})}
+    metadata = {"format": "elman-checkpoint", "format_version": "3", "document": json.dumps({"unheard": "of"})}
     safetensors.torch.save_file({"a": torch.ones(2)}, path, metadata)
     error = refusal(path)
-    assert "later elman: its format is 2, this one reads up to 1" in error.problem
+    assert "later elman: its format is 3, this one reads 2" in error.problem
     assert "Install a later version" in str(error.fix)
+
+
+def test_an_earlier_format_is_refused(tmp_path):
+    path = tmp_path / CHECKPOINT
+    metadata = {"format": "elman-checkpoint", "format_version": "1", "document": json.dumps({"un": "heard"})}
+    safetensors.torch.save_file({"a": torch.ones(2)}, path, metadata)
+    assert "format 1, which elman wrote before its first release" in refusal(path).problem
 
 
 def test_each_field_that_differs_is_named_with_both_values(tmp_path):

@@ -1,5 +1,6 @@
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from helpers_training import trainer
@@ -14,7 +15,10 @@ from elman.training import (
     RunStart,
     progress_for,
 )
+from elman.training.epoch_table import EpochTable
+from elman.training.listener import CheckEvent
 from elman.training.progress import duration, epoch_line, metric_text
+from elman.training.record import CheckRecord
 
 START = RunStart(epochs=2, batches=5, metric="accuracy", larger_is_better=True)
 RECORD = EpochRecord(1, 0.5, 0.75, 0.001, 1234.4, 4000.0, 2.54, {"accuracy": 0.7, "loss": 0.6})
@@ -42,9 +46,9 @@ def test_a_line_has_the_means_since_the_line_before(monkeypatch):
     times = iter([0.0, 1.0, 2.0, 3.0])
     monkeypatch.setattr("time.monotonic", lambda: next(times))
     assert lines(2, [event(1, 0.2, 0.6), event(2, 0.4, 0.8), event(3), event(4), event(5)]) == [
-        " minibatches    1-   2: loss = 0.300000, metric = 70.00%, 2,000 sequences/s, 0:04 left",
-        " minibatches    3-   4: loss = 0.500000, metric = 50.00%, 2,000 sequences/s, 0:03 left",
-        " minibatches    5-   5: loss = 0.500000, metric = 50.00%, 2,000 sequences/s, 0:03 left",
+        " minibatches    1-   2: loss = 0.300000, accuracy = 70.00%, 2,000 sequences/s, 0:04 left",
+        " minibatches    3-   4: loss = 0.500000, accuracy = 50.00%, 2,000 sequences/s, 0:03 left",
+        " minibatches    5-   5: loss = 0.500000, accuracy = 50.00%, 2,000 sequences/s, 0:03 left",
     ]
 
 
@@ -55,12 +59,12 @@ def test_a_resumed_run_starts_its_first_line_where_it_goes_on():
 
 def test_the_line_of_an_epoch_has_the_validation_figures():
     assert epoch_line(EpochEvent(RECORD, True), START) == (
-        "epoch 1/2: loss = 0.500000, metric = 75.00%, 1,234 sequences/s, 2.5 s; "
-        "validation: loss = 0.600000, metric = 70.00% (best so far)"
+        "epoch 1/2: loss = 0.500000, accuracy = 75.00%, 1,234 sequences/s, 2.5 s; "
+        "validation: loss = 0.600000, accuracy = 70.00% (best so far)"
     )
     bare = EpochEvent(EpochRecord(12, 0.5, 0.75, 0.001, 1234.4, 4000.0, 2.54), False)
     assert epoch_line(bare, START._replace(epochs=100)) == (
-        "epoch  12/100: loss = 0.500000, metric = 75.00%, 1,234 sequences/s, 2.5 s"
+        "epoch  12/100: loss = 0.500000, accuracy = 75.00%, 1,234 sequences/s, 2.5 s"
     )
 
 
@@ -102,11 +106,33 @@ def test_a_terminal_gets_a_bar_and_keeps_the_epochs(monkeypatch):
     progress.finish(History("accuracy", True, [RECORD]))
     said = stream.getvalue()
     assert "5/5" in said
-    assert "loss 0.2500  metric 50.00%  2,000 sequences/s" in said
+    assert "loss 0.2500  accuracy 50.00%  2,000 sequences/s" in said
     assert "left" in said
-    assert epoch_line(EpochEvent(RECORD, True), START) in said
+    assert "  1/2    0.5000    75.00%    0.6000    70.00%        1,234    2.5 s  best" in said
     hidden, shown = said.rfind("\x1b[?25l"), said.rfind("\x1b[?25h")
     assert -1 < hidden < shown, "the cursor is given back"
+
+
+@pytest.mark.parametrize("width", [200, 110, 80, 60, 40, 20])
+@pytest.mark.parametrize("metric", ["accuracy", "bits_per_character"])
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_rows_of_the_epochs_are_aligned_and_no_wider_than_the_window(width, metric, validated):
+    start = RunStart(epochs=100, batches=5, metric=metric, larger_is_better=metric == "accuracy")
+    table = EpochTable(start, width, validated=validated)
+    scores = {"loss": 0.6, metric: 0.7} if validated else None
+    events = [EpochEvent(replace(RECORD, epoch=n, validation=scores), validated and n > 50) for n in (1, 100)]
+    rows = [*table.header(), *map(table.epoch, events)]
+    if validated:
+        rows.append(table.check(CheckEvent(CheckRecord(2, 3, 5, {"loss": 0.5, metric: 0.8}))))
+    assert max(map(len, rows)) <= width
+    first, second = rows[-3:-1] if validated else rows[-2:]
+    assert first.index("1/100") == second.index("100/100") + 2
+    assert [end.end() for end in re.finditer(r"\S+", first)][:3] == [end.end() for end in re.finditer(r"\S+", second)][
+        :3
+    ]
+    if width >= 80:
+        assert second.endswith("best") is validated
+        assert not first.endswith("best")
 
 
 def test_what_is_no_terminal_gets_lines():
@@ -117,7 +143,7 @@ def test_a_run_tells_its_progress():
     stream = io.StringIO()
     trainer(None, {"epochs": 2, "batch_size": 16}, PlainProgress(stream, every=2)).run()
     shapes = [re.sub(r"\d+(?:[.,:]\d+)*", "N", line) for line in stream.getvalue().splitlines()]
-    batches = " minibatches    N-   N: loss = N, metric = N%, N sequences/s, N left"
-    epoch = "epoch N/N: loss = N, metric = N%, N sequences/s, N s; validation: loss = N, metric = N%"
+    batches = " minibatches    N-   N: loss = N, accuracy = N%, N sequences/s, N left"
+    epoch = "epoch N/N: loss = N, accuracy = N%, N sequences/s, N s; validation: loss = N, accuracy = N%"
     assert shapes[:3] == [batches, batches, f"{epoch} (best so far)"]
     assert len(shapes) == 6

@@ -17,7 +17,9 @@ from elman.model import NetworkSettings, SequenceNetwork
 from elman.nn.penalties import collected_penalties
 from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
-from elman.tasks.classify import Classify
+from elman.tasks.classify import ClassifierSettings, Classify
+from elman.tasks.kinds import Label
+from elman.tasks.task import Batch
 from elman.training import TrainingInterrupted, TrainingSettings
 from elman.training.learner import Learner
 
@@ -47,6 +49,12 @@ every_regulariser = pytest.mark.parametrize("name", REGULARISERS)
 def network(**settings: Any) -> SequenceNetwork:
     torch.manual_seed(0)
     return SequenceNetwork(NetworkSettings(**NETWORK | settings), 2, vocabulary_size=9)
+
+
+def classify() -> Classify:
+    label = Label()
+    label.learn(["a", "b"])
+    return Classify(ClassifierSettings(), {"label": label})
 
 
 def batch() -> Ragged:
@@ -87,12 +95,14 @@ def test_the_trainer_adds_the_penalties_to_what_it_trains_and_not_to_what_it_tel
     targets = torch.tensor([0, 1, 1, 0])
     settings = TrainingSettings(optimizer="sgd", learning_rate=1.0)
     plain, regular = network(), network(activation_regularisation=2.0, temporal_regularisation=1.0)
-    told = Learner(plain, Classify("ab"), settings).step(batch(), targets, 1.0)
+    task, data = classify(), None
+    minibatch = Batch({"text": batch(), "label": targets}, 4, 10)
+    told = Learner(plain, task, settings, data).step(minibatch, 1.0)
     judge = network(activation_regularisation=2.0, temporal_regularisation=1.0)
     with collected_penalties() as penalties:
-        loss = Classify("ab").loss(judge(batch()), targets)
+        loss = task.read(judge, minibatch).loss
     (loss + penalties[0]).backward()
-    assert Learner(regular, Classify("ab"), settings).step(batch(), targets, 1.0) == told
+    assert Learner(regular, task, settings, data).step(minibatch, 1.0) == told
     assert told[0] == loss.item()
     for (name, moved), start in zip(regular.named_parameters(), judge.parameters(), strict=True):
         assert torch.equal(moved, start - start.grad), name

@@ -118,7 +118,7 @@ class TestRefusals:
         model = Net(hidden=6)
         before = weights(model)
         data = {"train": Words(40, seed=3), "validation": Words(20, seed=8)}
-        other = trainer(tmp_path, changed, model=model, **data)
+        other = trainer(tmp_path, changed, network=model, **data)
         with pytest.raises(ModelError, match="made by another run: 13 fields differ") as caught:
             other.run(resume=True)
         lines = str(caught.value.where).splitlines()
@@ -132,7 +132,8 @@ class TestRefusals:
     def test_the_caller_s_identity_counts(self, tmp_path):
         def with_tokens(tokens):
             settings = TrainingSettings(**EVERYTHING)
-            return partial(Trainer, Net(), Signs(), Words(40), Words(20, seed=9), settings, identity={"tokens": tokens})
+            data = Words(40).examples(settings), Words(20, seed=9).examples(settings, shuffle=False)
+            return partial(Trainer, Net(), Signs(), *data, settings, identity={"tokens": tokens})
 
         with pytest.raises(TrainingInterrupted):
             with_tokens("characters")(folder=tmp_path, listener=At(interrupt, batch=2)).run()
@@ -143,13 +144,13 @@ class TestRefusals:
 
     def test_data_that_cannot_be_trained_with_is_named_all_at_once(self):
         with pytest.raises(UsageError) as caught:
-            trainer(None, PLAIN | {"patience": 2}, train=Empty(), validation=None)
+            trainer(None, PLAIN | {"patience": 2}, train=empty(), validation=None)
         assert str(caught.value).splitlines()[1:] == [
             "  The training set is empty.",
             "  patience counts epochs by a validation set; give one.",
         ]
         with pytest.raises(UsageError, match="validation set is empty"):
-            trainer(None, PLAIN, validation=Empty())
+            trainer(None, PLAIN, validation=empty())
 
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path):
         (tmp_path / "file").write_text("")
@@ -165,14 +166,12 @@ class TestRefusals:
                 self.calls = state["calls"]
 
         with pytest.raises(UsageError, match="state that is no tensor: _extra_state"):
-            trainer(None, PLAIN, model=Odd()).run()
+            trainer(None, PLAIN, network=Odd()).run()
 
 
-class Empty(Words):
+def empty() -> Words:
     """A data set without examples."""
-
-    def __len__(self) -> int:
-        return 0
+    return Words(0)
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
@@ -186,6 +185,6 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch
     monkeypatch.undo()
     assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "log.jsonl"}
     whole, part = Net(), Net(seed=4)
-    trainer(None, PLAIN, model=whole).run()
-    trainer(tmp_path, PLAIN, model=part).run(resume=True)
+    trainer(None, PLAIN, network=whole).run()
+    trainer(tmp_path, PLAIN, network=part).run(resume=True)
     assert same(weights(whole), weights(part))

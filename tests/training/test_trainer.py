@@ -13,11 +13,12 @@ from elman.training import TrainingSettings, evaluate
 
 def test_a_model_learns_and_the_history_says_so():
     model = Net()
-    history = trainer(None, PLAIN | {"epochs": 40, "learning_rate": 0.02}, model=model).run()
+    history = trainer(None, PLAIN | {"epochs": 40, "learning_rate": 0.02}, network=model).run()
     assert [record.epoch for record in history.epochs] == list(range(1, 41))
     assert history.epochs[-1].loss < 0.6 * history.epochs[0].loss
     best = history.epochs[(history.best_epoch or 0) - 1].validation
-    assert evaluate(model, Signs(), Words(20, seed=9), TrainingSettings()) == pytest.approx(best)
+    data = Words(20, seed=9).examples(TrainingSettings(), shuffle=False)
+    assert evaluate(model, Signs(), data) == pytest.approx(best)
     assert best is not None
     assert best["accuracy"] > 0.7
 
@@ -66,7 +67,7 @@ def test_the_seed_alone_decides_what_is_random_and_the_caller_s_generator_is_lef
     for callers, seed in ((1, 0), (2, 0), (1, 5)):
         torch.manual_seed(callers)
         before, model = torch.get_rng_state(), Net()
-        trainer(None, PLAIN | {"seed": seed}, model=model).run()
+        trainer(None, PLAIN | {"seed": seed}, network=model).run()
         assert torch.equal(torch.get_rng_state(), before)
         ends.append(weights(model))
     assert same(ends[0], ends[1])
@@ -76,16 +77,17 @@ def test_the_seed_alone_decides_what_is_random_and_the_caller_s_generator_is_lef
 class Drawing(Signs):
     """A task whose evaluation draws random numbers."""
 
-    def scores(self, outputs, targets):
-        torch.rand(7)
-        return super().scores(outputs, targets)
+    def read(self, network, batch, state=None):
+        if not network.training:
+            torch.rand(7)
+        return super().read(network, batch, state)
 
 
 def test_a_validation_set_changes_nothing_in_what_is_learned():
     ends = []
     for validation in (None, Words(20, seed=9)):
         model = Net()
-        trainer(None, PLAIN | {"restore_best": False}, model=model, task=Drawing(), validation=validation).run()
+        trainer(None, PLAIN | {"restore_best": False}, network=model, task=Drawing(), validation=validation).run()
         ends.append(weights(model))
     assert same(*ends)
 
@@ -96,9 +98,13 @@ class Scripted(Signs):
     def __init__(self, *scores: tuple[float, float]):
         self._scores = list(scores)
 
-    def scores(self, outputs, targets):
+    def scores(self, data):
+        if len(data) == 40:
+            return super().scores(data)
         accuracy, loss = self._scores.pop(0)
-        return {"accuracy": accuracy, "loss": loss}
+        found = super().scores(data)
+        found.compute = lambda: {"accuracy": accuracy, "loss": loss}
+        return found
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch(scores, best):
     listener = At(nothing)
     listener.epoch = lambda event: at_epochs.append((weights(model), event.is_best))
     settings = PLAIN | {"epochs": 50, "patience": 2}
-    history = trainer(None, settings, listener, model=model, task=Scripted(*scores)).run()
+    history = trainer(None, settings, listener, network=model, task=Scripted(*scores)).run()
     assert history.stopped_early
     assert len(history.epochs) == len(scores)
     assert history.best_epoch == best
@@ -128,7 +134,7 @@ def test_without_restoring_the_last_weights_stay():
     listener = At(nothing)
     listener.epoch = lambda _event: last.append(weights(model))
     settings = PLAIN | {"restore_best": False}
-    trainer(None, settings, listener, model=model, task=Scripted((0.9, 1), (0.1, 1))).run()
+    trainer(None, settings, listener, network=model, task=Scripted((0.9, 1), (0.1, 1))).run()
     assert same(weights(model), last[-1])
 
 
@@ -145,13 +151,14 @@ def test_the_average_follows_its_formula_and_is_what_is_judged_and_kept():
             expected[name] = decay * expected[name] + (1 - decay) * parameter.detach()
 
     class Watching(Signs):
-        def scores(self, outputs, targets):
-            seen.append(weights(model))
-            return super().scores(outputs, targets)
+        def scores(self, data):
+            if len(data) == 20:
+                seen.append(weights(model))
+            return super().scores(data)
 
     listener.batch = follow
     settings = PLAIN | {"epochs": 6, "average_decay": 0.5, "restore_best": False, "learning_rate": 0.05}
-    trainer(None, settings, listener, model=model, task=Watching()).run()
+    trainer(None, settings, listener, network=model, task=Watching()).run()
     for name in averaged:
         torch.testing.assert_close(model.state_dict()[name], expected[name].detach())
         assert torch.equal(seen[-1][name], model.state_dict()[name])
@@ -166,7 +173,7 @@ def test_a_long_gradient_is_clipped_to_its_norm():
             model[1].bias.zero_()
         start = torch.cat([one.detach().flatten().clone() for one in model.parameters()])
         settings = {"epochs": 1, "batch_size": 10, "optimizer": "sgd", "learning_rate": 1.0, "clip_norm": clip}
-        trainer(None, settings, model=model, train=Words(10, longest=1), validation=None).run()
+        trainer(None, settings, network=model, train=Words(10, longest=1), validation=None).run()
         ends[clip] = torch.cat([one.detach().flatten() for one in model.parameters()]) - start
     assert ends[1e-3].norm().item() == pytest.approx(1e-3, rel=1e-3)
     assert torch.equal(ends[None], ends[1e6])
@@ -199,13 +206,13 @@ def test_a_loss_that_is_no_number_leaves_the_weights_and_the_checkpoint(tmp_path
     listener.batch = lambda _event: before.append({name: one.clone() for name, one in model.named_parameters()})
     settings = PLAIN | {"clip_norm": clip_norm}
     with pytest.raises(TrainingError, match=said) as caught:
-        trainer(tmp_path, settings, listener, model=model, task=Exploding(5, gradient_only), validation=None).run()
+        trainer(tmp_path, settings, listener, network=model, task=Exploding(5, gradient_only), validation=None).run()
     assert caught.value.where == "epoch 2, minibatch 2 of 3"
     assert "learning rate" in str(caught.value.fix)
     assert "the last checkpoint is kept" in str(caught.value.fix)
     assert len(before) == 4
     assert same(dict(model.named_parameters()), before[-1])
-    history = trainer(tmp_path, settings, model=Net(), validation=None).run(resume=True)
+    history = trainer(tmp_path, settings, network=Net(), validation=None).run(resume=True)
     assert len(history.epochs) == 2
 
 
@@ -213,7 +220,7 @@ def test_a_learning_rate_that_is_far_too_high_ends_in_one_message():
     settings = {"epochs": 50, "batch_size": 8, "optimizer": "sgd", "learning_rate": 1e30, "momentum": 0.9}
     model = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.Linear(8, 2))
     with pytest.raises(TrainingError, match="no finite number") as caught:
-        trainer(None, settings, model=model, train=Words(40, longest=1), validation=None).run()
+        trainer(None, settings, network=model, train=Words(40, longest=1), validation=None).run()
     assert "checkpoint" not in str(caught.value)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
@@ -246,14 +253,18 @@ def test_evaluation_leaves_the_mode_and_takes_every_example_once():
     model, counted = Net().train(), []
 
     class Counting(Signs):
-        def scores(self, outputs, targets):
-            counted.append((len(outputs), int(targets.sum()), torch.is_inference_mode_enabled(), model.training))
-            return {}
+        def read(self, network, batch, state=None):
+            counted.append((torch.is_inference_mode_enabled(), model.training))
+            positive.append(batch["targets"])
+            return super().read(network, batch, state)
 
     data = Words(23)
     for size in ({"batch_size": 1}, {"tokens_per_batch": 5}, {"batch_size": 100, "bucketing": False}):
-        evaluate(model, Counting(), data, TrainingSettings(**size))
-    assert counted == [(23, int(data.targets.sum()), True, False)] * 3
+        positive = []
+        evaluate(model, Counting(), data.examples(TrainingSettings(**size), shuffle=False))
+        assert len(torch.cat(positive)) == 23
+        assert torch.cat(positive).sum() == data.targets.sum()
+    assert set(counted) == {(True, False)}
     assert model.training
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from elman.cli.options import AsJson, examples
-from elman.cli.output import emit, emit_json, say, table
+from elman.cli.output import emit, emit_json, say
+from elman.report.figures import table
 
 FOLDER = Path("data")
 SECONDS_BETWEEN_LINES = 5.0

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.options import AsJson, Seed, examples, use_threads
-from elman.cli.output import emit, emit_json, percent, say, table
+from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError
+from elman.report.figures import figure, table
 
 if TYPE_CHECKING:
-    from elman.sequences.tables import Table
+    from elman.estimators.runs import Run
+    from elman.tasks.task import Values
 
 FOLDER = Path("elman-demo")
 TEST_FILE = "test.csv"
@@ -45,17 +48,23 @@ def demo(
     Is an English word positive or negative? A network reads the letters of words that people rated (the lexicon in
     the package vaderSentiment), and is judged on words that it never saw.
     """
-    from elman.cli.folder import made_by, open_folder
-    from elman.cli.runs import Run, carry_out
+    from elman.cli.folder import made_by, open_folder, stopped_in
     from elman.estimators import SequenceClassifier
+    from elman.estimators.runs import Run, carry_out
     from elman.folders import folder_state
     from elman.sequences.datasets import vader_words
+    from elman.tasks.classify import Classify
+    from elman.tasks.task import Values
+    from elman.training.progress import progress_for
 
     # A second thread has nothing to gain from minibatches this small, and much to lose on a busy machine.
     use_threads(threads)
     seed = seed or 0
-    rest, test = vader_words().split(TEST_FRACTION, seed)
-    learn, judge = rest.split(VALIDATION_FRACTION, seed)
+    words = vader_words()
+    source, columns = Classify.source, Classify.columns
+    labelled = Values({"text": words.texts, "label": words.labels}, source=words.source)
+    rest, test = source.split(labelled, columns, TEST_FRACTION, seed)
+    learn, judge = source.split(rest, columns, VALIDATION_FRACTION, seed)
     again = made_by(out, "demo")
     if folder_state(out) == "model" and not again:
         raise UsageError(
@@ -63,48 +72,60 @@ def demo(
         )
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=again and not resume)
     _write_words(out / TEST_FILE, test)
-    say(f"{len(learn):,} words to train on, {len(judge):,} to choose the best epoch, {len(test):,} to test.")
+    sizes = [f"{len(each.columns['text']):,}" for each in (learn, judge, test)]
+    say(f"{sizes[0]} words to train on, {sizes[1]} to choose the best epoch, {sizes[2]} to test.")
     estimator = SequenceClassifier(**SETTINGS, seed=seed)
-    result = carry_out(Run(out, learn, judge, test=test, command=context.obj, resume=going_on), estimator)
+    example = shlex.quote(str(out / TEST_FILE))
+    run = Run(out, learn, judge, command=context.obj, test=test, resume=going_on, example=example, text="stupendous")
+    with stopped_in(out):
+        result = carry_out(run, estimator, progress_for(sys.stderr, estimator.report_every))
     result["predictions"] = _some_predictions(estimator, test, seed)
     if as_json:
         emit_json(result)
         return
-    for line in _lines(result):
+    for line in _lines(estimator, result, run):
         emit(line)
 
 
-def _write_words(path: Path, words: "Table") -> None:
+def _write_words(path: Path, words: "Values") -> None:
     """The test words as a file, for `elman evaluate`."""
     from elman.files import atomic_write
 
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(
-        [("text", "label"), *zip(words.texts, words.labels or [], strict=True)]
-    )
+    rows = zip(words.columns["text"], words.columns["label"], strict=True)
+    csv.writer(lines, lineterminator="\n").writerows([("text", "label"), *rows])
     atomic_write(path, lines.getvalue())
 
 
-def _some_predictions(estimator: Any, words: "Table", seed: int) -> list[dict[str, Any]]:
+def _some_predictions(estimator: Any, words: "Values", seed: int) -> list[dict[str, Any]]:
     """The answers to a few test words drawn at random, right or wrong."""
-    rows = random.Random(seed).sample(range(len(words)), min(SHOWN_WORDS, len(words)))
-    chosen = words.select(rows)
-    chances = estimator.predict_proba(chosen.texts, unknown="allow")
+    from elman.tasks.rows import select
+
+    size = len(words.columns["text"])
+    chosen = select(words, random.Random(seed).sample(range(size), min(SHOWN_WORDS, size)))
     return [
-        {"text": text, "truth": truth, "label": str(answer), "probability": float(max(row))}
-        for text, truth, answer, row in zip(
-            chosen.texts, chosen.labels or [], estimator.predict(chosen.texts, unknown="allow"), chances, strict=True
-        )
+        {
+            "text": row.values["text"],
+            "truth": row.values["label"],
+            "label": str(row.answer.value),
+            "probability": row.answer.probability,
+        }
+        for row in estimator.answered(chosen)
     ]
 
 
-def _lines(result: dict[str, Any]) -> Iterator[str]:
-    from elman.cli.runs import closing_lines
+def _lines(estimator: Any, result: dict[str, Any], run: "Run") -> Iterator[str]:
+    from elman.estimators.runs import closing_lines
 
     rows = [
-        (each["text"], each["label"], percent(each["probability"]), "" if each["label"] == each["truth"] else "wrong")
+        (
+            each["text"],
+            each["label"],
+            figure(each["probability"], percent=True),
+            "" if each["label"] == each["truth"] else "wrong",
+        )
         for each in result["predictions"]
     ]
-    yield from table(rows, header=("test word", "answer", "sure", ""))
+    yield from table(rows, header=("test word", "answer", "probability", ""))
     yield ""
-    yield from closing_lines(result, data=shlex.quote(str(Path(result["model"]) / TEST_FILE)), text="stupendous")
+    yield from closing_lines(estimator, result, run)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import typer
 
 from elman.cli.options import AsJson, examples
-from elman.cli.output import emit, emit_json, table
+from elman.cli.output import emit, emit_json
+from elman.report.figures import table
 
 CPU_FEATURES = {
     "AVX2": ("avx2",),

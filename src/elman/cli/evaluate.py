@@ -1,147 +1,80 @@
-"""`elman evaluate`: how well a model does on labelled data, or on a text."""
+"""`elman evaluate`: the scores of a model of any task."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from elman.cli.options import (
-    AsJson,
-    Header,
-    LabelColumn,
-    Model,
-    Separator,
-    TextColumn,
-    Threads,
-    Unknown,
-    examples,
-    use_threads,
-)
-from elman.cli.output import emit, emit_json, percent, table
-from elman.errors import UsageError
-
-SHOWN_LABELS = 12
+from elman.cli.lazy import lazy
+from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
+from elman.cli.output import emit, emit_json, say_notes, say_unknown
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
+    """Add the command to the app."""
     app.command(
+        cls=lazy(_command),
         epilog=examples(
             "elman evaluate words-model test.csv",
             "elman evaluate words-model test.tsv --no-header --text 2 --label 1 --json",
             "elman evaluate book-model other-book.txt --dynamic 0.1",
-        )
+        ),
     )(evaluate)
 
 
-def evaluate(
-    model: Model,
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            show_default=False,
-            help="Labelled texts: CSV, TSV, TXT or JSONL; for a language model a text. - is standard input.",
-        ),
-    ],
-    text: TextColumn = None,
-    label: LabelColumn = None,
-    header: Header = None,
-    separator: Separator = None,
-    unknown: Unknown = None,
-    dynamic: Annotated[
-        float | None,
-        typer.Option(
-            "--dynamic",
-            min=0,
-            metavar="RATE",
-            show_default=False,
-            help="A language model learns the text as it reads it, at this rate.",
-        ),
-    ] = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
-    """Judge a model.
+def evaluate() -> None:
+    """Evaluate a model.
 
-    On labelled texts: the scores, the majority rate to beat, and what was taken for what. A
-    language model on a text: bits a character and a byte, perplexity, the loss in nats a token.
+    On labelled data: the scores, the majority rate to beat, and the confusion matrix. A language model on a text: bits
+    a character and a byte, perplexity, the loss in nats a token.
     """
-    from elman.estimators import LanguageModel, SequenceClassifier, open_model
 
-    use_threads(threads)
-    estimator = open_model(model)
-    columns = {"--text": text, "--label": label, "--header": header, "--separator": separator, "--unknown": unknown}
-    if isinstance(estimator, LanguageModel):
-        _refuse([name for name, value in columns.items() if value is not None], "a classifier", model)
-        _evaluate_language(estimator, model, data, dynamic, as_json)
+
+def _command() -> Any:
+    from elman.cli.flags import option_of
+    from elman.cli.reading import option_flags, reading_flags
+    from elman.cli.train import built
+    from elman.tasks import TASKS, find_task
+
+    known = list(map(find_task, TASKS))
+    reading, options = reading_flags(known), option_flags(known)
+    help = "Data of the kind that the model was trained on. - is standard input."
+    fixed: dict[str, tuple[Any, Any]] = {
+        "model": (Model, ...),
+        "data": (Annotated[str, typer.Argument(metavar="DATA", show_default=False, help=help)], ...),
+        **{name: (annotation, None) for name, annotation in reading.items()},
+        "unknown": (Unknown, None),
+        **{name: (option_of(flag), None) for name, flag in options.items()},
+        "threads": (Threads, None),
+        "as_json": (AsJson, False),
+    }
+
+    def run(**values: Any) -> None:
+        _evaluate(values, list(reading), options)
+
+    return built("evaluate", run, fixed, None)
+
+
+def _evaluate(values: dict[str, Any], reading: list[str], options: dict[str, Any]) -> None:
+    from elman.cli.flags import given_values
+    from elman.cli.reading import refuse_others
+    from elman.estimators import open_model
+    from elman.tasks.task import Found
+
+    use_threads(values["threads"])
+    model = open_model(values["model"])
+    task = model.task
+    refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
+    how = {name: values[name] for name in reading}
+    data = task.source.read(values["data"], task.columns, how, known=model.known())
+    say_notes(data)
+    given = given_values(options.values(), values)
+    scores = model.evaluate_values(data, unknown=values["unknown"], **given)
+    say_unknown(scores, model.task_.tokens, task.effect)
+    if values["as_json"]:
+        emit_json({"model": str(values["model"]), "data": values["data"], **given, **scores})
         return
-    assert isinstance(estimator, SequenceClassifier)
-    _refuse(["--dynamic"] if dynamic is not None else [], "a language model", model)
-    from elman.cli.data import check_labels, lines_of, places_named, read_labelled
-
-    texts = read_labelled(data, text=text, label=label, header=header, separator=separator)
-    check_labels(texts, estimator.classes_)
-    with places_named(lines_of(texts)):
-        scores = estimator.evaluate(texts.texts, texts.labels or [], unknown=unknown)
-    if as_json:
-        emit_json({"model": str(model), "data": data, **scores})
-        return
-    for line in score_lines(scores):
-        emit(line)
-
-
-def _evaluate_language(estimator: Any, model: Path, data: str, dynamic: float | None, as_json: bool) -> None:
-    from elman.cli.language_runs import unknown_lines
-
-    scores = estimator.evaluate(Path(data), dynamic=dynamic)
-    if as_json:
-        emit_json({"model": str(model), "data": data, "dynamic": dynamic, **scores})
-        return
-    shown = [(name.replace("_", " "), value) for name, value in scores.items() if name != "unknown"]
-    for line in (*table(shown), *unknown_lines(scores)):
-        emit(line)
-
-
-def _refuse(flags: list[str], what: str, model: Path) -> None:
-    if flags:
-        raise UsageError(f"{', '.join(flags)}: only for {what}.", where=str(model), fix="Leave them away.")
-
-
-def score_lines(scores: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that show an evaluation: its scores, then its confusion matrix.
-
-    Args:
-        scores: what `SequenceClassifier.evaluate` gave.
-    """
-    yield from table(
-        [
-            ("accuracy", percent(scores["accuracy"])),
-            ("majority rate", percent(scores["majority"])),
-            ("macro F1", percent(scores["macro_f1"])),
-            ("loss", f"{scores['loss']:.4f}"),
-            ("texts", f"{scores['count']:,}"),
-        ]
-    )
-    yield ""
-    yield from confusion_lines(scores["labels"], scores["confusion"])
-
-
-def confusion_lines(labels: list[Any], confusion: list[list[int]]) -> Iterator[str]:
-    """The confusion matrix as a table, or the pairs most often mixed up where the labels are many."""
-    if len(labels) <= SHOWN_LABELS:
-        rows = [(truth, *row) for truth, row in zip(labels, confusion, strict=True)]
-        yield from table(rows, header=("truth \\ answer", *labels))
-        return
-    pairs = sorted(
-        (
-            (count, labels[truth], labels[answer])
-            for truth, row in enumerate(confusion)
-            for answer, count in enumerate(row)
-            if truth != answer and count
-        ),
-        key=lambda pair: -pair[0],
-    )[:SHOWN_LABELS]
-    if pairs:
-        yield from table(pairs, header=("times", "truth", "answer"))
+    for number, part in enumerate(model.task_.report(Found(scores))):
+        for line in part.lines():
+            emit(line)
+        if not number:
+            emit()

@@ -2,16 +2,22 @@
 
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from elman.cli.failures import RunStopped
 from elman.cli.output import say
 from elman.errors import UsageError
-from elman.folders import CHECKPOINT, RUN, alone_in, folder_state, record_run, recorded_command
-
-# At the end of the name of a file of a run that is being started over.
-ASIDE = ".before"
+from elman.folders import (
+    CHECKPOINT,
+    alone_in,
+    folder_state,
+    has_aside,
+    record_run,
+    recorded_command,
+    set_aside,
+    settle,
+)
 
 
 def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) -> bool:
@@ -27,17 +33,13 @@ def open_folder(folder: Path, *, command: str, resume: bool, overwrite: bool) ->
         UsageError: the folder holds what this run must not touch, or nothing to continue, or belongs to another run.
         ModelError: it cannot be written.
     """
-    if any((folder / (name + ASIDE)).exists() for name in (CHECKPOINT, RUN)):
-        # A process that started a run over was killed.
-        with alone_in(folder):
-            _settle(folder)
     # Before the lock: nothing is written into a folder of others.
     check_folder(folder, resume=resume, overwrite=overwrite)
     checkpoint = folder / CHECKPOINT
     with alone_in(folder):
         if overwrite:
-            _set_aside(folder)
-        if resume and not checkpoint.exists():
+            set_aside(folder)
+        if resume and not checkpoint.exists() and not any(folder.glob(f"*/{CHECKPOINT}")):
             say("Nothing of the run was saved yet: it starts from the beginning.")
         if not resume:
             record_run(folder, command)
@@ -59,34 +61,21 @@ def stopped_in(folder: Path | None) -> Iterator[None]:
         raise RunStopped(folder) from error
     finally:
         if folder is not None:
-            _settle(folder)
-
-
-def _set_aside(folder: Path) -> None:
-    for name in (CHECKPOINT, RUN):
-        with suppress(FileNotFoundError):
-            (folder / name).replace(folder / (name + ASIDE))
-
-
-def _settle(folder: Path) -> None:
-    """The run that was set aside goes if there is a checkpoint of the one after it, and comes back if there is none."""
-    began = (folder / CHECKPOINT).exists()
-    for name in (CHECKPOINT, RUN):
-        # A folder that takes no change was told of where the run failed in it.
-        with suppress(OSError):
-            aside = folder / (name + ASIDE)
-            if began:
-                aside.unlink()
-            else:
-                aside.replace(folder / name)
+            settle(folder)
 
 
 def check_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuses a folder that a run must not write into, or has nothing to continue in.
+    """Refuse a folder that a run must not write into, or has nothing to continue in.
+
+    What a killed process had set aside there is put back first.
 
     Raises:
         UsageError: says what the folder holds.
     """
+    if has_aside(folder):
+        # A process that started a run over was killed.
+        with alone_in(folder):
+            settle(folder)
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite starts over.", fix="Give one of the two.")
     state = folder_state(folder)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.failures import Stopped
-from elman.cli.options import AsJson, Model, Seed, Threads, UnknownInPrompt, examples, use_threads
+from elman.cli.lazy import lazy
+from elman.cli.options import AsJson, Model, Threads, examples, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
 
@@ -26,75 +27,17 @@ LENGTH = 500
 def register(app: typer.Typer) -> None:
     """Adds the command to the app."""
     app.command(
+        cls=lazy(_command),
         epilog=examples(
             'elman generate my-model --prompt "Once upon a time" --length 300',
             "elman generate my-model --temperature 0.7 --top-p 0.95 --samples 3",
             "elman generate my-model --length 100 --save-state here",
             "elman generate my-model --state here --length 100",
-        )
+        ),
     )(generate)
 
 
-def generate(
-    model: Model,
-    prompt: Annotated[
-        str,
-        typer.Option(
-            "--prompt", metavar="TEXT", show_default=False, help="What the text begins with. - is standard input."
-        ),
-    ] = "",
-    length: Annotated[
-        int, typer.Option("--length", metavar="N", show_default=False, help=f"Tokens to write at most. [{LENGTH}]")
-    ] = LENGTH,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            metavar="F",
-            show_default=False,
-            help="How wildly to draw: 1 as the model says, more is wilder, 0 always takes the most probable token. [1]",
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option("--top-k", metavar="N", show_default=False, help="Draw only among the N most probable tokens."),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            "--top-p",
-            metavar="F",
-            show_default=False,
-            help="Draw only among the most probable tokens, as many as have the probability F together.",
-        ),
-    ] = None,
-    stop: Annotated[
-        str | None,
-        typer.Option(
-            "--stop", metavar="TEXT", show_default=False, help="End when this comes in the text; 64 characters at most."
-        ),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option("--samples", metavar="N", show_default=False, help="Texts to write, from the same prompt. [1]"),
-    ] = None,
-    seed: Seed = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state", metavar="FILE", show_default=False, help="Go on where the state in this file leaves off."
-        ),
-    ] = None,
-    save_state: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-state", metavar="FILE", show_default=False, help="Keep in this file where the text leaves off."
-        ),
-    ] = None,
-    unknown: UnknownInPrompt = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
+def generate() -> None:
     """Write text with a language model, token by token.
 
     The prompt is printed, and what the model writes after it. Of several samples the first is printed as it is
@@ -103,19 +46,56 @@ def generate(
 
     Ctrl-C ends the text; with --save-state it is kept, and the command that goes on with it is printed.
 
-    Defaults stand in [brackets].
+    Defaults are in [brackets].
     """
-    values = {
-        "length": length,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "stop": stop,
-        "samples": samples,
-        "seed": seed,
-        "unknown": unknown,
+
+
+def _flags() -> tuple[Any, ...]:
+    from elman.cli.flags import flags_of
+    from elman.settings.generation import GenerationSettings
+
+    flags = flags_of(GenerationSettings)
+    return tuple(flag._replace(default=LENGTH) if flag.name == "length" else flag for flag in flags)
+
+
+def _command() -> Any:
+    from elman.cli.flags import option_of
+    from elman.cli.train import built
+
+    def text(flag: str, metavar: str, line: str, kind: Any = str) -> Any:
+        return Annotated[kind, typer.Option(flag, metavar=metavar, show_default=False, help=line)]
+
+    continued = "Continue where the state in this file ends."
+    kept = "Keep in this file where the text ends."
+    fixed: dict[str, tuple[Any, Any]] = {
+        "model": (Model, ...),
+        "prompt": (text("--prompt", "TEXT", "What the text begins with. - is standard input."), ""),
+        **{flag.name: (option_of(flag), None) for flag in _flags()},
+        "state": (text("--state", "FILE", continued, Path | None), None),
+        "save_state": (text("--save-state", "FILE", kept, Path | None), None),
+        "threads": (Threads, None),
+        "as_json": (AsJson, False),
     }
-    given = {name: value for name, value in values.items() if value is not None}
+
+    def run(**values: Any) -> None:
+        _generate(**values)
+
+    return built("generate", run, fixed, None)
+
+
+def _generate(
+    *,
+    model: Path,
+    prompt: str,
+    state: Path | None,
+    save_state: Path | None,
+    threads: int | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    from elman.cli.flags import given_values
+
+    given = {"length": LENGTH, **given_values(_flags(), values)}
     _check(given, save_state)
     text = _read_standard_input() if prompt == "-" else prompt
     use_threads(threads)
@@ -141,8 +121,8 @@ def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
     Raises:
         UsageError: names the options.
     """
-    from elman.generation.generator import GenerationSettings
     from elman.settings import check_settings
+    from elman.settings.generation import GenerationSettings
 
     try:
         check_settings(GenerationSettings, given)

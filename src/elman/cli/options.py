@@ -24,47 +24,6 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", show_default=False, help="Threads to compute with. [all cores]"),
 ]
-LabelledData = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA", show_default=False, help="Labelled texts: CSV, TSV, TXT or JSONL. - is standard input."
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text",
-        metavar="COL",
-        show_default=False,
-        help="Column of the texts: name or number from 1. [text, else the first]",
-    ),
-]
-LabelColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--label",
-        metavar="COL",
-        show_default=False,
-        help="Column of the labels: name or number from 1. [label, else the second]",
-    ),
-]
-Header = Annotated[
-    bool | None,
-    typer.Option(
-        "--header/--no-header",
-        show_default=False,
-        help="The first row names the columns, or not. [names, if --text or --label is a name]",
-    ),
-]
-Separator = Annotated[
-    str | None,
-    typer.Option(
-        "--separator",
-        metavar="CHAR",
-        show_default=False,
-        help="What stands between two fields of a row. [by the ending of the file]",
-    ),
-]
 
 
 def _known_way(how: str | None) -> str | None:
@@ -84,8 +43,7 @@ def _unknown(default: str) -> Any:
     )
 
 
-Unknown = Annotated[Any, _unknown("as the classifier was trained")]
-UnknownInPrompt = Annotated[Any, _unknown("refuse")]
+Unknown = Annotated[Any, _unknown("as the model was trained: allow")]
 
 
 VALIDATION_FRACTION = 0.1

@@ -4,12 +4,10 @@ import codecs
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from elman.files import print_if_read
-
-Row = Sequence[object]
 
 
 def say(message: str = "") -> None:
@@ -35,43 +33,25 @@ def emit_json(value: Mapping[str, Any]) -> None:
     emit(json.dumps(_finite(value), ensure_ascii=not says_all, allow_nan=False, default=str))
 
 
-def table(rows: Iterable[Row], *, header: Row | None = None) -> list[str]:
-    """The lines of a table: words to the left, numbers to the right.
+def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
+    """Say in one line how many tokens were read as unknown, if any were.
 
-    >>> table([("lstm", 12), ("gru", 9)], header=("cell", "layers"))
-    ['cell  layers', 'lstm      12', 'gru        9']
+    Args:
+        scores: `tokens` and `unknown` are read.
+        kind: of the tokens, in the plural.
+        effect: what it does to the scores, at the end of the line.
     """
-    body = [list(row) for row in rows]
-    shown = [[_shown(value) for value in row] for row in ([list(header)] if header else []) + body]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    numeric = [
-        bool(body) and all(isinstance(row[column], int | float) or row[column] is None for row in body)
-        for column in range(len(widths))
-    ]
-    return [
-        "  ".join(
-            word.rjust(width) if right else word.ljust(width)
-            for word, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in shown
-    ]
+    # Nothing is read yet by most commands.
+    from elman.sequences.unknown import UnknownTally
+
+    if line := UnknownTally(scores.get("tokens", 0), scores.get("unknown", 0)).line(kind):
+        say(f"elman: note: {line}{effect}.")
 
 
-def percent(share: float) -> str:
-    """A share of 1 as a person reads it.
-
-    >>> percent(0.7048)
-    '70.5%'
-    """
-    return f"{100 * share:.1f}%"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def say_notes(values: Any) -> None:
+    """Say what was assumed to read the values of a file."""
+    if values.notes:
+        say(f"elman: note: {values.source}: {'; '.join(values.notes)}.")
 
 
 def _finite(value: Any) -> Any:

@@ -1,122 +1,179 @@
-"""`elman predict`: the label of each text."""
+"""`elman predict`: the answer to each row, of a model of any task that has answers."""
 
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli.lazy import lazy
 from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
-from elman.cli.output import emit, emit_json
+from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.errors import UsageError
+from elman.report.figures import on_one_line
+
+if TYPE_CHECKING:
+    from elman.sequences.unknown import UnknownTally
 
 CHUNK = 256
+_DATA = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help="Texts: a line each, CSV, TSV, JSONL, or a folder. - is standard input.",
+    ),
+]
+_TEXT = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="TEXT", show_default=False, help="A text itself; may be repeated."),
+]
+_COLUMN = Annotated[
+    str | None,
+    typer.Option(
+        "--column",
+        metavar="COL",
+        show_default=False,
+        help="Column of the texts: name or number from 1. [as in training, else by usual names, else the first]",
+    ),
+]
+_PROBABILITIES = Annotated[
+    bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
+    """Add the command to the app."""
     app.command(
+        cls=lazy(_command),
         epilog=examples(
             "elman predict words-model --text stupendous --text dreadful",
             "elman predict words-model words.txt > answers.tsv",
             "cut -f1 words.tsv | elman predict words-model - --probabilities",
-        )
+        ),
     )(predict)
 
 
-def predict(
-    model: Model,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA", show_default=False, help="A file: one text a line, or CSV, TSV, JSONL. - is standard input."
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="TEXT", show_default=False, help="A text itself; may be repeated."),
-    ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(
-            "--column",
-            metavar="COL",
-            show_default=False,
-            help="Column of the texts in a CSV, TSV or JSONL file: name or number from 1. [text, or the first]",
-        ),
-    ] = None,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
-    ] = False,
-    unknown: Unknown = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
-    """Label texts.
+def predict() -> None:
+    """Predict the answer to each text.
 
-    One line each: the text, its label and the probability of it, with tabs between. Tabs, line breaks and
-    backslashes inside a text are written with a backslash. With --json, one object holds all predictions, and no
-    other line is printed.
+    One line each: the text, its answer and the probability of it, with tabs between. Tabs, line breaks and
+    backslashes inside a text or an answer are written with a backslash. A file is read as the training file was. With
+    --json, one object holds all predictions, and no other line is printed.
     """
-    from elman.cli.data import read_texts
-    from elman.estimators import SequenceClassifier
 
+
+def _command() -> Any:
+    from elman.cli.reading import reading_flags
+    from elman.cli.train import built
+    from elman.tasks import TASKS, find_task
+
+    reading = reading_flags(map(find_task, TASKS), columns=False)
+    fixed: dict[str, tuple[Any, Any]] = {
+        "model": (Model, ...),
+        "data": (_DATA, None),
+        "text": (_TEXT, None),
+        **{name: (annotation, None) for name, annotation in reading.items()},
+        "column": (_COLUMN, None),
+        "probabilities": (_PROBABILITIES, False),
+        "unknown": (Unknown, None),
+        "threads": (Threads, None),
+        "as_json": (AsJson, False),
+    }
+
+    def run(**values: Any) -> None:
+        _predict(values, {name: values[name] for name in {**reading, "column": None}})
+
+    return built("predict", run, fixed, None)
+
+
+def _predict(values: dict[str, Any], how: dict[str, Any]) -> None:
+    model, data, text = values["model"], values["data"], values["text"]
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
-    use_threads(threads)
-    estimator = SequenceClassifier.load(model)
-    given = read_texts(data, column) if data else ((f"--text {each}", each) for each in text or [])
-    # Someone who types texts wants each answer at once.
+    flags = [f"--{name}" for name, value in how.items() if value is not None]
+    if not data and flags:
+        raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
+    from elman.cli.reading import refuse_others
+    from elman.estimators import open_model
+    from elman.sequences.unknown import UnknownTally
+    from elman.tasks.task import targets
+
+    use_threads(values["threads"])
+    opened, tally = open_model(model), UnknownTally()
+    # Whether there are answers at all is known before any data are read.
+    opened.answers([])
+    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
+    given = _typed(opened, text or []) if data is None else _read(opened, data, how)
+    # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
-    answers = _answers(estimator, given, unknown, chunk)
-    labels = [str(label) for label in estimator.classes_]
-    if as_json:
-        emit_json({"model": str(model), "predictions": [_as_object(*each, labels, probabilities) for each in answers]})
+    answers = _answers(opened, given, values["unknown"], chunk, tally)
+    if values["as_json"]:
+        name, every = targets(opened.task.columns)[0].name, values["probabilities"]
+        predictions = [_as_object(*each, name, every) for each in answers]
+        say_unknown(vars(tally), opened.task_.tokens)
+        emit_json({"model": str(model), "predictions": predictions})
         return
     for each in answers:
-        emit(_as_line(*each, labels, probabilities))
+        emit(_as_line(*each, values["probabilities"]))
+    say_unknown(vars(tally), opened.task_.tokens)
+
+
+def _read(model: Any, data: str, how: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    notes, rows = model.task.source.asked(data, how, known=model.known())
+    for note in notes:
+        say(f"elman: note: {note}.")
+    return rows
+
+
+def _typed(model: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:
+    """The texts of the command line, with their places."""
+    if model.task_.tokens == "values":
+        raise UsageError(
+            "This model reads sequences of numbers, and --text gives texts.", fix="Give DATA, a JSONL file of numbers."
+        )
+    return ((f"--text {on_one_line(text)[:60]}", model.task.source.typed(text)) for text in texts)
 
 
 def _answers(
-    estimator: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int
-) -> Iterator[tuple[str, list[float]]]:
-    """Each text with the probabilities of its labels, computed by chunks as the texts come in."""
-    from elman.cli.data import places_named
+    model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int, tally: "UnknownTally"
+) -> Iterator[tuple[Any, Any]]:
+    """Each row with its answer, computed by chunks as the rows are read."""
+    from elman.tasks.rows import places_named
+    from elman.tasks.task import Values
 
     waiting = iter(given)
     while chunk := list(islice(waiting, size)):
-        places, texts = zip(*chunk, strict=True)
-        with places_named(places):
-            rows = estimator.predict_proba(list(texts), unknown=unknown).tolist()
-        yield from zip(map(_as_text, texts), rows, strict=True)
+        places, rows = zip(*chunk, strict=True)
+        with places_named(Values({}, places)):
+            answers = model.answers(list(rows), unknown=unknown, tally=tally)
+        yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
 
-def _as_text(given: Any) -> str:
-    return given if isinstance(given, str) else json.dumps(given)
+def _words(value: Any) -> str:
+    """A row or an answer on one line: words with blanks between, numbers as JSON."""
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _best(row: list[float]) -> int:
-    return max(range(len(row)), key=row.__getitem__)
+def _answer(value: Any) -> str:
+    return str(value) if isinstance(value, bool) else _words(value)
 
 
-def _as_object(text: str, row: list[float], labels: list[str], every: bool) -> dict[str, Any]:
-    best = _best(row)
-    answer = {"text": text, "label": labels[best], "probability": row[best]}
-    return answer | ({"probabilities": dict(zip(labels, row, strict=True))} if every else {})
+def _as_object(row: Any, answer: Any, name: str, every: bool) -> dict[str, Any]:
+    found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
+    if answer.probability is not None:
+        found["probability"] = answer.probability
+    return found | ({"probabilities": answer.probabilities} if every else {})
 
 
-def _as_line(text: str, row: list[float], labels: list[str], every: bool) -> str:
-    best = _best(row)
-    shown = (
-        [f"{label}={share:.4f}" for label, share in zip(labels, row, strict=True)] if every else [f"{row[best]:.4f}"]
-    )
-    return "\t".join([_on_one_line(text), labels[best], *shown])
-
-
-def _on_one_line(text: str) -> str:
-    for found, shown in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(found, shown)
-    return text
+def _as_line(row: Any, answer: Any, every: bool) -> str:
+    if every:
+        shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
+    else:
+        shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    return "\t".join([on_one_line(_words(row)), on_one_line(_answer(answer.value)), *shown])

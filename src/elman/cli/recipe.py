@@ -8,8 +8,9 @@ import typer
 
 from elman.cli.folder import open_folder, stopped_in
 from elman.cli.options import AsJson, Seed, examples, use_threads
-from elman.cli.output import emit, emit_json, percent, say, table
+from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError, nearest
+from elman.report.figures import figure, table
 
 RATES = ("accuracy", "majority")
 TITLES = {"majority": "majority rate"}
@@ -85,9 +86,7 @@ def run_recipe(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over in a FOLDER that holds a run of elman.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER (language models).")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER.")] = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -95,39 +94,35 @@ def run_recipe(
             min=1,
             metavar="N",
             show_default=False,
-            help="Threads to compute with. [1 for classifiers, all cores for language models]",
+            help="Threads to compute with. [1 for small networks, else all cores]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Repeat one experiment: train and judge a model, and show what is measured next to what was reported.
 
-    Where the data is missing, the message says how to get it. With --out, Ctrl-C stops a recipe of a language model
-    after saving it, and --resume continues it.
+    Where the data is missing, the message says how to get it. With --out, Ctrl-C stops a recipe after saving it,
+    and --resume continues it.
 
     Defaults stand in [brackets].
     """
     from elman.recipes import RECIPES
-    from elman.recipes.language_recipe import LanguageRecipe
     from elman.training.progress import progress_for
 
     if name not in RECIPES:
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
     recipe = RECIPES[name]
-    if resume and (out is None or not isinstance(recipe, LanguageRecipe)):
-        raise UsageError(
-            "Only recipes of language models that were run with --out FOLDER can be resumed.",
-            fix=f"Resumable: {', '.join(key for key, each in RECIPES.items() if isinstance(each, LanguageRecipe))}.",
-        )
+    if resume and out is None:
+        raise UsageError("--resume was given, and no FOLDER to continue in.", fix="Give --out FOLDER.")
     if overwrite and out is None:
         raise UsageError("--overwrite was given, and no FOLDER to start over in.", fix="Give --out FOLDER.")
     if out is not None:
-        resume = open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
+        open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
     # Minibatches of words are small: a second thread gains nothing, and other last bits come of it.
-    use_threads(threads or (None if isinstance(recipe, LanguageRecipe) else 1))
+    use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
-    given = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume or None}
-    given = {key: value for key, value in given.items() if value is not None}
+    how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
+    given = {name: value for name, value in how.items() if value is not None}
     with stopped_in(out):
         result = recipe.run(data, listener=progress_for(sys.stderr), **given)
     if as_json:
@@ -157,11 +152,11 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_figure(name, each) for each in value)
     if isinstance(value, float):
-        return percent(value) if name.startswith(RATES) else f"{value:.4g}"
+        return figure(value, percent=True) if name.startswith(RATES) else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
     return "–" if value is None else str(value)
 
 
 def _data(recipe: Any) -> str:
-    return recipe.data if isinstance(recipe.data, str) else " or ".join(recipe.data)
+    return (" or " if recipe.any_data else ", ").join(recipe.data)

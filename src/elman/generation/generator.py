@@ -3,38 +3,20 @@
 from collections import deque
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import nn
 
 from elman.errors import UsageError
 from elman.generation.places import fingerprint_weights, place_of, read_place
-from elman.generation.sampling import Sampler, SamplingSettings
-from elman.generation.writing import LONGEST_STOP, MEMORY, Writer, never_drawn, read_prompt
+from elman.generation.sampling import Sampler
+from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.sequences.coders import Coder
 from elman.settings import check_settings
-
-
-class GenerationSettings(SamplingSettings):
-    """How text is generated.
-
-    Args:
-        length: tokens to write; without it, for as long as one asks.
-        stop: a text ends when this comes in it, 64 characters at most; some of them may stand at the end of the prompt,
-            or have been written before the state that it goes on from.
-        samples: texts side by side.
-        unknown: what becomes of a token of the prompt that the model has not learned: `refuse` names it, `allow` reads
-            it as the unknown token.
-    """
-
-    length: NonNegativeInt | None = None
-    stop: str | None = Field(None, min_length=1, max_length=LONGEST_STOP)
-    samples: PositiveInt = 1
-    unknown: Literal["allow", "refuse"] = "refuse"
+from elman.settings.generation import GenerationSettings as GenerationSettings
 
 
 class LanguageModelNetwork(Protocol):

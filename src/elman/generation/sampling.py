@@ -4,38 +4,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
 
 from elman.errors import ModelError, ShapeError
-from elman.settings import Settings
-
-# Below, the differences of float32 scores decide alone, and numbers divided by it might overflow.
-GREEDY_TEMPERATURE = 1e-9
+from elman.settings.generation import GREEDY_TEMPERATURE
+from elman.settings.generation import SamplingSettings as SamplingSettings
 
 # The method of arrays takes a detour through Python to it.
 _largest = np.maximum.reduce
-
-
-class SamplingSettings(Settings):
-    """How tokens are drawn.
-
-    Args:
-        temperature: the scores are divided by it: 1 draws from the network's own distribution, more is wilder, less is
-            tamer, 0 always takes the most probable token (greedy).
-        top_k: draw among so many most probable tokens only.
-        top_p: draw among the fewest most probable tokens only whose probabilities reach this sum.
-        seed: of the random numbers.
-    """
-
-    temperature: float = Field(1.0, ge=0)
-    top_k: PositiveInt | None = None
-    top_p: float | None = Field(None, gt=0, le=1)
-    seed: NonNegativeInt = 0
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether nothing is left to chance."""
-        return self.temperature < GREEDY_TEMPERATURE
 
 
 class Sampler:

@@ -6,11 +6,11 @@ import reprlib
 from collections.abc import Callable, Sequence
 
 from elman.errors import DataError
-from elman.sequences.coders import LINE_END, Coder, words_of
+from elman.sequences.coders import LINE_END, Coder
 from elman.sequences.corpus import encode_utf8
 from elman.sequences.listing import listed
+from elman.settings.generation import LONGEST_STOP
 
-LONGEST_STOP = 64  # characters
 # Tokens that a state remembers: enough for any stop text, which may take a token for each of its bytes.
 MEMORY = 4 * LONGEST_STOP
 SHOWN_TOKENS = 200
@@ -101,7 +101,7 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
     # What a shell hands over that is no UTF-8 becomes such halves; no text that a model learned has any.
     encode_utf8(prompt, "the prompt")
     vocabulary, kind = coder.vocabulary, coder.settings.tokens
-    tokens = _known_by_name(prompt, coder)
+    tokens = coder.tokens(prompt)
     strange = vocabulary.unknown_tokens(tokens)
     has_entry = "unknown" in vocabulary.specials
     if strange and not (unknown == "allow" and has_entry):
@@ -118,15 +118,6 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
             fix=f"Leave them out of the prompt (--prompt), {instead}.",
         )
     return coder.encode(prompt).tolist()
-
-
-def _known_by_name(prompt: str, coder: Coder) -> Sequence[str]:
-    """The tokens of a text that may be unknown; bytes and subwords spell everything."""
-    if coder.settings.tokens == "words":
-        return words_of(prompt, coder.settings)
-    if coder.settings.tokens == "characters":
-        return prompt.lower() if coder.settings.lower_case else prompt
-    return ()
 
 
 def _shown(tokens: Sequence[str]) -> str:

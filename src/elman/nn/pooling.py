@@ -1,15 +1,14 @@
 """From the outputs at every step to one row a sequence."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from elman.errors import ShapeError, UsageError, nearest
 from elman.sequences.ragged import Ragged
-
-PoolingName = Literal["last", "mean", "max", "sum", "attention", "flatten"]
+from elman.settings.network import PoolingName as PoolingName
 
 
 class Attention(nn.Module):

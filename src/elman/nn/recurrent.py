@@ -1,7 +1,7 @@
 """A cell run over whole sequences: the recurrent layer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,7 @@ from elman.nn.state import State
 from elman.nn.stream import Stream
 from elman.nn.weights import Init, Weights
 from elman.sequences.ragged import Ragged
-
-Merge = Literal["concat", "sum", "mul", "average"]
+from elman.settings.network import Merge as Merge
 
 MERGES: dict[Merge, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda forward, backward: torch.cat([forward, backward], -1),

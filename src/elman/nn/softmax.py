@@ -5,7 +5,6 @@ Each is an `nn.Module` with two ways in: `logits(hidden)`, which calling it is t
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 
 from elman.errors import UsageError
 from elman.nn.linear_cross_entropy import linear_cross_entropy
+from elman.settings.network import SoftmaxName as SoftmaxName
 
-SoftmaxName = Literal["full", "adaptive", "sampled"]
 # A matrix `(outputs, inputs)`, and a bias `(outputs,)` or none.
 Linear = tuple[Tensor, Tensor | None]
 

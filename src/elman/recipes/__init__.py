@@ -7,18 +7,19 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
-from elman.recipes.language_recipe import LanguageRecipe
 from elman.recipes.recipe import Recipe
+from elman.recipes.tag_toy import tag_toy
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
-from elman.recipes.word_sentiment_best import PretrainedRecipe, word_sentiment_best
+from elman.recipes.word_sentiment_best import word_sentiment_best
 
-RECIPES: dict[str, Recipe | PretrainedRecipe | LanguageRecipe] = {
+RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         word_sentiment_dense,
         word_sentiment_rnn,
         word_sentiment_lstm,
         word_sentiment_best,
+        tag_toy,
         wiki_chars_gru,
         wiki_chars_own_gru,
         shakespeare_chars,

@@ -1,6 +1,9 @@
 """Language models: characters of Wikipedia, with a built-in cell and one's own, and of Shakespeare; words."""
 
-from elman.recipes.language_recipe import LanguageRecipe
+from functools import partial
+
+from elman.recipes.recipe import Recipe
+from elman.recipes.texts import read_parts, whole_alphabet
 
 WIKI = {
     "tokens": "characters",
@@ -23,31 +26,37 @@ WIKI = {
 }
 WIKI_SOURCE = "lecture notebook on a character model of Wikipedia with a GRU of one's own, enwik8 whole"
 
-wiki_chars_gru = LanguageRecipe(
+wiki_chars_gru = Recipe(
     name="wiki-chars-gru",
     summary="2 × GRU(300) over characters, 512 streams of 100, the built-in cell",
+    task="language",
     data=("enwik8", "enwik8-prefix"),
+    any_data=True,
+    read=whole_alphabet,
     settings={**WIKI, "cell": "gru"},
     reported={"training_losses": [2.271, 1.549, 1.454]},
     source=WIKI_SOURCE,
-    whole_alphabet=True,
 )
 
-wiki_chars_own_gru = LanguageRecipe(
+wiki_chars_own_gru = Recipe(
     name="wiki-chars-own-gru",
     summary="the same with a GRU written in a file of one's own",
+    task="language",
     data=("enwik8", "enwik8-prefix"),
+    any_data=True,
+    read=partial(whole_alphabet, own_cell="own_gru.py:own_gru"),
     settings=WIKI,
     reported={"training_losses": [2.198, 1.534, 1.443, 1.398, 1.370, 1.351]},
     source=WIKI_SOURCE,
-    own_cell="own_gru.py:own_gru",
-    whole_alphabet=True,
 )
 
-shakespeare_chars = LanguageRecipe(
+shakespeare_chars = Recipe(
     name="shakespeare-chars",
     summary="2 × LSTM(384) over the characters of Shakespeare, 90% to learn and 10% to judge",
+    task="language",
     data=("tiny-shakespeare",),
+    any_data=True,
+    read=read_parts,
     settings={
         "tokens": "characters",
         "cell": "lstm",
@@ -86,10 +95,13 @@ WORDS = {
     "checkpoint_seconds": 120.0,
 }
 
-wikitext_words = LanguageRecipe(
+wikitext_words = Recipe(
     name="wikitext-words",
     summary="words, 2 × LSTM(300), tied, regularised as AWD-LSTM is: weight drop, variational dropout, AR and TAR",
+    task="language",
     data=("wikitext-2", "wikitext-2-v1"),
+    any_data=True,
+    read=read_parts,
     settings={
         **WORDS,
         "weight_drop": 0.2,
@@ -102,10 +114,13 @@ wikitext_words = LanguageRecipe(
     },
 )
 
-wikitext_words_plain = LanguageRecipe(
+wikitext_words_plain = Recipe(
     name="wikitext-words-plain",
     summary="the same network with no regularisation",
+    task="language",
     data=("wikitext-2", "wikitext-2-v1"),
+    any_data=True,
+    read=read_parts,
     # It learns the text by heart: after the second epoch its validation loss hardly falls.
     settings={**WORDS, "epochs": 5},
 )

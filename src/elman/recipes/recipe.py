@@ -1,41 +1,91 @@
 """What a recipe is: an experiment with everything it takes, and what its source reported."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-from elman.estimators import SequenceClassifier
-from elman.sequences.tables import Table
+from elman.errors import DataError
+from elman.estimators import model_for
+from elman.estimators.model import Model
+from elman.estimators.runs import Run, carry_out, described
+from elman.estimators.start import Pretrained
+from elman.folders import CHECKPOINT
+from elman.sequences.datasets import is_there
+from elman.tasks.task import Values
 from elman.training.listener import Listener
 
-Reader = Callable[[Path], tuple[Table, Table]]
+
+class Parts(NamedTuple):
+    """The data of an experiment.
+
+    Attributes:
+        train: what is learned.
+        validation: what epochs are compared by; without it the weights are those of the last epoch.
+        test: what the model is evaluated on, if not on the validation part; it chooses nothing.
+        settings: that follow from the data.
+    """
+
+    train: Values
+    validation: Values | None
+    test: Values | None
+    settings: Mapping[str, Any] = {}
+
+
+Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A classifier trained and judged as an experiment of the textbooks was.
+    """A model trained and evaluated as an experiment was.
 
     Args:
         name: as the command line knows it.
         summary: what is trained, a phrase.
-        data: the data set it reads.
-        read: gives the training and the test table from the data folder.
-        settings: of the classifier.
+        task: of the model.
+        data: the data sets that it reads, none if it has its data itself; the first that is there if `any_data`.
+        read: gives the parts of a data set, of which it is given the name and the data folder.
+        settings: of the model.
         reported: what the source reports, by the names of the result.
         source: where that is reported.
         seeds: how many runs with consecutive seeds the figures are the mean of.
+        start: what each run starts from, of which it is given the parts, the seed, the data folder, the folder of the
+            run and the listener.
+        any_data: whether one of the data sets will do.
+        threads: to compute with; as many as there are cores if not given.
     """
 
     name: str
     summary: str
-    data: str
-    read: Reader
+    task: str
+    data: tuple[str, ...]
+    read: Callable[[str, Path], Parts]
     settings: Mapping[str, Any]
-    reported: Mapping[str, float]
-    source: str
-    seeds: int = field(default=1)
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    seeds: int = 1
+    start: Start | None = None
+    any_data: bool = False
+    threads: int | None = None
+
+    def open(self, data: Path) -> tuple[str, Parts]:
+        """Return the name of the data set and its parts.
+
+        Raises:
+            DataError: it is missing, or not whole.
+        """
+        if not self.any_data:
+            names = ", ".join(self.data)
+            return names or "in the recipe", self.read(names.partition(",")[0], data)
+        found = next((name for name in self.data if is_there(name, data)), None)
+        try:
+            return found or self.data[0], self.read(found or self.data[0], data)
+        except DataError as missing:
+            others = " or ".join(self.data[1:])
+            if found is not None or not others:
+                raise
+            fix = f"{missing.fix} {others} will do, too."
+            raise DataError(missing.problem, where=missing.where, fix=fix) from None
 
     def run(
         self,
@@ -44,75 +94,99 @@ class Recipe:
         seed: int | None = None,
         epochs: int | None = None,
         folder: Path | None = None,
+        resume: bool = False,
         listener: Listener | None = None,
+        command: str = "",
+        kind: type[Model] | None = None,
     ) -> dict[str, Any]:
-        """Train on the recipe's training set, judge on its test set.
-
-        The test set chooses nothing: the weights are those of the last epoch.
+        """Train on the training part, evaluate on the test part.
 
         Args:
             data: the folder that holds the data sets.
             seed: of the (first) run; 0 if not given.
             epochs: in place of the recipe's own.
-            folder: where the (last) model goes.
-            listener: told how training goes.
+            folder: where checkpoints, the (last) model and its report are written; other seeds have folders in it.
+            resume: continue the run that was stopped in that folder.
+            listener: is given the progress.
+            command: that repeats the run, for the report.
+            kind: another class of models, to compare with.
 
         Returns:
-            The measured figures, the reported ones, the majority rate, and the seconds that training took.
+            The measured figures, the reported ones, and the seconds that training took in all its parts.
         """
-        train, test = self.read(data)
-        changes = {} if epochs is None else {"epochs": epochs}
-        runs = []
-        model = SequenceClassifier()
+        found, parts = self.open(data)
+        runs, model = [], None
         for number in range(self.seeds):
-            settings = {**self.settings, **changes, "seed": (seed or 0) + number}
-            begun = time.perf_counter()
-            model = SequenceClassifier(**settings).fit(train.texts, train.labels or [], listener=listener)
-            seconds = time.perf_counter() - begun
-            runs.append({"seed": settings["seed"], "seconds": seconds, **model.evaluate(test.texts, test.labels or [])})
-        if folder is not None:
-            model.save(folder, data={"trained on": self.data}, scores={"accuracy": runs[-1]["accuracy"]})
-        return figures(self, model, runs)
+            current = (seed or 0) + number
+            settings = {**self.settings, **parts.settings, "seed": current}
+            if epochs is not None:
+                settings["epochs"] = epochs
+            model = (kind or model_for(self.task))(**settings)
+            own = _folder_of(folder, current, last=number == self.seeds - 1)
+            again = _goes_on(own, resume=resume)
+            how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
+            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
+        assert model is not None
+        return {
+            "recipe": self.name,
+            "data": found,
+            "part": "validation" if parts.test is None else "test",
+            **_measured(runs),
+            "reported": dict(self.reported),
+            "source": self.source,
+            "seed": seed or 0,
+            "seconds": round(sum(run["seconds"] for run in runs), 1),
+        }
+
+    def _one(
+        self,
+        model: Model,
+        parts: Parts,
+        folder: Path | None,
+        resume: bool,
+        listener: Listener | None,
+        command: str,
+        how: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        if folder is None:
+            model.fit_values(parts.train, parts.validation, listener=listener, **how)
+            judged = parts.test or parts.validation
+            assert judged is not None
+            result = {**model.evaluate_values(judged), **described(model)}
+        else:
+            run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
+            result = carry_out(run, model, listener)
+        losses = [round(epoch.loss, 4) for epoch in model.history_.epochs]
+        return {**result, "training_losses": losses, "seconds": model.history_.seconds}
 
 
-class Described(Protocol):
-    """What `figures` reads of a recipe."""
-
-    @property
-    def name(self) -> str:
-        """As the command line knows it."""
-        ...
-
-    @property
-    def reported(self) -> Mapping[str, float]:
-        """What the source reports."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where that is reported."""
-        ...
+def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
+    return folder if folder is None or last else folder / f"seed-{seed}"
 
 
-def figures(recipe: Described, model: SequenceClassifier, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The result of a recipe from its runs: the measured figures, their mean over several seeds, the reported ones."""
-    return {
-        "recipe": recipe.name,
-        "parameters": sum(parameter.numel() for parameter in model.model_.parameters()),
-        **_accuracies(runs),
-        "reported": dict(recipe.reported),
-        "source": recipe.source,
-        "majority": runs[0]["majority"],
-        "test_sequences": runs[0]["count"],
-        "seed": runs[0]["seed"],
-        "seconds": round(sum(run["seconds"] for run in runs), 1),
-    }
+def _goes_on(folder: Path | None, *, resume: bool) -> bool:
+    """Whether a run continues; what a run that is started over left in the folder of a seed is removed."""
+    if folder is None:
+        return False
+    if not resume and folder.name.startswith("seed-"):
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    return resume and (folder / CHECKPOINT).exists()
 
 
-def _accuracies(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    accuracies = [run["accuracy"] for run in runs]
+def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of one run, or the mean of the accuracies of several."""
     if len(runs) == 1:
-        return {"accuracy": accuracies[0], "macro_f1": runs[0]["macro_f1"], "loss": runs[0]["loss"]}
+        kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
+        return {name: value for name, value in runs[0].items() if name not in kept}
+    accuracies = [run["accuracy"] for run in runs]
     mean = sum(accuracies) / len(accuracies)
     deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5
-    return {"accuracy_mean": mean, "accuracy_deviation": deviation, "accuracy_each": accuracies}
+    return {
+        "parameters": runs[0]["parameters"],
+        "majority": runs[0]["majority"],
+        "count": runs[0]["count"],
+        "accuracy_mean": mean,
+        "accuracy_deviation": deviation,
+        "accuracy_each": accuracies,
+        "seconds_each": [round(run["seconds"], 1) for run in runs],
+    }

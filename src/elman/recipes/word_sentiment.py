@@ -8,7 +8,7 @@ weights were chosen on 15% of the training words, held out; the test words chose
 import string
 
 from elman.recipes.recipe import Recipe
-from elman.sequences.datasets import read_sentiment_words
+from elman.recipes.texts import read_words
 
 SOURCE = "lecture notebook on character-level word sentiment with dynamic axes (CNTK)"
 LETTERS = {"tokens": "characters", "alphabet": string.ascii_lowercase, "lower_case": True, "embedding": "one-hot"}
@@ -17,8 +17,10 @@ LECTURE = {**LETTERS, "batch_size": 10, "epochs": 20}
 word_sentiment_dense = Recipe(
     name="word-sentiment-dense",
     summary="padded one-hot letters, Dense(500, relu), Dense(2)",
-    data="sentiment-words",
-    read=read_sentiment_words,
+    task="classify",
+    threads=1,
+    data=("sentiment-words",),
+    read=read_words,
     settings={
         **LECTURE,
         "cell": "none",
@@ -35,8 +37,10 @@ word_sentiment_dense = Recipe(
 word_sentiment_rnn = Recipe(
     name="word-sentiment-rnn",
     summary="one-hot letters, SimpleRNN(200, relu), last, Dense(100, relu), Dense(2)",
-    data="sentiment-words",
-    read=read_sentiment_words,
+    task="classify",
+    threads=1,
+    data=("sentiment-words",),
+    read=read_words,
     settings={
         **LECTURE,
         "cell": "simple_rnn",
@@ -57,8 +61,10 @@ word_sentiment_rnn = Recipe(
 word_sentiment_lstm = Recipe(
     name="word-sentiment-lstm",
     summary="one-hot letters, LSTM(200), last, Dense(100, relu), Dense(2)",
-    data="sentiment-words",
-    read=read_sentiment_words,
+    task="classify",
+    threads=1,
+    data=("sentiment-words",),
+    read=read_words,
     settings={
         **LECTURE,
         "cell": "lstm",

@@ -6,31 +6,30 @@ taken out of the text beforehand.
 """
 
 import csv
-import hashlib
 import io
 import re
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from elman.estimators import Pretrained, SequenceClassifier
+from elman.estimators import Pretrained
+from elman.folders import CHECKPOINT
 from elman.model import NetworkSettings, SequenceNetwork
-from elman.recipes.recipe import figures
+from elman.recipes.recipe import Parts, Recipe
+from elman.recipes.texts import read_words
 from elman.recipes.word_vectors import WordVectors, word_vectors
-from elman.sequences.datasets import open_dataset, read_sentiment_words
+from elman.sequences.datasets import open_dataset
 from elman.sequences.encoder import EncoderSettings, SequenceEncoder
 from elman.sequences.files import open_unpacked
-from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
+from elman.settings.training import TrainingSettings
+from elman.tasks.examples import Examples
+from elman.tasks.task import Batch, Metric, Read
 from elman.training.generators import own_generators
 from elman.training.listener import Listener
-from elman.training.settings import TrainingSettings
 from elman.training.trainer import Trainer
 
 READING = {"lower_case": True, "marks": True, "ngrams": 6, "min_count": 3}
@@ -69,55 +68,44 @@ RARE = 6.0  # the logarithm of a count beyond which a word weighs no more
 
 
 class SayVectors:
-    """The task of saying a word's vector: 1 - cosine, weighted.
+    """The task of predicting a word's vector: 1 - cosine, weighted.
 
-    Outputs are `(batch, features)`; targets `(batch, features + 1)`, the vector and the weight.
+    Outputs are `(batch, features)`; the column `vector` is `(batch, features + 1)`, the vector and the weight.
     """
 
     name = "say-vectors"
-    metric = "cosine"
-    larger_is_better = True
+    metric = Metric("cosine", larger_is_better=True)
+    unit = "sequences"
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The weighted mean of 1 - cosine."""
-        return ((1.0 - self._cosines(outputs, targets)) * targets[:, -1]).mean()
+    def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
+        """The weighted mean of 1 - cosine; outputs are the cosines `(batch,)`."""
+        targets = batch["vector"]
+        cosines = functional.cosine_similarity(network(batch["words"]), targets[:, :-1])
+        return Read(((1.0 - cosines) * targets[:, -1]).mean(), len(cosines), cosines)
 
-    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean cosine."""
-        return self._cosines(outputs, targets).mean()
-
-    def count(self, targets: Tensor) -> int:
-        """Number of words."""
-        return len(targets)
-
-    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    def scores(self, data: Any) -> "Cosines":
         """Loss and cosine."""
-        return {"loss": float(self.loss(outputs, targets)), "cosine": float(self.hits(outputs, targets))}
+        return Cosines()
 
-    @staticmethod
-    def _cosines(outputs: Tensor, targets: Tensor) -> Tensor:
-        return functional.cosine_similarity(outputs, targets[:, :-1])
+    def sample(self, network: Any) -> None:
+        """Nothing is written."""
 
 
-class WordsWithVectors:
-    """Words and their vectors, as the trainer reads them."""
+class Cosines:
+    """Mean loss and cosine."""
 
-    def __init__(self, words: Ragged, targets: Tensor):
-        self.words = words
-        self.targets = targets
-        self.lengths: list[int] = words.lengths.tolist()
+    def __init__(self) -> None:
+        self._sums = torch.zeros(3, dtype=torch.float64)
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the words."""
-        return hashlib.sha256(self.words.data.numpy().tobytes()).hexdigest()
+    def update(self, batch: Batch, read: Read) -> None:
+        """Count a batch in."""
+        found = [read.loss.detach() * read.targets, read.outputs.detach().sum(), torch.tensor(float(read.targets))]
+        self._sums += torch.stack(found).double()
 
-    def batch(self, indices: list[int]) -> tuple[Ragged, Tensor]:
-        """These words and their targets."""
-        return self.words.select(indices), self.targets[indices]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+    def compute(self) -> dict[str, float]:
+        """Return the means."""
+        loss, cosine, count = self._sums.tolist()
+        return {"loss": loss / count, "cosine": cosine / count}
 
 
 def read_text(data: Path) -> list[str]:
@@ -131,14 +119,17 @@ def read_text(data: Path) -> list[str]:
     return re.findall(r"[a-z]+(?:-[a-z]+)*|[.;:!?]", joined)
 
 
-def pretrain(vectors: WordVectors, labelled: list[str], seed: int, listener: Listener | None) -> Pretrained:
+def pretrain(
+    vectors: WordVectors, labelled: list[str], seed: int, folder: Path | None, listener: Listener | None
+) -> Pretrained:
     """What a network knows that has learned to say the vectors of words from their letters.
 
     Args:
         vectors: what to say.
         labelled: further words whose letters the vocabulary should know.
         seed: of everything random.
-        listener: told how training goes.
+        folder: of its checkpoints; one in it is continued.
+        listener: is given the progress.
     """
     chosen = [index for index, word in enumerate(vectors.words) if 2 < len(word) < LONGEST_WORD]
     words = [vectors.words[index] for index in chosen]
@@ -150,57 +141,38 @@ def pretrain(vectors: WordVectors, labelled: list[str], seed: int, listener: Lis
     with own_generators([], seed):
         size = len(encoder.vocabulary)
         network = SequenceNetwork(settings, targets.shape[1] - 1, vocabulary_size=size, ngrams=READING["ngrams"])
-    examples = WordsWithVectors(encoder.encode(words), targets)
     training = check_settings(TrainingSettings, {**TEXT_TRAINING, "seed": seed})
-    Trainer(network, SayVectors(), examples, None, training, listener=listener).run()
+    examples = Examples({"words": encoder.encode(words), "vector": targets}, training)
+    task: Any = SayVectors()
+    trainer = Trainer(network, task, examples, None, training, folder=folder, listener=listener)
+    trainer.run(resume=folder is not None and (folder / CHECKPOINT).exists())
     kept = {name: value for name, value in network.state_dict().items() if not name.startswith("dense.")}
     return Pretrained(encoder.vocabulary, kept)
 
 
-@dataclass(frozen=True)
-class PretrainedRecipe:
-    """The recipe `word-sentiment-best`; used as `recipes.recipe.Recipe` is."""
-
-    name: str = "word-sentiment-best"
-    summary: str = "n-gram embeddings, BiLSTM(128), max and mean, Dense(2); first trained on text without labels"
-    data: str = "sentiment-words, wikitext-2, ag-news, enwik8-prefix"
-    reported: Mapping[str, float] = field(default_factory=lambda: {"accuracy_mean": 0.879})
-    source: str = "character n-grams of 2 to 6 and logistic regression (scikit-learn)"
-    seeds: int = 5
-
-    def run(
-        self,
-        data: Path,
-        *,
-        seed: int | None = None,
-        epochs: int | None = None,
-        folder: Path | None = None,
-        listener: Listener | None = None,
-    ) -> dict[str, Any]:
-        """Vectors once, then for each seed both trainings; arguments and result as those of `Recipe.run`."""
-        train, test = read_sentiment_words(data)
-        begun = time.perf_counter()
-        judged = {word.lower() for word in test.texts}
-        vectors = word_vectors(read_text(data), leave_out=judged)
-        vector_seconds = time.perf_counter() - begun
-        changes = {} if epochs is None else {"epochs": epochs}
-        model, runs = SequenceClassifier(), []
-        for number in range(self.seeds):
-            begun, current = time.perf_counter(), (seed or 0) + number
-            start = pretrain(vectors, train.texts, current, listener)
-            settings: dict[str, Any] = {**READING, **NETWORK, **ON_LABELS, **LABEL_TRAINING, **changes, "seed": current}
-            model = SequenceClassifier(**settings)
-            model.fit(train.texts, train.labels or [], listener=listener, start=start)
-            seconds = time.perf_counter() - begun
-            runs.append({"seed": current, "seconds": seconds, **model.evaluate(test.texts, test.labels or [])})
-        if folder is not None:
-            model.save(folder, data={"trained on": self.data}, scores={"accuracy": runs[-1]["accuracy"]})
-        return {
-            **figures(self, model, runs),
-            "seconds_vectors": round(vector_seconds, 1),
-            "seconds_each": [round(run["seconds"], 1) for run in runs],
-            "words_with_vectors": len(vectors.words),
-        }
+def start(parts: Parts, seed: int, data: Path, folder: Path | None, listener: Listener | None) -> Pretrained:
+    """Return what a network knows that has seen text; the words of the test part are taken out of it."""
+    assert parts.test is not None
+    vectors = _vectors(data, frozenset(word.lower() for word in parts.test.columns["text"]))
+    own = None if folder is None else folder / f"pretraining-{seed}"
+    return pretrain(vectors, parts.train.columns["text"], seed, own, listener)
 
 
-word_sentiment_best = PretrainedRecipe()
+@lru_cache(maxsize=1)
+def _vectors(data: Path, leave_out: frozenset[str]) -> WordVectors:
+    return word_vectors(read_text(data), leave_out=leave_out)
+
+
+word_sentiment_best = Recipe(
+    name="word-sentiment-best",
+    summary="n-gram embeddings, BiLSTM(128), max and mean, Dense(2); first trained on text without labels",
+    task="classify",
+    threads=1,
+    data=("sentiment-words", "wikitext-2", "ag-news", "enwik8-prefix"),
+    read=read_words,
+    settings={**READING, **NETWORK, **ON_LABELS, **LABEL_TRAINING},
+    reported={"accuracy_mean": 0.879},
+    source="character n-grams of 2 to 6 and logistic regression (scikit-learn)",
+    seeds=5,
+    start=start,
+)

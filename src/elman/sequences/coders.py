@@ -2,61 +2,25 @@
 
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from elman.errors import DataError
 from elman.sequences.corpus import Corpus, Locate, encode_utf8, numbered
+from elman.sequences.graphemes import are_code_points, characters, cut_between_characters, first_character
 from elman.sequences.text import Tokenizer
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, Settings
+from elman.settings.text import CoderSettings as CoderSettings
 
 CodePoints = 0x110000
 LINE_END = "\n"
 # Characters after which a text is cut wherever it is, so that memory does not grow with it.
 LONGEST_PIECE = 2**20
 SHOWN_UNKNOWN = 5
-
-
-class CoderSettings(Settings):
-    """How a text becomes tokens.
-
-    Args:
-        tokens: `characters`, `bytes`, `words` or `subwords`. Line ends are tokens of their own in words and subwords.
-        lower_case: whether the text becomes lower-case first.
-        split: how words are found: at `punctuation` (as `elman.sequences.text.Tokenizer` does), or at `blanks` only,
-            for a text that was split already.
-        alphabet: the characters to know, fixed beforehand; else those of the training text.
-        min_count: characters or words that come less often in the training text count as unknown.
-        max_tokens: only so many are known, the most frequent ones; for subwords the number of pieces to learn, 8,000 if
-            not given.
-        unknown: what becomes of a character or word that is not known: `allow` reads it as the unknown token, which the
-            model also predicts, `refuse` is an error that names it.
-    """
-
-    tokens: Literal["characters", "bytes", "words", "subwords"] = "characters"
-    lower_case: bool = False
-    split: Literal["punctuation", "blanks"] = "punctuation"
-    alphabet: str | None = Field(None, min_length=1)
-    min_count: PositiveInt = 1
-    max_tokens: PositiveInt | None = None
-    unknown: Literal["allow", "refuse"] = "allow"
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and self.tokens != "characters":
-            yield Conflict(("alphabet", "tokens"), "an alphabet is for characters only.")
-        if self.alphabet and (self.min_count > 1 or self.max_tokens is not None):
-            yield Conflict(("alphabet", "min_count", "max_tokens"), "an alphabet is not counted.")
-        if self.split != "punctuation" and self.tokens != "words":
-            yield Conflict(("split", "tokens"), "only words are split.")
-        if self.tokens == "bytes" and (self.lower_case or self.min_count > 1 or self.max_tokens is not None):
-            yield Conflict(("tokens", "lower_case", "min_count", "max_tokens"), "bytes are all known, as they are.")
-        if self.tokens == "subwords" and self.min_count > 1:
-            yield Conflict(("tokens", "min_count"), "subwords are learned, not counted; give max_tokens.")
 
 
 class Coder(Protocol):
@@ -80,6 +44,10 @@ class Coder(Protocol):
         Raises:
             DataError: a token that is not known, where these are refused; half of a surrogate pair, which has no bytes.
         """
+        ...
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text that may be unknown, in order; none where every text can be spelled."""
         ...
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
@@ -114,6 +82,10 @@ class ByteCoder:
         """The bytes of the text."""
         return np.frombuffer(encode_utf8(text, locate=locate), dtype=np.uint8)
 
+    def tokens(self, text: str) -> list[str]:
+        """None: bytes spell every text."""
+        return []
+
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """The pieces as they are."""
         return iter(pieces)
@@ -132,32 +104,41 @@ class ByteCoder:
 
 
 class CharacterCoder:
-    """Unicode characters, by a table from code points to ids."""
+    """Characters as `elman.sequences.graphemes` finds them; ids by a table of code points, of others by a dict."""
 
     def __init__(self, settings: CoderSettings, vocabulary: Vocabulary):
         self.settings = settings
         self.vocabulary = vocabulary
-        missing = vocabulary.specials.get("unknown", len(vocabulary))
-        self._table = np.full(CodePoints, missing, np.min_scalar_type(len(vocabulary)))
-        points = [ord(token) for token in vocabulary.tokens]
-        self._table[points] = np.arange(len(vocabulary.specials), len(vocabulary))
+        self._missing = vocabulary.specials.get("unknown", len(vocabulary))
+        self._known = {token: number for number, token in enumerate(vocabulary.tokens, len(vocabulary.specials))}
+        self._table = np.full(CodePoints, self._missing, np.min_scalar_type(len(vocabulary)))
+        single = {ord(token): number for token, number in self._known.items() if len(token) == 1}
+        self._table[list(single)] = list(single.values())
         self._ids = smallest_type(len(vocabulary))
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The id of each character."""
-        characters = text.lower() if self.settings.lower_case else text
-        ids = self._table[code_points(characters)]
+        text = text.lower() if self.settings.lower_case else text
+        if are_code_points(text):
+            ids = self._table[code_points(text)]
+        else:
+            found = [self._known.get(character, self._missing) for character in characters(text)]
+            ids = np.array(found, dtype=self._table.dtype)
         if self.vocabulary.unknown == "refuse" and len(ids) and int(ids.max()) == len(self.vocabulary):
-            raise _refused(self, characters, characters, locate)
+            raise refused(self, text, locate)
         return ids.astype(self._ids, copy=False)
 
+    def tokens(self, text: str) -> list[str]:
+        """The characters of the text."""
+        return characters(text.lower() if self.settings.lower_case else text)
+
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The pieces; lower case looks at the whole word, so that none is then cut."""
-        return cut_after(str.isspace, pieces) if self.settings.lower_case else iter(pieces)
+        """Pieces that end with a whole character; lower case looks at the whole word, so that none is then cut."""
+        return cut_after(str.isspace, pieces) if self.settings.lower_case else cut_between_characters(pieces)
 
     def end_of_first(self, text: bytes) -> int:
         """After one character."""
-        return len(text.decode()[:1].encode())
+        return len(first_character(text.decode()).encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The characters; the replacement character for the unknown one."""
@@ -178,11 +159,14 @@ class WordCoder:
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
         """The id of each word and line end."""
-        characters = text.lower() if self.settings.lower_case else text
-        words = split_words(characters, self.settings)
+        words = self.tokens(text)
         if self.vocabulary.unknown == "refuse" and self.vocabulary.unknown_tokens(words):
-            raise _refused(self, words, characters, locate)
+            raise refused(self, text, locate)
         return np.array(self.vocabulary.encode(words), dtype=self._ids)
+
+    def tokens(self, text: str) -> list[str]:
+        """The words and line ends of the text."""
+        return words_of(text, self.settings)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """Pieces that end with a blank."""
@@ -190,9 +174,9 @@ class WordCoder:
 
     def end_of_first(self, text: bytes) -> int:
         """After the blanks at the start and a word, or a line end."""
-        characters = text.decode()
-        first, start = next(_with_places(split_words(characters, self.settings), characters))
-        return len(characters[: start + len(first)].encode())
+        decoded = text.decode()
+        first, start = next(_with_places(split_words(decoded, self.settings), decoded))
+        return len(decoded[: start + len(first)].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words with blanks between, and none at the ends of lines."""
@@ -221,7 +205,7 @@ def learn_coder(corpus: Corpus, settings: CoderSettings) -> Coder:
             return learn_subwords(corpus, settings)
         case "characters":
             if settings.alphabet:
-                vocabulary = Vocabulary(dict.fromkeys(settings.alphabet), unknown=settings.unknown)
+                vocabulary = Vocabulary(dict.fromkeys(characters(settings.alphabet)), unknown=settings.unknown)
             else:
                 vocabulary = _counted(_count_characters(corpus, settings), settings)
             return CharacterCoder(settings, _checked(vocabulary, corpus, settings))
@@ -279,8 +263,9 @@ def cut_after(ends: Callable[[str], bool], pieces: Iterable[str]) -> Iterator[st
         if not end and len(left) >= LONGEST_PIECE:
             end = max(left.rfind(" ", 1), 0) or len(left)
         if end:
-            yield left[:end]
-            left = left[end:]
+            # What is left is cut off first, so that the whole is not kept while the piece is used.
+            done, left = left[:end], left[end:]
+            yield done
     if left:
         yield left
 
@@ -302,11 +287,16 @@ def split_words(text: str, settings: CoderSettings) -> list[str]:
 
 
 def _count_characters(corpus: Corpus, settings: CoderSettings) -> dict[str, int]:
-    counts = np.zeros(CodePoints, dtype=np.int64)
-    pieces = cut_after(str.isspace, corpus.pieces()) if settings.lower_case else corpus.pieces()
-    for piece in pieces:
-        counts += np.bincount(code_points(piece.lower() if settings.lower_case else piece), minlength=CodePoints)
-    return {chr(point): int(counts[point]) for point in counts.nonzero()[0].tolist()}
+    counts, joined = np.zeros(CodePoints, dtype=np.int64), Counter[str]()
+    cut = partial(cut_after, str.isspace) if settings.lower_case else cut_between_characters
+    for piece in cut(corpus.pieces()):
+        text = piece.lower() if settings.lower_case else piece
+        if are_code_points(text):
+            counts += np.bincount(code_points(text), minlength=CodePoints)
+        else:
+            joined.update(characters(text))
+    joined.update({chr(point): int(counts[point]) for point in counts.nonzero()[0].tolist()})
+    return joined
 
 
 def _counted(counts: Mapping[str, int], settings: CoderSettings) -> Vocabulary:
@@ -347,17 +337,18 @@ def _check_bytes(corpus: Corpus) -> None:
     )
 
 
-def _refused(coder: Coder, tokens: Sequence[str], text: str, locate: Locate) -> DataError:
-    """Names the first tokens of a text that the vocabulary does not have, and where they stand."""
+def refused(coder: Coder, text: str, locate: Locate) -> DataError:
+    """Return the error that names the first tokens of a text that the vocabulary does not have, and their positions."""
     starts: dict[str, int] = {}
-    for token, start in _with_places(tokens, text):
+    cased = text.lower() if coder.settings.lower_case else text
+    for token, start in _with_places(coder.tokens(text), cased):
         if token not in coder.vocabulary:
             starts.setdefault(token, start)
     names = {token: f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else reprlib.repr(token) for token in starts}
     return DataError(
         f"There are {coder.settings.tokens} that are not in the vocabulary.",
         where="\n".join(f"{locate(start)}: {names[token]}" for token, start in islice(starts.items(), SHOWN_UNKNOWN)),
-        fix='Correct or remove them, or train with unknown="allow".',
+        fix='Correct or remove them, or say unknown="allow" (--unknown allow) to read them as unknown.',
     )
 
 

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,6 +39,7 @@ class Corpus:
         file: the file that has exactly the bytes of the whole text, if there is one.
         start: where this part begins, in bytes.
         stop: where it ends; the end of the text if not given.
+        files: the files that the whole text is put together from, if there are several.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Corpus:
     file: Path | None = None
     start: int = 0
     stop: int | None = None
+    files: tuple["Corpus", ...] = ()
 
     @property
     def subject(self) -> str:
@@ -92,6 +95,8 @@ class Corpus:
         """
         line, column = 1, 1
         before = replace(self, start=0, stop=self.start)
+        if self.files:
+            return _locate_in_files(self.files, sum(map(len, before.pieces())) + character)
         for piece in chain(before.pieces(), _first(character, self.pieces())):
             line += piece.count("\n")
             column = len(piece) - piece.rindex("\n") if "\n" in piece else column + len(piece)
@@ -136,13 +141,16 @@ class Corpus:
         try:
             return codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
+            for file in self.files:
+                # Raises the same with the file's own name and place.
+                deque(file.pieces(), maxlen=0)
             line = lines + data.count(b"\n", 0, error.start) + 1
             # The lines before a part of a text were not counted.
             line_too = "" if self.start else f", {place(line)}"
             raise DataError(
                 f"{self.name} is not UTF-8.",
                 where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
-                fix='Save it as UTF-8 text; a model of tokens="bytes" (--tokens bytes) reads anything.',
+                fix='Save it as UTF-8 text; a model with tokens="bytes" (--tokens bytes) reads any bytes.',
             ) from None
 
 
@@ -171,7 +179,7 @@ def encode_utf8(text: str, name: str = "the text", locate: Locate = numbered) ->
         ) from None
 
 
-Text = str | Path | Iterable[str] | Corpus
+Text = str | Path | Iterable[str] | Iterable[Path] | Corpus
 
 
 def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
@@ -179,8 +187,9 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
 
     Args:
         text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
-            or an iterable of parts of the text; or a corpus, which stays what it is. What can be read once only (parts,
-            standard input, a pipe) is kept in a temporary file.
+            or a list of paths, which are read one after the other, each from a line of its own; or an
+            iterable of parts of the text; or a corpus, which stays what it is. What can be read once only (parts,
+            standard input, a pipe), and what is put together, is kept in a temporary file.
         name: what a text that is no file is called in messages.
 
     Raises:
@@ -195,12 +204,58 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
         return _open_file(text)
     if not isinstance(text, Iterable):
         raise DataError(f"{name[0].upper()}{name[1:]} is a {type(text).__name__}.", fix=_FIX_TEXT)
-    return _kept(name, _encoded_parts(text, name))
+    parts = text if isinstance(text, list | tuple) else iter(text)
+    if isinstance(parts, list | tuple) and parts and all(isinstance(part, Path) for part in parts):
+        return _open_files([part for part in parts if isinstance(part, Path)])
+    return _kept(name, _encoded_parts(parts, name))
 
 
 def is_read_once(path: Path) -> bool:
     """Whether what is read from there is gone: `-`, which is standard input, a pipe or a device."""
     return str(path) == "-" or path.is_fifo() or path.is_char_device()
+
+
+def name_of_files(paths: Sequence[Path]) -> str:
+    """Name several files in a message.
+
+    >>> name_of_files([Path("a.txt"), Path("b.txt"), Path("c.txt")])
+    'a.txt and 2 more files'
+    """
+    more = len(paths) - 1
+    return str(paths[0]) + (f" and {more} more file{'s' * (more > 1)}" if more else "")
+
+
+def _open_files(paths: Sequence[Path]) -> Corpus:
+    files = tuple(_open_file(path) for path in paths)
+    if len(files) == 1:
+        return files[0]
+    return replace(_kept(name_of_files(paths), _one_after_the_other(files)), files=files)
+
+
+def _one_after_the_other(files: Iterable[Corpus]) -> Iterator[bytes]:
+    """The bytes of files; a line end between two that have none there, and no byte order marks but the first."""
+    mark, last = _BYTE_ORDER_MARK.encode(), b"\n"
+    for number, file in enumerate(files):
+        begins = True
+        for piece in file.byte_pieces():
+            yield (b"\n" if begins and not last.endswith(b"\n") else b"") + (
+                piece.removeprefix(mark) if begins and number else piece
+            )
+            begins, last = False, piece
+
+
+def _locate_in_files(files: Iterable[Corpus], character: int) -> str:
+    """Where a character of files that were put together is, counted from 0 over all of them."""
+    place = ""
+    for file in files:
+        size, last = 0, "\n"
+        for piece in file.pieces():
+            size, last = size + len(piece), piece
+        if character < size:
+            return file.locate(character)
+        place = file.locate(max(size - 1, 0))
+        character -= size + (not last.endswith("\n"))
+    return place
 
 
 def _open_file(path: Path) -> Corpus:
@@ -234,7 +289,7 @@ def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
     return Corpus(name, from_the_start)
 
 
-def _encoded_parts(parts: Iterable[str], name: str) -> Iterator[bytes]:
+def _encoded_parts(parts: Iterable[str | Path], name: str) -> Iterator[bytes]:
     for number, part in enumerate(parts, start=1):
         if not isinstance(part, str):
             raise DataError(f"Part {number} of {name} is a {type(part).__name__}.", fix=_FIX_TEXT)
@@ -259,5 +314,5 @@ def _failures_named(name: str) -> Iterator[None]:
             raise DataError(
                 f"{name} cannot be unpacked: it is cut short, damaged or something else.",
                 where=str(error),
-                fix="Get the file again, or take the ending away if it is not compressed.",
+                fix="Get the file again, or rename it without the ending of a compression if it is not compressed.",
             ) from None

@@ -1,59 +1,23 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+import re
+from collections.abc import Sequence
+from typing import Any, Self
 
-from pydantic import Field, PositiveInt
+import numpy as np
 
-from elman.errors import DataError
+from elman.errors import DataError, ShapeError
+from elman.sequences.graphemes import characters
 from elman.sequences.listing import listed
 from elman.sequences.ragged import Ragged
 from elman.sequences.text import Tokenizer
+from elman.sequences.unknown import UnknownTally
 from elman.sequences.vocabulary import Vocabulary
-from elman.settings import Conflict, Settings
+from elman.settings.text import EncoderSettings as EncoderSettings
 
 # The begin and end of a text inside n-grams: control characters that texts do not have.
 BEGIN, END = "\x02", "\x03"
-
-
-class EncoderSettings(Settings):
-    """How sequences are read.
-
-    Args:
-        tokens: `characters`, `bytes` or `words` of texts; `values`: the sequences are numbers already, each an array
-            `(time, feature)`, or `(time,)` for one feature.
-        lower_case: whether texts become lower-case first.
-        alphabet: the tokens to know, fixed beforehand: a string of characters; else those of the training texts.
-        min_count: tokens that come less often in the training texts count as unknown.
-        max_tokens: only so many tokens are known, the most frequent ones.
-        marks: whether a begin and an end mark stand around every sequence.
-        ngrams: at each step, read all that end there of 1 up to so many tokens (subword features in the manner of
-            P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017); their rows add up.
-        unknown: what becomes of a token that training never saw: `allow` reads it as the unknown token, `refuse` is an
-            error that names it. If not given: `refuse` for characters and bytes that were all learned, else `allow`.
-    """
-
-    tokens: Literal["characters", "bytes", "words", "values"] = "characters"
-    lower_case: bool = False
-    alphabet: str | None = Field(None, min_length=1)
-    min_count: PositiveInt = 1
-    max_tokens: PositiveInt | None = None
-    marks: bool = False
-    ngrams: PositiveInt = 1
-    unknown: Literal["allow", "refuse"] | None = None
-
-    def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
-            yield Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only.")
-        if self.ngrams > 1 and self.tokens != "characters":
-            yield Conflict(("ngrams", "tokens"), "n-grams are made of characters only.")
-
-    @property
-    def refuses_unknown(self) -> bool:
-        """Whether a token that training never saw is an error."""
-        learned_all = not self.alphabet and self.min_count == self.ngrams == 1 and self.max_tokens is None
-        default = "refuse" if self.tokens in ("characters", "bytes") and learned_all else "allow"
-        return (self.unknown or default) == "refuse"
+_EXCERPT = 60
 
 
 class SequenceEncoder:
@@ -80,7 +44,7 @@ class SequenceEncoder:
         has_own_marks = settings.marks and settings.ngrams == 1
         options: dict[str, Any] = {"begin": has_own_marks, "end": has_own_marks}
         if settings.alphabet:
-            self.vocabulary = Vocabulary(dict.fromkeys(settings.alphabet), **options)
+            self.vocabulary = Vocabulary(dict.fromkeys(characters(settings.alphabet)), **options)
         else:
             limits = {"min_count": settings.min_count, "max_tokens": settings.max_tokens}
             texts = self._split(sequences)
@@ -94,12 +58,15 @@ class SequenceEncoder:
             )
         return self
 
-    def encode(self, sequences: Sequence[Any], *, unknown: str | None = None) -> Ragged:
-        """The batch of these sequences.
+    def encode(
+        self, sequences: Sequence[Any], *, unknown: str | None = None, tally: UnknownTally | None = None
+    ) -> Ragged:
+        """Return the batch of these sequences.
 
         Args:
             sequences: texts, or arrays `(time, feature)` for `values`.
             unknown: `allow` or `refuse` for this call in place of the settings'.
+            tally: counts the tokens, and those that training never saw.
 
         Returns:
             int64 ids `(total,)`, or `(total, ngrams)` for n-grams, the shortest first and the unknown id where there is
@@ -113,11 +80,16 @@ class SequenceEncoder:
             return _numbers(sequences)
         assert self.vocabulary is not None
         texts = self._split(sequences)
-        if unknown == "refuse" or (unknown is None and self.settings.refuses_unknown):
-            self._refuse_unknown(texts)
-        if self.settings.ngrams > 1:
-            return self._encode_ngrams(texts)
-        return self.vocabulary.encode_batch(texts, marks=True)
+        if (unknown or self.settings.unknown) == "refuse":
+            self._refuse_unknown(texts, sequences)
+        ids = (
+            self._encode_ngrams(texts) if self.settings.ngrams > 1 else self.vocabulary.encode_batch(texts, marks=True)
+        )
+        if tally is not None:
+            tokens = ids.data[:, 0] if self.settings.ngrams > 1 else ids.data
+            is_unknown = tokens == self.vocabulary.specials["unknown"]
+            tally.add(tokens=sum(map(len, texts)), unknown=int(is_unknown.sum()))
+        return ids
 
     def _encode_ngrams(self, texts: list[list[str]]) -> Ragged:
         import torch
@@ -125,39 +97,30 @@ class SequenceEncoder:
         assert self.vocabulary is not None
         steps = [self._ngrams(tokens) for tokens in texts]
         ids = self.vocabulary.encode([gram for text in steps for grams in text for gram in grams])
-        return Ragged(
-            torch.tensor(ids, dtype=torch.int64).view(-1, self.settings.ngrams), [len(text) for text in steps]
-        )
+        numbers = torch.tensor(ids, dtype=torch.int64).view(-1, self.settings.ngrams)
+        return Ragged(numbers, [len(text) for text in steps])
 
     def _ngrams(self, tokens: list[str]) -> list[list[str]]:
         """At each step the n-grams that end there, shortest first; the empty one where a text is too short."""
-        text = BEGIN + "".join(tokens) + END if self.settings.marks else "".join(tokens)
+        text = [BEGIN, *tokens, END] if self.settings.marks else tokens
         sizes = range(1, self.settings.ngrams + 1)
-        return [[text[end - size : end] if size <= end else "" for size in sizes] for end in range(1, len(text) + 1)]
+        return [
+            ["".join(text[end - size : end]) if size <= end else "" for size in sizes]
+            for end in range(1, len(text) + 1)
+        ]
 
     def _split(self, sequences: Sequence[Any]) -> list[list[str]]:
         tokenizer = Tokenizer(self.settings.tokens, self.settings.lower_case)  # type: ignore[arg-type]
-        wrong = [
-            f"sequence {number}: {type(text).__name__} {str(text)[:40]!r}"
-            for number, text in enumerate(sequences, start=1)
-            if not isinstance(text, str)
-        ]
-        if wrong:
-            raise DataError(
-                f"{len(wrong)} of {len(sequences)} sequences are no texts.",
-                where="\n".join(listed(wrong)),
-                fix='Give strings, or say tokens="values" for sequences of numbers.',
-            )
+        check_texts(sequences)
         return [tokenizer.split(text) for text in sequences]
 
-    def _refuse_unknown(self, texts: list[list[str]]) -> None:
+    def _refuse_unknown(self, texts: list[list[str]], sequences: Sequence[str]) -> None:
         assert self.vocabulary is not None
         known = self.vocabulary
-        blank = "" if self.settings.tokens == "characters" else " "
         found = [
-            f"text {number}: {unseen} in {blank.join(tokens)}"
-            for number, tokens in enumerate(texts, start=1)
-            if (unseen := ", ".join(map(repr, known.unknown_tokens(tokens))))
+            f"text {number}: {', '.join(map(repr, unseen))} in {_excerpt(text, unseen[0])}"
+            for number, (tokens, text) in enumerate(zip(texts, sequences, strict=True), start=1)
+            if (unseen := known.unknown_tokens(tokens))
         ]
         if found:
             raise DataError(
@@ -167,19 +130,56 @@ class SequenceEncoder:
             )
 
 
+def check_texts(sequences: Sequence[Any]) -> None:
+    """Refuse sequences that are not texts.
+
+    Raises:
+        DataError: names them by their positions, from 1.
+    """
+    wrong = [
+        f"sequence {number}: {type(text).__name__} {str(text)[:40]!r}"
+        for number, text in enumerate(sequences, start=1)
+        if not isinstance(text, str)
+    ]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(sequences)} sequences are not texts.",
+            where="\n".join(listed(wrong)),
+            fix='Give strings, and leave out what is missing; for sequences of numbers, say tokens="values".',
+        )
+
+
+def _excerpt(text: str, token: str) -> str:
+    """The text around a token, on one line."""
+    begin = max(0, text.find(token) - _EXCERPT // 2)
+    cut = text[begin : begin + _EXCERPT]
+    line = "".join(character if character.isprintable() else " " for character in cut)
+    return f"{'…' if begin else ''}{line}{'…' if begin + _EXCERPT < len(text) else ''}"
+
+
 def _numbers(sequences: Sequence[Any]) -> Ragged:
     import torch
 
-    batch = Ragged.from_list(sequences).to(torch.float32)
+    try:
+        batch = Ragged.from_list(sequences).to(torch.float32)
+    except (ShapeError, DataError) as error:
+        # A batch counts from 0, people from 1.
+        where = re.sub(r"^sequence (\d+)", lambda found: f"sequence {int(found[1]) + 1}", error.where or "", flags=re.M)
+        raise type(error)(error.problem, where=where, fix=error.fix) from error
     if batch.data.dim() == 1:
         batch = batch.map(lambda data: data.unsqueeze(1))
     finite = batch.data.isfinite().flatten(1).all(1)
     if not finite.all():
         bad = int((~finite).nonzero()[0])
-        sequence = int(batch.sequence_index()[bad])
+        sequence, step = int(batch.sequence_index()[bad]), int(batch.step_index()[bad])
+        too_large = bool(np.isfinite(np.asarray(sequences[sequence], dtype=np.float64)[step]).all())
         raise DataError(
-            "The sequences have values that are no finite numbers (NaN or infinity).",
-            where=f"sequence {sequence + 1}, step {int(batch.step_index()[bad]) + 1}",
-            fix="Fill in or leave out what was not measured before training.",
+            "The sequences have values that are too large for float32."
+            if too_large
+            else "The sequences have values that are not finite (NaN or infinity).",
+            where=f"sequence {sequence + 1}, step {step + 1}",
+            fix="Scale the values, such as to a mean of 0 and a deviation of 1."
+            if too_large
+            else "Fill in or leave out what was not measured before training.",
         )
     return batch

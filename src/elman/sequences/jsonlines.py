@@ -1,5 +1,6 @@
 """Rows of JSONL: one JSON object a line, fields by name, texts or sequences of numbers."""
 
+import difflib
 import json
 import math
 from collections.abc import Sequence
@@ -7,11 +8,16 @@ from typing import Any, NamedTuple
 
 from elman.errors import nearest
 from elman.sequences.files import Mistakes, Source
+from elman.sequences.header import LABEL_NAMES, TEXT_NAMES, plain_name
+from elman.sequences.table_format import TableFormat
 
+_SHOWN_FIELDS = 12
 _FIX = (
     'Write one JSON object a line, as {"text": "so good", "label": "positive"}, with the same fields in each; '
-    'other fields are given by name, as text="title".'
+    "give other fields by name (--text title), those of an object within as --text review.title."
 )
+FLOAT32_MAX = 3.4028234663852886e38
+Label = str | int | bool
 
 
 class Record(NamedTuple):
@@ -19,7 +25,15 @@ class Record(NamedTuple):
 
     line: int
     text: Any
+    label: Label | None
+
+
+class Fields(NamedTuple):
+    """The fields to read, and what was assumed to choose them."""
+
+    text: list[str]
     label: str | None
+    notes: list[str]
 
 
 class _WrongError(Exception):
@@ -30,12 +44,50 @@ class _WrongError(Exception):
         self.column, self.reason = column, reason
 
 
-def read_records(source: Source, text: Sequence[str], label: str | None) -> list[Record]:
-    """The records of a source.
+def choose_fields(
+    source: Source, text: Sequence[str], label: str | None, known: TableFormat | None = None, *, labelled: bool = True
+) -> Fields:
+    """Choose the fields of the text and of the label: those asked for, those a model knows, those with usual names.
 
     Args:
         source: the file.
-        text: names of the fields that hold the text; several are joined by a blank.
+        text: the fields that were asked for; none to find one.
+        label: the field that was asked for; None to find one.
+        known: how the file that a model was trained on was read, if there is a model.
+        labelled: whether labels are wanted.
+    """
+    first = next((row for row in map(_parse_or_nothing, source.lines) if row), {})
+    notes: list[str] = []
+    if not text:
+        names = known.text_names if known and _has_all(first, known.text_names) else ()
+        text = names or [_usual(first, "text", TEXT_NAMES)]
+        notes.append(f"the texts are taken from field {' and '.join(f'`{name}`' for name in text)}")
+    if labelled and label is None:
+        candidates = (known.label_name if known else None, _usual(first, "label", LABEL_NAMES - set(text)))
+        label = next((name for name in candidates if name and has_field(source, name)), None)
+        notes.append(
+            f"the labels are taken from field `{label}`" if label else "there is no field `label`: texts without labels"
+        )
+    return Fields(list(text), label if labelled else None, notes)
+
+
+def _has_all(row: dict[str, Any], names: Sequence[str]) -> bool:
+    return all(_found(row, name) is not _MISSING for name in names)
+
+
+def _usual(row: dict[str, Any], name: str, usual: frozenset[str]) -> str:
+    """This name if the row has it, else the only field with a usual name, else this name."""
+    found = [field for field in row if plain_name(field) in usual]
+    return name if name in row or len(found) != 1 else found[0]
+
+
+def read_records(source: Source, text: Sequence[str], label: str | None) -> list[Record]:
+    """Read the records of a source.
+
+    Args:
+        source: the file.
+        text: names of the fields that hold the text; several are joined by a blank. `a.b` is the field `b` of the
+            object in the field `a`, where no field has that name itself.
         label: name of the field that holds the label; None for records without.
 
     Raises:
@@ -45,18 +97,40 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
     end = max(number for number, line in enumerate(source.lines, start=1) if line.strip())
     for number, line in enumerate(source.lines[:end], start=1):
         try:
-            row = _parse(line)
-            records.append(Record(number, _text(row, text), None if label is None else _label(row, label)))
+            records.append(_record(number, line, text, label))
         except _WrongError as wrong:
             mistakes.add(number, wrong.column, wrong.reason)
     _check_kinds(records, text, mistakes)
-    mistakes.raise_any(_FIX)
+    _check_label_kinds(records, label, mistakes)
+    mistakes.raise_any(_fix(source))
     return records
 
 
+def read_record(source: Source, number: int, text: Sequence[str]) -> Record:
+    """Read the record of a source that has one line, the line of this number in a longer one; errors as above."""
+    try:
+        return _record(number, source.lines[0], text, None)
+    except _WrongError as wrong:
+        mistakes = Mistakes(source.name)
+        mistakes.add(number, wrong.column, wrong.reason)
+        mistakes.raise_any(_FIX)
+        raise
+
+
+def _record(number: int, line: str, text: Sequence[str], label: str | None) -> Record:
+    row = _parse(line)
+    return Record(number, _text(row, text), None if label is None else _label(row, label))
+
+
+def _fix(source: Source) -> str:
+    if source.lines[0].lstrip().startswith("["):
+        return f"The file is one JSON array: write each of its objects on a line of its own. {_FIX}"
+    return _FIX
+
+
 def has_field(source: Source, name: str) -> bool:
-    """Whether any line is an object with this field; lines that cannot be read have none."""
-    return any(name in row for row in map(_parse_or_nothing, source.lines))
+    """Say whether any line is an object with this field; lines that cannot be read have none."""
+    return any(_found(row, name) is not _MISSING for row in map(_parse_or_nothing, source.lines))
 
 
 def _parse_or_nothing(line: str) -> dict[str, Any]:
@@ -90,10 +164,29 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+_MISSING = object()
+
+
+def _found(row: Any, name: str) -> Any:
+    """The value of a field, also of one within others (`a.b`); `_MISSING` without one."""
+    if not isinstance(row, dict):
+        return _MISSING
+    if name in row:
+        return row[name]
+    outer, dot, inner = name.partition(".")
+    return _found(row[outer], inner) if dot and outer in row else _MISSING
+
+
 def _field(row: dict[str, Any], name: str) -> Any:
-    if name not in row:
-        raise _WrongError(name, f"the field is missing. {nearest(name, row)}" if row else "the object has no fields")
-    return row[name]
+    if (value := _found(row, name)) is not _MISSING:
+        return value
+    outer = name.partition(".")[0]
+    fields = [f"{outer}.{inner}" for inner in row[outer]] if isinstance(row.get(outer), dict) else list(row)
+    raise _WrongError(name, f"the field is missing. {_near(name, fields)}" if fields else "the object has no fields")
+
+
+def _near(name: str, fields: list[str]) -> str:
+    return nearest(name, difflib.get_close_matches(name, fields, n=1, cutoff=0) + fields[: _SHOWN_FIELDS - 1])
 
 
 def _text(row: dict[str, Any], names: Sequence[str]) -> Any:
@@ -117,31 +210,44 @@ def _checked_numbers(name: str, steps: list[Any]) -> list[Any]:
                 raise _WrongError(name, f"step {number} is {_kind(value)}, where a number is expected")
             if not _is_finite(value):
                 raise _WrongError(name, f"step {number} is {str(value)[:20]}, where a finite number is expected")
+            if abs(value) > FLOAT32_MAX:
+                raise _WrongError(name, f"step {number} is {str(value)[:20]}, which is too large for float32")
     return steps
 
 
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond the range of a float
-        return False
+    except OverflowError:  # an integer beyond the range of a float: finite, and too large
+        return True
 
 
 def _size_words(size: int | None) -> str:
     return "a single number" if size is None else f"a list of {size}"
 
 
-def _label(row: dict[str, Any], name: str) -> str:
+def _label(row: dict[str, Any], name: str) -> Label:
     value = _field(row, name)
-    if isinstance(value, str):
-        if not value.strip():
-            raise _WrongError(name, "the label is empty")
-        return value
-    if value is None or isinstance(value, list | dict):
+    if isinstance(value, str) and not value.strip():
+        raise _WrongError(name, "the label is empty")
+    if isinstance(value, float):
+        raise _WrongError(name, f"{value}, where a label is expected: a text, an integer, true or false")
+    if not isinstance(value, str | int):
         raise _WrongError(name, f"{_kind(value)}, where a label is expected")
-    if not _is_finite(value):
-        raise _WrongError(name, f"{value}, where a label is expected")
-    return json.dumps(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _check_label_kinds(records: list[Record], name: str | None, mistakes: Mistakes) -> None:
+    """Texts, integers or truth values, in the whole file as in its first record."""
+    kinds = [(record.line, record.label, _label_kind(record.label)) for record in records if record.label is not None]
+    for line, label, kind in kinds:
+        if kind != kinds[0][2]:
+            expected = f"{kinds[0][2]} is expected as in the first record ({json.dumps(kinds[0][1])})"
+            mistakes.add(line, name, f"the label {json.dumps(label)} is {kind}, where {expected}")
+
+
+def _label_kind(label: Label | None) -> str:
+    return "true or false" if isinstance(label, bool) else "an integer" if isinstance(label, int) else "a text"
 
 
 def _check_kinds(records: list[Record], names: Sequence[str], mistakes: Mistakes) -> None:

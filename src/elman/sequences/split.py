@@ -1,16 +1,22 @@
-"""A part of the data held back, to be judged on what was not trained on."""
+"""A part of the data held back, to score a model on what it was not trained on."""
 
+import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from elman.errors import UsageError
 
+# So many rows fewer than asked for are held back before equal texts are put on both sides.
+_TOLERANCE = 2
+
 
 def split_rows(texts: Sequence[Any], labels: Sequence[Any], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """The numbers of the rows to train on, and of the fraction held back, both in order.
+    """Return the numbers of the rows to train on, and of the fraction held back, both in order.
 
-    Each label is held back in the same proportion, and equal texts stay together, so that no text is in both.
+    Of each label the same fraction is held back, to within a row, and never its only row. Equal texts stay on one side
+    as long as the fraction can be held back that way to within two rows.
 
     Args:
         texts: texts, or other sequences.
@@ -19,38 +25,83 @@ def split_rows(texts: Sequence[Any], labels: Sequence[Any], fraction: float, see
         seed: the same seed gives the same split, on every machine.
 
     Raises:
-        UsageError: the fraction is out of range, or leaves one side empty.
+        UsageError: the fraction is out of range, or no row can be held back; says why.
     """
     if not 0 < fraction < 1:
         raise UsageError(
             f"The fraction to hold back is {fraction:g}.", fix="Give more than 0 and less than 1, for instance 0.1."
         )
-    rows_of: dict[str | int, list[int]] = {}
-    for row, text in enumerate(texts):
-        rows_of.setdefault(text if isinstance(text, str) else row, []).append(row)
-    groups_of: dict[Any, list[list[int]]] = {}
-    for rows in rows_of.values():
-        groups_of.setdefault(labels[rows[0]], []).append(rows)
-    generator = random.Random(seed)
-    held: set[int] = set()
-    for label in sorted(groups_of, key=str):
-        groups = groups_of[label]
-        held.update(_draw(groups, round(fraction * sum(map(len, groups))), generator))
-    if not held:
-        held.update(_draw(max(groups_of.values(), key=len), 1, generator))
-    if not held or len(held) == len(texts):
-        raise UsageError(
-            f"{len(texts):,} texts are too few to hold {fraction:g} of them back.",
-            fix="Give validation data (--validation FILE), or another validation_fraction (0 for none).",
-        )
-    return [row for row in range(len(texts)) if row not in held], sorted(held)
+    counts = Counter(labels)
+    wanted = max(1, round(fraction * len(texts)))
+    if len(texts) - len(counts) < wanted:
+        raise _cannot_hold(wanted, len(texts), len(counts), fraction)
+    drawn = _Draw(texts, labels, _quotas(counts, fraction, wanted), random.Random(seed)).rows()
+    return [row for row in range(len(texts)) if row not in drawn], sorted(drawn)
 
 
-def _draw(groups: list[list[int]], wanted: int, generator: random.Random) -> list[int]:
-    """Rows of whole groups until there are enough; the last group of a label always stays behind."""
-    drawn: list[int] = []
-    for rows in generator.sample(groups, len(groups))[:-1]:
-        if len(drawn) >= wanted:
-            break
-        drawn.extend(rows)
-    return drawn
+def _cannot_hold(wanted: int, rows: int, labels: int, fraction: float) -> UsageError:
+    able = rows - labels
+    return UsageError(
+        f"{rows:,} rows are too few to hold back {wanted:,} of them ({fraction:g}): each of the {labels:,} labels "
+        f"needs a row to train on, which leaves {able:,}.",
+        fix=f"Give {'a validation_fraction of ' + format(able / rows, '.2g') + ' or less' if able else 'more rows'}, "
+        "or validation data (--validation FILE), or validation_fraction 0 (--validation-fraction 0) for none.",
+    )
+
+
+def _quotas(counts: Counter[Any], fraction: float, wanted: int) -> dict[Any, int]:
+    """How many rows of each label to hold back: their shares rounded so that they sum to what is wanted."""
+    labels = sorted(counts, key=str)
+    shares = {label: min(fraction * counts[label], counts[label] - 1) for label in labels}
+    quotas = {label: math.floor(shares[label]) for label in labels}
+    for label in sorted(labels, key=lambda label: quotas[label] - shares[label]):
+        if sum(quotas.values()) < wanted and quotas[label] < counts[label] - 1:
+            quotas[label] += 1
+    while sum(quotas.values()) < wanted:
+        quotas[max(labels, key=lambda label: counts[label] - quotas[label])] += 1
+    return quotas
+
+
+class _Draw:
+    """Rows drawn group by group, where a group is the rows of one text."""
+
+    def __init__(self, texts: Sequence[Any], labels: Sequence[Any], quotas: dict[Any, int], generator: random.Random):
+        self._labels, self._generator = labels, generator
+        self._left = Counter(labels)
+        self._wanted = dict(quotas)
+        self._missing = sum(quotas.values())
+        self._held: set[int] = set()
+        groups: dict[Any, list[int]] = {}
+        for row, text in enumerate(texts):
+            groups.setdefault(text if isinstance(text, str) else row, []).append(row)
+        self._groups: dict[Any, list[list[int]]] = {}
+        for rows in groups.values():
+            self._groups.setdefault(labels[rows[0]], []).append(rows)
+
+    def rows(self) -> set[int]:
+        """Whole groups of each label first, then whole groups of any; then parts of groups, if too few are held."""
+        shuffled = {
+            label: self._generator.sample(self._groups[label], len(self._groups[label]))
+            for label in sorted(self._groups, key=str)
+        }
+        for label, groups in shuffled.items():
+            for rows in groups:
+                self._take(rows, most=min(self._wanted[label], self._missing))
+        others = [rows for groups in shuffled.values() for rows in groups if rows[0] not in self._held]
+        for rows in others:
+            if len(rows) == 1 or self._missing > _TOLERANCE:
+                self._take(rows, most=self._missing)
+        if self._missing > _TOLERANCE or not self._held:
+            for row in (row for rows in others for row in rows if row not in self._held):
+                self._take([row], most=self._missing)
+        return self._held
+
+    def _take(self, rows: list[int], *, most: int) -> None:
+        """Hold these rows back, if they are no more than so many and leave a row of each label."""
+        taken = Counter(self._labels[row] for row in rows)
+        if len(rows) > most or any(self._left[label] <= count for label, count in taken.items()):
+            return
+        self._held.update(rows)
+        self._left -= taken
+        self._missing -= len(rows)
+        self._wanted.update({label: self._wanted[label] - count for label, count in taken.items()})

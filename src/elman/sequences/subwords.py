@@ -56,6 +56,10 @@ class SubwordCoder:
             ids += self._processor.encode(line)
         return np.array(ids, dtype=self._ids)
 
+    def tokens(self, text: str) -> list[str]:
+        """None: a character without a piece of its own is spelled by its bytes."""
+        return []
+
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
         """Whole lines."""
         return cut_after(LINE_END.__eq__, pieces)

@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.errors import DataError, os_errors_as
 from elman.files import atomic_write, remove_leftovers
-from elman.sequences.coders import ByteCoder, Coder, CoderSettings, coder_from_json, learn_coder, smallest_type
+from elman.sequences.coders import ByteCoder, Coder, CoderSettings, coder_from_json, learn_coder, refused, smallest_type
 from elman.sequences.corpus import Corpus
 
 IDS_AT_A_TIME = 2**20
@@ -131,10 +131,29 @@ def learn_tokens(corpus: Corpus, settings: CoderSettings, folder: Path | None = 
     return coder, _encoded(corpus, coder, place, kept)
 
 
-def encode_tokens(corpus: Corpus, coder: Coder, folder: Path | None = None) -> TokenText:
-    """A text encoded by a coder; arguments and errors as for `learn_tokens`."""
+def encode_tokens(corpus: Corpus, coder: Coder, folder: Path | None = None, *, unknown: str = "allow") -> TokenText:
+    """Encode a text by a coder; other arguments and errors as for `learn_tokens`.
+
+    Args:
+        corpus: the text.
+        coder: of the training text.
+        folder: as for `learn_tokens`.
+        unknown: `refuse` raises DataError on tokens that the coder does not know, with their positions.
+    """
     place = _Place(folder, "validation", f"{corpus.digest} {_fingerprint(coder)}")
-    return _encoded(corpus, coder, place, place.kept())
+    tokens = _encoded(corpus, coder, place, place.kept())
+    if unknown == "refuse" and tokens.frequencies(len(coder.vocabulary))[: len(coder.vocabulary.specials)].any():
+        _refuse_unknown(corpus, coder)
+    return tokens
+
+
+def _refuse_unknown(corpus: Corpus, coder: Coder) -> None:
+    """Raise the error that names the first unknown tokens of a text that has some."""
+    done = 0
+    for piece in coder.cut(corpus.pieces()):
+        if coder.vocabulary.unknown_tokens(coder.tokens(piece)):
+            raise refused(coder, piece, lambda character, done=done: corpus.locate(done + character))
+        done += len(piece)
 
 
 def remove_kept(folder: Path) -> None:

@@ -1,6 +1,27 @@
 """What can be learned from sequences, one task a file; TASKS lists them."""
 
-TASKS: dict[str, str] = {
-    "classify": "one label for each sequence",
-    "language": "the next token of a text",
+from importlib import import_module
+
+from elman.errors import UsageError, nearest
+from elman.tasks.task import Task
+
+TASKS: dict[str, str | type[Task]] = {
+    "classify": "elman.tasks.classify:Classify",
+    "tag": "elman.tasks.tag:Tag",
+    "language": "elman.tasks.language:Language",
 }
+
+
+def find_task(name: str) -> type[Task]:
+    """Return the task of this name; its file is imported when it is first asked for.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    if name not in TASKS:
+        raise UsageError(f"There is no task `{name}`.", fix=nearest(name, TASKS))
+    found = TASKS[name]
+    if isinstance(found, str):
+        module, _, attribute = found.partition(":")
+        found = getattr(import_module(module), attribute)
+    return found

@@ -1,67 +1,178 @@
 """The task of giving each sequence one of several labels."""
 
-from collections.abc import Sequence
-from typing import Any
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from pydantic import Field
+
+from elman.report.figures import figure
+from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
+from elman.settings.network import NetworkSettings
+from elman.settings.text import EncoderSettings
+from elman.settings.training import TrainingSettings
+from elman.tasks.kinds import Label, Text
+from elman.tasks.rows import Rows
+from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
+
+if TYPE_CHECKING:
+    from elman.compiler.cell import Cell
+    from elman.model import SequenceNetwork
+    from elman.nn.state import State
+    from elman.tasks.confusions import LabelScores
 
 
-class Classify:
-    """One label a sequence: cross entropy, accuracy, the probability of each label.
+class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
+    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these."""
 
-    Outputs are `(batch, labels)`, unnormalised logarithms of probabilities; targets `(batch,)`, the labels' positions.
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of each target spread over all labels. C. Szegedy et al., Rethinking the Inception "
+        "Architecture, 2016, section 7.",
+    )
+    class_weight: Literal["balanced"] | None = Field(
+        None, description="Weigh each label by the inverse of its frequency."
+    )
 
-    Args:
-        labels: in the order of the outputs.
-        label_smoothing: the part of each target's probability that is spread over all labels (C. Szegedy et al.,
-            Rethinking the Inception Architecture, 2016, section 7).
-        class_weights: weight of each label in the loss; 1 for all if not given.
-    """
+
+class Classify(Task):
+    """One label a sequence: cross entropy, accuracy, the probability of each label."""
 
     name = "classify"
-    metric = "accuracy"
-    larger_is_better = True
+    summary = "one label for each sequence"
+    noun = "classifier"
+    settings_class = ClassifierSettings
+    columns = (
+        Column(
+            "text",
+            Text,
+            "input",
+            "Column of the texts: name or number from 1; several as 2,3. [by usual names, else the first]",
+        ),
+        Column(
+            "label",
+            Label,
+            "target",
+            "Column of the labels: name or number from 1. [by usual names, else the second]",
+            stratified=True,
+        ),
+    )
+    source = Rows()
+    metrics = (
+        Metric("accuracy", larger_is_better=True, percent=True),
+        Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
+        Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
+        Metric("loss", note="Mean cross entropy, nats an answer."),
+        Metric("count", title="texts"),
+    )
+    examples = (
+        "elman train classify reviews.csv --out reviews",
+        "elman train classify words.txt --text 1 --label 2 --hidden-size 200 --dense 100 --out words",
+        "elman train classify news.tsv --text title --label topic --tokens words --embedding 100 --out news",
+        "elman train classify words.txt --cell my_cells.py:leaky --out words",
+    )
 
-    def __init__(
-        self, labels: Sequence[Any], *, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
-    ):
-        self.labels = list(labels)
-        self.label_smoothing = label_smoothing
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
+    @property
+    def labels(self) -> list[Any]:
+        """The labels, in the order of the outputs."""
+        return self.encoders["label"].labels
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross entropy, in nats."""
-        weights = None if self.class_weights is None else self.class_weights.to(outputs)
-        return functional.cross_entropy(outputs, targets, weight=weights, label_smoothing=self.label_smoothing)
+    def network(self, cell: "Cell | None") -> "SequenceNetwork":
+        """Embed, recurrent body, pooling, dense layers."""
+        # torch is needed only by who trains.
+        from elman.model import SequenceNetwork
 
-    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The part of the sequences whose most probable label is right."""
-        return (outputs.argmax(1) == targets).float().mean()
+        return SequenceNetwork(self.settings, len(self.labels), cell=cell, **self.encoders["text"].sizes())
 
-    def count(self, targets: Tensor) -> int:
-        """Number of sequences."""
-        return len(targets)
+    def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
+        """Outputs are unnormalised logarithms of probabilities `(batch, labels)`."""
+        from torch.nn import functional
 
-    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Loss, accuracy, and F1 as the mean over the labels that occur, in the answers or in the truth."""
-        # Takes seconds to import, and only a model that is judged needs it.
-        from torchmetrics.functional.classification import multiclass_f1_score
+        outputs, targets = network(batch["text"]), batch["label"]
+        loss = functional.cross_entropy(
+            outputs, targets, weight=self._weights(outputs), label_smoothing=self.settings.label_smoothing
+        )
+        return Read(loss, len(targets), outputs)
 
-        f1 = multiclass_f1_score(outputs.argmax(1), targets, num_classes=len(self.labels), average="macro")
-        return {
-            "loss": float(functional.cross_entropy(outputs, targets)),
-            "accuracy": float((outputs.argmax(1) == targets).double().mean()),
-            "macro_f1": float(f1),
-        }
+    def scores(self, data: Data) -> "LabelScores":
+        """Loss, accuracy, majority rate, F1 and the confusion matrix."""
+        from elman.tasks.confusions import LabelScores
 
-    def confusion(self, outputs: Tensor, targets: Tensor) -> list[list[int]]:
-        """How often each label (row) was answered as each (column)."""
-        from torchmetrics.functional.classification import multiclass_confusion_matrix
+        return LabelScores(self.labels, "label")
 
-        return multiclass_confusion_matrix(outputs.argmax(1), targets, num_classes=len(self.labels)).tolist()
+    def answers(self, network: Any, batch: Batch) -> list[Answer]:
+        """The most probable label of each sequence, with the probability of every label."""
+        # This imports torch.
+        from elman.sequences.finite import check_finite
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """The probability of each label, `(batch, labels)`."""
-        return outputs.softmax(1)
+        outputs = network(batch["text"])
+        check_finite(outputs)
+        rows = outputs.double().softmax(1).tolist()
+        names = list(map(str, self.labels))
+        places = [max(range(len(row)), key=row.__getitem__) for row in rows]
+        return [
+            Answer(self.labels[place], row[place], dict(zip(names, row, strict=True)))
+            for place, row in zip(places, rows, strict=True)
+        ]
+
+    def check(self, batch: Batch, read: Read) -> None:
+        """Refuse outputs that are not finite."""
+        from elman.sequences.finite import check_finite
+
+        check_finite(read.outputs)
+
+    def uses(self) -> Sequence[str]:
+        """A command line takes no numbers: a model of these reads a file."""
+        return [line.replace("--text {text}", "{data}") for line in self.use] if self.tokens == "values" else self.use
+
+    def summary_of(self) -> str:
+        """What this model does."""
+        return f"Gives each sequence of {self.settings.tokens} one of {self.encoders['label'].described()}."
+
+    def title_of(self) -> str:
+        """The labels, where they are few."""
+        return ", ".join(map(str, self.labels)) if len(self.labels) <= 5 else f"{len(self.labels)} labels"
+
+    def report(self, found: Found) -> list[Part]:
+        """Scores beside the majority rate, the confusion matrix, the wrong answers that the model was surest of."""
+        scores = found.scores
+        return [
+            Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _interval(scores)),
+            Confusion(scores["labels"], scores["confusion"]),
+            worst_mistakes(found),
+        ]
+
+    def _weights(self, outputs: Any) -> Any:
+        if self.settings.class_weight is None:
+            return None
+        counts = outputs.new_tensor(self.encoders["label"].counts).clamp(min=1)
+        return counts.sum() / (len(counts) * counts)
+
+
+def worst_mistakes(found: Found) -> Examples:
+    """Return the wrong answers that the model was surest of, the surest first."""
+    wrong = (
+        (row.answer.probability or 0.0, -number, row)
+        for number, row in enumerate(found.rows)
+        if row.answer.value != row.values["label"]
+    )
+    rows = [
+        (row.values["text"], str(row.values["label"]), str(row.answer.value), figure(sure, percent=True))
+        for sure, _, row in heapq.nlargest(WORST, wrong)
+    ]
+    return Examples(
+        "Worst mistakes",
+        ("text", "truth", "answer", "probability"),
+        rows,
+        "The wrong answers that the model was surest of.",
+    )
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    low, high = (figure(bound, percent=True) for bound in share_interval(scores["accuracy"], scores["count"]))
+    return (
+        f"The mark on the bar is the majority rate. On {figure(scores['count'])} answers the 95% interval of the "
+        f"accuracy is {low} to {high}."
+    )

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from elman.settings.training import RunSettings
 from elman.training.record import History
-from elman.training.settings import RunSettings
 
 
 class WeightAverage:

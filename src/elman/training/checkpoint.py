@@ -1,6 +1,5 @@
 """One file that holds everything needed to continue a run, put in place in one instant."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from elman.errors import ModelError, TrainingError, os_errors_as
 from elman.files import atomic_write
+from elman.sequences.hashing import hash_of
 
 FORMAT = "elman-checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ANEW = "Delete this file and begin the run anew (without resume), or begin it in another folder."
 
@@ -55,7 +54,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "document": document,
-        "sha256": _digest(tensors, document),
+        "sha256": hash_of(tensors, document),
     }
     content = safetensors.torch.save(tensors, metadata)
     fix = "Make room or the folder writable, then resume; the checkpoint before, if there is one, is untouched."
@@ -131,24 +130,22 @@ def _check_format(metadata: Mapping[str, str]) -> None:
     version = metadata.get("format_version", "")
     if not version.isdecimal():
         raise ModelError("The checkpoint is damaged: it has no format version.", fix=_ANEW)
+    if int(version) < FORMAT_VERSION:
+        raise ModelError(
+            f"The checkpoint is in format {version}, which elman wrote before its first release; this one reads format "
+            f"{FORMAT_VERSION}.",
+            fix=_ANEW,
+        )
     if int(version) > FORMAT_VERSION:
         raise ModelError(
-            f"The checkpoint is from a later elman: its format is {version}, this one reads up to {FORMAT_VERSION}.",
+            f"The checkpoint is from a later elman: its format is {version}, this one reads {FORMAT_VERSION}.",
             fix="Install a later version of elman, or begin anew in another folder.",
         )
 
 
 def _verified(metadata: Mapping[str, str], tensors: dict[str, Tensor]) -> Checkpoint:
     document = metadata.get("document", "")
-    if metadata.get("sha256") != _digest(tensors, document):
+    if metadata.get("sha256") != hash_of(tensors, document):
         raise ModelError("The checkpoint is damaged: its content does not match its checksum.", fix=_ANEW)
     content = json.loads(document)
     return Checkpoint(tensors, content["state"], content["identity"])
-
-
-def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
-    digest = hashlib.sha256(document.encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

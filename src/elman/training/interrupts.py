@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a model is trained: the first lets the run stop at a whole minibatch."""
+"""Ctrl-C, SIGTERM and SIGHUP while a model is trained: the first lets the run stop at a whole minibatch."""
 
 import signal
 import threading
@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+# A lost connection sends SIGHUP, which Windows does not have.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -30,7 +33,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class Interrupts(AbstractContextManager):
-    """Inside, the first SIGINT or SIGTERM only sets `requested`; a SIGINT after it raises KeyboardInterrupt at once.
+    """Inside, the first such signal only sets `requested`; a SIGINT after it raises KeyboardInterrupt at once.
 
     Outside the main thread, where Python allows no handlers, nothing is changed. The handlers that were there before
     are put back at the end.
@@ -42,7 +45,7 @@ class Interrupts(AbstractContextManager):
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 self._install(number)
         return self
 

@@ -1,21 +1,22 @@
 """A model that learns: one step of the optimiser at a time, its average and its best weights beside it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
-from elman.tasks.base import StreamTask, Task
+from elman.settings.training import RunSettings
+from elman.tasks.task import Batch, Data, Read, Task
 from elman.training.averaging import begin_average, build_average
 from elman.training.checkpoint import Checkpoint
 from elman.training.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
 from elman.training.record import History
-from elman.training.settings import RunSettings
 from elman.training.weights import copy_weights, load_weights, weights_of
 
 
@@ -31,18 +32,19 @@ class NotFiniteError(ArithmeticError):
 class Learner:
     """A model with its optimiser, the average of its weights and the best of them: every tensor that a run changes.
 
-    For a task whose minibatches follow one another, the state that the next one goes on from is among them.
+    Where minibatches follow one another, the state that the next one goes on from is among them.
 
     Args:
         model: trained in place.
         task: gives the loss, and the metric for progress.
         settings: of the optimiser, clipping and averaging.
+        data: that is learned.
     """
 
-    def __init__(self, model: nn.Module, task: Task | StreamTask, settings: RunSettings):
+    def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
         self.model = model
-        self._streamed = task if isinstance(task, StreamTask) else None
-        self._whole = None if isinstance(task, StreamTask) else task
+        self._task = task
+        self._data = data
         self._clip_norm = settings.clip_norm
         self._optimizer = build_optimizer(model, settings)
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -50,45 +52,58 @@ class Learner:
         self._average = build_average(model, settings)
         self._best: dict[str, Tensor] = {}
         self._carried: State | None = None
+        self._frozen: list[nn.Parameter] = []
+        parts = dict(model.named_children())
+        for name in settings.freeze:
+            if name not in parts:
+                raise UsageError(f"The network has no part `{name}` to freeze.", fix=nearest(name, parts))
 
     def begin_epoch(self) -> None:
-        """Forgets the carried state: the data begin anew."""
+        """Forget the carried state: the data begin anew."""
         self._carried = None
 
-    def step(self, inputs: Any, targets: Tensor, learning_rate: float) -> tuple[float, float]:
-        """Trains one minibatch; its mean loss and metric, before the step.
+    def freeze_for(self, epoch: int) -> None:
+        """Freeze the parts that the settings freeze in an epoch, counted from 0."""
+        every, names = self._settings.unfreeze_epochs, self._settings.freeze
+        parts = names if every is None else names[: max(0, len(names) - epoch // every)]
+        self._frozen = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
 
-        What the model's layers add to the loss (`elman.nn.penalties`) is trained, and not counted in the mean loss.
+    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
+        """Train one minibatch, and return its mean loss and metric, before the step, and the number of its targets.
+
+        What the model's layers add to the loss (`elman.nn.penalties`) is trained, and not counted in the mean loss. A
+        minibatch without targets trains nothing.
 
         Raises:
-            NotFiniteError: the loss or the gradient is no finite number; the weights are as they were.
+            NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
         with collected_penalties() as penalties:
-            taken = self._take(inputs, targets)
-        objective = sum(penalties, taken.loss)
+            read = self._task.read(self.model, batch, self._carried)
+        self._carried = read.state
+        # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
+        if not read.targets:
+            return 0.0, 0.0, 0
+        objective = sum(penalties, read.loss)
         _finite("loss", objective.detach())
         # The optimiser's own zero_grad costs more than a small step.
         for parameter in self._parameters:
             parameter.grad = None
         objective.backward()
+        # An optimiser passes over what has no gradient.
+        for parameter in self._frozen:
+            parameter.grad = None
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
         if self._average is not None:
             self._average.update()
-        self._carried = taken.state
-        return taken.loss.item(), taken.metric()
+        return read.loss.item(), self._metric(batch, read), read.targets
 
-    def _take(self, inputs: Any, targets: Tensor) -> "_Taken":
-        if (streamed := self._streamed) is not None:
-            step = streamed.step(self.model, inputs, targets, self._carried)
-            return _Taken(step.loss, lambda: streamed.metric_of(step.loss.item()), step.state)
-        task = self._whole
-        assert task is not None
-        outputs = self.model(inputs)
-        # Reckoned after the step, so that a loss that is no number is told first.
-        hits = lambda: task.hits(outputs.detach(), targets).item()  # noqa: E731
-        return _Taken(task.loss(outputs, targets), hits, None)
+    @torch.no_grad()
+    def _metric(self, batch: Batch, read: Read) -> float:
+        scores = self._task.scores(self._data)
+        scores.update(batch, read)
+        return float(scores.compute()[self._task.metric.name])
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Inside, the model has the weights that are to be judged: the averages if there are any, else its own."""
@@ -137,14 +152,6 @@ class Learner:
         norm = get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
         if _finite("norm of the gradient", norm) > (self._clip_norm or math.inf):
             clip_grads_with_norm_(self._parameters, self._clip_norm or math.inf, norm)
-
-
-class _Taken(NamedTuple):
-    """One minibatch read: its mean loss and metric, and the state after it."""
-
-    loss: Tensor
-    metric: Callable[[], float]
-    state: State | None
 
 
 def _finite(what: str, tensor: Tensor) -> float:

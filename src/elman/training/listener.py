@@ -1,13 +1,8 @@
 """What a run tells while it goes, and to whom."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from torch import nn
-
 from elman.training.record import CheckRecord, EpochRecord, History
-
-Sampler = Callable[[nn.Module], str]
 
 
 class RunStart(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from elman.errors import UsageError
-from elman.training.settings import RunSettings
+from elman.settings.training import RunSettings
 
 # On a CPU the fused step takes a half to a quarter of the time of torch's other forms, and rounds differently by an
 # ulp; RMSprop has none, and its foreach form gains nothing there.

@@ -4,18 +4,23 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Any
 
 from elman.files import print_if_read
+from elman.training.epoch_table import EpochTable
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
+
+# What the bar's figures take beside the bar itself.
+FIGURES_WIDTH = 85
 
 
 class PlainProgress:
     """A line every so many minibatches and one for each epoch, for a file, a pipe or a log.
 
-    The lines read ` minibatches    1- 100: loss = 0.612345, metric = 67.30%, 1,234 sequences/s, 0:12 left`.
+    The lines read ` minibatches    1- 100: loss = 0.612345, accuracy = 67.30%, 1,234 sequences/s, 0:12 left`.
 
     Args:
         stream: where the lines go; standard error if left out.
@@ -83,14 +88,17 @@ class RichProgress:
         # Heavy, and of use in a terminal only.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.table import Column
 
+        console = Console(file=stream or sys.stderr)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=max(4, min(40, console.width - FIGURES_WIDTH))),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[said]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         )
-        self._progress = Progress(*columns, console=Console(file=stream or sys.stderr), transient=True)
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._table: EpochTable | None = None
         self._every = every
         self._window = Meter()
         self._last = Meter()
@@ -123,17 +131,26 @@ class RichProgress:
         )
 
     def check(self, event: CheckEvent) -> None:
-        """Prints the scores of the validation set, and what the model wrote, above the bar."""
-        self._print(check_line(event, self._start), event.sample)
+        """Print a row with the scores of the validation set, and what the model wrote, above the bar."""
+        self._print(self._rows(validated=True).check(event), event.sample)
 
     def epoch(self, event: EpochEvent) -> None:
-        """Prints the epoch's line, and what the model wrote, above the bar."""
-        self._print(epoch_line(event, self._start), event.sample)
+        """Print the epoch's row, and what the model wrote, above the bar."""
+        self._print(self._rows(validated=event.record.validation is not None).epoch(event), event.sample)
+
+    def _rows(self, *, validated: bool) -> EpochTable:
+        """The table of the epochs, whose header is printed before its first row."""
+        if self._table is None:
+            self._table = EpochTable(self._start, self._progress.console.width, validated=validated)
+            for line in self._table.header():
+                self._print(line, None)
+        return self._table
 
     def _print(self, line: str, sample: str | None) -> None:
-        self._progress.console.print(line, highlight=False, markup=False)
+        show = partial(self._progress.console.print, highlight=False, markup=False)
+        show(line, no_wrap=True, overflow="crop", crop=True)
         if sample is not None:
-            self._progress.console.print(sample_lines(sample), highlight=False, markup=False)
+            show(sample_lines(sample))
 
     def finish(self, history: History) -> None:
         """Takes the bar away."""
@@ -192,10 +209,11 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
 
 
 def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
-    """A metric as it is shown: a share in percent, anything else (an error, bits a character) by name as a number."""
+    """Write a metric by its name: a share in percent, anything else (an error, bits a character) as a number."""
+    name = start.metric.replace("_", " ")
     if start.larger_is_better:
-        return f"metric{between}{100 * value:.2f}%"
-    return f"{start.metric.replace('_', ' ')}{between}{value:.4f}"
+        return f"{name}{between}{100 * value:.2f}%"
+    return f"{name}{between}{value:.4f}"
 
 
 def duration(seconds: float) -> str:

@@ -1,11 +1,12 @@
 """The record of a run: its epochs, and which of them was the best."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from elman.errors import DataError
+from elman.report.parts import Curve
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,31 @@ def _with_nan(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return {inner: _with_nan(one, inner) for inner, one in value.items()}
     return math.nan if value is None and name != "validation" else value
+
+
+def curves_of(history: History, rows: Sequence[Mapping[str, Any]] = ()) -> list[Curve]:
+    """Return the curves of a run: its loss and its metric, train and validation.
+
+    Args:
+        history: what `Trainer.run` returned.
+        rows: of the run's log; given, the curves of training show what happened within the epochs.
+    """
+    judged: dict[float, Mapping[str, float]] = {
+        check.epoch - 1 + check.batch / check.batches: check.validation for check in history.checks
+    }
+    judged |= {record.epoch: record.validation for record in history.epochs if record.validation}
+    return [
+        Curve(
+            name,
+            _within(rows, attribute) or {record.epoch: getattr(record, attribute) for record in history.epochs},
+            {epoch: judged[epoch][name] for epoch in sorted(judged) if name in judged[epoch]},
+        )
+        for name, attribute in {"loss": "loss", history.metric: "metric"}.items()
+    ]
+
+
+def _within(rows: Sequence[Mapping[str, Any]], attribute: str) -> dict[float, float]:
+    """The figures of the log's lots of minibatches, by the epochs done at their ends."""
+    lots = [row for row in rows if row["kind"] == "batches" and row[attribute] is not None]
+    batches = max((row["last"] for row in lots), default=1)
+    return {row["epoch"] - 1 + row["last"] / batches: row[attribute] for row in lots}

@@ -3,11 +3,16 @@
 import math
 from collections.abc import Callable
 
-from elman.training.settings import RunSettings
+from elman.settings.training import RunSettings
 
 ONE_CYCLE_LOW = 0.1
 ONE_CYCLE_END = 0.001
 ONE_CYCLE_HALF = 0.45
+
+
+def depends_on_total(settings: RunSettings) -> bool:
+    """Return whether the learning rate of a step depends on the length of the whole run."""
+    return settings.schedule not in ("constant", "step") or settings.warmup_fraction > 0
 
 
 def learning_rate_factor(step: int, total_steps: int, settings: RunSettings) -> float:

@@ -1,32 +1,47 @@
-"""The trainer: a model, a task and data in; the history of a run out."""
+"""The trainer: a network, a task and data in; the history of a run out."""
 
+import time
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from elman.errors import ModelError, TrainingError, UsageError, os_errors_as
+from elman.errors import TrainingError, UsageError
 from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, alone_in
-from elman.tasks.base import StreamTask, Task
-from elman.training.checkpoint import Checkpoint, check_identity, plain, read_checkpoint
-from elman.training.examples import Examples, Minibatches
-from elman.training.generators import cuda_devices, own_generators, seed_generators
-from elman.training.interrupts import Interrupts
+from elman.settings.training import RunSettings
+from elman.tasks.task import Data, Task
+from elman.training.begin import check_sets, checkpoint_in, make_folder, refuse_another_run
+from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
+from elman.training.evaluation import evaluate
+from elman.training.generators import (
+    cuda_devices,
+    generator_tensors,
+    load_generator_tensors,
+    own_generators,
+    seed_generators,
+)
+from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
-from elman.training.listener import Listener, Sampler, Silent
-from elman.training.record import History
-from elman.training.run import Run
-from elman.training.settings import RunSettings
+from elman.training.learner import Learner, NotFiniteError
+from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Silent
+from elman.training.log import LOG, Log
+from elman.training.meter import Meter
+from elman.training.record import CheckRecord, EpochRecord, History
+from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
-from elman.training.weights import describe_weights, load_weights
+from elman.training.weights import describe_weights
 
 # None of them changes what is learned.
 _FREE_SETTINGS = frozenset(
     {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample"}
 )
+
+
+class _StopRequested(Exception):
+    """The user asked the run to stop, and it is between two minibatches."""
 
 
 class Trainer:
@@ -38,50 +53,46 @@ class Trainer:
     and everything that changes must be a parameter or a saved buffer.
 
     Args:
-        model: trained in place; `model(inputs)` gives the outputs, or a `StreamTask` reads it. At the end it is in
-            evaluation mode.
-        task: the loss, and the scores by which epochs are compared.
-        train: the training set: examples to be shuffled (`settings` are then `TrainingSettings`), or `Minibatches` in
-            an order of their own.
-        validation: judged after each epoch; needed for `patience`.
+        network: trained in place; at the end it is in evaluation mode.
+        task: reads the batches; it has the loss, and the scores by which epochs are compared.
+        train: the training set.
+        validation: evaluated after each epoch; needed for `patience`.
         settings: of the run.
-        folder: where `checkpoint.safetensors` and `log.jsonl` go; made if it is not there. `None` writes nothing.
+        folder: where `checkpoint.safetensors` and `log.jsonl` are written, made if missing; `None` writes nothing.
         identity: what must be the same for a run to be resumed, besides the settings, the data and the shapes of the
             weights, as names and values that JSON can hold.
-        listener: told of each minibatch and epoch, as `progress_for(sys.stderr)` is.
-        sample: gives a text that the model, in evaluation mode, writes after each epoch and when the validation set is
-            judged within one; the listener and the log get it.
+        listener: is given each minibatch and epoch, as `progress_for(sys.stderr)`.
 
     Raises:
-        UsageError: the settings do not fit the data, or nothing is there to train.
+        UsageError: the settings do not fit the data, or there is nothing to train.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        task: Task | StreamTask,
-        train: Examples | Minibatches,
-        validation: Examples | Minibatches | None,
+        network: nn.Module,
+        task: Task,
+        train: Data,
+        validation: Data | None,
         settings: RunSettings,
         *,
         folder: Path | None = None,
         identity: Mapping[str, Any] | None = None,
         listener: Listener | None = None,
-        sample: Sampler | None = None,
     ):
-        _check_sets(train, validation, settings)
-        self._model = model
+        check_sets(train, validation, settings)
+        self._network = network
         self._task = task
+        self._metric = task.metric
         self._train = train
         self._validation = validation
         self._settings = settings
         self._folder = None if folder is None else Path(folder)
-        self._identity = dict(identity or {})
+        self._given_identity = dict(identity or {})
         self._listener = listener or Silent()
-        self._sample = sample
+        self._devices = cuda_devices(network)
 
     def run(self, *, resume: bool = False) -> History:
-        """Trains the model to the end of the run, and tells what happened.
+        """Train to the end of the run, from wherever it is, and return what happened.
 
         Ctrl-C (or SIGTERM) lets the running minibatch finish, writes a checkpoint and raises `TrainingInterrupted`; a
         second Ctrl-C ends at once, with the last checkpoint kept. The caller's random generators stay as they were.
@@ -94,7 +105,8 @@ class Trainer:
         system at the end, and limits of `mallopt` that the caller had set are glibc's usual ones then.
 
         Args:
-            resume: continue the run of the folder. A finished run gives its history and final weights at once.
+            resume: continue the run of the folder. A finished run gives its history and final weights at once, or goes
+                on if the settings have more epochs than it was trained for.
 
         Raises:
             UsageError: the folder holds a run and `resume` is false, or there is no folder to resume from, or another
@@ -104,143 +116,253 @@ class Trainer:
             TrainingInterrupted: the run was asked to stop.
         """
         if self._folder is not None and not resume:
-            _make_folder(self._folder)
-        devices = cuda_devices(self._model)
-        with alone_in(self._folder), own_generators(devices), kept_memory(), Interrupts() as interrupts:
-            checkpoint = self._checkpoint() if resume else self._begin(devices)
-            if checkpoint is not None and (state := RunState.from_json(checkpoint.state)).finished:
-                load_weights(self._model, checkpoint.group("weights"))
-                self._model.eval()
-                return state.history
-            return self._new_run(interrupts, checkpoint).to_end()
+            make_folder(self._folder)
+        with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
+            self._identity = plain(self._full_identity())
+            checkpoint = self._checkpoint() if resume else self._begin()
+            self._learner = Learner(self._network, self._task, self._settings, self._train)
+            self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
+            if checkpoint is not None:
+                self._restore(checkpoint)
+            return self._ended() if self._state.finished else self._to_end()
 
-    def _new_run(self, interrupts: Interrupts, checkpoint: Checkpoint | None) -> Run:
-        return Run(
-            self._model,
-            self._task,
-            self._train,
-            self._validation,
-            self._settings,
-            folder=self._folder,
-            identity=plain(self._full_identity()),
-            listener=self._listener,
-            interrupts=interrupts,
-            checkpoint=checkpoint,
-            sample=self._sample,
-        )
-
-    def _begin(self, devices: list[int]) -> None:
+    def _begin(self) -> None:
         if self._folder is not None:
-            _refuse_another_run(self._folder)
+            refuse_another_run(self._folder)
             remove_leftovers(self._folder, CHECKPOINT)
-        seed_generators(self._settings.seed, devices)
+        seed_generators(self._settings.seed, self._devices)
 
     def _checkpoint(self) -> Checkpoint:
-        path, checkpoint = _checkpoint_in(self._folder)
-        check_identity(path, checkpoint.identity, self._full_identity())
+        path, checkpoint = checkpoint_in(self._folder)
+        found, wanted = checkpoint.identity, self._identity
+        if checkpoint.state["finished"] or not depends_on_total(self._settings):
+            # A longer run begins as a shorter one does.
+            found, wanted = _without_epochs(found), _without_epochs(wanted)
+        check_identity(path, found, wanted)
         remove_leftovers(path.parent, CHECKPOINT)
         return checkpoint
 
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        state = self._state = RunState.from_json(checkpoint.state)
+        self._learner.load(checkpoint)
+        load_generator_tensors(checkpoint.group("generator"), self._devices)
+        if state.epoch > self._settings.epochs:
+            raise UsageError(
+                f"Expected at least {state.epoch} epochs, got {self._settings.epochs}: the run is past them.",
+                fix="Give more epochs, or begin anew in another folder.",
+            )
+        state.finished = state.finished and (state.epoch == self._settings.epochs or state.history.stopped_early)
+
+    def _ended(self) -> History:
+        self._learner.finish()
+        self._network.eval()
+        return self._state.history
+
     def _full_identity(self) -> dict[str, Any]:
         return {
-            "identity": self._identity,
+            "identity": self._given_identity,
             "settings": self._settings.model_dump(exclude=set(_FREE_SETTINGS)),
             "task": self._task.name,
             "training data": self._train.fingerprint,
             "validation data": None if self._validation is None else self._validation.fingerprint,
-            "weights": describe_weights(self._model),
+            "weights": describe_weights(self._network),
         }
 
+    def _to_end(self) -> History:
+        """Trains what is left, and gives the network its final weights."""
+        folder, history = self._folder, self._state.history
+        self._log = None if folder is None else Log(folder / LOG, self._state.log_length, history.epochs)
+        self._resumed_seconds = history.seconds
+        self._begun = self._saved = time.perf_counter()
+        self._plan = self._train.plan(self._state.epoch)
+        try:
+            self._listener.start(self._start())
+            self._save()
+            self._train_epochs()
+            self._finish()
+            return self._state.history
+        except _StopRequested:
+            self._save()
+            raise self._interruption() from None
+        finally:
+            self._listener.finish(self._state.history)
+            if self._log is not None:
+                self._log.close()
 
-def check_run(settings: RunSettings, *, validated: bool, folder: Path | None, resume: bool) -> None:
-    """Refuses what is known to be a mistake before any data are read; a `Trainer` does so itself.
+    def _train_epochs(self) -> None:
+        while not self._is_over():
+            self._plan = self._train.plan(self._state.epoch)
+            self._train_epoch()
+            self._end_epoch(self._evaluate())
+            if not self._is_over():
+                self._save()
+                self._heed_interrupts()
 
-    Args:
-        settings: of the run.
-        validated: whether there is a validation set.
-        folder: where the run writes; none if it writes nothing.
-        resume: whether it goes on from the checkpoint there.
+    def _is_over(self) -> bool:
+        return self._state.epoch >= self._settings.epochs or self._state.history.stopped_early
 
-    Raises:
-        UsageError: settings that need a validation set, or a folder that holds a run, or none to resume from.
-        ModelError: a checkpoint to resume from that is missing or damaged.
-    """
-    _refuse([] if validated else _needs_validation(settings))
-    if resume:
-        _checkpoint_in(folder)
-    elif folder is not None:
-        _refuse_another_run(folder)
+    def _train_epoch(self) -> None:
+        self._network.train()
+        self._learner.freeze_for(self._state.epoch)
+        if not self._state.batch:
+            self._learner.begin_epoch()
+        while self._state.batch < len(self._plan):
+            if self._check_is_due():
+                self._check()
+            self._train_batch(self._plan[self._state.batch])
+            if self._checkpoint_is_due():
+                self._save()
+            self._heed_interrupts()
 
+    def _checkpoint_is_due(self) -> bool:
+        every = self._settings.checkpoint_batches
+        if every is not None and self._state.batch % every == 0:
+            return True
+        return time.perf_counter() - self._saved >= self._settings.checkpoint_seconds
 
-def _check_sets(
-    train: Examples | Minibatches, validation: Examples | Minibatches | None, settings: RunSettings
-) -> None:
-    empty = [
-        problem
-        for problem, found in (
-            ("The training set is empty.", len(train) == 0),
-            ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
+    def _train_batch(self, item: Any) -> None:
+        begun = time.perf_counter()
+        state = self._state
+        rate = self._learning_rate(state.batch)
+        batch = self._train.read(item)
+        try:
+            loss, metric, count = self._learner.step(batch, rate)
+        except NotFiniteError as error:
+            raise self._failure(error) from None
+        state.steps += bool(count)
+        state.batch += 1
+        seconds = time.perf_counter() - begun
+        figures = (loss, metric, count, batch.sequences, batch.tokens, seconds)
+        state.running.add(*figures)
+        state.window.add(*figures)
+        self._log_window(rate)
+        self._listener.batch(BatchEvent(state.epoch + 1, state.batch, len(self._plan), *figures, rate))
+
+    def _log_window(self, rate: float) -> None:
+        state = self._state
+        if state.batch % self._settings.report_every and state.batch < len(self._plan):
+            return
+        place = {"epoch": state.epoch + 1, "first": state.batch - state.window.batches + 1, "last": state.batch}
+        self._write_log("batches", {**place, **state.window.figures(), "learning_rate": rate})
+        state.window = Meter()
+
+    def _evaluate(self) -> dict[str, float] | None:
+        if self._validation is None:
+            return None
+        # What an evaluation draws must not change what the training draws after it.
+        with own_generators(self._devices), self._learner.evaluated():
+            scores = evaluate(self._network, self._task, self._validation, between=self._heed_interrupts)
+        return {name: value for name, value in scores.items() if isinstance(value, int | float)}
+
+    def _check_is_due(self) -> bool:
+        state, every = self._state, self._settings.validate_batches
+        if not state.batch or every is None or state.batch % every:
+            return False
+        # One that was made before the run was stopped is not made again.
+        return all((check.epoch, check.batch) != (state.epoch + 1, state.batch) for check in state.history.checks[-1:])
+
+    def _check(self) -> None:
+        """Evaluate within an epoch."""
+        scores = self._evaluate()
+        assert scores is not None
+        state = self._state
+        record = CheckRecord(state.epoch + 1, state.batch, len(self._plan), scores)
+        state.history.checks.append(record)
+        self._write_log("check", asdict(record))
+        self._listener.check(CheckEvent(record, self._sampled()))
+
+    def _sampled(self) -> str | None:
+        model = self._network
+        was_training = model.training
+        model.eval()
+        with own_generators(self._devices), self._learner.evaluated():
+            seed_generators(self._settings.seed + self._state.steps, self._devices)
+            text = self._task.sample(model)
+        model.train(was_training)
+        if text is None:
+            return None
+        self._write_log("sample", {"epoch": self._state.epoch + 1, "batch": self._state.batch, "text": text})
+        return text
+
+    def _end_epoch(self, scores: dict[str, float] | None) -> None:
+        state, history = self._state, self._state.history
+        text = self._sampled()
+        rate = self._learning_rate(max(len(self._plan) - 1, 0))
+        record = EpochRecord(state.epoch + 1, learning_rate=rate, validation=scores, **state.running.figures())
+        history.epochs.append(record)
+        self._learner.end_epoch(history)
+        is_best = history.best_epoch == record.epoch
+        if is_best and self._settings.restore_best:
+            with self._learner.evaluated():
+                self._learner.keep_as_best()
+        patience = self._settings.patience
+        history.stopped_early = patience is not None and history.epochs_since_best >= patience
+        state.epoch, state.batch, state.running = state.epoch + 1, 0, Meter()
+        self._write_log("epoch", asdict(record))
+        self._listener.epoch(EpochEvent(record, is_best, text))
+
+    def _finish(self) -> None:
+        self._state.finished = True
+        # With the weights of the last step, so that the run can go on.
+        self._save()
+        self._ended()
+        if self._interrupts.requested:
+            raise self._interruption()
+
+    def _learning_rate(self, batch: int) -> float:
+        # Epochs may differ a little in their minibatches; each sees a run of epochs like itself.
+        batches = len(self._plan)
+        step, total = self._state.epoch * batches + batch, self._settings.epochs * batches
+        return self._settings.learning_rate * learning_rate_factor(step, total, self._settings)
+
+    def _heed_interrupts(self) -> None:
+        if self._interrupts.requested:
+            raise _StopRequested
+
+    def _start(self) -> RunStart:
+        state, history = self._state, self._state.history
+        epochs, batches = self._settings.epochs, len(self._plan)
+        return RunStart(
+            epochs, batches, history.metric, history.larger_is_better, state.epoch, state.batch, self._task.unit
         )
-        if found
-    ]
-    _refuse(empty + ([] if validation is not None else _needs_validation(settings)))
 
+    def _save(self) -> None:
+        state = self._state
+        state.history.seconds = self._resumed_seconds + time.perf_counter() - self._begun
+        if self._folder is None or self._log is None:
+            return
+        self._log.sync()
+        state.log_length = self._log.length
+        checkpoint = Checkpoint(self._tensors(), state.to_json(), self._identity)
+        write_checkpoint(self._folder / CHECKPOINT, checkpoint)
+        self._saved = time.perf_counter()
 
-def _needs_validation(settings: RunSettings) -> list[str]:
-    asked = (
-        ("validate_batches needs a validation set; give one.", settings.validate_batches),
-        ("patience counts epochs by a validation set; give one.", settings.patience),
-        ("nt-asgd begins by a validation set; give one.", settings.averaging == "nt-asgd"),
-    )
-    return [problem for problem, found in asked if found]
+    def _tensors(self) -> dict[str, Tensor]:
+        generators = generator_tensors(self._devices)
+        return {**self._learner.tensors(), **{f"generator/{name}": state for name, state in generators.items()}}
 
+    def _write_log(self, kind: str, row: Mapping[str, Any]) -> None:
+        if self._log is not None:
+            self._log.write(kind, row)
 
-def _refuse(mistakes: list[str]) -> None:
-    if mistakes:
-        raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
+    def _interruption(self) -> TrainingInterrupted:
+        state = self._state
+        if state.finished:
+            return TrainingInterrupted(state.epoch, len(self._plan), self._folder)
+        return TrainingInterrupted(state.epoch + 1, state.batch, self._folder)
 
-
-def _is_empty(validation: Examples | Minibatches | None) -> bool:
-    return validation is not None and len(validation) == 0
-
-
-def _make_folder(folder: Path) -> None:
-    fix = "Give a folder that you may write to."
-    with os_errors_as(TrainingError, "The folder of the run cannot be made", where=folder, fix=fix):
-        folder.mkdir(parents=True, exist_ok=True)
-
-
-def _checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
-    if folder is None:
-        raise UsageError("There is no folder to resume from.", fix="Give the folder of the run, or resume=False.")
-    return folder / CHECKPOINT, read_checkpoint(folder / CHECKPOINT)
-
-
-def refuse_unfinished(folder: Path) -> None:
-    """Refuses a folder that holds an unfinished run: a model saved there would be taken for that run's.
-
-    Raises:
-        UsageError: there is a checkpoint to continue from.
-    """
-    path = folder / CHECKPOINT
-    # One that is damaged is told by whoever wants it.
-    with suppress(ModelError):
-        if path.is_file() and not _is_finished(path):
-            raise UsageError(
-                "The folder holds a run that is not finished.",
-                where=str(path),
-                fix="Give another folder, or continue that run with resume=True.",
-            )
-
-
-def _refuse_another_run(folder: Path) -> None:
-    if (path := folder / CHECKPOINT).exists():
-        raise UsageError(
-            f"The folder holds a run that is {'finished' if _is_finished(path) else 'not finished'}.",
-            where=str(path),
-            fix="Continue it with resume=True; or begin anew in another folder, or after deleting this file.",
+    def _failure(self, error: NotFiniteError) -> TrainingError:
+        kept = "The model has the weights from before this minibatch"
+        if self._folder is not None:
+            kept += ", and the last checkpoint is kept"
+        return TrainingError(
+            f"The {error.what} is {error.value}, which is no finite number.",
+            where=f"epoch {self._state.epoch + 1}, minibatch {self._state.batch + 1} of {len(self._plan)}",
+            fix=f"Likely the learning rate ({self._settings.learning_rate}) is too high, or the data hold NaN or "
+            f"infinity: lower it, set clip_norm, or clean the data. {kept}.",
         )
 
 
-def _is_finished(checkpoint: Path) -> bool:
-    return RunState.from_json(read_checkpoint(checkpoint).state).finished
+def _without_epochs(identity: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in identity["settings"].items() if name != "epochs"}
+    return {**identity, "settings": settings}

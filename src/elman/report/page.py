@@ -1,0 +1,128 @@
+"""The page of a report: one HTML file that needs nothing else, on a phone or a desk, in light or dark."""
+
+import io
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from elman.files import atomic_write
+from elman.report.card import versions
+from elman.report.figures import figure
+from elman.report.parts import Curve, Part
+
+# More points than this are a line without marks.
+MARKED_POINTS = 60
+
+# Colours that no figure uses otherwise: in the finished drawing each becomes a colour of the page.
+_PAGE_COLOURS = {"#010203": "var(--soft)", "#0a0b0c": "var(--train)", "#1a1b1c": "var(--validation)"}
+_INK, _TRAIN, _VALIDATION = _PAGE_COLOURS
+
+
+def write_page(
+    path: str | Path,
+    *,
+    title: str,
+    parts: Iterable[Part],
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    best_epoch: int | None = None,
+) -> None:
+    """Write one self-contained HTML page: the parts, then the facts, the settings, the versions and the command.
+
+    Whatever comes from the data is escaped; the page loads nothing and runs no script.
+
+    Args:
+        path: the file to write, atomically.
+        title: the heading.
+        parts: in order; curves are drawn side by side.
+        settings: every setting of the run.
+        facts: further rows, such as the data and the number of parameters.
+        command: the command that repeats the run.
+        best_epoch: marked in the curves.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    listed = list(parts)
+    drawn = [part for part in listed if isinstance(part, Curve) and (part.train or part.validation)]
+    page = _page(
+        "page.html.jinja",
+        title=title,
+        parts=[part for part in listed if part.kind != "curve"],
+        drawings=[(curve.name, _draw(curve, best_epoch)) for curve in drawn],
+        tables={"About": facts or {}, "Settings": settings, "Versions": versions()},
+        command=command,
+    )
+    atomic_write(Path(path), page)
+
+
+def _page(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FunctionLoader(lambda name: files("elman.report").joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=lambda share: figure(share, percent=True), figure=figure, setting=lambda value: figure(value, trim=True)
+    )
+    return environment.get_template(template).render(values)
+
+
+_drawing = threading.Lock()
+
+
+def _draw(curve: Curve, best_epoch: int | None) -> str:
+    """The curve as an SVG whose colours follow the page."""
+    # matplotlib takes most of a second to import, and only a report needs it.
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    look: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": curve.name,
+        "font.size": 11,
+        "font.family": "sans-serif",
+    }
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
+    # The settings of matplotlib are those of all threads.
+    with _drawing, matplotlib.rc_context(look | ink):
+        figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for name, values, colour in (("train", curve.train, _TRAIN), ("validation", curve.validation, _VALIDATION)):
+            if values:
+                mark = "o" if len(values) <= MARKED_POINTS else None
+                axes.plot(list(values), list(values.values()), color=colour, marker=mark, markersize=3, label=name)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=_INK, linewidth=0.8, linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(curve.name.replace("_", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(file.getvalue(), curve.name)
+
+
+def _inline(svg: str, name: str) -> str:
+    """An SVG file as a part of a page: its own names for its parts, the colours and the width of the page."""
+    svg = svg[svg.index("<svg") :]
+    prefix = re.sub(r"\W+", "-", name)
+    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{prefix}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
+    svg = re.sub(r'(<svg\b[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    for colour, variable in _PAGE_COLOURS.items():
+        svg = svg.replace(colour, variable)
+    return svg

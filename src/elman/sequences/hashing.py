@@ -1,0 +1,21 @@
+"""One hash of tensors."""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def hash_of(tensors: Mapping[str, Tensor], document: str = "") -> str:
+    """Return a SHA-256 of tensors on the CPU with their names and types, and of a text, in hexadecimal.
+
+    >>> hash_of({"a": torch.ones(2)}) == hash_of({"a": torch.ones(2, dtype=torch.float64)})
+    False
+    """
+    digest = hashlib.sha256(document.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,13 @@
+"""What can be set, each thing said once: type, limits, default and description in the field. No torch here."""
+
+from elman.settings.base import (
+    Conflict,
+    ConflictsError,
+    Settings,
+    check_settings,
+    describe_settings,
+    fields_of,
+    summary_of,
+)
+
+__all__ = ["Conflict", "ConflictsError", "Settings", "check_settings", "describe_settings", "fields_of", "summary_of"]

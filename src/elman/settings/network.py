@@ -1,0 +1,139 @@
+"""The layers of a network, as settings."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from elman.settings.base import Conflict, Settings
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+PoolingName = Literal["last", "mean", "max", "sum", "attention", "flatten"]
+Merge = Literal["concat", "sum", "mul", "average"]
+SoftmaxName = Literal["full", "adaptive", "sampled"]
+
+RECURRENT_REGULARISERS = (
+    "output_dropout",
+    "weight_drop",
+    "zoneout",
+    "activation_regularisation",
+    "temporal_regularisation",
+)
+SOFTMAX_SAMPLES = 1024
+
+
+class BodySettings(Settings):
+    """The recurrent layers of a network, whatever comes before and after them."""
+
+    cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
+    cell_options: dict[str, bool | str | float | None] = Field(
+        default_factory=dict, description="Options of the cell, such as activation=relu."
+    )
+    hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer and direction.")
+    num_layers: PositiveInt = Field(1, description="Recurrent layers, one on another.")
+    input_dropout: Share = Field(
+        0.0,
+        description="Fraction of the features to drop before the recurrent layers. A feature is dropped at all steps "
+        "of a sequence alike.",
+    )
+    dropout: Share = Field(0.0, description="Fraction of the features to drop between layers.")
+    output_dropout: Share = Field(0.0, description="Fraction of the features of the recurrent outputs to drop.")
+    weight_drop: Share = Field(
+        0.0, description="Fraction of the recurrent matrices' weights to drop. The same ones for a whole batch."
+    )
+    zoneout: Probability | dict[str, Probability] = Field(
+        default_factory=dict,
+        description="Fraction of the states that a step leaves as they were. One number for all states of the cell, "
+        'or one for each by its name, such as {"c": 0.5, "h": 0.05}.',
+    )
+    activation_regularisation: float = Field(
+        0.0, ge=0, description="Weight of the outputs' squares in the loss (AR). Of the last recurrent layer."
+    )
+    temporal_regularisation: float = Field(
+        0.0, ge=0, description="Weight in the loss of the outputs' changes (TAR). Their squares, from step to step."
+    )
+    init: Literal["keras", "torch"] = Field("keras", description="How recurrent weights are drawn at the start.")
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name in RECURRENT_REGULARISERS:
+            if self.cell == "none" and getattr(self, name):
+                yield Conflict(("cell", name), "without a recurrent layer there is nothing to regularise.")
+
+
+class StepSettings(BodySettings):
+    """The layers of a network that gives a row for each step: embed, recurrent body, dense layers."""
+
+    embedding: Literal["one-hot"] | PositiveInt = Field(
+        64, description="A token becomes N learned numbers, or one-hot. Numbers are read as they are."
+    )
+    bidirectional: bool = Field(False, description="Read the sequences from both ends.")
+    merge: Merge = Field("concat", description="How the outputs of both directions become one.")
+    dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the answer.")
+    activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Of the dense layers.")
+    token_dropout: Share = Field(0.0, description="Fraction of the tokens (or n-grams) to read as unknown.")
+    embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
+
+    @field_validator("dense", "pooling", mode="before", check_fields=False)
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int) else value
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name in ("token_dropout", "embedding_dropout"):
+            if self.embedding == "one-hot" and getattr(self, name):
+                yield Conflict(("embedding", name), "only learned rows can drop tokens.")
+
+
+class NetworkSettings(StepSettings):
+    """The layers of a network that gives a row for each sequence: pooling besides those of `StepSettings`."""
+
+    pooling: tuple[PoolingName, ...] = Field(
+        ("last",), min_length=1, description="How the steps become one row. Several are put side by side."
+    )
+    max_length: PositiveInt | None = Field(None, description="Steps that pooling by flatten has inputs for.")
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if ("flatten" in self.pooling) != (self.max_length is not None):
+            yield Conflict(("pooling", "max_length"), "flatten needs max_length, and nothing else takes it.")
+        if self.cell == "none" and "last" in self.pooling:
+            yield Conflict(("cell", "pooling"), "without a recurrent layer there is no last output to take.")
+
+
+class LanguageNetworkSettings(BodySettings):
+    """The layers of a language model: embed, recurrent body, softmax over the tokens."""
+
+    cell: str = Field("gru", description="One of elman's cells, or your own as FILE.py:NAME.")
+    hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer.")
+    embedding_size: PositiveInt = Field(64, description="A token becomes N learned numbers.")
+    tied: bool = Field(
+        False,
+        description="The output layer shares the weights of the embedding. Where hidden_size differs from "
+        "embedding_size, a learned projection is put between them.",
+    )
+    softmax: SoftmaxName = Field(
+        "full",
+        description="The output layer. adaptive (rare tokens in clusters of smaller rows) and sampled (trained on "
+        "some of the tokens) pay off with tens of thousands of tokens.",
+    )
+    cutoffs: tuple[PositiveInt, ...] | None = Field(
+        None,
+        description="Frequency ranks where clusters of the adaptive softmax begin. The most frequent tokens first; a "
+        "sixteenth and a quarter of the tokens if not given.",
+    )
+    softmax_samples: PositiveInt = Field(
+        SOFTMAX_SAMPLES, description="Tokens that the sampled softmax draws for a minibatch."
+    )
+    embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.cell == "none":
+            yield Conflict(("cell",), "a language model needs recurrent layers.")
+        if self.tied and self.softmax == "adaptive":
+            yield Conflict(("tied", "softmax"), "the adaptive softmax has rows of several sizes and cannot be tied.")
+        if self.cutoffs is not None and self.softmax != "adaptive":
+            yield Conflict(("softmax", "cutoffs"), "only the adaptive softmax has cutoffs.")
+        if self.softmax_samples != SOFTMAX_SAMPLES and self.softmax != "sampled":
+            yield Conflict(("softmax", "softmax_samples"), "only the sampled softmax draws tokens.")
+        if self.dropout and self.num_layers == 1:
+            yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")

@@ -1,0 +1,117 @@
+"""How a model is trained: every setting of the trainer, with its range."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+
+from elman.settings.base import Conflict, Settings
+
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+NONMONOTONE_INTERVAL = 5
+
+
+class RunSettings(Settings):
+    """How a network is trained, whatever it learns."""
+
+    epochs: PositiveInt = Field(20, description="Passes over the data.")
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="How gradients become steps.")
+    learning_rate: float = Field(1e-3, gt=0, description="Size of the optimizer's steps.")
+    momentum: BelowOne = Field(0.0, description="Momentum of sgd and rmsprop.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the matrices. Vectors, as biases, are exempt.")
+    betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decays of the two means of adam and adamw.")
+    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] = Field(
+        "constant", description="How the learning rate changes. `elman.training.schedules` has the formulas."
+    )
+    warmup_fraction: BelowOne = Field(0.0, description="Fraction of the run in which the learning rate rises from 0.")
+    step_epochs: PositiveInt | None = Field(None, description="Epochs between two falls of the step schedule.")
+    step_factor: float = Field(0.1, gt=0, le=1, description="Factor of the learning rate at each fall.")
+    final_fraction: float = Field(
+        0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
+    )
+    clip_norm: float | None = Field(None, gt=0, description="The largest norm of the gradient. A longer one is scaled.")
+    average_decay: BelowOne | None = Field(
+        None,
+        description="Keep an average of the weights with this decay. It is what is evaluated and saved.",
+    )
+    averaging: Literal["asgd", "nt-asgd"] | None = Field(
+        None,
+        description="Keep the mean of the weights over the steps. asgd begins after a number of epochs, nt-asgd when "
+        "the validation score stops improving; it is what is evaluated and saved.",
+    )
+    average_after: NonNegativeInt = Field(0, description="Epochs after which asgd begins.")
+    nonmonotone_interval: PositiveInt = Field(
+        NONMONOTONE_INTERVAL, description="Latest epochs that nt-asgd leaves out when it compares."
+    )
+    patience: PositiveInt | None = Field(None, description="Stop after so many epochs without a better one.")
+    metric: str | None = Field(None, description="The score that decides the best epoch.")
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts of the network that are not trained, such as body. As `elman summary` names them.",
+    )
+    unfreeze_epochs: PositiveInt | None = Field(
+        None, description="Epochs after which one more frozen part is trained. The last of them first."
+    )
+    restore_best: bool = Field(True, description="Keep the weights of the best epoch.")
+    validation_fraction: BelowOne = Field(
+        0.0, description="Fraction of the training data to hold out. Epochs are compared by it if no other data are."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
+    checkpoint_seconds: float = Field(
+        30.0, ge=0, description="The longest time between two checkpoints. 0 writes one after every minibatch."
+    )
+    checkpoint_batches: PositiveInt | None = Field(None, description="Minibatches between two checkpoints.")
+    validate_batches: PositiveInt | None = Field(
+        None,
+        description="Evaluate also within an epoch, every N minibatches. It is logged and changes nothing.",
+    )
+    report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _one_part_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if (self.schedule == "step") != (self.step_epochs is not None):
+            yield Conflict(("schedule", "step_epochs"), "the step schedule needs step_epochs, and no other takes it.")
+        if self.final_fraction and self.schedule not in ("linear", "cosine"):
+            yield Conflict(("schedule", "final_fraction"), "only linear and cosine end at final_fraction.")
+        if self.warmup_fraction and self.schedule == "one-cycle":
+            yield Conflict(("schedule", "warmup_fraction"), "one-cycle has its own rise; leave warmup_fraction at 0.")
+        if self.averaging and self.average_decay is not None:
+            yield Conflict(("averaging", "average_decay"), "the weights have one average: a mean, or one with a decay.")
+        if self.average_after and self.averaging != "asgd":
+            yield Conflict(("averaging", "average_after"), "only asgd begins after a number of epochs.")
+        if self.nonmonotone_interval != NONMONOTONE_INTERVAL and self.averaging != "nt-asgd":
+            yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
+        if self.unfreeze_epochs is not None and not self.freeze:
+            yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
+
+
+class TrainingSettings(RunSettings):
+    """How a network is trained on sequences that are shuffled; those of `RunSettings` besides.
+
+    Use `elman.settings.check_settings(TrainingSettings, values)` for values that a user gave: its message names every
+    mistake at once.
+
+    >>> TrainingSettings(tokens_per_batch=4000).batch_size is None
+    True
+    """
+
+    batch_size: PositiveInt | None = Field(32, description="Sequences in a minibatch.")
+    tokens_per_batch: PositiveInt | None = Field(None, description="Steps in a minibatch, in place of the batch size.")
+    bucketing: bool = Field(True, description="Group sequences of like length in a minibatch.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokens_replace_the_default_batch_size(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("tokens_per_batch") is not None:
+            return {"batch_size": None, **values}
+        return values
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if (self.batch_size is None) == (self.tokens_per_batch is None):
+            yield Conflict(("batch_size", "tokens_per_batch"), "give exactly one of the two; the other is None.")

@@ -1,0 +1,52 @@
+"""Scores of labels, accumulated as a matrix of counts."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from elman.sequences.ragged import Ragged
+from elman.tasks.task import Batch, Read
+
+
+class LabelScores:
+    """Loss, accuracy, F1 and what they are made of, in memory of the square of the number of labels.
+
+    F1 is the mean over the labels that occur, in the answers or in the truth. The loss is the mean cross entropy in
+    nats, without smoothing and weights.
+
+    Args:
+        labels: in the order of the outputs.
+        column: of a batch, that has the positions of the true labels: a tensor, or `Ragged` with one for each step.
+    """
+
+    def __init__(self, labels: list[Any], column: str):
+        self._labels = labels
+        self._column = column
+        self._counts = torch.zeros(len(labels), len(labels), dtype=torch.int64)
+        self._loss = 0.0
+
+    def update(self, batch: Batch, read: Read) -> None:
+        """Count a batch in; outputs are unnormalised logarithms of probabilities `(targets, labels)`."""
+        outputs, targets = read.outputs.detach(), batch[self._column]
+        targets = targets.data if isinstance(targets, Ragged) else targets
+        size = len(self._labels)
+        self._counts += (targets * size + outputs.argmax(1)).cpu().bincount(minlength=size * size).view(size, size)
+        self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
+
+    def compute(self) -> dict[str, Any]:
+        """Return `loss`, `accuracy`, `macro_f1`, `majority` (the accuracy of always giving the most frequent label),
+        `count`, `labels`, and `confusion`: how often each label (row) was answered as each (column)."""
+        counts, total = self._counts, max(1, int(self._counts.sum()))
+        right, true, answered = counts.diagonal(), counts.sum(1), counts.sum(0)
+        occurring = (true + answered) > 0
+        f1 = 2 * right[occurring].double() / (true + answered)[occurring]
+        return {
+            "loss": self._loss / total,
+            "accuracy": int(right.sum()) / total,
+            "macro_f1": float(f1.mean()) if len(f1) else 0.0,
+            "majority": int(true.max()) / total,
+            "count": int(counts.sum()),
+            "labels": list(self._labels),
+            "confusion": counts.tolist(),
+        }

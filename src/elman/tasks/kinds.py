@@ -1,0 +1,192 @@
+"""Kinds of columns: texts or numbers, labels, a label for each step."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from elman.errors import ShapeError
+from elman.sequences.unknown import UnknownTally
+from elman.tasks.task import Unknown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from elman.sequences.labels import Labels
+    from elman.sequences.ragged import Ragged
+    from elman.sequences.vocabulary import Vocabulary
+    from elman.settings.text import EncoderSettings
+
+SHOWN_LABELS = 12
+
+
+class Text:
+    """Texts, or sequences of numbers, as `EncoderSettings` say; encoded they are a `Ragged` batch.
+
+    Attributes:
+        vocabulary: the tokens; None for numbers.
+        features: numbers of a step; None for texts.
+    """
+
+    def __init__(self, settings: "EncoderSettings"):
+        self.settings = settings
+        self.vocabulary: Vocabulary | None = None
+        self.features: int | None = None
+
+    def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Ragged":
+        """Learn the vocabulary, unless one was given before, and encode the values."""
+        # These import torch.
+        from elman.sequences.encoder import SequenceEncoder
+
+        if self.vocabulary is None:
+            self.vocabulary = SequenceEncoder(self.settings).fit(values).vocabulary
+        batch = self._encoded(values, None)
+        self.features = batch.data.shape[1] if self.vocabulary is None else None
+        return batch
+
+    def encode(
+        self,
+        values: Sequence[Any],
+        *,
+        unknown: Unknown | None = None,
+        folder: "Path | None" = None,
+        tally: UnknownTally | None = None,
+    ) -> "Ragged":
+        """Encode texts or arrays; see `SequenceEncoder.encode`.
+
+        Raises:
+            ShapeError: arrays of another number of features than in training.
+        """
+        batch = self._encoded(values, unknown, tally)
+        if self.features is not None and batch.batch_size and batch.data.shape[1] != self.features:
+            raise ShapeError(
+                f"The sequences have {batch.data.shape[1]} features a step, and the model reads {self.features}.",
+                fix="Give arrays (time, feature) with the features it was trained on.",
+            )
+        return batch
+
+    def _encoded(self, values: Sequence[Any], unknown: Unknown | None, tally: UnknownTally | None = None) -> "Ragged":
+        from elman.sequences.encoder import SequenceEncoder
+
+        return SequenceEncoder(self.settings, self.vocabulary).encode(values, unknown=unknown, tally=tally)
+
+    def sizes(self) -> dict[str, Any]:
+        """Return what a network must know to read the batches: arguments of those in `elman.model`."""
+        known = self.vocabulary
+        return {
+            "vocabulary_size": None if known is None else len(known),
+            "unused_ids": 0 if known is None else sum(name in ("padding", "unknown") for name in known.specials),
+            "features": self.features,
+            "ngrams": self.settings.ngrams,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the vocabulary, or the number of features."""
+        return {"vocabulary": None if self.vocabulary is None else self.vocabulary.to_json(), "features": self.features}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        from elman.sequences.vocabulary import Vocabulary
+
+        self.vocabulary = None if document["vocabulary"] is None else Vocabulary.from_json(document["vocabulary"])
+        self.features = document["features"]
+
+
+class Label:
+    """One label a row; encoded they are their positions `(rows,)`.
+
+    Attributes:
+        known: the labels, in order; None before they are learned.
+        counts: how often each occurs in the training set; empty for a loaded model.
+    """
+
+    def __init__(self, settings: Any = None):
+        self.known: Labels | None = None
+        self.counts: list[int] = []
+
+    @property
+    def labels(self) -> list[Any]:
+        """The labels, in order; none before they are learned."""
+        return [] if self.known is None else list(self.known.classes)
+
+    def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Tensor":
+        """Learn the labels, and encode the values.
+
+        Raises:
+            DataError: there is one label only, or a label of another type than text, whole number or truth value.
+        """
+        # numpy is needed only by who trains.
+        from elman.sequences.labels import Labels, labels_of
+
+        self.known = Labels.of(labels_of(values))
+        found = self.encode(values)
+        self.counts = found.bincount(minlength=len(self.labels)).tolist()
+        return found
+
+    def encode(
+        self, values: Sequence[Any], *, unknown: Unknown | None = None, folder: "Path | None" = None
+    ) -> "Tensor":
+        """Encode labels.
+
+        Raises:
+            DataError: a label that training never saw.
+        """
+        return self.positions(values)
+
+    def positions(self, values: Sequence[Any], places: Sequence[str] = ()) -> "Tensor":
+        """Return the positions of labels; an error names the places of those that are wrong, else their numbers."""
+        import torch
+
+        from elman.sequences.labels import labels_of
+
+        assert self.known is not None
+        return torch.tensor(self.known.positions(labels_of(values), places), dtype=torch.int64)
+
+    def described(self) -> str:
+        """Return the labels in words, the first of many."""
+        more = " …" if len(self.labels) > SHOWN_LABELS else ""
+        return f"{len(self.labels)} labels: {', '.join(map(str, self.labels[:SHOWN_LABELS]))}{more}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the labels."""
+        return {"labels": self.labels}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        from elman.sequences.labels import Labels
+
+        self.known = Labels.from_json(document["labels"])
+
+
+class StepLabels:
+    """A label for each step of a row; encoded they are a `Ragged` batch of positions `(total,)`.
+
+    Attributes:
+        each: the labels of single steps.
+    """
+
+    def __init__(self, settings: Any = None):
+        self.each = Label(settings)
+
+    def learn(self, values: Sequence[Sequence[Any]], folder: "Path | None" = None) -> "Ragged":
+        """Learn the labels, and encode the values."""
+        self.each.learn([label for row in values for label in row])
+        return self.encode(values)
+
+    def encode(
+        self, values: Sequence[Sequence[Any]], *, unknown: Unknown | None = None, folder: "Path | None" = None
+    ) -> "Ragged":
+        """Encode a list of labels for each row."""
+        from elman.sequences.ragged import Ragged
+
+        places = [f"text {row}, step {step}" for row, each in enumerate(values, 1) for step in range(1, len(each) + 1)]
+        positions = self.each.positions([label for row in values for label in row], places)
+        return Ragged(positions, [len(row) for row in values])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the labels."""
+        return self.each.to_json()
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        self.each.load(document)

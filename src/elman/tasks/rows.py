@@ -1,0 +1,244 @@
+"""Values of a task that are rows of a table: CSV, TSV, JSONL, or lists in Python."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from elman.errors import DataError, ElmanError
+from elman.tasks.task import Asked, Column, Data, Known, Option, Values, inputs, targets
+
+if TYPE_CHECKING:
+    from elman.sequences.table_format import TableFormat
+    from elman.sequences.tables import Table
+
+_OPTIONS = ("header", "separator", "quote", "encoding")
+
+
+class Rows:
+    """Rows, each with a value of each column.
+
+    The first input is a column of texts (or, in JSONL, of lists of numbers); the target, if there is one, of labels.
+    """
+
+    noun = "texts"
+    help = "Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label."
+    has_rows = True
+    columns_are_flags = True
+    several = False
+    placeholder = "DATA"
+    options = (
+        Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
+        Option(
+            "separator",
+            str,
+            "CHAR",
+            r"What is between two fields: a character, tab, or \n if each line is a text. [by the ending of the file]",
+        ),
+        Option(
+            "quote",
+            str,
+            "CHAR",
+            'What is around fields with separators in them; none if quotes are part of the texts. ["]',
+        ),
+        Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]"),
+    )
+
+    def read(
+        self,
+        path: str | Sequence[str],
+        columns: Sequence[Column],
+        options: Mapping[str, Any],
+        *,
+        known: Known | None = None,
+    ) -> Values:
+        """Read a table; see `elman.sequences.tables.read_table`.
+
+        Raises:
+            DataError: the file cannot be read so, or has no labels, or labels that are not known.
+        """
+        # numpy and torch are not needed before a file is read.
+        from elman.sequences.tables import read_table
+
+        first, *others = inputs(columns)
+        target = next(iter(targets(columns)), None)
+        how: dict[str, Any] = {**_given(options, _OPTIONS), "known": _form(known)}
+        names = _given({"text": options.get(first.name), "label": options.get(target.name) if target else None})
+        table = read_table(str(path), **how, **names)
+        found: dict[str, Any] = {first.name: table.texts}
+        for other in others:
+            found[other.name] = read_table(str(path), text=options.get(other.name) or other.name, **how).texts
+        if target is not None:
+            found[target.name] = _labels(table, target)
+        numeric = {"tokens": "values"} if table.is_numeric else {}
+        values = Values(found, table.places, table.source, table.notes, numeric, table.format)
+        return values if known is None else _with_known_labels(values, known)
+
+    def typed(self, text: str) -> str:
+        """Return the text itself."""
+        return text
+
+    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
+        """Read texts to predict; see `elman.tasks.asked.read_texts`.
+
+        Raises:
+            DataError: it cannot be read so.
+        """
+        from elman.tasks.asked import read_texts
+
+        return read_texts(path, _form(known), **_given({"text": options.get("column")}), **_given(options, _OPTIONS))
+
+    def known(self, values: Values, columns: Sequence[Column]) -> Known:
+        """Return how the file was read, and the labels that occur in it."""
+        labelled = [each.name for each in columns if each.stratified]
+        return Known(values.form, {name: sorted(set(values.columns[name]), key=str) for name in labelled})
+
+    def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
+        """Return a list for each column.
+
+        Raises:
+            DataError: what is not a list, such as a string; lists of unequal lengths, or empty ones; labels that are
+                not strings, integers or truth values of one type.
+        """
+        lists = {column.name: _taken(each, column) for column, each in zip(columns, values, strict=False)}
+        first = next(iter(lists.values()))
+        for column in columns[1:]:
+            if column.name in lists and len(lists[column.name]) != len(first):
+                raise DataError(
+                    f"There are {len(first)} sequences and {len(lists[column.name])} {column.name}s.",
+                    fix=f"Give one {column.name} for each sequence.",
+                )
+        if not first and targets(columns):
+            raise DataError("There is no sequence.", fix="Give one or more.")
+        return Values(lists, role=role)
+
+    def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
+        """Return the rows to learn from and those held out; see `split_rows`.
+
+        Where equal texts are in both, the notes of the second say so.
+        """
+        from elman.sequences.split import split_rows
+
+        name = inputs(columns)[0].name
+        first = values.columns[name]
+        labels = next((values.columns[each.name] for each in columns if each.stratified), [None] * len(first))
+        kept, held = (select(values, rows) for rows in split_rows(first, labels, fraction, seed))
+        both = _texts(kept.columns[name]) & _texts(held.columns[name])
+        texts = "1 text is" if len(both) == 1 else f"{len(both):,} texts are"
+        note = [f"{texts} in the training and the validation rows: too many rows are equal"]
+        return replace(kept, notes=[]), replace(held, notes=note if both else [])
+
+    def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
+        """Return shuffled batches."""
+        from elman.tasks.examples import Examples
+
+        return Examples(encoded, settings)
+
+    def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
+        """Return the rows in batches, each once."""
+        from elman.tasks.examples import Examples
+
+        return Examples(encoded, settings, shuffle=False)
+
+    def facts(self, values: Values) -> str:
+        """Return the number of rows."""
+        return f"{len(next(iter(values.columns.values()))):,} {self.noun}"
+
+
+def select(values: Values, rows: Sequence[int]) -> Values:
+    """Return these rows, in this order."""
+    return replace(
+        values,
+        columns={name: [column[row] for row in rows] for name, column in values.columns.items()},
+        places=[values.places[row] for row in rows] if values.places else (),
+        rows=[values.rows[row] if values.rows else row for row in rows],
+    )
+
+
+@contextmanager
+def places_named(values: Values) -> Iterator[None]:
+    """Inside, an error that counts the rows it was given names their places instead.
+
+    Values that are not of a file are counted from 1 as they were given, and as validation data where they are.
+
+    Args:
+        values: that are read inside.
+    """
+    from elman.sequences.given import NUMBERED
+
+    def place(found: Any) -> str:
+        number = int(found[2]) - 1
+        if values.places:
+            return values.places[number]
+        return f"{values.role}{found[1]} {(values.rows[number] if values.rows else number) + 1}"
+
+    try:
+        yield
+    except ElmanError as error:
+        if not values.role and not NUMBERED.search(error.where or ""):
+            raise
+        problem = f"{values.role.capitalize()}data: {error.problem}" if values.role else error.problem
+        where = NUMBERED.sub(place, error.where or "")
+        raise type(error)(problem, where=where or None, fix=error.fix) from error
+
+
+def _given(options: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None and (names is None or name in names)}
+
+
+def _form(known: Known | None) -> "TableFormat | None":
+    """How the training file was read, with the labels that tell a row from a header."""
+    from elman.sequences.labels import written
+    from elman.sequences.table_format import TableFormat
+
+    if known is None:
+        return None
+    labels = {written(label) for each in known.labels.values() for label in each}
+    return replace(known.form or TableFormat(), classes=frozenset(labels))
+
+
+def _with_known_labels(values: Values, known: Known) -> Values:
+    """The values with their labels as they are known: a file has no types, so that 1 and "1" are one label.
+
+    Raises:
+        DataError: names the first labels that are not known, each with its line, and the known ones.
+    """
+    from elman.sequences.labels import Labels
+    from elman.sequences.listing import listed
+
+    columns = dict(values.columns)
+    for name in known.labels.keys() & columns.keys():
+        labels = Labels(tuple(known.labels[name]))
+        columns[name] = found = labels.from_written(columns[name])
+        wrong = [f"{values.places[row]}: {found[row]!r}" for row in labels.unknown(found)]
+        if wrong:
+            raise DataError(
+                f"{len(wrong):,} of {len(found):,} {name}s are unknown to the model.",
+                where="\n".join(listed(wrong)),
+                fix=f"Known {name}s: {labels.shown()}. Is --{name} the right column?",
+            )
+    return replace(values, columns=columns)
+
+
+def _taken(given: Any, column: Column) -> list[Any]:
+    from elman.sequences.given import values_of
+    from elman.sequences.header import TEXT_NAMES
+    from elman.sequences.labels import labels_of
+
+    if column.stratified:
+        return list(labels_of(given))
+    usual = TEXT_NAMES if column.role == "input" else frozenset()
+    return values_of(given, "sequences" if column.role == "input" else column.name, column=column.name, usual=usual)
+
+
+def _texts(values: Sequence[Any]) -> set[str]:
+    return {value for value in values if isinstance(value, str)}
+
+
+def _labels(table: "Table", target: Column) -> list[Any]:
+    if table.labels is None:
+        raise DataError(
+            f"{table.source} has texts but no {target.name}s.",
+            fix=f"Name the column of the {target.name}s with --{target.name}, or add one.",
+        )
+    return table.labels

@@ -1,0 +1,198 @@
+"""Values of a task that are sentences of words, each word with a label."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from elman.errors import DataError
+from elman.sequences.listing import listed
+from elman.sequences.unknown import UnknownTally
+from elman.tasks.rows import Rows
+from elman.tasks.task import Asked, Column, Data, Known, Option, Unknown, Values, inputs, targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from elman.sequences.ragged import Ragged
+    from elman.sequences.vocabulary import Vocabulary
+    from elman.settings.text import VocabularySettings
+
+_ROWS = Rows()
+
+
+class Sentences:
+    """Sentences from files of two columns, CoNLL-U or JSONL, or lists of words in Python."""
+
+    noun = "sentences"
+    help = "Two columns (word, tab, tag; a blank line after each sentence), CoNLL-U or JSONL."
+    has_rows = True
+    columns_are_flags = False
+    several = False
+    placeholder = "DATA"
+    options = (
+        Option("column", str, "COL", "Column of the tags: name or number. [CoNLL-U: upos, else the last]"),
+        Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]"),
+    )
+
+    def read(
+        self,
+        path: str | Sequence[str],
+        columns: Sequence[Column],
+        options: Mapping[str, Any],
+        *,
+        known: Known | None = None,
+    ) -> Values:
+        """Read a file; see `elman.sequences.tagged.read_sentences`.
+
+        Raises:
+            DataError: the file cannot be read so, or has no tags.
+        """
+        from elman.sequences.tagged import read_sentences
+
+        found = read_sentences(str(path), **_how(options, known))
+        if found.tags is None:
+            raise DataError(f"{found.source} has sentences but no tags.", fix="Give a file with a tag for each word.")
+        values: dict[str, Any] = {inputs(columns)[0].name: found.words, targets(columns)[0].name: found.tags}
+        return Values(values, [f"{found.source}, line {line}" for line in found.lines], found.source, form=found.form)
+
+    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
+        """Read sentences to predict, with or without tags; standard input has a sentence on each line."""
+        from elman.sequences.tagged import read_sentences
+
+        if path == "-" and not any(value is not None for value in options.values()):
+            from elman.tasks.asked import lines_of_input
+
+            return Asked((), ((place, self.typed(line)) for place, line in lines_of_input()))
+        found = read_sentences(path, **_how(options, known))
+        places = [f"{found.source}, line {line}" for line in found.lines]
+        return Asked((), zip(places, found.words, strict=True))
+
+    def known(self, values: Values, columns: Sequence[Column]) -> Known:
+        """Return how the file was read."""
+        return Known(values.form)
+
+    def typed(self, text: str) -> list[str]:
+        """Return the words of a text, which blanks separate."""
+        return text.split()
+
+    def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
+        """Return a list of lists for each column.
+
+        Raises:
+            DataError: a sentence that is not a list of words, or has more or fewer tags than words.
+        """
+        found = _ROWS.take(values, columns, role=role)
+        for name, rows in found.columns.items():
+            wrong = next((number for number, row in enumerate(rows, 1) if isinstance(row, str)), None)
+            if wrong is not None:
+                raise DataError(
+                    f"Expected a list of {name} for each sentence, got a string.",
+                    where=f"text {wrong}: {rows[wrong - 1]!r}",
+                    fix="Split it, for instance with text.split().",
+                )
+        first, *others = found.columns.values()
+        for other in others:
+            wrong = next(
+                (n for n, pair in enumerate(zip(first, other, strict=True), 1) if len(pair[0]) != len(pair[1])), 0
+            )
+            if wrong:
+                raise DataError(
+                    f"Expected a tag for each of {len(first[wrong - 1])} words, got {len(other[wrong - 1])} tags.",
+                    where=f"text {wrong}",
+                    fix="Give as many tags as words.",
+                )
+        return found
+
+    def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
+        """Return the sentences to learn from and those held out."""
+        return _ROWS.split(values, columns, fraction, seed)
+
+    def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
+        """Return shuffled batches."""
+        return _ROWS.data(encoded, settings)
+
+    def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
+        """Return the sentences in batches, each once."""
+        return _ROWS.evaluated(encoded, settings)
+
+    def facts(self, values: Values) -> str:
+        """Return the number of sentences."""
+        return f"{len(next(iter(values.columns.values()))):,} {self.noun}"
+
+
+def _how(options: Mapping[str, Any], known: Known | None) -> dict[str, Any]:
+    form = None if known is None else known.form
+    return {"column": options.get("column"), "encoding": options.get("encoding"), "known": form}
+
+
+class Words:
+    """Lists of words; encoded they are a `Ragged` batch of ids.
+
+    Attributes:
+        vocabulary: the words that are known.
+    """
+
+    def __init__(self, settings: "VocabularySettings"):
+        self._settings = settings
+        self.vocabulary: Vocabulary | None = None
+
+    def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "Ragged":
+        """Learn the words, unless a vocabulary was given before, and encode the sentences."""
+        # torch is needed only by who trains.
+        from elman.sequences.vocabulary import Vocabulary
+
+        if self.vocabulary is None:
+            limits = {"min_count": self._settings.min_count, "max_tokens": self._settings.max_tokens}
+            self.vocabulary = Vocabulary.build(map(self._cased, values), **limits)
+        if not self.vocabulary.tokens:
+            raise DataError("The sentences have no word to learn from.", fix="Give sentences, or lower min_count.")
+        return self.encode(values)
+
+    def encode(
+        self,
+        values: Sequence[Sequence[str]],
+        *,
+        unknown: Unknown | None = None,
+        folder: "Path | None" = None,
+        tally: UnknownTally | None = None,
+    ) -> "Ragged":
+        """Encode sentences.
+
+        Raises:
+            DataError: a word that training never saw, where these are refused.
+        """
+        assert self.vocabulary is not None
+        known, rows = self.vocabulary, list(map(self._cased, values))
+        if (unknown or self._settings.unknown) == "refuse":
+            found = [
+                f"text {n}: {', '.join(new)}" for n, row in enumerate(rows, 1) if (new := known.unknown_tokens(row))
+            ]
+            if found:
+                raise DataError(
+                    f"{len(found)} of {len(rows)} sentences have words that training never saw.",
+                    where="\n".join(listed(found)),
+                    fix='Correct them, or say unknown="allow" (--unknown allow).',
+                )
+        ids = known.encode_batch(rows)
+        if tally is not None:
+            tally.add(tokens=len(ids.data), unknown=int((ids.data == known.specials["unknown"]).sum()))
+        return ids
+
+    def _cased(self, words: Sequence[str]) -> list[str]:
+        return [word.lower() for word in words] if self._settings.lower_case else list(words)
+
+    def sizes(self) -> dict[str, Any]:
+        """Return what a network must know to read the batches."""
+        assert self.vocabulary is not None
+        unused = sum(name in ("padding", "unknown") for name in self.vocabulary.specials)
+        return {"vocabulary_size": len(self.vocabulary), "unused_ids": unused}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the vocabulary."""
+        assert self.vocabulary is not None
+        return self.vocabulary.to_json()
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        from elman.sequences.vocabulary import Vocabulary
+
+        self.vocabulary = Vocabulary.from_json(document)

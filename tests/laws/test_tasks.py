@@ -1,0 +1,197 @@
+"""The laws of tasks, over every entry of TASKS."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from elman.cli.app import run
+from elman.estimators import Model, model_for, open_model
+from elman.tasks import TASKS, find_task
+from elman.tasks.task import Batch
+from elman.training import TrainingInterrupted
+from elman.training.evaluation import evaluate
+from elman.training.listener import BatchEvent, Silent
+
+ROWS = [("ab" * (n % 4) + "c" * (n % 3) or "d", "xyz"[n % 3]) for n in range(36)]
+SENTENCES = [(["the", "dog", "ate", "it"][: 1 + n % 4], ["D", "N", "V", "N"][: 1 + n % 4]) for n in range(24)]
+TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
+SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
+
+
+class Example(NamedTuple):
+    """Data of a task: values for `fit`, the same as a file, and small settings."""
+
+    values: tuple[Any, ...]
+    file: str
+    content: str
+    settings: dict[str, Any]
+
+
+EXAMPLES = {
+    "classify": Example(
+        tuple(map(list, zip(*ROWS, strict=True))),
+        "rows.csv",
+        "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS),
+        {**SMALL, "batch_size": 4, "dropout": 0.2, "dense": (5,)},
+    ),
+    "tag": Example(
+        tuple(map(list, zip(*SENTENCES, strict=True))),
+        "sentences.tsv",
+        "\n".join("".join(f"{w}\t{t}\n" for w, t in zip(*each, strict=True)) for each in SENTENCES),
+        {**SMALL, "batch_size": 4, "input_dropout": 0.2, "embedding": 5},
+    ),
+    "language": Example(
+        (TEXT,), "text.txt", TEXT, {**SMALL, "embedding_size": 5, "streams": 3, "window": 12, "output_dropout": 0.2}
+    ),
+}
+every_task = pytest.mark.parametrize("name", TASKS)
+with_rows = pytest.mark.parametrize("name", [name for name in TASKS if find_task(name).source.has_rows])
+
+
+def new(name: str, **changes: Any) -> Model:
+    return model_for(name)(**{**EXAMPLES[name].settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Callable[[str], Model]:
+    found: dict[str, Model] = {}
+
+    def of(name: str) -> Model:
+        if name not in found:
+            found[name] = new(name).fit(*EXAMPLES[name].values)
+        return found[name]
+
+    return of
+
+
+def weights(model: Model) -> dict[str, torch.Tensor]:
+    return model.model_.state_dict()
+
+
+def assert_same(one: Model, other: Model) -> None:
+    assert weights(one).keys() == weights(other).keys()
+    assert [name for name, value in weights(one).items() if not torch.equal(value, weights(other)[name])] == []
+
+
+def test_every_task_has_an_example():
+    assert EXAMPLES.keys() == TASKS.keys()
+
+
+@every_task
+def test_what_is_saved_is_what_is_loaded(name: str, fitted, tmp_path: Path):
+    fitted(name).save(tmp_path / "m")
+    again = open_model(tmp_path / "m")
+    assert type(again) is type(fitted(name))
+    assert_same(fitted(name), again)
+    values = EXAMPLES[name].values
+    assert again.evaluate(*values) == fitted(name).evaluate(*values)
+    if find_task(name).source.has_rows:
+        assert again.answers(values[0]) == fitted(name).answers(values[0])
+
+
+@every_task
+def test_the_same_seed_gives_the_same_bits(name: str, fitted):
+    assert_same(fitted(name), new(name).fit(*EXAMPLES[name].values))
+
+
+class Stop(Silent):
+    """Interrupts the run after one of its minibatches."""
+
+    def batch(self, event: BatchEvent) -> None:
+        if (event.epoch, event.batch) == (2, 2):
+            raise RuntimeError("stopped")
+
+
+@every_task
+def test_a_stopped_run_ends_with_the_same_bits(name: str, fitted, tmp_path: Path):
+    settings = {"checkpoint_batches": 1}
+    with pytest.raises((RuntimeError, TrainingInterrupted)):
+        new(name, **settings).fit(*EXAMPLES[name].values, folder=tmp_path, listener=Stop())
+    resumed = new(name, **settings).fit(*EXAMPLES[name].values, folder=tmp_path, resume=True)
+    assert_same(fitted(name), resumed)
+
+
+@every_task
+def test_a_finished_run_goes_on_to_the_bits_of_a_longer_one(name: str, tmp_path: Path):
+    values = EXAMPLES[name].values
+    new(name, epochs=2).fit(*values, folder=tmp_path)
+    longer = new(name, epochs=3).fit(*values, folder=tmp_path, resume=True)
+    assert len(longer.history_.epochs) == 3
+    assert_same(new(name, epochs=3).fit(*values), longer)
+
+
+@with_rows
+def test_a_row_has_the_same_answer_alone_and_in_any_batch(name: str, fitted):
+    rows = EXAMPLES[name].values[0]
+    together = fitted(name).answers(rows)
+    assert [answer.value for row in rows for answer in fitted(name).answers([row])] == [
+        answer.value for answer in together
+    ]
+    backwards = fitted(name).answers(rows[::-1])[::-1]
+    assert [answer.value for answer in backwards] == [answer.value for answer in together]
+    for one, other in zip(together, backwards, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+
+
+@every_task
+def test_the_command_line_gives_what_python_gives(name: str, tmp_path: Path):
+    example = EXAMPLES[name]
+    data = tmp_path / example.file
+    data.write_text(example.content)
+    flags = [
+        word
+        for setting, value in example.settings.items()
+        for word in (
+            f"--{setting.replace('_', '-')}",
+            ",".join(map(str, value)) if isinstance(value, tuple) else str(value),
+        )
+    ]
+    assert run(["train", name, str(data), "--out", str(tmp_path / "m"), "--validation-fraction", "0", *flags]) == 0
+    assert_same(open_model(tmp_path / "m"), new(name).fit(*example.values))
+
+
+class Endless:
+    """A data set that gives one batch over and over, and holds no other."""
+
+    def __init__(self, batch: Batch, times: int, counts: Any):
+        self._batch, self._times, self.counts = batch, times, counts
+
+    def plan(self, epoch: int) -> range:
+        return range(self._times)
+
+    def read(self, item: int) -> Batch:
+        return self._batch
+
+    def __len__(self) -> int:
+        return self._times
+
+
+@every_task
+def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
+    model, example = fitted(name), EXAMPLES[name]
+    task = model.task_
+    values = task.source.take(example.values, task.columns)
+    encoded = {key: encoder.encode(values.columns[key]) for key, encoder in task.encoders.items()}
+    data = task.source.evaluated(encoded, task.settings)
+    batch = data.read(data.plan(0)[0])
+    with torch.inference_mode():
+        read = task.read(model.model_, batch)
+    held = []
+    for times in (10, 10, 400):
+        scores = task.scores(Endless(batch, times, getattr(data, "counts", None)))
+        tracemalloc.start()
+        for _ in range(times):
+            outputs = None if read.outputs is None else read.outputs.clone()
+            scores.update(batch, read._replace(loss=read.loss.clone(), outputs=outputs))
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    # The first time, what is imported is held, too.
+    assert held[2] < held[1] + 10_000
+    once = evaluate(model.model_, task, data)
+    assert once.keys() == scores.compute().keys()
