@@ -20,6 +20,7 @@ Each name is imported when it is first used, so that `import elman` costs nothin
 torch.
 """
 
+import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -150,8 +151,8 @@ _MODULES = {
     "elman.errors": "ElmanError UsageError DataError ShapeError CellError ModelError TrainingError",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
-# What `from elman import *` gives; it would hide Python's own max and sum.
-__all__ = [name for name in _HOMES if name not in ("max", "sum")]  # pyright: ignore[reportUnsupportedDunderAll]
+# `from elman import *` leaves Python's own names (max, round, sum) alone.
+__all__ = [name for name in _HOMES if not hasattr(builtins, name)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

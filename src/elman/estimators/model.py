@@ -50,7 +50,8 @@ class Model:
         task_: the task with its settings and encoders.
         table_format_: how the file that it was trained on was read, to read others in the same way; None if it was not
             trained on a labelled file.
-        train_, held_: what it was fitted on, and the data by which epochs were compared; not of a loaded or copied model.
+        train_, held_: what it was fitted on, and the data by which epochs were compared; a model that was loaded or
+            copied has none.
 
     Raises:
         UsageError: a setting that does not exist.
