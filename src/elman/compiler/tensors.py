@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -123,6 +124,20 @@ def is_symbolic(tensor: Tensor) -> bool:
 def is_transformed() -> bool:
     """Whether vmap, jvp or grad of torch.func is at work, in which only torch's own operations take part."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def is_differentiated(tensor: Tensor) -> bool:
+    """Whether a derivative by this tensor may be asked for, of any kind."""
+    if torch.is_grad_enabled() and tensor.requires_grad:
+        return True
+    return torch.compiler.is_compiling() or is_transformed()
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor that vmap, jvp or grad of torch.func has wrapped, of all calls together."""
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
+    return tensor
 
 
 def constant_in_compiled_code(function: F) -> F:
