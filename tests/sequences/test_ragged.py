@@ -200,9 +200,59 @@ def test_reductions_of_a_sequence_alone_have_the_same_bits(name, batch):
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # by torch's own rules for tangents
 def test_reductions_have_right_gradients(name):
     data = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda data: getattr(Ragged(data, MIXED), name)(), data)
+    reduced = lambda data: getattr(Ragged(data, MIXED), name)()  # noqa: E731
+    assert torch.autograd.gradcheck(reduced, data, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(lambda data: reduced(data) ** 3, data)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # by torch's own rules for tangents
+def test_reductions_under_the_transformations_of_torch(name):
+    reduced = lambda data: getattr(Ragged(data, MIXED), name)()  # noqa: E731
+    data = torch.randn(3, 6, 2, dtype=torch.float64)
+    torch.testing.assert_close(torch.func.vmap(reduced)(data), torch.stack([reduced(each) for each in data]))
+    cubes = lambda data: (reduced(data) ** 3).sum()  # noqa: E731
+    expected = torch.autograd.functional.hessian(cubes, data[0])
+    torch.testing.assert_close(torch.func.hessian(cubes)(data[0]), expected)
+    assert expected.ne(0.0).any()
+
+
+INF, NAN = float("inf"), float("nan")
+BOUNDS = [(0, 2), (2, 2), (2, 5), (5, 6)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("steps", "largest", "gradient"),
+    [
+        ([1.0, 1.0, 0.1, 0.1, 0.1, -3.0], [1.0, 0.0, 0.1, -3.0], [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3, 1.0]),
+        ([1.0, 2.0, NAN, 2.0, NAN, NAN], [2.0, 0.0, NAN, NAN], [0.0, 1.0, 1 / 2, 0.0, 1 / 2, 1.0]),
+        ([-INF, -INF, INF, 0.0, INF, -INF], [-INF, 0.0, INF, -INF], [1 / 2, 1 / 2, 1 / 2, 0.0, 1 / 2, 1.0]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # by torch's own rules for tangents
+def test_equally_large_steps_share_the_gradient_of_the_largest(steps, largest, gradient, dtype):
+    data = torch.tensor(steps, dtype=dtype, requires_grad=True)
+    found = Ragged(data, MIXED).max()
+    torch.testing.assert_close(found, torch.tensor(largest, dtype=dtype), rtol=0.0, atol=0.0, equal_nan=True)
+    (slope,) = torch.autograd.grad(found.sum(), data)
+    torch.testing.assert_close(slope, torch.tensor(gradient, dtype=dtype))
+    tangents = torch.arange(1.0, 7.0, dtype=dtype)
+    _, ahead = torch.func.jvp(lambda data: Ragged(data, MIXED).max(), (data.detach(),), (tangents,))
+    parts = [(tangents.double() * torch.tensor(gradient).double())[start:end] for start, end in BOUNDS]
+    torch.testing.assert_close(ahead, torch.stack([part.sum() for part in parts]).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_thousands_of_equally_large_steps_share_the_gradient(dtype):
+    data = torch.full((5_000,), 0.3, dtype=dtype, requires_grad=True)
+    found = Ragged(data, [5_000]).max()
+    assert found.item() == data[0].item()
+    (slope,) = torch.autograd.grad(found.sum(), data)
+    torch.testing.assert_close(slope, torch.full_like(slope, 1 / 5_000))
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)

@@ -14,7 +14,7 @@ from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.compiler.graph import Graph, all_learned
 from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
-from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of, resolved
+from elman.compiler.tensors import is_recorded, is_transformed, read
 from elman.errors import ShapeError, UsageError, nearest
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
@@ -181,12 +181,12 @@ def _run(
 
         return run_recorded(graph, weights, inputs, states, order, backward=backward, ids=ids)
     check_shapes(graph, inputs, states, weights, order, ids)
-    tensors = resolved(tensors)
+    tensors, has_others = read(tensors)
     doors = len(inputs) + len(states)
     inputs, states = tensors[: len(inputs)], tensors[len(inputs) : doors]
     weights = dict(zip(weights, tensors[doors:], strict=True))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    if target is None and any(kind_of(tensor) is Kind.OTHER for tensor in tensors):
+    if target is None and has_others:
         target = "eager"
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
     by_id = {}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -30,6 +31,7 @@ class Kind(Enum):
     REFUSED = "a layout that no recurrent layer reads"
 
 
+_dispatch_keys = torch._C._dispatch_keys
 _KINDS: dict[int, Kind] = {}
 _LAZY_KEYS = ("Negative", "ZeroTensor", "Conjugate")
 _OTHER_KEYS = ("Python", "Batched", "Functorch", "FuncTorch", "Functionalize")
@@ -38,11 +40,9 @@ _REFUSED_KEYS = ("Sparse", "Nested", "Quantized", "Mkldnn")
 
 def kind_of(tensor: Tensor) -> Kind:
     """How a tensor is to be treated."""
-    keys = torch._C._dispatch_keys(tensor)
-    found = _KINDS.get(keys.raw_repr())
-    if found is None:
-        found = _KINDS[keys.raw_repr()] = _read_keys(str(keys))
-    return found
+    # Called for every tensor of every call of a layer: a set of keys is read once, and then known by its number.
+    keys = _dispatch_keys(tensor)
+    return _KINDS.get(keys.raw_repr()) or _KINDS.setdefault(keys.raw_repr(), _read_keys(str(keys)))
 
 
 def _read_keys(keys: str) -> Kind:
@@ -57,15 +57,28 @@ def resolved(tensors: Sequence[Tensor]) -> list[Tensor]:
     Raises:
         ShapeError: a layout that is not strided, or a tensor whose memory was taken away.
     """
-    return [tensor if kind_of(tensor) is Kind.OTHER else _resolve(tensor) for tensor in tensors]
+    return read(tensors)[0]
 
 
-def _resolve(tensor: Tensor) -> Tensor:
-    found = kind_of(tensor)
-    check_layout(tensor)
+def read(tensors: Sequence[Tensor]) -> tuple[list[Tensor], bool]:
+    """Resolve tensors as `resolved` does, and say whether one of them is for torch's own operations only.
+
+    Raises:
+        ShapeError: as `resolved`.
+    """
+    kinds = [kind_of(tensor) for tensor in tensors]
+    found = [_resolve(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
+    return found, Kind.OTHER in kinds
+
+
+def _resolve(tensor: Tensor, found: Kind) -> Tensor:
+    if found is Kind.OTHER:
+        return tensor
+    if found is Kind.REFUSED:
+        check_layout(tensor)
     if found is Kind.LAZY:
         tensor = (tensor.clone() if tensor._is_zerotensor() else tensor).resolve_conj().resolve_neg()
-    if tensor.device.type == "cpu" and not _has_memory(tensor):
+    if not _has_memory(tensor) and tensor.device.type == "cpu":
         raise ShapeError(
             f"Expected a tensor with memory, got one of shape {tuple(tensor.shape)} on a storage of "
             f"{tensor.untyped_storage().nbytes()} bytes.",
@@ -92,12 +105,10 @@ def check_layout(tensor: Tensor) -> None:
 
 def _has_memory(tensor: Tensor) -> bool:
     """Whether all the tensor's numbers are within its storage."""
-    if not tensor.numel():
-        return True
-    last = tensor.storage_offset() + sum(
-        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
-    )
-    return (last + 1) * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    count = tensor.numel()
+    if count and not tensor.is_contiguous():
+        count = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return not count or (tensor.storage_offset() + count) * tensor.itemsize <= tensor.untyped_storage().nbytes()
 
 
 def is_recorded(like: Tensor) -> bool:
@@ -123,6 +134,20 @@ def is_symbolic(tensor: Tensor) -> bool:
 def is_transformed() -> bool:
     """Whether vmap, jvp or grad of torch.func is at work, in which only torch's own operations take part."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def is_differentiated(tensor: Tensor) -> bool:
+    """Whether a derivative by this tensor may be asked for, of any kind."""
+    if torch.is_grad_enabled() and tensor.requires_grad:
+        return True
+    return torch.compiler.is_compiling() or is_transformed()
+
+
+def unwrapped(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor that vmap, jvp or grad of torch.func has wrapped, of all calls together."""
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
+    return tensor
 
 
 def constant_in_compiled_code(function: F) -> F:

@@ -5,7 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from elman.compiler.autocast import autocast_type, lowered, without_autocast
+from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of, unwrapped
+from elman.errors import ShapeError
 
 # Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy, and the gradient
 # of the weights, which each part is added to, from being read too often.
@@ -29,27 +33,126 @@ def linear_cross_entropy(
     Rows are taken some at a time, and their part of the gradient is computed while their logits are still in the
     cache: memory is that of the gradients, not of `(total, tokens)` logits, and nothing is computed twice.
 
+    Where torch records or transforms the computation (torch.compile, make_fx, torch.func), and for the gradient of a
+    gradient, torch's own operations are used, which hold the logits of all rows. Under autocast the loss is float32,
+    as torch's is; the CPU computes it in float32, other devices hold all logits in autocast's type.
+
     Args:
         hidden: `(total, feature)`.
         weight: `(tokens, feature)`.
         bias: `(tokens,)`, or none.
-        targets: `(total,)`, from 0 to below tokens.
+        targets: `(total,)` of int64, from 0 to below tokens.
         others: `(tokens,)`, what is added to the logits of each token but in the rows whose target it is: -∞ leaves it
             out of their sums. It gets no gradient.
 
+    Raises:
+        ShapeError: tensors of other shapes, targets of another type, or a target that is not one of the tokens.
+
     Source:
         P.-L. Hsu et al., Liger Kernel, 2024, on the fused linear cross entropy: the gradient in the forward pass, chunk
-        by chunk. It cannot be differentiated twice.
+        by chunk.
 
     >>> linear_cross_entropy(torch.zeros(3, 2), torch.ones(4, 2), None, torch.tensor([0, 1, 3]))
     tensor(1.3863)
     """
+    _check_weights(weight, bias, others)
+    check_rows(hidden, targets, weight.shape[1], len(weight))
+    learned = [hidden, weight] if bias is None else [hidden, weight, bias]
+    low = autocast_type(learned)
+    if low is None:
+        return _loss(hidden, weight, bias, targets, others)
+    if hidden.device.type != "cpu":
+        return _by_torch(hidden, weight, bias, targets, others)
+    hidden, weight, *rest = lowered(learned, low)
+    with without_autocast("cpu"):
+        return _loss(hidden, weight, rest[0] if rest else None, targets, others)
+
+
+def check_rows(hidden: Tensor, targets: Tensor, features: int, tokens: int) -> None:
+    """Refuse rows and targets that are not `(total, features)` and `(total,)` ids of tokens.
+
+    Raises:
+        ShapeError: other shapes, targets of another type, or a target that is not one of the tokens.
+    """
+    if hidden.dim() != 2 or hidden.shape[1] != features:
+        raise ShapeError(
+            f"Expected hidden features of shape (total, {features}), got {tuple(hidden.shape)}.",
+            fix=f"Give one row of {features} features for each target: hidden.flatten(0, -2) joins the first axes.",
+        )
+    if targets.dtype != torch.int64 or targets.dim() != 1 or targets.shape[0] != hidden.shape[0]:
+        raise ShapeError(
+            f"Expected targets of shape ({hidden.shape[0]},) and torch.int64, got shape {tuple(targets.shape)} and "
+            f"{targets.dtype}.",
+            fix="Give one token id for each row of hidden features.",
+        )
+    _check_range(targets, tokens)
+
+
+def _check_range(targets: Tensor, tokens: int) -> None:
+    # Numbers that are not known yet are checked by the operation that gathers the targets' logits.
+    if is_recorded(targets) or targets.is_meta or not targets.numel():
+        return
+    least, most = map(int, torch.aminmax(unwrapped(targets)))
+    if not 0 <= least <= most < tokens:
+        raise ShapeError(
+            f"Expected targets from 0 to {tokens - 1}, got targets from {least} to {most}.",
+            fix="Give ids of tokens only: leave out the rows of padding, hidden[targets >= 0].",
+        )
+
+
+def _check_weights(weight: Tensor, bias: Tensor | None, others: Tensor | None) -> None:
+    if weight.dim() != 2:
+        raise ShapeError(
+            f"Expected a weight of shape (tokens, feature), got {tuple(weight.shape)}.",
+            fix="Give a row for each token, as the weight of nn.Linear(feature, tokens).",
+        )
+    for name, value in (("bias", bias), ("others", others)):
+        if value is not None and value.shape != weight.shape[:1]:
+            raise ShapeError(
+                f"Expected {name} of shape ({weight.shape[0]},), got {tuple(value.shape)}.",
+                fix="Give one number for each row of the weight.",
+            )
+
+
+def is_plain(*tensors: Tensor | None) -> bool:
+    """Whether torch only runs operations on these tensors, and does not record or transform them."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    return not (is_recorded(given[0]) or is_transformed() or any(kind_of(tensor) is Kind.OTHER for tensor in given))
+
+
+def _loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None) -> Tensor:
+    if not is_plain(hidden, weight, bias, targets, others):
+        return _by_torch(hidden, weight, bias, targets, others)
     wanted = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (hidden, weight, bias)
     )
     if not wanted and others is None and len(weight) > TOKENS_AT_A_TIME:
         return _by_tokens(hidden, weight, bias, targets)
     return _LinearCrossEntropy.apply(hidden, weight, bias, targets, others, wanted)  # type: ignore[return-value]
+
+
+def _by_torch(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None) -> Tensor:
+    """The loss by operations that torch records, transforms and differentiates."""
+    return -_logs(hidden, weight, bias, targets, others).gather(1, targets.unsqueeze(1)).mean()
+
+
+def _logs(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None) -> Tensor:
+    """The logarithms of the softmax, `(total, tokens)`."""
+    logits = functional.linear(hidden, weight, bias)
+    if others is not None:
+        is_own = torch.arange(weight.shape[0], device=targets.device) == targets.unsqueeze(1)
+        logits = logits + torch.where(is_own, 0.0, others.detach())
+    return torch.log_softmax(logits, 1)
+
+
+def _gradients(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None, slope: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The gradients of `_by_torch`, by operations that torch differentiates again."""
+    chances = _logs(hidden, weight, bias, targets, others).exp()
+    own = torch.full_like(targets, -1, dtype=chances.dtype).unsqueeze(1)
+    of_logits = chances.scatter_add(1, targets.unsqueeze(1), own) * (slope / hidden.shape[0])
+    return of_logits @ weight, of_logits.T @ hidden, None if bias is None else of_logits.sum(0)
 
 
 @torch.no_grad()
@@ -106,14 +209,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     # A product is faster than a sum over the first axis.
                     gradients[2].addmv_(slope.T, slope.new_ones(len(slope)))
         if wanted:
-            ctx.save_for_backward(*gradients)
+            # What the loss is made of is read for the gradient of a gradient only.
+            ctx.save_for_backward(hidden, weight, bias, targets, others, *gradients)
         return (loss / total).to(hidden.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor):  # type: ignore[override]
-        scaled: Sequence[Tensor] = ctx.saved_tensors
-        # Where the loss is all there is, a copy of the largest gradient is saved.
-        if slope.device.type != "cpu" or slope.item() != 1.0:
-            scaled = [gradient * slope for gradient in scaled]
+        hidden, weight, bias, targets, others, *scaled = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *_gradients(hidden, weight, bias, targets, others, slope), None, None, None
+        scaled = _scaled(scaled, slope)
         return scaled[0], scaled[1], scaled[2] if len(scaled) > 2 else None, None, None, None
+
+
+def _scaled(gradients: Sequence[Tensor], slope: Tensor) -> Sequence[Tensor]:
+    # Where the loss is all there is, a copy of the largest gradient is saved.
+    if is_plain(slope) and slope.device.type == "cpu" and slope.item() == 1.0:
+        return gradients
+    return [gradient * slope for gradient in gradients]

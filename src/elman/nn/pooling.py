@@ -33,7 +33,7 @@ class Attention(nn.Module):
         """From `(total, feature)` to `(batch, feature)`."""
         scores = steps.map(lambda data: self.score(torch.tanh(self.hidden(data))))
         index = scores.sequence_index()
-        shifted = (scores.data - scores.max().detach().index_select(0, index)).exp()
+        shifted = (scores.data - scores.detach().max().index_select(0, index)).exp()
         weights = shifted / scores.replace(shifted).sum().index_select(0, index)
         return steps.replace(weights * steps.data).sum()
 

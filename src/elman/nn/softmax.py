@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
-from elman.nn.linear_cross_entropy import linear_cross_entropy
+from elman.nn.linear_cross_entropy import check_rows, is_plain, linear_cross_entropy
 from elman.settings.network import SoftmaxName as SoftmaxName
 
 # A matrix `(outputs, inputs)`, and a bias `(outputs,)` or none.
@@ -51,7 +51,12 @@ class Softmax(nn.Module):
         return nn.functional.linear(self._projected(hidden), self.weight, self.bias)
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
+        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats.
+
+        Raises:
+            ShapeError: other shapes, or ids that are not those of tokens.
+        """
+        self._check(hidden, targets)
         return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets)
 
     def chains(self) -> list[list[Linear]]:
@@ -61,6 +66,10 @@ class Softmax(nn.Module):
     def joiner(self) -> Callable[..., np.ndarray]:
         """A function that makes the logits `(batch, tokens)` of what the chains give, which are those here."""
         return lambda logits: logits
+
+    def _check(self, hidden: Tensor, targets: Tensor) -> None:
+        first = self.weight if self.project is None else self.project.weight
+        check_rows(hidden, targets, first.shape[1], len(self.weight))
 
     def _projected(self, hidden: Tensor) -> Tensor:
         return hidden if self.project is None else self.project(hidden)
@@ -111,10 +120,19 @@ class SampledSoftmax(Softmax):
         self.register_buffer("chance", _chances(share, samples).float())
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of rows `(total, features)` and ids `(total,)`, in nats; an estimate of it while training."""
+        """The mean loss of rows `(total, features)` and ids `(total,)`, in nats; an estimate of it while training.
+
+        Raises:
+            ShapeError: other shapes, or ids that are not those of tokens.
+        """
         if not self.training:
             return super().loss(hidden, targets)
+        self._check(hidden, targets)
         drawn = torch.rand_like(self.chance) < self.chance
+        if not is_plain(hidden, targets, self.weight):
+            # How many tokens are drawn is not known while torch records: all of them are in the sum, or out of it.
+            others = torch.where(drawn, -self.chance.log(), -math.inf).to(self.weight)
+            return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets, others=others)
         present = drawn.index_fill(0, targets, True)
         columns = present.nonzero().squeeze(1)
         # A target that was not drawn has a place in the sum of its own rows only.
@@ -124,7 +142,7 @@ class SampledSoftmax(Softmax):
             nn.functional.embedding(columns, self.weight),
             self.bias[columns],
             (present.cumsum(0) - 1)[targets],
-            others=others.to(hidden),
+            others=others.to(self.weight),
         )
 
 
@@ -192,7 +210,15 @@ class AdaptiveSoftmax(nn.Module):
         return self.softmax.log_prob(hidden.flatten(0, -2)).unflatten(0, hidden.shape[:-1])[..., self.ranks]
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats."""
+        """The mean cross entropy of rows `(total, features)` and ids `(total,)`, in nats.
+
+        Raises:
+            ShapeError: other shapes, or ids that are not those of tokens.
+        """
+        check_rows(hidden, targets, self.softmax.in_features, len(self.ranks))
+        if not is_plain(hidden, targets, self.softmax.head.weight):
+            # Which rows are in a cluster is not known while torch records: every row is scored in all of them.
+            return -self.logits(hidden).gather(1, targets.unsqueeze(1)).mean()
         softmax, ranks = self.softmax, self.ranks[targets]
         edges = torch.tensor(softmax.cutoffs, device=ranks.device)
         clusters = torch.bucketize(ranks, edges, right=True)  # 0 for frequent tokens

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from elman.compiler.order import TimeMajor, equal
+from elman.compiler.tensors import is_differentiated
 from elman.errors import ShapeError, UsageError, nearest
 from elman.sequences import positions
 from elman.sequences.lengths import (
@@ -343,14 +344,26 @@ class Ragged:
     def max(self) -> Tensor:
         """The largest of each feature over the steps: (batch, feature…), NaN where there is one; zeros for an empty
         sequence. Steps that are equally large share the gradient."""
-        if not self.data.is_floating_point():
-            index = self.sequence_index().reshape(-1, *[1] * len(self.feature_shape)).expand_as(self.data)
-            return self._empty_result().scatter_reduce(0, index, self.data, "amax", include_self=False)
-        if not self.batch_size:
-            return self._empty_result()
-        lengths = self.lengths.to(self.data.device)
-        largest = torch.segment_reduce(self.data, "max", lengths=lengths, axis=0)
-        return torch.where((lengths > 0).reshape(-1, *[1] * len(self.feature_shape)), largest, 0.0)
+        index = self.sequence_index()
+        largest = self._largest(index)
+        if not (self.data.is_floating_point() and is_differentiated(self.data)):
+            return largest
+        # torch differentiates a mean as often as is wanted: take the mean of the largest steps, and correct its value
+        # for rounding. Half precision cannot count more than a few hundred steps.
+        exact = largest.float() if largest.element_size() < torch.float32.itemsize else largest
+        steps, seen = self.data.to(exact.dtype), self.data.detach()
+        is_largest = (seen == largest.index_select(0, index)) | seen.isnan()
+        counts = torch.zeros_like(exact).index_add(0, index, is_largest.to(exact.dtype))
+        shares = counts.clamp(min=1.0).reciprocal().index_select(0, index)
+        mean = torch.zeros_like(exact).index_add(0, index, torch.where(is_largest, steps * shares, 0.0))
+        rounding = exact - mean.detach()
+        return (mean + torch.where(rounding.isfinite(), rounding, 0.0)).to(self.data.dtype)
+
+    def _largest(self, index: Tensor) -> Tensor:
+        """The values of `max`, which have no derivative."""
+        data = self.data.detach()
+        wide = index.reshape(-1, *[1] * len(self.feature_shape)).expand_as(data)
+        return self._empty_result().scatter_reduce(0, wide, data, "amax", include_self=False)
 
     def _empty_result(self) -> Tensor:
         return self.data.new_zeros((self.batch_size, *self.feature_shape))

@@ -21,7 +21,7 @@ from elman.compiler.targets import eager
 from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
 from elman.compiler.targets.llvm.loop import Kernel, build
-from elman.compiler.tensors import Kind, kind_of, resolved, without_modes
+from elman.compiler.tensors import read, without_modes
 from elman.errors import ShapeError
 
 
@@ -293,20 +293,21 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> Any:
-        saved, (tensors, ids, wide) = ctx.saved_tensors, ctx.counts
+        tensors, ids, wide = ctx.counts
+        read_all, has_others = read((*given, *ctx.saved_tensors))
+        given, saved = read_all[: len(given)], read_all[len(given) :]
         given_ids, saved = saved[tensors : tensors + ids], (*saved[:tensors], *saved[tensors + ids :])
         own_ids = given_ids[-1] if given_ids else None
         first, rest = saved[:tensors], saved[tensors:]
-        if torch.is_grad_enabled() or any(kind_of(tensor) is Kind.OTHER for tensor in (*given, *saved)):
+        if torch.is_grad_enabled() or has_others:
             found = eager.gradients(
                 ctx.graph, ctx.compiled.derivation, first, ctx.order, ctx.reads_backward, own_ids, given
             )
             return (*[None] * NO_TENSORS, *found)
         kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
         with without_modes():
-            first, slopes = resolved(first), resolved(given)
             wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
-            found = backward(ctx.compiled, first, kept, slopes, ctx.order, ctx.reads_backward, own_ids, wishes)
+            found = backward(ctx.compiled, first, kept, given, ctx.order, ctx.reads_backward, own_ids, wishes)
         return (*[None] * NO_TENSORS, *found)
 
 
