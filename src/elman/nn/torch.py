@@ -4,7 +4,8 @@ Arguments, shapes, names of parameters, `state_dict`, initial values and results
 subclass of torch's, so that code which looks for `torch.nn.LSTM` or `torch.nn.RNNBase` finds elman's. What is elman's:
 a `Ragged` batch is taken as well, and gives a `Ragged` batch; each error has a repair; empty sequences are legal, so
 that a dense input of 0 steps gives 0 outputs and the initial states, where torch raises a RuntimeError ("Expected
-sequence length to be larger than 0").
+sequence length to be larger than 0"). Arrays assigned into `_flat_weights` are used as by torch, but not inside
+`torch.compile`, which reads the named parameters.
 """
 
 from collections.abc import Iterator

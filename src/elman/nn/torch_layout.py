@@ -82,6 +82,7 @@ def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
     """The arrays of one layer and direction that were assigned into `_flat_weights`, which torch's layers then use.
 
     Each other array of the list is the one that torch itself has put there and keeps a reference to.
+    Inside `torch.compile` there are none: compiled code reads every parameter by its attribute.
     """
     if torch.compiler.is_compiling():
         return {}
