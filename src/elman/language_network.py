@@ -112,7 +112,7 @@ class LanguageNetwork(nn.Module):
             state: where to go on from; zeros if not given.
             batch_size: texts that run side by side, if no state is given.
         """
-        return TokenStream(self.embedding.table.weight, self.body, self.head, state, batch_size=batch_size)
+        return TokenStream(self.embedding.rows(), self.body, self.head, state, batch_size=batch_size)
 
     def example(self) -> Ragged:
         """A small batch of the kind that the network reads."""

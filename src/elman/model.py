@@ -131,12 +131,11 @@ def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = 
     Args:
         embedding: of the ids; None for numbers that are read as they are.
         batch: ids or numbers.
-        plain: rows are wanted; also given to whoever watches the embedding with a hook.
+        plain: rows are wanted; they are also given where the embedding has hooks or was replaced by another module.
     """
     if embedding is None:
         return batch, None
-    watched = embedding._forward_hooks or embedding._forward_pre_hooks
-    found = None if plain or watched else embedding.lookup(batch)
+    found = embedding.lookup(batch) if isinstance(embedding, OneHot | Embedding) and not plain else None
     return found or (embedding(batch), None)
 
 

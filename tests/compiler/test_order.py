@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elman.compiler.order import TimeMajor
+from elman.compiler.order import TimeMajor, _KeptOrders
 
 
 @given(lengths=st.lists(st.integers(0, 6), max_size=8))
@@ -73,3 +73,28 @@ def test_a_tile_for_each_thread_is_as_long_as_the_others():
     tiles = TimeMajor(torch.arange(1, 33)).tiles(16, 2)
     totals = [int(part.sum()) for part in np.split(tiles.lengths, [16])]
     assert abs(totals[0] - totals[1]) <= 16
+
+
+def test_orders_of_equal_lengths_are_kept_within_a_bound_of_steps():
+    kept = _KeptOrders(room=100_000)
+    for steps in range(600):
+        kept.get(40, steps)
+        assert kept.size <= kept.room
+        assert kept.size == sum(kept._size(*key) for key in kept._orders)
+    assert kept.get(40, 599) is kept.get(40, 599)
+    assert kept.get(40, 599).lengths.tolist() == [599] * 40
+    assert (40, 0) not in kept._orders
+
+
+def test_the_last_order_is_kept_whatever_its_size_and_the_oldest_goes_first():
+    kept = _KeptOrders(room=3 * _KeptOrders.OVERHEAD)
+    large = kept.get(1000, 1000)
+    assert kept.get(1000, 1000) is large
+    small = kept.get(1, 1)
+    assert kept.get(1000, 1000) is not large
+    first, second = kept.get(1, 1), kept.get(1, 2)
+    assert first is not small
+    assert kept.get(1, 1) is first
+    kept.get(1, 3)
+    assert kept.get(1, 1) is first
+    assert kept.get(1, 2) is not second

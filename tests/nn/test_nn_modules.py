@@ -63,7 +63,7 @@ def test_each_step_goes_through_the_module_alone(steps):
 
 
 def test_each_step_says_what_it_takes():
-    with pytest.raises(ShapeError, match=r"\(5, 3\) came") as error:
+    with pytest.raises(ShapeError, match=r"got a tensor of shape \(5, 3\)") as error:
         EachStep(nn.Linear(3, 2))(torch.zeros(5, 3))
     assert "(batch, time, feature)" in str(error.value)
 

@@ -314,7 +314,7 @@ def test_nothing_is_computed_for_the_gradient_of_what_is_fixed():
     assert {use.name for use in gradient.uses} == {"w"}
     assert not gradient.vectors
     assert {name for name, _ in layer.named_parameters()} == {"layer0.w"}
-    assert {name for name, _ in layer.named_buffers()} == {"layer0.fixed", "layer0.shift"}
+    assert {name for name, _ in layer.layer0.named_buffers()} == {"fixed", "shift"}
     assert all(tensor.dtype == torch.float32 for tensor in layer.float().buffers())
 
 

@@ -329,3 +329,31 @@ def test_a_deep_copy_is_a_layer_of_its_own(inputs):
     with torch.no_grad():
         other.weights()["input/0"].zero_()
     assert not torch.equal(layer(inputs)[0], other(inputs)[0])
+
+
+@cell
+def without_parameters(x, h):
+    """A step that learns nothing."""
+    return tanh(h + x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_layer_without_parameters_has_the_type_that_it_was_moved_to(dtype: torch.dtype):
+    layer = Recurrent(without_parameters, FEATURES, FEATURES, num_layers=2).to(dtype)
+    inputs = torch.randn(BATCH, TIME, FEATURES, dtype=torch.float64).to(dtype)
+    assert layer.like.dtype == layer.zero_state(BATCH).h.dtype == dtype
+    steps, _ = layer(inputs, layer.zero_state(BATCH))
+    assert torch.equal(steps, layer(inputs)[0])
+    stream = layer.stream(batch_size=BATCH)
+    outputs = torch.stack([stream.step(inputs[:, time]) for time in range(TIME)], 1)
+    assert outputs.dtype == dtype
+    torch.testing.assert_close(outputs, steps, rtol=1e-12 if dtype == torch.float64 else 0.02, atol=0.0)
+    assert layer.state_dict() == {}
+    assert copy.deepcopy(layer).like.dtype == dtype
+    assert layer.to("meta").zero_state(1).h.device.type == "meta"
+
+
+def test_a_layer_without_parameters_explains_the_type_that_it_has():
+    layer = Recurrent(without_parameters, FEATURES, FEATURES)
+    assert "llvm" in layer.explain()
+    assert "eager" in layer.bfloat16().explain()

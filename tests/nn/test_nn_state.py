@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -218,3 +220,31 @@ def test_a_missing_file_is_refused(tmp_path: Path):
     for path, what in ((tmp_path / "none", "no such file"), (tmp_path, "is a folder")):
         with pytest.raises(ModelError, match=what):
             State.load(path)
+
+
+@pytest.mark.parametrize(
+    "given", [[1.7], [True, False, True], torch.tensor([True, False, True]), torch.tensor([0.0]), ["a"], 1, [[0, 1]]]
+)
+def test_only_integers_on_one_axis_select_sequences(given: Any):
+    with pytest.raises(ShapeError, match=r"(?s)sequences must be integers.*Give sequences as"):
+        make().select(given)
+
+
+def test_integers_of_every_kind_select_sequences():
+    state = make()
+    for given in ([2, -3], (2, 0), np.array([2, 0], np.int32), torch.tensor([2, 0], dtype=torch.uint8)):
+        assert torch.equal(state.select(given).h, state.h[[2, 0]])
+    assert state.select([]).batch_size == 0
+
+
+def test_views_with_a_sign_and_states_that_share_memory_are_saved(tmp_path: Path):
+    numbers = torch.randn(1, 3, SIZE, dtype=torch.complex64)
+    negative, whole = numbers.conj().imag, torch.randn(1, 6, SIZE)
+    assert negative.is_neg()
+    states = {"h": negative, "c": whole[:, :3], "n": whole[:, :3], "m": whole[:, 2:5]}
+    state = State(states, attached={"tokens": whole[0, :3]})
+    state.save(tmp_path / "state")
+    loaded = State.load(tmp_path / "state")
+    assert equal(loaded, state)
+    assert torch.equal(loaded.attached["tokens"], whole[0, :3])
+    assert torch.equal(loaded.h, -numbers.imag[0])

@@ -384,3 +384,45 @@ def test_code_that_torch_trains_trains_the_same():
         losses.append(found)
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[0][-1] < losses[0][0]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_what_is_assigned_into_flat_weights_is_used_as_by_torch(kind: str):
+    layer, theirs = (getattr(module, kind)(3, 4, num_layers=2, bidirectional=True) for module in (mine, nn))
+    theirs.load_state_dict(layer.state_dict())
+    inputs, start = torch.randn(5, 2, 3), torch.randn(4, 2, 4)
+    hx = (start, start) if kind == "LSTM" else start
+    before = layer(inputs, hx)[0]
+    for index in (1, 6):
+        given = torch.zeros_like(layer._flat_weights[index]).requires_grad_()
+        layer._flat_weights[index] = theirs._flat_weights[index] = given
+    found, expected = layer(inputs, hx)[0], theirs(inputs, hx)[0]
+    assert not torch.allclose(found, before)
+    torch.testing.assert_close(found, expected)
+    gradients = [
+        torch.autograd.grad(out.sum(), net._flat_weights[6])[0] for out, net in ((found, layer), (expected, theirs))
+    ]
+    torch.testing.assert_close(*gradients)
+    layer._flat_weights[1] = torch.zeros(2, 2)
+    with pytest.raises(RuntimeError, match=r"weight_hh_l0: expected .* got \(2, 2\)"):
+        layer(inputs, hx)
+
+
+def test_parameters_that_follow_an_assignment_into_flat_weights_are_used_as_by_torch():
+    layer, theirs = mine.GRU(3, 4), nn.GRU(3, 4)
+    theirs.load_state_dict(layer.state_dict())
+    inputs, weight = torch.randn(5, 2, 3), nn.Parameter(torch.randn(12, 4))
+    for net in (layer, theirs):
+        net._flat_weights[0] = torch.zeros(12, 3)
+        net.weight_hh_l0 = weight
+    torch.testing.assert_close(layer(inputs)[0], theirs(inputs)[0])
+
+
+def test_the_docs_name_the_empty_input_that_torch_refuses():
+    assert "Expected sequence length to be larger than 0" in " ".join((mine.__doc__ or "").split())
+    with pytest.raises(RuntimeError, match="Expected sequence length to be larger than 0"):
+        nn.GRU(3, 4)(torch.zeros(0, 2, 3))
+    start = torch.randn(1, 2, 4)
+    output, last = mine.GRU(3, 4)(torch.zeros(0, 2, 3), start)
+    assert output.shape == (0, 2, 4)
+    assert torch.equal(last, start)

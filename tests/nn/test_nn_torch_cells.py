@@ -119,3 +119,48 @@ def test_a_bias_that_is_only_truthy_is_taken_as_torch_takes_it():
         inputs = torch.randn(2, 3)
         assert repr(cell) == repr(theirs)
         torch.testing.assert_close(cell(inputs), theirs(inputs), rtol=0, atol=1e-6)
+
+
+NARROW = [torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_autocast_gives_the_types_of_torchs_cells(kind: str, options: dict[str, Any], low: torch.dtype):
+    cell, theirs = build(kind, 3, 4, **options)
+    for kind_of_input in NARROW:
+        for state in (None, *NARROW):
+            start = None if state is None else torch.randn(2, 4, dtype=state)
+            hx = (start, start) if kind == "LSTMCell" and start is not None else start
+            inputs = torch.randn(2, 3, dtype=kind_of_input)
+            with torch.autocast("cpu", dtype=low):
+                found, wanted = flat(cell(inputs, hx)), flat(theirs(inputs, hx))
+            assert [one.dtype for one in found] == [one.dtype for one in wanted]
+            for one, other in zip(found, wanted, strict=True):
+                torch.testing.assert_close(one.float(), other.float(), rtol=0.03, atol=0.03)
+            found[0].float().sum().backward()
+            assert {weight.grad.dtype for weight in cell.parameters()} == {torch.float32}
+
+
+def test_a_float32_state_keeps_small_changes_under_autocast():
+    cell, theirs = build("LSTMCell", 3, 4)
+    with torch.no_grad():
+        for one in (cell, theirs):
+            one.bias_ih.copy_(torch.tensor([-3.0, 20.0, 0.05, 0.0]).repeat_interleave(4))
+            for weight in (one.weight_ih, one.weight_hh, one.bias_hh):
+                weight.zero_()
+    states = [(torch.zeros(1, 4), torch.full((1, 4), 1.0)) for _ in range(2)]
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        for _ in range(50):
+            states = [one(torch.zeros(1, 3), state) for one, state in zip((cell, theirs), states, strict=True)]
+    (_, found), (_, wanted) = states
+    # Each step adds 0.0024, which a bfloat16 near 1 cannot hold.
+    assert float(wanted.min()) > 1.1
+    torch.testing.assert_close(found, wanted, rtol=0.002, atol=0.0)
+
+
+def test_cells_leave_float64_alone_under_autocast():
+    for kind, options in KINDS:
+        cell, _ = build(kind, 3, 4, **options)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert {one.dtype for one in flat(cell.double()(torch.randn(2, 3, dtype=torch.float64)))} == {torch.float64}

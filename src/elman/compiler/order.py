@@ -5,7 +5,9 @@ of the kind that the first caller's mode asks for (on the device `meta`, fake, a
 a caller can reach can be changed.
 """
 
-from functools import cached_property, lru_cache
+from collections import OrderedDict
+from functools import cached_property
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -215,9 +217,41 @@ def equal(batch: int, steps: int, like: Tensor) -> TimeMajor:
         order = TimeMajor(like.new_full((batch,), steps, dtype=torch.int64, device="cpu"))
         order.total, order.longest = batch * steps, steps
         return order
-    return _equal(batch, steps)
+    return _kept.get(batch, steps)
 
 
-@lru_cache(maxsize=256)
-def _equal(batch: int, steps: int) -> TimeMajor:
-    return TimeMajor(np.full(batch, steps))
+class _KeptOrders:
+    """The orders of sequences of one length that were asked for last, bounded by their memory.
+
+    Args:
+        room: sum of the sizes of the orders that are kept, in steps; the last order is kept whatever its size. All
+            arrays of an order together take about 40 bytes a step.
+    """
+
+    # What an order takes besides its arrays, in steps.
+    OVERHEAD = 1024
+
+    def __init__(self, room: int):
+        self.room = room
+        self.size = 0
+        self._orders: OrderedDict[tuple[int, int], TimeMajor] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, batch: int, steps: int) -> TimeMajor:
+        """Return the order of so many sequences of so many steps."""
+        key = (batch, steps)
+        with self._lock:
+            if key in self._orders:
+                self._orders.move_to_end(key)
+                return self._orders[key]
+            order = self._orders[key] = TimeMajor(np.full(batch, steps))
+            self.size += self._size(*key)
+            while self.size > self.room and len(self._orders) > 1:
+                self.size -= self._size(*self._orders.popitem(last=False)[0])
+            return order
+
+    def _size(self, batch: int, steps: int) -> int:
+        return batch * (steps + 1) + self.OVERHEAD
+
+
+_kept = _KeptOrders(room=1 << 18)

@@ -3,8 +3,10 @@
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules import module as torch_module
 
-from elman.errors import ShapeError
+from elman.errors import UsageError
+from elman.nn.checks import check_ragged, refuse, wrong_probability, wrong_size, wrong_weight
 from elman.nn.regularisers import scaled_mask
 from elman.sequences.ragged import Ragged
 
@@ -16,6 +18,9 @@ class OneHot(nn.Module):
         size: number of ids.
         zeros: how many of the first ids are rows of zeros; the rows have `size - zeros` features.
 
+    Raises:
+        UsageError: no ids, or more rows of zeros than ids.
+
     >>> OneHot(4, zeros=1)(Ragged(torch.tensor([0, 2]), [2])).data
     tensor([[0., 0., 0.],
             [0., 1., 0.]])
@@ -23,17 +28,21 @@ class OneHot(nn.Module):
 
     def __init__(self, size: int, zeros: int = 0):
         super().__init__()
+        refuse(wrong_size("size", size))
+        refuse(wrong_size("zeros", zeros, 0, size))
         self.output_size = size - zeros
         table = torch.cat([torch.zeros(zeros, size - zeros), torch.eye(size - zeros)])
         self.table: torch.Tensor
         self.register_buffer("table", table, persistent=False)
 
-    def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor]:
-        """The ids, and the table whose rows `forward` gives for them."""
-        return batch, self.table
+    def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor] | None:
+        """Return the ids and the table whose rows `forward` gives for them; `None` as for `Embedding.lookup`."""
+        check_ragged(self, batch, "ids (total,)")
+        return (batch, self.table) if is_as_built(self, OneHot) else None
 
     def forward(self, batch: Ragged) -> Ragged:
         """From ids `(total,)` to rows `(total, output_size)`."""
+        check_ragged(self, batch, "ids (total,)")
         return batch.replace(self.table.index_select(0, batch.data))
 
 
@@ -48,6 +57,13 @@ class Embedding(nn.Module):
         dropout: the probability with which an id is read as id 0 while training.
         row_dropout: the probability with which a whole row of the table is read as zeros while training, wherever its
             id stands in the batch, and the others scaled up: embedding dropout.
+
+    Attributes:
+        table: an `nn.Embedding`, which may be replaced: by one with options (`padding_idx`, `max_norm`, …), or by any
+            module that gives a row for each id.
+
+    Raises:
+        UsageError: sizes below 1, more rows of zeros than ids, or probabilities that are not from 0 to 1.
 
     Source:
         Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The rows start from a normal
@@ -65,6 +81,15 @@ class Embedding(nn.Module):
         row_dropout: float = 0.0,
     ):
         super().__init__()
+        refuse(
+            wrong_size("size", size),
+            wrong_size("features", features),
+            wrong_weight("deviation", deviation),
+            wrong_probability("dropout", dropout),
+            wrong_probability("row_dropout", row_dropout),
+        )
+        refuse(wrong_size("zeros", zeros, 0, size))
+        self.size = size
         self.output_size = features
         self.dropout = dropout
         self.row_dropout = row_dropout
@@ -73,10 +98,33 @@ class Embedding(nn.Module):
             self.table.weight.mul_(deviation)[:zeros] = 0.0
 
     def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor] | None:
-        """The ids and the table whose rows `forward` gives for them, where it gives rows of a table as they are."""
+        """Return the ids and the table whose rows `forward` gives for them, for `Recurrent`'s `table`.
+
+        Returns:
+            `None` where the rows have to be computed by `forward`: several ids a step, dropped rows, a hook, or a
+            table that is not a plain `nn.Embedding`.
+        """
+        check_ragged(self, batch, "ids (total,)")
         if batch.data.dim() > 1 or (self.training and self.row_dropout):
             return None
+        if not (is_as_built(self, Embedding) and self._is_plain()):
+            return None
         return batch.replace(self._some_dropped(batch.data)), self.table.weight
+
+    def rows(self) -> torch.Tensor:
+        """Return the row of each id as in evaluation, `(size, features)`."""
+        if self._is_plain():
+            return self.table.weight
+        return self.table(torch.arange(self.size, device=next(self.parameters(), torch.empty(())).device))
+
+    def _is_plain(self) -> bool:
+        """Whether the table gives the rows of its weight as they are, and their gradients without change."""
+        return is_as_built(self.table, nn.Embedding) and (
+            self.table.padding_idx is None
+            and self.table.max_norm is None
+            and not self.table.scale_grad_by_freq
+            and not self.table.sparse
+        )
 
     def _some_dropped(self, ids: torch.Tensor) -> torch.Tensor:
         if not (self.training and self.dropout):
@@ -88,17 +136,35 @@ class Embedding(nn.Module):
 
         The ids are `(total,)`, or `(total, ids)` for several a step, whose rows add up, those of id 0 left out.
         """
+        check_ragged(self, batch, "ids (total,), or (total, ids)")
         ids = self._some_dropped(batch.data)
-        kept = None
-        if self.training and self.row_dropout:
+        if ids.dim() > 1 and self._is_plain():
             table = self.table.weight
-            # One number a row of the table, looked up: the table itself, which can be large, is not multiplied.
-            kept = scaled_mask(table, len(table), probability=self.row_dropout)[ids]
-        if ids.dim() == 1:
-            rows = self.table(ids)
-            return batch.replace(rows if kept is None else rows * kept.unsqueeze(1))
-        table = self.table.weight
-        return batch.replace(functional.embedding_bag(ids, table, mode="sum", padding_idx=0, per_sample_weights=kept))
+            kept = self._kept(ids, table)
+            sums = functional.embedding_bag(ids, table, mode="sum", padding_idx=0, per_sample_weights=kept)
+            return batch.replace(sums)
+        rows = self.table(ids)
+        kept = self._kept(ids, rows)
+        rows = rows if kept is None else rows * kept.unsqueeze(-1)
+        return batch.replace(rows if ids.dim() == 1 else (rows * (ids != 0).unsqueeze(-1)).sum(1))
+
+    def _kept(self, ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
+        """The factor of each id's row: 0 for dropped rows; `None` where no rows are dropped."""
+        if not (self.training and self.row_dropout):
+            return None
+        # One number a row of the table, looked up: the table itself, which can be large, is not multiplied.
+        return scaled_mask(like, self.size, probability=self.row_dropout)[ids]
+
+
+def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether calling a module does what its class does: no subclass, no hook, no `forward` of its own."""
+    return (
+        type(module) is kind
+        and "forward" not in vars(module)
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and not (module._backward_hooks or module._backward_pre_hooks)
+        and not torch_module._has_any_global_hook()
+    )
 
 
 class EachStep(nn.Module):
@@ -107,20 +173,25 @@ class EachStep(nn.Module):
     Args:
         module: takes `(rows, feature)`; `nn.Linear`, or any stack of such modules.
 
+    Raises:
+        UsageError: the module is no `nn.Module`.
+
     >>> EachStep(nn.Linear(3, 2))(Ragged(torch.zeros(5, 3), [4, 1])).data.shape
     torch.Size([5, 2])
     """
 
     def __init__(self, module: nn.Module):
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise UsageError(
+                f"Expected module to be an nn.Module, got {module!r}.", fix="Give a module, as nn.Linear(3, 2)."
+            )
         self.module = module
 
     def forward(self, inputs):
         """The module on the rows of a `Ragged` batch, or on the last axis of `(batch, time, feature)`."""
         if isinstance(inputs, Ragged):
             return inputs.map(self.module)
-        if inputs.dim() != 3:
-            raise ShapeError(
-                f"A tensor of shape {tuple(inputs.shape)} came.", fix="Give a Ragged batch or (batch, time, feature)."
-            )
+        if not isinstance(inputs, torch.Tensor) or inputs.dim() != 3:
+            check_ragged(self, inputs, "data (total, feature), or a tensor (batch, time, feature)")
         return self.module(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])

@@ -1,12 +1,13 @@
 """From the outputs at every step to one row a sequence."""
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from elman.errors import ShapeError, UsageError, nearest
+from elman.errors import ShapeError, nearest
+from elman.nn.checks import check_ragged, refuse, wrong_size
 from elman.sequences.ragged import Ragged
 from elman.settings.network import PoolingName as PoolingName
 
@@ -26,11 +27,13 @@ class Attention(nn.Module):
 
     def __init__(self, features: int):
         super().__init__()
+        refuse(wrong_size("features", features))
         self.hidden = nn.Linear(features, features)
         self.score = nn.Linear(features, 1, bias=False)
 
     def forward(self, steps: Ragged) -> Tensor:
         """From `(total, feature)` to `(batch, feature)`."""
+        check_ragged(self, steps, "steps (total, feature)")
         scores = steps.map(lambda data: self.score(torch.tanh(self.hidden(data))))
         index = scores.sequence_index()
         shifted = (scores.data - scores.detach().max().index_select(0, index)).exp()
@@ -50,10 +53,12 @@ class Flatten(nn.Module):
 
     def __init__(self, max_length: int):
         super().__init__()
+        refuse(wrong_size("max_length", max_length))
         self.max_length = max_length
 
     def forward(self, steps: Ragged) -> Tensor:
         """From `(total, feature)` to `(batch, max_length · feature)`."""
+        check_ragged(self, steps, "steps (total, feature)")
         if steps.longest > self.max_length:
             raise ShapeError(
                 f"A sequence has {steps.longest} steps, and this network has inputs for {self.max_length}.",
@@ -76,12 +81,12 @@ class Pooling(nn.Module):
         max_length: steps, for `flatten`.
 
     Raises:
-        UsageError: no name, one that is no pooling, or `flatten` without `max_length`.
+        UsageError: no name, one that is no pooling, `flatten` without `max_length`, or sizes below 1.
     """
 
     def __init__(self, names: tuple[PoolingName, ...], features: int, max_length: int | None = None):
         super().__init__()
-        _check_names(names, max_length)
+        refuse(_wrong_names(names, max_length), wrong_size("features", features))
         self.names = names
         self.attention = Attention(features) if "attention" in names else None
         self.flatten = Flatten(max_length) if "flatten" in names and max_length else None
@@ -89,21 +94,32 @@ class Pooling(nn.Module):
         self.output_size = sum(sizes.get(name, features) for name in names)
 
     def forward(self, steps: Ragged, last: Tensor | None) -> Tensor:
-        """From the steps `(total, feature)` and the last outputs `(batch, feature)` to `(batch, output_size)`."""
+        """From the steps `(total, feature)` and the last outputs `(batch, feature)` to `(batch, output_size)`.
+
+        Raises:
+            ShapeError: the steps are no `Ragged` batch, or `last` is pooled and the last outputs are missing.
+        """
+        check_ragged(self, steps, "steps (total, feature)")
+        if "last" in self.names and not isinstance(last, Tensor):
+            raise ShapeError(
+                f"Pooling by `last` expects the last outputs (batch, {steps.data.shape[-1]}), got {last!r}.",
+                fix="Give both results of a layer: steps, state = layer(batch); pooling(steps, state.output).",
+            )
         return torch.cat([self._pool(name, steps, last) for name in self.names], -1)
 
-    def _pool(self, name: PoolingName, steps: Ragged, last: Tensor | None) -> Tensor:
+    def _pool(self, name: PoolingName, steps: Ragged, last: Any) -> Tensor:
         if name == "last":
-            assert last is not None
             return last
         learned = {"attention": self.attention, "flatten": self.flatten}
         return (learned.get(name) or POOLS[name])(steps)
 
 
-def _check_names(names: tuple[str, ...], max_length: int | None) -> None:
+def _wrong_names(names: Any, max_length: Any) -> list[str]:
     valid = get_args(PoolingName)
+    if not isinstance(names, tuple | list):
+        return [f"Expected names to be a tuple, got {names!r}: give the names of poolings, as ('last', 'mean')."]
     problems = [f"There is no pooling `{name}`. {nearest(name, valid)}" for name in names if name not in valid]
     problems += [] if names else [f"No pooling is named. {nearest('', valid)}"]
-    problems += ["`flatten` needs max_length, its number of steps."] if "flatten" in names and not max_length else []
-    if problems:
-        raise UsageError("\n".join(problems))
+    if "flatten" in names and max_length is None:
+        return [*problems, "`flatten` needs max_length: give its number of steps."]
+    return problems + ([] if max_length is None else wrong_size("max_length", max_length))

@@ -13,6 +13,7 @@ from elman.compiler.graph import Graph
 from elman.compiler.tensors import Kind, is_transformed, kind_of
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
+from elman.nn.checks import wrong_flag
 from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state
 from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
@@ -80,7 +81,8 @@ class Recurrent(nn.Module):
         target: str | None = None,
     ):
         super().__init__()
-        _check_settings(num_layers, bidirectional, merge, go_backwards, dropout, weight_drop, init)
+        flags = {"bidirectional": bidirectional, "go_backwards": go_backwards, "stateful": stateful}
+        _check_settings(num_layers, flags, merge, dropout, weight_drop, init, constants)
         self.cells = _read_cells(cell, bidirectional)
         self.cell = self.cells[0]
         self.input_size = input_size
@@ -95,6 +97,9 @@ class Recurrent(nn.Module):
         self.target = dispatch.choose(target).target if target else None
         self.cell_sizes: list[tuple[int, int, dict[str, int]]] = []
         self._carried: State | None = None
+        self._empty: Tensor
+        # Follows the layer to its float type and device, also where there are no parameters.
+        self.register_buffer("_empty", torch.empty(0), persistent=False)
         width = input_size
         for layer in range(num_layers):
             self.cell_sizes.append((width, hidden_size, dict(constants or {})))
@@ -109,6 +114,11 @@ class Recurrent(nn.Module):
                 fix="Leave out weight_drop, or take another cell.",
             )
         self.output_size = width
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the float type in which, and on the device where, the layer computes."""
+        return next(self.parameters(), self._empty)
 
     @property
     def _directions(self) -> tuple[bool, ...]:
@@ -232,10 +242,10 @@ class Recurrent(nn.Module):
 
         Args:
             batch_size: number of sequences.
-            like: gives the float type and the device; those of the parameters if not given.
+            like: gives the float type and the device; those of the layer if not given.
         """
         graph = self._place(0, False).graph
-        like = next(self.parameters(), torch.empty(())) if like is None else like
+        like = self.like if like is None else like
         places = self.num_layers * len(self._directions)
         zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
         return State(zeros, bidirectional=self.bidirectional)
@@ -310,8 +320,7 @@ class Recurrent(nn.Module):
 
     def explain(self) -> str:
         """Which target runs this layer as it is now, and why."""
-        like = next(self.parameters(), torch.empty(()))
-        return str(dispatch.choose(self.target, like.device, like.dtype, self._place(0, False).graph))
+        return str(dispatch.choose(self.target, self.like.device, self.like.dtype, self._place(0, False).graph))
 
     def extra_repr(self) -> str:
         """The settings, for printing the module."""
@@ -377,19 +386,19 @@ def _check_states(first: Graph, graph: Graph, place: str) -> None:
 
 def _check_settings(
     num_layers: object,
-    bidirectional: bool,
+    flags: Mapping[str, object],
     merge: object,
-    go_backwards: bool,
     dropout: float,
     weight_drop: float,
     init: object,
+    constants: object,
 ) -> None:
-    problems = []
+    problems = [problem for name, value in flags.items() for problem in wrong_flag(name, value)]
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
         problems.append(f"num_layers is {num_layers!r}: give a whole number from 1 on.")
-    if merge is not None and merge not in MERGES:
+    if merge is not None and merge not in list(MERGES):
         problems.append(f"merge is {merge!r}. {nearest(merge, [*MERGES, None])}")
-    if bidirectional and go_backwards:
+    if flags["bidirectional"] is True and flags["go_backwards"] is True:
         problems.append("A bidirectional layer reads both ways already: leave out go_backwards.")
     for name, value in (("dropout", dropout), ("weight_drop", weight_drop)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
@@ -398,5 +407,7 @@ def _check_settings(
             problems.append("dropout acts between layers, and there is one: put a SequenceDropout before or after it.")
     if init not in ("keras", "torch"):
         problems.append(f"init is {init!r}. {nearest(init, ['keras', 'torch'])}")
+    if constants is not None and not isinstance(constants, Mapping):
+        problems.append(f"constants is {constants!r}: give the size of each by its name, as {{'topic': 3}}.")
     if problems:
         raise UsageError("\n".join(problems))

@@ -92,6 +92,12 @@ def read_constants(constants: Mapping[str, Tensor], graph: Graph, batch: Ragged)
     Raises:
         ShapeError: other constants than the step takes, or of other shapes.
     """
+    strays = {name: type(value).__name__ for name, value in constants.items() if not isinstance(value, Tensor)}
+    if strays:
+        raise ShapeError(
+            f"Expected each constant to be a tensor, got {strays}.",
+            fix="Give each by its name with one row a sequence: layer(batch, context=rows).",
+        )
     expected = {node.attribute[0]: (batch.batch_size, node.size) for node in graph.given[1:]}
     given = {name: tuple(value.shape) for name, value in constants.items()}
     if given != expected:

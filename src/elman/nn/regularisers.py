@@ -10,13 +10,15 @@ from torch.nn import functional
 
 from elman.compiler.graph import Graph
 from elman.compiler.tensors import constant_in_compiled_code
+from elman.nn.checks import check_ragged, refuse, wrong_probability, wrong_weight
 from elman.nn.penalties import add_penalty
 from elman.sequences.ragged import Ragged
 
 
 def scaled_mask(like: Tensor, *shape: int, probability: float) -> Tensor:
     """Zeros with this probability, else the number that keeps the mean at 1; of the type and device of `like`."""
-    return like.new_empty(shape).bernoulli_(1.0 - probability).div_(1.0 - probability)
+    kept = like.new_empty(shape).bernoulli_(1.0 - probability)
+    return kept if probability == 1.0 else kept.div_(1.0 - probability)
 
 
 def drop_features(data: Tensor, batch: Ragged, probability: float, training: bool) -> Tensor:
@@ -40,7 +42,10 @@ class SequenceDropout(nn.Module):
     Where a long sequence is read in parts with carried states, each part has a mask of its own.
 
     Args:
-        probability: of dropping a feature of a sequence while training.
+        probability: of dropping a feature of a sequence while training; with 1, all are dropped.
+
+    Raises:
+        UsageError: a probability that is not from 0 to 1.
 
     Source:
         Y. Gal, Z. Ghahramani, A Theoretically Grounded Application of Dropout in Recurrent Neural Networks, 2016.
@@ -48,12 +53,15 @@ class SequenceDropout(nn.Module):
 
     def __init__(self, probability: float):
         super().__init__()
+        refuse(wrong_probability("probability", probability))
         self.probability = probability
 
     def forward(self, batch):
         """The same `Ragged` batch, or `(batch, time, feature)`, with features dropped."""
         if isinstance(batch, Ragged):
             return batch.replace(drop_features(batch.data, batch, self.probability, self.training))
+        if not isinstance(batch, Tensor) or batch.dim() != 3:
+            check_ragged(self, batch, "data (total, feature), or a tensor (batch, time, feature)")
         return self(Ragged.from_dense(batch)).data.unflatten(0, batch.shape[:2])
 
     def with_last(self, steps: Ragged, last: Tensor) -> tuple[Ragged, Tensor]:
@@ -128,6 +136,9 @@ class ActivationRegulariser(nn.Module):
         activation: weight of the first (AR).
         temporal: weight of the second (TAR).
 
+    Raises:
+        UsageError: a weight that is not a finite number of at least 0.
+
     Source:
         S. Merity, B. McCann, R. Socher, Revisiting Activation Regularization for Language RNNs, 2017. Difference:
         a mean of squares in place of the norm, as in the authors' own program.
@@ -135,11 +146,14 @@ class ActivationRegulariser(nn.Module):
 
     def __init__(self, activation: float = 0.0, temporal: float = 0.0):
         super().__init__()
+        refuse(wrong_weight("activation", activation), wrong_weight("temporal", temporal))
         self.activation = activation
         self.temporal = temporal
 
     def forward(self, steps: Ragged, dropped: Ragged) -> Ragged:
         """The outputs with features dropped, as they are; adds the penalty to the loss, see `elman.nn.penalties`."""
+        check_ragged(self, steps, "outputs (total, feature)")
+        check_ragged(self, dropped, "outputs (total, feature)")
         if self.training:
             add_penalty(self.penalty(steps, dropped))
         return dropped

@@ -5,12 +5,14 @@ Each is an `nn.Module` with two ways in: `logits(hidden)`, which calling it is t
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UsageError
+from elman.errors import ShapeError, UsageError
+from elman.nn.checks import refuse, wrong_size
 from elman.nn.linear_cross_entropy import check_rows, is_plain, linear_cross_entropy
 from elman.settings.network import SoftmaxName as SoftmaxName
 
@@ -36,11 +38,13 @@ class Softmax(nn.Module):
 
     def __init__(self, features: int, tokens: int, *, counts: Tensor | None = None, tied: Tensor | None = None):
         super().__init__()
+        refuse(wrong_size("features", features), wrong_size("tokens", tokens))
+        _check_rows(tokens, counts, tied)
         size = features if tied is None else tied.shape[1]
         self.project = None if size == features else nn.Linear(features, size, bias=False)
         self.weight = _drawn(tokens, size) if tied is None else tied
         logs = torch.zeros(tokens) if counts is None else counts.double().add(1.0).log()
-        self.bias = nn.Parameter((logs - logs.mean()).float())
+        self.bias = nn.Parameter((logs - logs.mean()).to(self.weight.dtype))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits; see `logits`."""
@@ -114,6 +118,7 @@ class SampledSoftmax(Softmax):
         counts: Tensor | None = None,
         tied: Tensor | None = None,
     ):
+        refuse(wrong_size("samples", samples))
         super().__init__(features, tokens, counts=counts, tied=tied)
         share = (torch.zeros(tokens) if counts is None else counts).double().add(1.0).pow(0.75)
         self.chance: Tensor
@@ -182,6 +187,8 @@ class AdaptiveSoftmax(nn.Module):
         self, features: int, tokens: int, *, cutoffs: Sequence[int] | None = None, counts: Tensor | None = None
     ):
         super().__init__()
+        refuse(wrong_size("features", features), wrong_size("tokens", tokens), _wrong_cutoffs(cutoffs))
+        _check_rows(tokens, counts, None)
         places = list(default_cutoffs(tokens) if cutoffs is None else cutoffs)
         if not places or places != sorted(set(places)) or places[0] < 1 or places[-1] >= tokens:
             raise UsageError(
@@ -265,6 +272,31 @@ def _log_sum(rows: np.ndarray) -> np.ndarray:
     """The logarithm of the sum of exponentials of each row, `(rows, 1)`."""
     peaks = rows.max(1, keepdims=True)
     return peaks + np.log(np.exp(rows - peaks).sum(1, keepdims=True))
+
+
+def _wrong_cutoffs(cutoffs: Any) -> list[str]:
+    if cutoffs is None:
+        return []
+    if isinstance(cutoffs, Sequence) and all(isinstance(place, int) for place in cutoffs):
+        return []
+    return [f"Expected cutoffs to be whole numbers, got {cutoffs!r}: give positions of tokens, as [2000, 8000]."]
+
+
+def _check_rows(tokens: int, counts: Tensor | None, tied: Tensor | None) -> None:
+    """Counts have one number for each token, and a tied table one row."""
+    if counts is not None and _shape(counts) != (tokens,):
+        raise ShapeError(
+            f"Expected counts to be a tensor ({tokens},), got {_shape(counts)}.", fix="Give one count for each token."
+        )
+    if tied is not None and (not isinstance(tied, Tensor) or tied.dim() != 2 or len(tied) != tokens):
+        raise ShapeError(
+            f"Expected tied to be a tensor ({tokens}, size), got {_shape(tied)}.",
+            fix="Give an embedding's table, with one row for each token.",
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _drawn(tokens: int, features: int) -> nn.Parameter:

@@ -16,11 +16,17 @@ def _given(start: starts.Given, tensor: Tensor) -> None:
     tensor.copy_(torch.tensor(start.numbers, dtype=torch.float64).view(start.shape))
 
 
+def orthogonal(tensor: Tensor, gain: float = 1.0) -> None:
+    """Fill a matrix with a random orthogonal one times a gain, drawn in float32 where torch has no QR of its type."""
+    drawn = tensor.new_empty(tensor.shape, dtype=torch.promote_types(tensor.dtype, torch.float32))
+    tensor.copy_(nn.init.orthogonal_(drawn, gain))
+
+
 DRAWS: dict[type[Start], Draw] = {
     starts.Fill: lambda start, tensor: tensor.fill_(start.value),
     starts.Given: _given,
     starts.Identity: lambda start, tensor: nn.init.eye_(tensor).mul_(start.scale),
-    starts.Orthogonal: lambda start, tensor: nn.init.orthogonal_(tensor, start.gain),
+    starts.Orthogonal: lambda start, tensor: orthogonal(tensor, start.gain),
     starts.Glorot: lambda start, tensor: nn.init.xavier_uniform_(tensor, start.gain),
     starts.Uniform: lambda start, tensor: tensor.uniform_(start.low, start.high),
     starts.Normal: lambda start, tensor: tensor.normal_(start.mean, start.deviation),

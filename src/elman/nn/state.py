@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from elman.errors import ModelError, ShapeError, nearest, os_errors_as
 from elman.files import atomic_write
+from elman.sequences.lengths import integers
 
 HEADER = "elman_state"
 ATTACHED = "attached/"
@@ -114,9 +115,9 @@ class State:
         """The states of some sequences, in the order given; one may be taken more than once (branching).
 
         Raises:
-            ShapeError: there is no such sequence.
+            ShapeError: there is no such sequence, or the sequences are not integers.
         """
-        index = torch.as_tensor(sequences, dtype=torch.int64)
+        index = integers("sequences", sequences)
         wrong = index[(index < -self.batch_size) | (index >= self.batch_size)]
         if len(wrong):
             raise ShapeError(
@@ -184,7 +185,7 @@ class State:
             ModelError: the file cannot be written (the disk is full, there is no such folder); what was there stays.
         """
         named = self.tensors | {ATTACHED + name: value for name, value in self.attached.items()}
-        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in named.items()}
+        tensors = {name: _plain(tensor) for name, tensor in named.items()}
         header = {
             "bidirectional": self.bidirectional,
             "names": self.names,
@@ -222,6 +223,11 @@ class State:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name}={tuple(self[name].shape)}" for name in self.tensors)
         return f"State({shapes})"
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A copy in memory of its own, on the CPU, with the signs of a view such as `z.conj().imag` resolved."""
+    return tensor.detach().resolve_neg().resolve_conj().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -2,7 +2,10 @@
 
 Arguments, shapes, names of parameters, `state_dict`, initial values and results are torch's, and each class is a
 subclass of torch's, so that code which looks for `torch.nn.LSTM` or `torch.nn.RNNBase` finds elman's. What is elman's:
-a `Ragged` batch is taken as well, and gives a `Ragged` batch; empty sequences are legal; each error has a repair.
+a `Ragged` batch is taken as well, and gives a `Ragged` batch; each error has a repair; empty sequences are legal, so
+that a dense input of 0 steps gives 0 outputs and the initial states, where torch raises a RuntimeError ("Expected
+sequence length to be larger than 0"). Arrays assigned into `_flat_weights` are used as by torch, but not inside
+`torch.compile`, which reads the named parameters.
 """
 
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
 from elman.nn.torch_checks import check_arrays, check_input, check_settings, check_states, torch_errors_as_settings
 from elman.nn.torch_convert import from_torch, to_torch
 from elman.nn.torch_inputs import Steps, read_dense, read_packed, read_ragged
-from elman.nn.torch_layout import Layout, find_layout, read_arrays, to_step
+from elman.nn.torch_layout import Layout, assigned_arrays, find_layout, read_arrays, to_step
 from elman.sequences.ragged import Ragged
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "from_torch", "to_torch"]
@@ -81,7 +84,7 @@ class _Layer(nn.RNNBase):
         outputs: list[Tensor] = []
         finals: list[tuple[Tensor, ...]] = []
         for place, (suffix, width) in enumerate(self._places()):
-            arrays = read_arrays(self, suffix)
+            arrays = read_arrays(self, suffix) | assigned_arrays(self, suffix)
             check_arrays(arrays, self._shapes(width), suffix)
             weights, graph = to_step(layout, arrays), self._steps[place]
             initial = [state[place] for state in states]

@@ -1,11 +1,13 @@
 """The recurrent cells of `torch.nn` under their own names: one step of elman's cells."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from elman.compiler import dispatch
-from elman.compiler.autocast import fits
+from elman.compiler.autocast import autocast_type, fits, without_autocast
 from elman.compiler.order import equal
 from elman.compiler.tensors import check_layout
 from elman.nn.torch_checks import (
@@ -50,8 +52,23 @@ class _Cell(nn.RNNCellBase):
         arrays, gates = read_cell_arrays(self), len(layout.gates) * self.hidden_size
         shapes = {"weight_ih": (gates, self.input_size), "weight_hh": (gates, self.hidden_size)}
         check_arrays(arrays, {**shapes, "bias_ih": (gates,), "bias_hh": (gates,)}, "of the cell")
-        _, last = dispatch.run(self._step, to_step(layout, arrays), [rows], initial, equal(rows.shape[0], 1, rows))
+        last = self._make_step(to_step(layout, arrays), rows, initial)
         return tuple(state if inputs.dim() == 2 else state.squeeze(0) for state in last)
+
+    def _make_step(self, weights: dict[str, Tensor], rows: Tensor, initial: list[Tensor]) -> Sequence[Tensor]:
+        order = equal(rows.shape[0], 1, rows)
+        low = autocast_type([rows, *initial, *weights.values()])
+        if low is None or self._mode.startswith("RNN"):
+            return dispatch.run(self._step, weights, [rows], initial, order)[1]
+        # Under autocast torch's gated cells compute the gates in its type and the states in theirs, so that what is
+        # added to a state of float32 over many steps is not rounded away.
+        wide = torch.promote_types(low, initial[-1].dtype)
+        kind = torch.float32 if rows.device.type == "cpu" else wide
+        weights = {name: weight.to(kind) for name, weight in weights.items()}
+        with without_autocast(rows.device.type):
+            states = [state.to(kind) for state in initial]
+            _, last = dispatch.run(self._step, weights, [rows.to(kind)], states, order)
+        return [state.to(wide) for state in last]
 
     def _read_input(self, inputs: Any) -> Tensor:
         fix = f"Give a tensor (batch, {self.input_size}), or ({self.input_size},) for one sequence."

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.compiler.cell import Cell
@@ -76,6 +76,22 @@ def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
     names = ("weight_ih", "weight_hh", *biases, *(("weight_hr",) if module.proj_size else ()))
     # By attribute, so that what stands in for a parameter (a parametrization) is found too.
     return {name: getattr(module, f"{name}_{suffix}") for name in names}
+
+
+def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
+    """The arrays of one layer and direction that were assigned into `_flat_weights`, which torch's layers then use.
+
+    Each other array of the list is the one that torch itself has put there and keeps a reference to.
+    Inside `torch.compile` there are none: compiled code reads every parameter by its attribute.
+    """
+    if torch.compiler.is_compiling():
+        return {}
+    entries = zip(layer._flat_weights_names, layer._flat_weights, layer._flat_weight_refs, strict=True)
+    return {
+        name.removesuffix(f"_{suffix}"): array
+        for name, array, reference in entries
+        if array is not None and name.endswith(f"_{suffix}") and (reference is None or reference() is not array)
+    }
 
 
 def read_cell_arrays(module: Any) -> dict[str, Tensor]:

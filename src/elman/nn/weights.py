@@ -67,7 +67,7 @@ class Weights(NamedParameters):
             if self.init == "torch":
                 self._draw_torch(wide)
             elif group[0].role == "recurrent":
-                nn.init.orthogonal_(wide)
+                starts.orthogonal(wide)
             else:
                 nn.init.xavier_uniform_(wide)
             for parameter, part in zip(group, wide.split([item.shape[1] for item in group], 1), strict=True):
