@@ -295,19 +295,19 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *given: Tensor) -> Any:
         tensors, ids, wide = ctx.counts
         read_all, has_others = read((*given, *ctx.saved_tensors))
-        given, saved = read_all[: len(given)], read_all[len(given) :]
+        slopes, saved = read_all[: len(given)], read_all[len(given) :]
         given_ids, saved = saved[tensors : tensors + ids], (*saved[:tensors], *saved[tensors + ids :])
         own_ids = given_ids[-1] if given_ids else None
         first, rest = saved[:tensors], saved[tensors:]
         if torch.is_grad_enabled() or has_others:
             found = eager.gradients(
-                ctx.graph, ctx.compiled.derivation, first, ctx.order, ctx.reads_backward, own_ids, given
+                ctx.graph, ctx.compiled.derivation, first, ctx.order, ctx.reads_backward, own_ids, slopes
             )
             return (*[None] * NO_TENSORS, *found)
         kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
         with without_modes():
             wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
-            found = backward(ctx.compiled, first, kept, given, ctx.order, ctx.reads_backward, own_ids, wishes)
+            found = backward(ctx.compiled, first, kept, slopes, ctx.order, ctx.reads_backward, own_ids, wishes)
         return (*[None] * NO_TENSORS, *found)
 
 
