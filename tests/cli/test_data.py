@@ -19,7 +19,11 @@ def test_every_data_set_is_listed_with_size_licence_and_source(elman):
     assert [row.split()[0] for row in rows] == list(DATASETS)
     listed = elman("data", "list", "--json").json["data_sets"]
     assert {entry["data_set"]: entry["bytes"] for entry in listed}["enwik8"] == 100_000_000
-    assert [entry["data_set"] for entry in listed if not entry["downloadable"]] == ["ag-news", "wikitext-2"]
+    assert [entry["data_set"] for entry in listed if not entry["downloadable"]] == [
+        "ag-news",
+        "wikitext-2",
+        "short-texts",
+    ]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
 from elman.compiler.zoneout import zoneout
 from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.model import NetworkSettings, SequenceNetwork
+from elman.model import NetworkSettings, SequenceNetwork, StepNetwork, StepSettings
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
 from elman.nn import torch as drop_in
 from elman.nn.linear_cross_entropy import linear_cross_entropy
@@ -190,6 +190,12 @@ NETWORKS: dict[str, Case] = {
         ids=1,
         draws=True,
     ),
+    "StepNetwork on rows of a table": Case(
+        lambda: StepNetwork(StepSettings(hidden_size=3, embedding=3, bidirectional=True), 2, vocabulary_size=TOKENS),
+        one,
+        ids=1,
+    ),
+    "StepNetwork on numbers": Case(lambda: StepNetwork(StepSettings(hidden_size=3), 2, features=FEATURES), one),
     "LanguageNetwork": Case(language(), read, next_token_loss, ids=1),
     "LanguageNetwork, tied": Case(language(tied=True), read, next_token_loss, ids=1),
     "LanguageNetwork, adaptive": Case(language(softmax="adaptive", cutoffs=(3,)), read, next_token_loss, ids=1),

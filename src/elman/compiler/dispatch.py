@@ -173,8 +173,9 @@ def _run(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     tensors = [*inputs, *states, *weights.values()]
     check_kinds(tensors)
-    if graph.fixed and torch.is_grad_enabled() and any(weights[name].requires_grad for name in graph.fixed):
-        graph = all_learned(graph)
+    if not torch.compiler.is_compiling() and graph.fixed and torch.is_grad_enabled():
+        # A fixed parameter has a gradient where the caller asks for one.
+        graph = all_learned(graph) if any(weights[name].requires_grad for name in graph.fixed) else graph
     if target is None and is_recorded(inputs[0]) and not is_transformed():
         # Known only where a layer is compiled, exported or traced.
         from elman.compiler.operation import run_recorded

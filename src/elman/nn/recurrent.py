@@ -97,9 +97,8 @@ class Recurrent(nn.Module):
         self.target = dispatch.choose(target).target if target else None
         self.cell_sizes: list[tuple[int, int, dict[str, int]]] = []
         self._carried: State | None = None
-        self._empty: Tensor
         # Follows the layer to its float type and device, also where there are no parameters.
-        self.register_buffer("_empty", torch.empty(0), persistent=False)
+        self._empty = torch.empty(0)
         width = input_size
         for layer in range(num_layers):
             self.cell_sizes.append((width, hidden_size, dict(constants or {})))
@@ -119,6 +118,10 @@ class Recurrent(nn.Module):
     def like(self) -> Tensor:
         """A tensor of the float type in which, and on the device where, the layer computes."""
         return next(self.parameters(), self._empty)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Recurrent":
+        self._empty = fn(self._empty)
+        return super()._apply(fn, recurse)
 
     @property
     def _directions(self) -> tuple[bool, ...]:

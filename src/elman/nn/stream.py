@@ -41,7 +41,8 @@ class Stream:
         self._layer = layer
         # What is made here is changed at every step, also outside of an inference mode.
         with torch.inference_mode(False), torch.no_grad():
-            checked = read_state(state, layer.zero_state(state.batch_size))
+            like = next(layer.parameters(), next(iter(state.tensors.values())))
+            checked = read_state(state, layer.zero_state(state.batch_size, like=like))
             self._tensors = {name: _own(tensor) for name, tensor in checked.tensors.items()}
             like = next(iter(self._tensors.values()))
             self.input = like.new_zeros(state.batch_size, layer.input_size)
