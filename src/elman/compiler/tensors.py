@@ -77,7 +77,9 @@ def _resolve(tensor: Tensor, found: Kind) -> Tensor:
     if found is Kind.REFUSED:
         check_layout(tensor)
     if found is Kind.LAZY:
-        tensor = (tensor.clone() if tensor._is_zerotensor() else tensor).resolve_conj().resolve_neg()
+        if tensor._is_zerotensor():
+            return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+        tensor = tensor.resolve_conj().resolve_neg()
     if not _has_memory(tensor) and tensor.device.type == "cpu":
         raise ShapeError(
             f"Expected a tensor with memory, got one of shape {tuple(tensor.shape)} on a storage of "
