@@ -110,7 +110,7 @@ def settle(folder: Path) -> None:
     """Remove the run that was set aside if the one after it has a checkpoint; give it back if not."""
     began = (folder / CHECKPOINT).exists()
     for name in (CHECKPOINT, RUN):
-        # A folder that takes no change was told of where the run failed in it.
+        # The run has already reported that the folder cannot be changed.
         with suppress(OSError):
             aside = folder / (name + ASIDE)
             if began:

@@ -22,7 +22,7 @@ def trace(cell: "Cell", input_size: int, hidden_size: int, constants: Mapping[st
     """The graph of a cell's step, verified and simplified.
 
     A state has the size that the cell declares, else the size of its next value. That is found by running the step with
-    states of the hidden size, and again with the sizes that came out, until they stay. Where the hidden size does not
+    states of the hidden size, and again with the resulting sizes, until they stay. Where the hidden size does not
     fit and the step gives sizes of its own, it is run with states of size 1 first, which fit any.
 
     Raises:

@@ -65,7 +65,7 @@ def _parts(group: list[Node]) -> tuple[str, ...]:
 
 
 def _name(group: list[Node]) -> str:
-    """The name of the wide matrix. The brackets tell `[A Bᵀ]`, which has a transposed part, from `A B` transposed."""
+    """Return the name of the wide matrix; brackets tell `[A Bᵀ]` apart from `A B` transposed."""
     parts = _parts(group)
     return f"[{' '.join(parts)}]" if any(part.endswith(TRANSPOSED) for part in parts) else " ".join(parts)
 

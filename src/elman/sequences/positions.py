@@ -52,7 +52,7 @@ def step_index(lengths: Tensor, total: int | None = None) -> Tensor:
 
 
 def padded_positions(lengths: Tensor, time: int, batch_first: bool, side: Side = "right") -> Tensor:
-    """Where each step lies in a padded (batch, time) or (time, batch) grid, flattened: (total,).
+    """Return the position of each step in a padded (batch, time) or (time, batch) grid, flattened: (total,).
 
     >>> padded_positions(torch.tensor([2, 1]), 3, batch_first=True, side="left")
     tensor([1, 2, 5])
@@ -64,7 +64,7 @@ def padded_positions(lengths: Tensor, time: int, batch_first: bool, side: Side =
 
 
 def masked_positions(mask: Tensor, batch_first: bool) -> Tensor:
-    """Where the steps of a mask (batch, time) lie in the flattened grid, sequence after sequence: (total,).
+    """Return the positions of a mask's steps (batch, time) in the flattened grid, sequence after sequence: (total,).
 
     >>> masked_positions(torch.tensor([[False, True], [True, True]]), batch_first=False)
     tensor([2, 1, 3])
