@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from elman.data.known.texts import open_text
+from elman.data.text.corpus import Corpus
 from elman.errors import run_module
-from elman.sequences.corpus import Corpus
-from elman.sequences.texts import open_text
 
 ORDER = 5
 # For texts so small that the estimate has nothing to go by; those of KenLM's --discount_fallback.
@@ -154,7 +154,7 @@ def measure(name: str, folder: Path, order: int = ORDER) -> dict[str, Any]:
     The alphabet is that of the whole text.
 
     Args:
-        name: one of `elman.sequences.texts.TEXTS`.
+        name: one of `elman.data.known.texts.TEXTS`.
         folder: the data folder.
         order: the length of the longest grams.
 

@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.compiler.cell import Cell
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError, nearest, run_module
-from elman.estimators import LanguageModel
-from elman.language_network import LanguageNetwork
-from elman.model import build_body
+from elman.models import LanguageModel
+from elman.networks import LanguageNetwork, build_body
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.state import State
 from elman.nn.torch_convert import from_torch
 from elman.recipes import RECIPES
-from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
 from elman.tasks.language import LanguageSettings
 from elman.tasks.task import Task

@@ -99,6 +99,8 @@ if TYPE_CHECKING:
     from elman.compiler.language import uniform as uniform
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
+    from elman.data.ragged.ragged import Ragged as Ragged
+    from elman.data.text.vocabulary import Vocabulary as Vocabulary
     from elman.errors import CellError as CellError
     from elman.errors import DataError as DataError
     from elman.errors import ElmanError as ElmanError
@@ -106,10 +108,10 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import TrainingError as TrainingError
     from elman.errors import UsageError as UsageError
-    from elman.estimators import LanguageModel as LanguageModel
-    from elman.estimators import SequenceClassifier as SequenceClassifier
-    from elman.estimators import SequenceTagger as SequenceTagger
-    from elman.estimators import open_model as open_model
+    from elman.models import LanguageModel as LanguageModel
+    from elman.models import SequenceClassifier as SequenceClassifier
+    from elman.models import SequenceTagger as SequenceTagger
+    from elman.models import open_model as open_model
     from elman.nn.embedding import Embedding as Embedding
     from elman.nn.layers import GRU as GRU
     from elman.nn.layers import LSTM as LSTM
@@ -118,23 +120,21 @@ if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.nn.state import State as State
     from elman.nn.summary import summary as summary
-    from elman.sequences.ragged import Ragged as Ragged
-    from elman.sequences.vocabulary import Vocabulary as Vocabulary
     from elman.training import Trainer as Trainer
     from elman.training import TrainingInterrupted as TrainingInterrupted
     from elman.training import progress_for as progress_for
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.estimators": "SequenceClassifier SequenceTagger LanguageModel open_model",
+    "elman.models": "SequenceClassifier SequenceTagger LanguageModel open_model",
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",
     "elman.nn.pooling": "Pooling",
     "elman.nn.state": "State",
     "elman.nn.summary": "summary",
-    "elman.sequences.ragged": "Ragged",
-    "elman.sequences.vocabulary": "Vocabulary",
+    "elman.data.ragged.ragged": "Ragged",
+    "elman.data.text.vocabulary": "Vocabulary",
     "elman.compiler.cell": "Cell cell",
     "elman.cells": "CELLS",
     "elman.compiler.zoneout": "zoneout",

@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from elman.sequences.catalogue import DATASETS, DataFile, Dataset
+from elman.data.known.catalogue import DATASETS, DataFile, Dataset
 
 
 def test_every_data_set_is_listed_with_size_licence_and_source(elman):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.estimators import SequenceClassifier
+from elman.models import SequenceClassifier
 
 SMALL = ("--hidden-size", 4, "--epochs", 1, "--embedding", 4)
 ROWS = [("abab", "pos"), ("cdcd", "neg"), ("aab", "pos"), ("dcc", "neg")] * 5

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.saved import read_model
+from elman.models.saved import read_model
 
 SMALL = ("--hidden-size", 8, "--embedding-size", 4, "--streams", 4, "--window", 10, "--epochs", 2)
 

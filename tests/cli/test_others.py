@@ -59,7 +59,7 @@ def test_the_demo_without_its_words_says_what_to_install(elman, monkeypatch: pyt
 
 
 def test_the_words_of_the_demo_do_not_leak_into_its_test():
-    from elman.sequences.datasets import vader_words
+    from elman.data.known.datasets import vader_words
 
     rest, test = vader_words().split(demo_command.TEST_FRACTION, 0)
     learn, judge = rest.split(demo_command.VALIDATION_FRACTION, 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from elman.cli.flags import flags_of, spelling
-from elman.estimators import ClassifierSettings, model_for
 from elman.folders import folder_state
-from elman.saved import read_model
+from elman.models import ClassifierSettings, model_for
+from elman.models.saved import read_model
 from elman.tasks import TASKS, find_task
 
 SMALL = ("--hidden-size", 8, "--epochs", 2, "--batch-size", 8)

@@ -8,9 +8,9 @@ from torch import Tensor
 from elman import Next, cell
 from elman.compiler import dispatch
 from elman.compiler.graph import Graph
-from elman.compiler.order import TimeMajor
 from elman.compiler.trace import _run_once
 from elman.compiler.value import Value
+from elman.order import TimeMajor
 
 
 def unsimplified(step: Callable, input_size: int, hidden_size: int, **constants: int) -> Graph:

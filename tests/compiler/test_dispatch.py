@@ -5,8 +5,8 @@ import torch
 
 from elman import CELLS
 from elman.compiler.dispatch import TARGETS, choose, run
-from elman.compiler.order import TimeMajor
 from elman.errors import UsageError
+from elman.order import TimeMajor
 
 
 def test_the_choice_and_its_reason():

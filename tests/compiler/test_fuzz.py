@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from elman.compiler import dispatch, gradient, reference, simplify
-from elman.compiler.fuzz.data import SPECIAL, Data, draw, fill, split_tensors
-from elman.compiler.fuzz.forms import rounded_data, rounded_numbers
-from elman.compiler.fuzz.interpreted import interpreted_gradients
-from elman.compiler.fuzz.judge import (
+from elman.compiler.graph import Graph, Node, Nodes, show
+from elman.compiler.operations import OPERATIONS
+from elman.compiler.testing.data import SPECIAL, Data, draw, fill, split_tensors
+from elman.compiler.testing.forms import rounded_data, rounded_numbers
+from elman.compiler.testing.interpreted import interpreted_gradients
+from elman.compiler.testing.judge import (
     ALL_KERNELS,
     Unjudged,
     backward,
@@ -23,12 +25,10 @@ from elman.compiler.fuzz.judge import (
     judge,
     kernels_in_turn,
 )
-from elman.compiler.fuzz.jumps import distance_to_jumps
-from elman.compiler.fuzz.search import Findings, search
-from elman.compiler.fuzz.shrink import shrink
-from elman.compiler.fuzz.steps import MOST, random_step
-from elman.compiler.graph import Graph, Node, Nodes, show
-from elman.compiler.operations import OPERATIONS
+from elman.compiler.testing.jumps import distance_to_jumps
+from elman.compiler.testing.search import Findings, search
+from elman.compiler.testing.shrink import shrink
+from elman.compiler.testing.steps import MOST, random_step
 from elman.compiler.verify import verify
 
 FEW = range(60)
@@ -311,7 +311,7 @@ def test_failures_come_with_their_seed_and_the_search_goes_on(monkeypatch: pytes
 
 def test_cells_that_were_not_compared_are_counted_by_their_reason(monkeypatch: pytest.MonkeyPatch):
     reasons = iter([Unjudged.JUMP, [], Unjudged.ROUGH, Unjudged.JUMP])
-    monkeypatch.setattr("elman.compiler.fuzz.search.judge", lambda *_: next(reasons))
+    monkeypatch.setattr("elman.compiler.testing.search.judge", lambda *_: next(reasons))
     found = search(4)
     assert found.count == 1
     assert found.unjudged == {Unjudged.JUMP.value: 2, Unjudged.ROUGH.value: 1}

@@ -18,11 +18,11 @@ from torch.nn import functional as F  # noqa: N812
 import elman
 from elman import Next, cell
 from elman.compiler.dispatch import TARGETS
-from elman.compiler.fuzz.data import Data
-from elman.compiler.fuzz.interpreted import interpreted_gradients
 from elman.compiler.graph import Graph
 from elman.compiler.language import WORDS
 from elman.compiler.starts import STARTS
+from elman.compiler.testing.data import Data
+from elman.compiler.testing.interpreted import interpreted_gradients
 from tests.compiler.run import run
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

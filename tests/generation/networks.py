@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from elman import Recurrent, State
+from elman.data.text.coders import ByteCoder, CharacterCoder, Coder, CoderSettings, WordCoder
+from elman.data.text.vocabulary import Vocabulary
 from elman.generation.generator import GenerationSettings, Generator, Samples
 from elman.nn.token_stream import TokenStream
-from elman.sequences.coders import ByteCoder, CharacterCoder, Coder, CoderSettings, WordCoder
-from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 
 LETTERS = "abcdefgh .\n"

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.data.text.coders import CharacterCoder, Coder, CoderSettings, WordCoder, learn_coder
+from elman.data.text.corpus import open_corpus
+from elman.data.text.vocabulary import Vocabulary
 from elman.errors import DataError
 from elman.generation.places import fingerprint
 from elman.generation.writing import LONGEST_STOP, MEMORY, Writer, never_drawn, read_prompt
-from elman.sequences.coders import CharacterCoder, Coder, CoderSettings, WordCoder, learn_coder
-from elman.sequences.corpus import open_corpus
-from elman.sequences.vocabulary import Vocabulary
 from tests.generation.networks import CODERS
 
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"

@@ -9,8 +9,14 @@ from torch import Tensor, nn
 
 from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
 from elman.compiler.zoneout import zoneout
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.model import NetworkSettings, SequenceNetwork, StepNetwork, StepSettings
+from elman.networks import (
+    LanguageNetwork,
+    LanguageNetworkSettings,
+    NetworkSettings,
+    RowNetwork,
+    StepNetwork,
+    StepSettings,
+)
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
 from elman.nn import torch as drop_in
 from elman.nn.linear_cross_entropy import linear_cross_entropy
@@ -130,7 +136,7 @@ def recurrent(name: Any = "gru", **settings: Any) -> Callable[[], nn.Module]:
 
 def network(*, ids: bool = True, **settings: Any) -> Callable[[], nn.Module]:
     read = {"vocabulary_size": TOKENS} if ids else {"features": FEATURES}
-    return lambda: SequenceNetwork(NetworkSettings(**{"hidden_size": 3, **settings}), 2, **read)
+    return lambda: RowNetwork(NetworkSettings(**{"hidden_size": 3, **settings}), 2, **read)
 
 
 def language(**settings: Any) -> Callable[[], nn.Module]:
@@ -178,13 +184,13 @@ RECURRENT: dict[str, Case] = {
 }
 
 NETWORKS: dict[str, Case] = {
-    "SequenceNetwork on one-hot rows": Case(network(embedding="one-hot", pooling=("last", "mean")), one, ids=1),
-    "SequenceNetwork on rows of a table": Case(
+    "RowNetwork on one-hot rows": Case(network(embedding="one-hot", pooling=("last", "mean")), one, ids=1),
+    "RowNetwork on rows of a table": Case(
         network(embedding=3, bidirectional=True, pooling=("max", "attention"), dense=(3,)), one, ids=1
     ),
-    "SequenceNetwork on numbers": Case(network(ids=False, pooling=("last",)), one),
-    "SequenceNetwork without a layer": Case(network(cell="none", embedding=3, pooling=("mean",)), one, ids=1),
-    "SequenceNetwork that drops": Case(
+    "RowNetwork on numbers": Case(network(ids=False, pooling=("last",)), one),
+    "RowNetwork without a layer": Case(network(cell="none", embedding=3, pooling=("mean",)), one, ids=1),
+    "RowNetwork that drops": Case(
         network(embedding=3, token_dropout=0.2, embedding_dropout=0.2, dropout=0.2, **ALL_DROPPED),
         one,
         ids=1,

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from elman import CELLS, Next, Recurrent, affine, cell, parameter, sigmoid, tanh
 from elman.compiler import dispatch
-from elman.compiler.fuzz.data import Data, fill
-from elman.compiler.fuzz.judge import Unjudged, backward, differences, find_truth, forward, well_conditioned
 from elman.compiler.graph import Graph
 from elman.compiler.targets.llvm import memory, run
 from elman.compiler.targets.llvm.run import program
+from elman.compiler.testing.data import Data, fill
+from elman.compiler.testing.judge import Unjudged, backward, differences, find_truth, forward, well_conditioned
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
 

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import elman.language_network
-import elman.model
+import elman.networks
 import elman.nn
-from elman.sequences.ragged import Ragged
+from elman.data.ragged.ragged import Ragged
 from tests.examples import draws
 from tests.laws.modules import LONGEST, MODULES, NOT_ALONE, Case, Results, penalties
 from tests.laws.tolerances import assert_near, assert_near_differences
@@ -74,7 +73,7 @@ def test_every_public_module_is_listed():
     package = [importlib.import_module(f"elman.nn.{info.name}") for info in pkgutil.iter_modules(elman.nn.__path__)]
     public = {
         value
-        for module in (*package, elman.model, elman.language_network)
+        for module in (*package, elman.networks, elman.networks)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("elman.")
         if not name.startswith("_") and value.__name__ not in NOT_ALONE

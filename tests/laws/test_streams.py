@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.sequences.streams import TokenStreams
-from elman.sequences.token_text import Counts, TokenText
+from elman.data.text.streams import TokenStreams
+from elman.data.text.token_text import Counts, TokenText
+from elman.networks import LanguageNetwork, LanguageNetworkSettings
 from elman.tasks.language import Language, LanguageSettings
 from elman.tasks.streams import Windows
 from elman.training import evaluate

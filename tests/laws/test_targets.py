@@ -10,7 +10,7 @@ from torch import Tensor
 from elman import CELLS
 from elman.compiler import dispatch, reference
 from elman.compiler.graph import Graph, from_json, to_json
-from elman.compiler.order import TimeMajor
+from elman.order import TimeMajor
 from tests.laws.cases import (
     BUSY_CASES,
     CASES,

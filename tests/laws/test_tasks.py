@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from elman.cli.app import run
-from elman.estimators import Model, model_for, open_model
+from elman.models import Model, model_for, open_model
 from elman.tasks import TASKS, find_task
 from elman.tasks.task import Batch
 from elman.training import TrainingInterrupted

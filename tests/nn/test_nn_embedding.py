@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.model import NetworkSettings, SequenceNetwork, embed
+from elman.data.ragged.ragged import Ragged
+from elman.networks import LanguageNetwork, LanguageNetworkSettings, NetworkSettings, RowNetwork, embed
 from elman.nn import Embedding, OneHot, Recurrent
-from elman.sequences.ragged import Ragged
 
 IDS = Ragged(torch.tensor([1, 2, 1, 4, 0]), [3, 2])
 
@@ -107,7 +106,7 @@ def test_rows_of_another_module_are_dropped_while_training():
 
 def test_networks_take_a_replaced_table_and_a_replaced_embedding():
     settings = NetworkSettings(embedding=3, hidden_size=4)
-    network = SequenceNetwork(settings, 2, vocabulary_size=5)
+    network = RowNetwork(settings, 2, vocabulary_size=5)
     assert network.embedding is not None
     assert network.body is not None
     network.embedding.table = Doubled()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError
 from elman.nn import GRU, LSTM, Recurrent, SimpleRNN
-from elman.sequences.ragged import Ragged
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 LAYERS = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}

@@ -15,10 +15,10 @@ from torch.utils.checkpoint import checkpoint
 
 import elman
 from elman import CELLS, Ragged, Recurrent
-from elman.compiler.order import TimeMajor
 from elman.compiler.targets.llvm import machine, run
 from elman.errors import ShapeError
 from elman.nn import torch as dropins
+from elman.order import TimeMajor
 from tests.laws.tolerances import assert_near
 
 # Ids and tables

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
 from elman.nn import (
     LSTM,
@@ -20,7 +21,6 @@ from elman.nn import (
     summary,
 )
 from elman.nn.regularisers import drop_features
-from elman.sequences.ragged import Ragged
 
 
 @pytest.fixture

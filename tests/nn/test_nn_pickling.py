@@ -14,10 +14,10 @@ from torch.nn.utils import parametrizations
 
 from elman import CELLS, Next, affine, bernoulli, cell, parameter, sigmoid, tanh, zoneout
 from elman.cells.archive import cell_from_json, cell_to_json
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
 from elman.nn import Attention, Embedding, Pooling, Recurrent, SequenceDropout
 from elman.nn import torch as drop_in
-from elman.sequences.ragged import Ragged
 
 
 @cell

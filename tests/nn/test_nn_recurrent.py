@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from elman import Next, affine, cell, tanh
+from elman.data.ragged.ragged import Ragged
 from elman.errors import CellError, ShapeError, UsageError
 from elman.nn import LSTM, Recurrent, SimpleRNN, State
-from elman.sequences.ragged import Ragged
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 

@@ -11,11 +11,11 @@ import elman
 from elman import nn as layers
 from elman.cells import CELLS
 from elman.compiler.language import affine, tanh
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, SequenceDropout
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
-from elman.sequences.ragged import Ragged
 
 BATCH = Ragged(torch.zeros(3, 4), [2, 1])
 NAN = float("nan")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
+from elman.data.ragged.ragged import Ragged
 from elman.nn import torch as mine
-from elman.sequences.ragged import Ragged
 from tests.examples import draws
 
 # torch says so once in a process, and only for layers with proj_size.

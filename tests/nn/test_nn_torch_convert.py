@@ -6,12 +6,12 @@ from torch import nn
 
 from elman import Next, affine, cell, tanh
 from elman.cells import CELLS
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
 from elman.nn import GRU, LSTM, Recurrent, SimpleRNN
 from elman.nn import torch as mine
 from elman.nn.torch import from_torch, to_torch
 from elman.nn.torch_layout import LAYOUTS
-from elman.sequences.ragged import Ragged
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ElmanError, ShapeError, UsageError
 from elman.nn import torch as mine
-from elman.sequences.ragged import Ragged
 
 LAYERS = ("RNN", "LSTM", "GRU")
 CELLS = ("RNNCell", "LSTMCell", "GRUCell")

@@ -12,10 +12,10 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from torch.utils import checkpoint
 
 from elman import CELLS, Next, affine, cell, parameter, tanh
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
 from elman.nn import LSTM, Recurrent
 from elman.nn.torch import to_torch
-from elman.sequences.ragged import Ragged
 
 
 @cell

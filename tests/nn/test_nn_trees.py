@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from elman.data.ragged.ragged import Ragged
 from elman.nn import LSTM, Recurrent, State
-from elman.sequences.ragged import Ragged
 
 
 def run(bidirectional: bool = True) -> tuple[Ragged, State]:

@@ -8,16 +8,16 @@ import torch
 from experiments import torch_language
 from experiments.torch_language import SameStart, TorchBody, TorchLanguageModel
 
+from elman.data.known.texts import Texts
+from elman.data.ragged.ragged import Ragged
+from elman.data.text.corpus import open_corpus
 from elman.errors import DataError, UsageError
-from elman.estimators import LanguageModel
+from elman.models import LanguageModel
 from elman.nn.torch import GRU
 from elman.recipes import RECIPES
 from elman.recipes import texts as module
 from elman.recipes.recipe import Recipe
 from elman.recipes.texts import alphabet_of
-from elman.sequences.corpus import open_corpus
-from elman.sequences.ragged import Ragged
-from elman.sequences.texts import Texts
 from elman.training.listener import BatchEvent, Silent
 
 SMALL = {"hidden_size": 6, "embedding_size": 5, "streams": 4, "window": 8, "epochs": 2, "checkpoint_batches": 1}

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from elman.model import SequenceNetwork
+from elman.networks import RowNetwork
 from elman.settings.network import NetworkSettings
 from elman.settings.text import EncoderSettings
 from elman.settings.training import TrainingSettings
@@ -43,7 +43,7 @@ class Measure(Task):
     metrics = (Metric("loss", note="Mean square error."),)
 
     def network(self, cell):
-        return SequenceNetwork(self.settings, 1, cell=cell, **self.encoders["text"].sizes())
+        return RowNetwork(self.settings, 1, cell=cell, **self.encoders["text"].sizes())
 
     def read(self, network, batch, state=None):
         outputs = network(batch["text"]).squeeze(1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
-from elman.sequences.ragged import Ragged
+from elman.data.ragged.ragged import Ragged
 from elman.tasks.confusions import LabelScores
 from elman.tasks.task import Batch, Read
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.data.text.coders import CoderSettings
+from elman.data.text.corpus import open_corpus
+from elman.data.text.streams import TokenStreams
+from elman.data.text.token_text import Counts, learn_tokens
+from elman.networks import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
-from elman.sequences.coders import CoderSettings
-from elman.sequences.corpus import open_corpus
-from elman.sequences.streams import TokenStreams
-from elman.sequences.token_text import Counts, learn_tokens
 from elman.tasks.language import Language, LanguageSettings, language_scores
 from elman.tasks.streams import Windows
 from elman.training import evaluate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.estimators import model_for, open_model
+from elman.models import model_for, open_model
 from elman.tasks import TASKS, find_task
 from elman.tasks.tag import Tag
 from tests.tasks.measure import Measure

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elman.errors import DataError
-from elman.estimators import model_for
+from elman.models import model_for
 from elman.recipes import RECIPES
 from elman.recipes.tag_toy import TAGS, WORDS
 

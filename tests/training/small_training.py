@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elman.sequences.ragged import Ragged
+from elman.data.ragged.ragged import Ragged
 from elman.settings.training import TrainingSettings
 from elman.tasks.examples import Examples
 from elman.tasks.task import Batch, Metric, Read

@@ -11,11 +11,10 @@ import torch
 from helpers_training import At, assert_same_run, left_behind, nothing
 
 from elman import CELLS, LanguageModel, SequenceClassifier, zoneout
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
-from elman.model import NetworkSettings, SequenceNetwork
+from elman.networks import LanguageNetwork, LanguageNetworkSettings, NetworkSettings, RowNetwork
 from elman.nn.penalties import collected_penalties
-from elman.sequences.ragged import Ragged
 from elman.settings import check_settings
 from elman.tasks.classify import ClassifierSettings, Classify
 from elman.tasks.kinds import Label
@@ -46,9 +45,9 @@ LABELS = ["a" if word.count("a") > 1 else "b" for word in WORDS]
 every_regulariser = pytest.mark.parametrize("name", REGULARISERS)
 
 
-def network(**settings: Any) -> SequenceNetwork:
+def network(**settings: Any) -> RowNetwork:
     torch.manual_seed(0)
-    return SequenceNetwork(NetworkSettings(**NETWORK | settings), 2, vocabulary_size=9)
+    return RowNetwork(NetworkSettings(**NETWORK | settings), 2, vocabulary_size=9)
 
 
 def classify() -> Classify:
@@ -68,7 +67,7 @@ def test_each_regulariser_acts_in_training_and_not_in_evaluation(name: str):
     if name == "zoneout":
         expected = {"cell": zoneout(CELLS["lstm"], REGULARISERS[name])}
         torch.manual_seed(0)
-        plain = SequenceNetwork(NetworkSettings(**NETWORK), 2, vocabulary_size=9, **expected)
+        plain = RowNetwork(NetworkSettings(**NETWORK), 2, vocabulary_size=9, **expected)
     with torch.no_grad():
         assert torch.equal(regular.eval()(batch()), plain.eval()(batch()))
     torch.manual_seed(1)

@@ -11,13 +11,13 @@ from elman.bench.language_work import LanguageWork, Loss, Run, training
 from elman.bench.work import Matrices
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell
+from elman.data.ragged.ragged import Ragged
+from elman.data.text.coders import CharacterCoder, CoderSettings
+from elman.data.text.vocabulary import Vocabulary
 from elman.generation.generator import GenerationSettings, Samples
-from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.networks import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.softmax import AdaptiveSoftmax
 from elman.nn.state import State
-from elman.sequences.coders import CharacterCoder, CoderSettings
-from elman.sequences.ragged import Ragged
-from elman.sequences.vocabulary import Vocabulary
 from elman.settings import check_settings
 
 

@@ -9,8 +9,8 @@ from elman.bench.cases import Case
 from elman.bench.language_case import GENERATING, TRAINING, LanguageCase
 from elman.bench.work import Matrices, Side, Work
 from elman.compiler.cell import Cell, Step
+from elman.data.ragged.ragged import Ragged
 from elman.nn.recurrent import Recurrent
-from elman.sequences.ragged import Ragged
 
 # Affines in the order of the gates in `Matrices`.
 AFFINES = {

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 @data.command("list", epilog=examples("elman data list", "elman data list --json"))
 def list_datasets(as_json: AsJson = False) -> None:
     """List the data sets: what for, how large unpacked, licence, source."""
-    from elman.sequences.catalogue import DATASETS
+    from elman.data.known.catalogue import DATASETS
 
     if as_json:
         emit_json(
@@ -74,8 +74,8 @@ def get_datasets(
 
     What is there and whole is not downloaded again; what was cut short goes on from where it stopped.
     """
-    from elman.sequences.catalogue import find_dataset
-    from elman.sequences.download import get_dataset
+    from elman.data.known.catalogue import find_dataset
+    from elman.data.known.download import get_dataset
 
     for name in names:
         # All names are looked up before the first download.

@@ -17,7 +17,7 @@ from elman.errors import UsageError
 from elman.report.figures import figure, table
 
 if TYPE_CHECKING:
-    from elman.estimators.runs import Run
+    from elman.models.runs import Run
     from elman.tasks.task import Values
 
 FOLDER = Path("elman-demo")
@@ -49,10 +49,10 @@ def demo(
     the package vaderSentiment), and is judged on words that it never saw.
     """
     from elman.cli.folder import made_by, open_folder, stopped_in
-    from elman.estimators import SequenceClassifier
-    from elman.estimators.runs import Run, carry_out
+    from elman.data.known.datasets import vader_words
     from elman.folders import folder_state
-    from elman.sequences.datasets import vader_words
+    from elman.models import SequenceClassifier
+    from elman.models.runs import Run, carry_out
     from elman.tasks.classify import Classify
     from elman.tasks.task import Values
     from elman.training.progress import progress_for
@@ -115,7 +115,7 @@ def _some_predictions(estimator: Any, words: "Values", seed: int) -> list[dict[s
 
 
 def _lines(estimator: Any, result: dict[str, Any], run: "Run") -> Iterator[str]:
-    from elman.estimators.runs import closing_lines
+    from elman.models.runs import closing_lines
 
     rows = [
         (

@@ -57,7 +57,7 @@ def _command() -> Any:
 def _evaluate(values: dict[str, Any], reading: list[str], options: dict[str, Any]) -> None:
     from elman.cli.flags import given_values
     from elman.cli.reading import refuse_others
-    from elman.estimators import open_model
+    from elman.models import open_model
     from elman.tasks.task import Found
 
     use_threads(values["threads"])

@@ -74,7 +74,7 @@ def _layers_of_cell(name: str, input_size: int, hidden_size: int) -> list[tuple[
 
 
 def _layers_of_model(folder: Path) -> list[tuple[dict[str, Any], str]]:
-    from elman.estimators import open_model
+    from elman.models import open_model
     from elman.nn.recurrent import Recurrent
 
     model = open_model(folder).model_

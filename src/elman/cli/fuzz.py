@@ -11,7 +11,7 @@ from elman.cli.options import AsJson, examples
 from elman.cli.output import emit, emit_json, say
 
 if TYPE_CHECKING:
-    from elman.compiler.fuzz.search import Failure, Findings
+    from elman.compiler.testing.search import Failure, Findings
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -50,7 +50,7 @@ def fuzz(
     cell differs.
     """
     # torch takes seconds to import; only commands that compute get here.
-    from elman.compiler.fuzz.search import search
+    from elman.compiler.testing.search import search
 
     seconds = None if minutes is None else 60.0 * minutes
     found = search(count, seed, seconds=seconds, thorough=thorough, watch=_progress(count))

@@ -99,7 +99,7 @@ def _generate(
     _check(given, save_state)
     text = _read_standard_input() if prompt == "-" else prompt
     use_threads(threads)
-    from elman.estimators import LanguageModel
+    from elman.models import LanguageModel
 
     estimator = LanguageModel.load(model)
     with _naming(f"--state {state}" if state else None):

@@ -42,7 +42,7 @@ def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
         effect: what it does to the scores, at the end of the line.
     """
     # Nothing is read yet by most commands.
-    from elman.sequences.unknown import UnknownTally
+    from elman.data.text.unknown import UnknownTally
 
     if line := UnknownTally(scores.get("tokens", 0), scores.get("unknown", 0)).line(kind):
         say(f"elman: note: {line}{effect}.")

@@ -15,7 +15,7 @@ from elman.errors import UsageError
 from elman.report.figures import on_one_line
 
 if TYPE_CHECKING:
-    from elman.sequences.unknown import UnknownTally
+    from elman.data.text.unknown import UnknownTally
 
 CHUNK = 256
 _DATA = Annotated[
@@ -97,8 +97,8 @@ def _predict(values: dict[str, Any], how: dict[str, Any]) -> None:
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     from elman.cli.reading import refuse_others
-    from elman.estimators import open_model
-    from elman.sequences.unknown import UnknownTally
+    from elman.data.text.unknown import UnknownTally
+    from elman.models import open_model
     from elman.tasks.task import targets
 
     use_threads(values["threads"])

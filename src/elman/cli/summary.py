@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def summary(model: Model, as_json: AsJson = False) -> None:
     """Show the layers of a model: names, output shapes and parameters."""
-    from elman.estimators import open_model
+    from elman.models import open_model
     from elman.nn.summary import summary as summarise
 
     found = summarise(open_model(model).model_)

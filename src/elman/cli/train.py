@@ -131,9 +131,9 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     fraction = held_back(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only when everything said so far makes sense.
     from elman.cli.folder import check_folder, open_folder, stopped_in
-    from elman.estimators import OtherModel, model_for
-    from elman.estimators.runs import Run, carry_out, closing_lines
-    from elman.sequences.corpus import is_read_once
+    from elman.data.text.corpus import is_read_once
+    from elman.models import OtherModel, model_for
+    from elman.models.runs import Run, carry_out, closing_lines
     from elman.training.progress import progress_for
 
     paths = [*(data if task.source.several else [data]), *([] if validation is None else [validation])]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from elman.compiler.gradient import Gradient, Use, differentiate
 from elman.compiler.graph import TRANSPOSED, Graph, Node, find_matrix, transposed
-from elman.compiler.order import TimeMajor
 from elman.compiler.widen import Wide, widen
+from elman.order import TimeMajor
 
 
 class Parts(NamedTuple):

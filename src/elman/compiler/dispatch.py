@@ -12,10 +12,10 @@ from torch.nn import functional
 from elman.compiler import reference
 from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.compiler.graph import Graph, all_learned
-from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
-from elman.compiler.tensors import is_recorded, is_transformed, read
 from elman.errors import ShapeError, UsageError, nearest
+from elman.order import TimeMajor
+from elman.tensors import is_recorded, is_transformed, read
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]

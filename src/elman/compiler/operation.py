@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Kept, gradients
 from elman.compiler.graph import Graph, from_json, to_json
-from elman.compiler.order import TimeMajor
 from elman.compiler.targets import eager
-from elman.compiler.tensors import constant_in_compiled_code, resolved
+from elman.order import TimeMajor
+from elman.tensors import constant_in_compiled_code, resolved
 
 # The step, its tensors, the lengths of the sequences, ids of rows of the first tensor, whether each is read backward.
 ARGUMENTS = "str step, Tensor[] tensors, Tensor lengths, Tensor? ids, bool reads_backward"

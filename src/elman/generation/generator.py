@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 from torch import nn
 
+from elman.data.text.coders import Coder
 from elman.errors import UsageError
 from elman.generation.places import fingerprint_weights, place_of, read_place
 from elman.generation.sampling import Sampler
 from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
-from elman.sequences.coders import Coder
 from elman.settings import check_settings
 from elman.settings.generation import GenerationSettings as GenerationSettings
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.data.text.vocabulary import Vocabulary
 from elman.errors import ModelError, UsageError
 from elman.generation.writing import MEMORY
 from elman.nn.state import State
-from elman.sequences.vocabulary import Vocabulary
 
 # What is attached to the states: the last tokens of each text, of which the last is not read yet (-1 for none); how
 # many were drawn; which vocabulary and which weights they are of.

@@ -5,10 +5,10 @@ import re
 import reprlib
 from collections.abc import Callable, Sequence
 
+from elman.data.listing import listed
+from elman.data.text.coders import LINE_END, Coder
+from elman.data.text.corpus import encode_utf8
 from elman.errors import DataError
-from elman.sequences.coders import LINE_END, Coder
-from elman.sequences.corpus import encode_utf8
-from elman.sequences.listing import listed
 from elman.settings.generation import LONGEST_STOP
 
 # Tokens that a state remembers: enough for any stop text, which may take a token for each of its bytes.
@@ -28,8 +28,8 @@ class Writer:
     Args:
         coder: texts to tokens and back.
 
-    >>> from elman.sequences.coders import CoderSettings, WordCoder
-    >>> from elman.sequences.vocabulary import Vocabulary
+    >>> from elman.data.text.coders import CoderSettings, WordCoder
+    >>> from elman.data.text.vocabulary import Vocabulary
     >>> writer = Writer(WordCoder(CoderSettings(tokens="words"), Vocabulary(["so", "it", "goes"], unknown="refuse")))
     >>> [writer.write(token) for token in (0, 1, 2)]
     ['so', ' it', ' goes']

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
-from elman.sequences.ragged import Ragged
 
 
 def wrong_size(name: str, value: Any, least: int = 1, most: int | None = None) -> list[str]:

@@ -5,10 +5,10 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules import module as torch_module
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
 from elman.nn.checks import check_ragged, refuse, wrong_probability, wrong_size, wrong_weight
 from elman.nn.regularisers import scaled_mask
-from elman.sequences.ragged import Ragged
 
 
 class OneHot(nn.Module):

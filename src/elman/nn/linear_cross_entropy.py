@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler.autocast import autocast_type, lowered, without_autocast
-from elman.compiler.tensors import Kind, is_recorded, is_transformed, kind_of, unwrapped
 from elman.errors import ShapeError
+from elman.tensors import Kind, is_recorded, is_transformed, kind_of, unwrapped
 
 # Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy, and the gradient
 # of the weights, which each part is added to, from being read too often.

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, nearest
 from elman.nn.checks import check_ragged, refuse, wrong_size
-from elman.sequences.ragged import Ragged
 from elman.settings.network import PoolingName as PoolingName
 
 

@@ -10,7 +10,7 @@ from elman.cells import find_cell
 from elman.compiler import dispatch
 from elman.compiler.cell import Cell
 from elman.compiler.graph import Graph
-from elman.compiler.tensors import Kind, is_transformed, kind_of
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError, nearest
 from elman.nn import keras_layout
 from elman.nn.checks import wrong_flag
@@ -19,8 +19,8 @@ from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
 from elman.nn.stream import Stream
 from elman.nn.weights import Init, Weights
-from elman.sequences.ragged import Ragged
 from elman.settings.network import Merge as Merge
+from elman.tensors import Kind, is_transformed, kind_of
 
 MERGES: dict[Merge, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda forward, backward: torch.cat([forward, backward], -1),

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from elman.compiler.autocast import fits
 from elman.compiler.graph import Graph
-from elman.compiler.tensors import check_layout, is_recorded
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError
 from elman.nn.state import State
-from elman.sequences.ragged import Ragged
+from elman.tensors import check_layout, is_recorded
 
 
 def read_input(inputs: Any, input_size: int) -> Ragged:

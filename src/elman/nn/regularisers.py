@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.compiler.graph import Graph
-from elman.compiler.tensors import constant_in_compiled_code
+from elman.data.ragged.ragged import Ragged
 from elman.nn.checks import check_ragged, refuse, wrong_probability, wrong_weight
 from elman.nn.penalties import add_penalty
-from elman.sequences.ragged import Ragged
+from elman.tensors import constant_in_compiled_code
 
 
 def scaled_mask(like: Tensor, *shape: int, probability: float) -> Tensor:

@@ -12,9 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from elman.data.ragged.lengths import integers
 from elman.errors import ModelError, ShapeError, nearest, os_errors_as
 from elman.files import atomic_write
-from elman.sequences.lengths import integers
 
 HEADER = "elman_state"
 ATTACHED = "attached/"

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from elman.compiler import dispatch
 from elman.compiler.draws import expectation
-from elman.compiler.order import equal
-from elman.compiler.tensors import resolved
 from elman.errors import ShapeError
 from elman.nn.recurrent_inputs import read_state
 from elman.nn.state import State
+from elman.order import equal
+from elman.tensors import resolved
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent

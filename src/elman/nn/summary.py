@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.data.ragged.ragged import Ragged
 from elman.nn.embedding import Embedding
 from elman.nn.recurrent import Recurrent
 from elman.nn.state import State
-from elman.sequences.ragged import Ragged
 
 WHOLE = (Recurrent, Embedding)
 

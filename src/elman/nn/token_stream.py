@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elman.compiler import dispatch
-from elman.compiler.tensors import resolved
 from elman.errors import ShapeError, UsageError
 from elman.nn.recurrent import Recurrent
 from elman.nn.softmax import AdaptiveSoftmax, Linear, SampledSoftmax, Softmax
 from elman.nn.state import State
+from elman.tensors import resolved
 
 
 class TokenStream:

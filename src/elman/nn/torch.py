@@ -17,13 +17,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.compiler import dispatch
 from elman.compiler.autocast import is_on
-from elman.compiler.order import TimeMajor
+from elman.data.ragged.ragged import Ragged
 from elman.nn.torch_cells import GRUCell, LSTMCell, RNNCell
 from elman.nn.torch_checks import check_arrays, check_input, check_settings, check_states, torch_errors_as_settings
 from elman.nn.torch_convert import from_torch, to_torch
 from elman.nn.torch_inputs import Steps, read_dense, read_packed, read_ragged
 from elman.nn.torch_layout import Layout, assigned_arrays, find_layout, read_arrays, to_step
-from elman.sequences.ragged import Ragged
+from elman.order import TimeMajor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell", "from_torch", "to_torch"]
 

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from elman.compiler import dispatch
 from elman.compiler.autocast import autocast_type, fits, without_autocast
-from elman.compiler.order import equal
-from elman.compiler.tensors import check_layout
 from elman.nn.torch_checks import (
     NONLINEARITIES,
     InputError,
@@ -20,6 +18,8 @@ from elman.nn.torch_checks import (
     wrong_kind,
 )
 from elman.nn.torch_layout import Layout, find_layout, read_cell_arrays, to_step
+from elman.order import equal
+from elman.tensors import check_layout
 
 
 class _Cell(nn.RNNCellBase):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.compiler.autocast import fits
-from elman.compiler.tensors import check_layout
+from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError, nearest
-from elman.sequences.ragged import Ragged
+from elman.tensors import check_layout
 
 
 class SettingError(UsageError, TypeError, RuntimeError):

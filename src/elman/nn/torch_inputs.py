@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.compiler.order import TimeMajor, equal
-from elman.compiler.tensors import outside_compiled_code
-from elman.sequences.positions import packed_lengths
-from elman.sequences.ragged import Ragged
+from elman.data.ragged.positions import packed_lengths
+from elman.data.ragged.ragged import Ragged
+from elman.order import TimeMajor, equal
+from elman.tensors import outside_compiled_code
 
 
 class Steps(NamedTuple):

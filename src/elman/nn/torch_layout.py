@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.compiler.cell import Cell
-from elman.compiler.tensors import constant_in_compiled_code
+from elman.tensors import constant_in_compiled_code
 
 PROJECTION = "projection/0"
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from elman.data.known.datasets import is_there
 from elman.errors import DataError
-from elman.estimators import model_for
-from elman.estimators.model import Model
-from elman.estimators.runs import Run, carry_out, described
-from elman.estimators.start import Pretrained
 from elman.folders import CHECKPOINT
-from elman.sequences.datasets import is_there
+from elman.models import model_for
+from elman.models.model import Model
+from elman.models.runs import Run, carry_out, described
+from elman.models.start import Pretrained
 from elman.tasks.task import Values
 from elman.training.listener import Listener
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from elman.cells.from_file import open_cell
+from elman.data.known.datasets import read_sentiment_words
+from elman.data.known.texts import Texts, open_text
+from elman.data.tables.tables import Table
+from elman.data.text.corpus import Corpus
 from elman.recipes.recipe import Parts
-from elman.sequences.corpus import Corpus
-from elman.sequences.datasets import read_sentiment_words
-from elman.sequences.tables import Table
-from elman.sequences.texts import Texts, open_text
 from elman.tasks.task import Values
 
 

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from elman.estimators import Pretrained
+from elman.data.files import open_unpacked
+from elman.data.known.datasets import open_dataset
+from elman.data.text.encoder import EncoderSettings, SequenceEncoder
 from elman.folders import CHECKPOINT
-from elman.model import NetworkSettings, SequenceNetwork
+from elman.models import Pretrained
+from elman.networks import NetworkSettings, RowNetwork
 from elman.recipes.recipe import Parts, Recipe
 from elman.recipes.texts import read_words
 from elman.recipes.word_vectors import WordVectors, word_vectors
-from elman.sequences.datasets import open_dataset
-from elman.sequences.encoder import EncoderSettings, SequenceEncoder
-from elman.sequences.files import open_unpacked
 from elman.settings import check_settings
 from elman.settings.training import TrainingSettings
 from elman.tasks.examples import Examples
@@ -140,7 +140,7 @@ def pretrain(
     settings = check_settings(NetworkSettings, {**NETWORK, **ON_TEXT})
     with own_generators([], seed):
         size = len(encoder.vocabulary)
-        network = SequenceNetwork(settings, targets.shape[1] - 1, vocabulary_size=size, ngrams=READING["ngrams"])
+        network = RowNetwork(settings, targets.shape[1] - 1, vocabulary_size=size, ngrams=READING["ngrams"])
     training = check_settings(TrainingSettings, {**TEXT_TRAINING, "seed": seed})
     examples = Examples({"words": encoder.encode(words), "vector": targets}, training)
     task: Any = SayVectors()

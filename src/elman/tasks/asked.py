@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from elman.data.files import Source, decode_source
+from elman.data.tables.fasttext import is_fasttext
+from elman.data.tables.jsonlines import choose_fields, read_record
+from elman.data.tables.table_format import TableFormat
+from elman.data.tables.tables import Table, has_header_of, read_table
 from elman.errors import DataError
-from elman.sequences.fasttext import is_fasttext
-from elman.sequences.files import Source, decode_source
-from elman.sequences.jsonlines import choose_fields, read_record
-from elman.sequences.table_format import TableFormat
-from elman.sequences.tables import Table, has_header_of, read_table
 from elman.tasks.task import Asked
 
 

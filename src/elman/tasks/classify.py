@@ -17,7 +17,7 @@ from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, T
 
 if TYPE_CHECKING:
     from elman.compiler.cell import Cell
-    from elman.model import SequenceNetwork
+    from elman.networks import RowNetwork
     from elman.nn.state import State
     from elman.tasks.confusions import LabelScores
 
@@ -79,12 +79,12 @@ class Classify(Task):
         """The labels, in the order of the outputs."""
         return self.encoders["label"].labels
 
-    def network(self, cell: "Cell | None") -> "SequenceNetwork":
+    def network(self, cell: "Cell | None") -> "RowNetwork":
         """Embed, recurrent body, pooling, dense layers."""
         # torch is needed only by who trains.
-        from elman.model import SequenceNetwork
+        from elman.networks import RowNetwork
 
-        return SequenceNetwork(self.settings, len(self.labels), cell=cell, **self.encoders["text"].sizes())
+        return RowNetwork(self.settings, len(self.labels), cell=cell, **self.encoders["text"].sizes())
 
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
         """Outputs are unnormalised logarithms of probabilities `(batch, labels)`."""
@@ -105,7 +105,7 @@ class Classify(Task):
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
         """The most probable label of each sequence, with the probability of every label."""
         # This imports torch.
-        from elman.sequences.finite import check_finite
+        from elman.data.ragged.finite import check_finite
 
         outputs = network(batch["text"])
         check_finite(outputs)
@@ -119,7 +119,7 @@ class Classify(Task):
 
     def check(self, batch: Batch, read: Read) -> None:
         """Refuse outputs that are not finite."""
-        from elman.sequences.finite import check_finite
+        from elman.data.ragged.finite import check_finite
 
         check_finite(read.outputs)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from elman.sequences.ragged import Ragged
+from elman.data.ragged.ragged import Ragged
 from elman.tasks.task import Batch, Read
 
 

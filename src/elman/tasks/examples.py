@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from elman.sequences.batches import plan_batches
-from elman.sequences.hashing import hash_of
-from elman.sequences.ragged import Ragged
+from elman.data.hashing import hash_of
+from elman.data.ragged.batches import plan_batches
+from elman.data.ragged.ragged import Ragged
 from elman.tasks.task import Batch
 
 # Nothing is kept for a backward pass, so that a larger batch fits where one of the training does.

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from elman.data.text.unknown import UnknownTally
 from elman.errors import ShapeError
-from elman.sequences.unknown import UnknownTally
 from elman.tasks.task import Unknown
 
 if TYPE_CHECKING:
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from elman.sequences.labels import Labels
-    from elman.sequences.ragged import Ragged
-    from elman.sequences.vocabulary import Vocabulary
+    from elman.data.ragged.ragged import Ragged
+    from elman.data.tables.labels import Labels
+    from elman.data.text.vocabulary import Vocabulary
     from elman.settings.text import EncoderSettings
 
 SHOWN_LABELS = 12
@@ -36,7 +36,7 @@ class Text:
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Ragged":
         """Learn the vocabulary, unless one was given before, and encode the values."""
         # These import torch.
-        from elman.sequences.encoder import SequenceEncoder
+        from elman.data.text.encoder import SequenceEncoder
 
         if self.vocabulary is None:
             self.vocabulary = SequenceEncoder(self.settings).fit(values).vocabulary
@@ -66,12 +66,12 @@ class Text:
         return batch
 
     def _encoded(self, values: Sequence[Any], unknown: Unknown | None, tally: UnknownTally | None = None) -> "Ragged":
-        from elman.sequences.encoder import SequenceEncoder
+        from elman.data.text.encoder import SequenceEncoder
 
         return SequenceEncoder(self.settings, self.vocabulary).encode(values, unknown=unknown, tally=tally)
 
     def sizes(self) -> dict[str, Any]:
-        """Return what a network must know to read the batches: arguments of those in `elman.model`."""
+        """Return what a network must know to read the batches: arguments of those in `elman.networks`."""
         known = self.vocabulary
         return {
             "vocabulary_size": None if known is None else len(known),
@@ -86,7 +86,7 @@ class Text:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
-        from elman.sequences.vocabulary import Vocabulary
+        from elman.data.text.vocabulary import Vocabulary
 
         self.vocabulary = None if document["vocabulary"] is None else Vocabulary.from_json(document["vocabulary"])
         self.features = document["features"]
@@ -116,7 +116,7 @@ class Label:
             DataError: there is one label only, or a label of another type than text, whole number or truth value.
         """
         # numpy is needed only by who trains.
-        from elman.sequences.labels import Labels, labels_of
+        from elman.data.tables.labels import Labels, labels_of
 
         self.known = Labels.of(labels_of(values))
         found = self.encode(values)
@@ -137,7 +137,7 @@ class Label:
         """Return the positions of labels; an error names the places of those that are wrong, else their numbers."""
         import torch
 
-        from elman.sequences.labels import labels_of
+        from elman.data.tables.labels import labels_of
 
         assert self.known is not None
         return torch.tensor(self.known.positions(labels_of(values), places), dtype=torch.int64)
@@ -153,7 +153,7 @@ class Label:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
-        from elman.sequences.labels import Labels
+        from elman.data.tables.labels import Labels
 
         self.known = Labels.from_json(document["labels"])
 
@@ -177,7 +177,7 @@ class StepLabels:
         self, values: Sequence[Sequence[Any]], *, unknown: Unknown | None = None, folder: "Path | None" = None
     ) -> "Ragged":
         """Encode a list of labels for each row."""
-        from elman.sequences.ragged import Ragged
+        from elman.data.ragged.ragged import Ragged
 
         places = [f"text {row}, step {step}" for row, each in enumerate(values, 1) for step in range(1, len(each) + 1)]
         positions = self.each.positions([label for row in values for label in row], places)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elman.compiler.cell import Cell
-    from elman.language_network import LanguageNetwork
+    from elman.data.text.token_text import Counts
+    from elman.networks import LanguageNetwork
     from elman.nn.state import State
-    from elman.sequences.token_text import Counts
 
 
 class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
@@ -102,7 +102,7 @@ class Language(Task):
         # These import torch.
         import torch
 
-        from elman.language_network import LanguageNetwork
+        from elman.networks import LanguageNetwork
 
         tokens = self.encoders["text"]
         counts = None if tokens.frequencies is None else torch.from_numpy(tokens.frequencies)
@@ -200,7 +200,7 @@ def language_scores(loss: float, counts: "Counts") -> dict[str, float]:
         `loss`, `bits_per_character`, `bits_per_byte`, `perplexity` (infinite beyond what a float holds), `tokens`
         predicted, and `unknown`, how many of those tokens the vocabulary does not have.
 
-    >>> from elman.sequences.token_text import Counts
+    >>> from elman.data.text.token_text import Counts
     >>> language_scores(math.log(2), Counts(tokens=9, characters=8, bytes=16, unknown=0))["bits_per_byte"]
     0.5
     """

@@ -9,8 +9,8 @@ from elman.errors import DataError, ElmanError
 from elman.tasks.task import Asked, Column, Data, Known, Option, Values, inputs, targets
 
 if TYPE_CHECKING:
-    from elman.sequences.table_format import TableFormat
-    from elman.sequences.tables import Table
+    from elman.data.tables.table_format import TableFormat
+    from elman.data.tables.tables import Table
 
 _OPTIONS = ("header", "separator", "quote", "encoding")
 
@@ -52,13 +52,13 @@ class Rows:
         *,
         known: Known | None = None,
     ) -> Values:
-        """Read a table; see `elman.sequences.tables.read_table`.
+        """Read a table; see `elman.data.tables.tables.read_table`.
 
         Raises:
             DataError: the file cannot be read so, or has no labels, or labels that are not known.
         """
         # numpy and torch are not needed before a file is read.
-        from elman.sequences.tables import read_table
+        from elman.data.tables.tables import read_table
 
         first, *others = inputs(columns)
         target = next(iter(targets(columns)), None)
@@ -117,7 +117,7 @@ class Rows:
 
         Where equal texts are in both, the notes of the second say so.
         """
-        from elman.sequences.split import split_rows
+        from elman.data.tables.split import split_rows
 
         name = inputs(columns)[0].name
         first = values.columns[name]
@@ -164,7 +164,7 @@ def places_named(values: Values) -> Iterator[None]:
     Args:
         values: that are read inside.
     """
-    from elman.sequences.given import NUMBERED
+    from elman.data.tables.given import NUMBERED
 
     def place(found: Any) -> str:
         number = int(found[2]) - 1
@@ -188,8 +188,8 @@ def _given(options: Mapping[str, Any], names: Sequence[str] | None = None) -> di
 
 def _form(known: Known | None) -> "TableFormat | None":
     """How the training file was read, with the labels that tell a row from a header."""
-    from elman.sequences.labels import written
-    from elman.sequences.table_format import TableFormat
+    from elman.data.tables.labels import written
+    from elman.data.tables.table_format import TableFormat
 
     if known is None:
         return None
@@ -203,8 +203,8 @@ def _with_known_labels(values: Values, known: Known) -> Values:
     Raises:
         DataError: names the first labels that are not known, each with its line, and the known ones.
     """
-    from elman.sequences.labels import Labels
-    from elman.sequences.listing import listed
+    from elman.data.listing import listed
+    from elman.data.tables.labels import Labels
 
     columns = dict(values.columns)
     for name in known.labels.keys() & columns.keys():
@@ -221,9 +221,9 @@ def _with_known_labels(values: Values, known: Known) -> Values:
 
 
 def _taken(given: Any, column: Column) -> list[Any]:
-    from elman.sequences.given import values_of
-    from elman.sequences.header import TEXT_NAMES
-    from elman.sequences.labels import labels_of
+    from elman.data.tables.given import values_of
+    from elman.data.tables.header import TEXT_NAMES
+    from elman.data.tables.labels import labels_of
 
     if column.stratified:
         return list(labels_of(given))

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from elman.data.listing import listed
+from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError
-from elman.sequences.listing import listed
-from elman.sequences.unknown import UnknownTally
 from elman.tasks.rows import Rows
 from elman.tasks.task import Asked, Column, Data, Known, Option, Unknown, Values, inputs, targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from elman.sequences.ragged import Ragged
-    from elman.sequences.vocabulary import Vocabulary
+    from elman.data.ragged.ragged import Ragged
+    from elman.data.text.vocabulary import Vocabulary
     from elman.settings.text import VocabularySettings
 
 _ROWS = Rows()
@@ -41,12 +41,12 @@ class Sentences:
         *,
         known: Known | None = None,
     ) -> Values:
-        """Read a file; see `elman.sequences.tagged.read_sentences`.
+        """Read a file; see `elman.data.tables.tagged.read_sentences`.
 
         Raises:
             DataError: the file cannot be read so, or has no tags.
         """
-        from elman.sequences.tagged import read_sentences
+        from elman.data.tables.tagged import read_sentences
 
         found = read_sentences(str(path), **_how(options, known))
         if found.tags is None:
@@ -56,7 +56,7 @@ class Sentences:
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
         """Read sentences to predict, with or without tags; standard input has a sentence on each line."""
-        from elman.sequences.tagged import read_sentences
+        from elman.data.tables.tagged import read_sentences
 
         if path == "-" and not any(value is not None for value in options.values()):
             from elman.tasks.asked import lines_of_input
@@ -138,7 +138,7 @@ class Words:
     def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "Ragged":
         """Learn the words, unless a vocabulary was given before, and encode the sentences."""
         # torch is needed only by who trains.
-        from elman.sequences.vocabulary import Vocabulary
+        from elman.data.text.vocabulary import Vocabulary
 
         if self.vocabulary is None:
             limits = {"min_count": self._settings.min_count, "max_tokens": self._settings.max_tokens}
@@ -193,6 +193,6 @@ class Words:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
-        from elman.sequences.vocabulary import Vocabulary
+        from elman.data.text.vocabulary import Vocabulary
 
         self.vocabulary = Vocabulary.from_json(document)

@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, UsageError
-from elman.sequences.unknown import UnknownTally
 from elman.tasks.task import Asked, Batch, Column, Data, Known, Option, Unknown, Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from elman.sequences.coders import Coder
-    from elman.sequences.corpus import Corpus
-    from elman.sequences.streams import TokenStreams
-    from elman.sequences.token_text import TokenText
+    from elman.data.text.coders import Coder
+    from elman.data.text.corpus import Corpus
+    from elman.data.text.streams import TokenStreams
+    from elman.data.text.token_text import TokenText
     from elman.settings.text import CoderSettings
 
 LONGEST_NAME = 256
@@ -43,7 +43,7 @@ class Stream:
         known: Known | None = None,
     ) -> Values:
         """Open a file, or several, which are read one after the other."""
-        from elman.sequences.corpus import open_corpus
+        from elman.data.text.corpus import open_corpus
 
         corpus = open_corpus([Path(path)] if isinstance(path, str) else list(map(Path, path)))
         return Values({columns[0].name: corpus}, source=corpus.name)
@@ -80,14 +80,14 @@ class Stream:
 
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return the windows of parallel streams."""
-        from elman.sequences.streams import TokenStreams
+        from elman.data.text.streams import TokenStreams
 
         (name, tokens), *_ = encoded.items()
         return Windows(name, TokenStreams(tokens, streams=settings.streams, window=settings.window))
 
     def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
         """Return the windows of an evaluation; see `streams_to_judge`."""
-        from elman.sequences.streams import TokenStreams, streams_to_judge
+        from elman.data.text.streams import TokenStreams, streams_to_judge
 
         (name, tokens), *_ = encoded.items()
         if options is None or (options.streams is None and options.dynamic is None):
@@ -161,7 +161,7 @@ class Tokens:
         Raises:
             DataError: a text that has one kind of token only, or none.
         """
-        from elman.sequences.token_text import learn_tokens
+        from elman.data.text.token_text import learn_tokens
         from elman.settings.text import CoderSettings
 
         settings = CoderSettings(**self._settings.model_dump(include=set(CoderSettings.model_fields)))
@@ -183,7 +183,7 @@ class Tokens:
         Raises:
             DataError: it has unknown tokens, and these are refused.
         """
-        from elman.sequences.token_text import encode_tokens
+        from elman.data.text.token_text import encode_tokens
 
         assert self.coder is not None
         tokens = encode_tokens(values, self.coder, folder, unknown=unknown or self._settings.unknown)
@@ -198,13 +198,13 @@ class Tokens:
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
-        from elman.sequences.coders import coder_from_json
+        from elman.data.text.coders import coder_from_json
 
         self.coder = coder_from_json(document)
 
 
 def _open(text: Any, name: str) -> "Corpus":
-    from elman.sequences.corpus import Corpus, open_corpus
+    from elman.data.text.corpus import Corpus, open_corpus
 
     if isinstance(text, str) and _is_file(text):
         raise UsageError(

@@ -48,7 +48,7 @@ class Tag(Task):
 
     def network(self, cell: Any) -> Any:
         """Embed, recurrent body, dense layers on each step."""
-        from elman.model import StepNetwork
+        from elman.networks import StepNetwork
 
         return StepNetwork(self.settings, len(self.tags), cell=cell, **self.encoders["words"].sizes())
 
@@ -67,7 +67,7 @@ class Tag(Task):
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
         """The most probable tag of each word."""
-        from elman.sequences.finite import check_finite
+        from elman.data.ragged.finite import check_finite
 
         outputs = network(batch["words"])
         check_finite(outputs)
@@ -76,7 +76,7 @@ class Tag(Task):
 
     def check(self, batch: Batch, read: Read) -> None:
         """Refuse outputs that are not finite."""
-        from elman.sequences.finite import check_finite
+        from elman.data.ragged.finite import check_finite
 
         check_finite(batch["words"].map(lambda _: read.outputs))
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
+    from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
-    from elman.sequences.table_format import TableFormat
 
 Unknown = Literal["allow", "refuse"]
 DAMAGED = "The weights are damaged: train the model again, with a lower learning rate."

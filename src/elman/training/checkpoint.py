@@ -10,9 +10,9 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from elman.data.hashing import hash_of
 from elman.errors import ModelError, TrainingError, os_errors_as
 from elman.files import atomic_write
-from elman.sequences.hashing import hash_of
 
 FORMAT = "elman-checkpoint"
 FORMAT_VERSION = 2

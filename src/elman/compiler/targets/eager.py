@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Values
 from elman.compiler.graph import Graph, Node, find_matrix
-from elman.compiler.order import TimeMajor
 from elman.compiler.plan import Plan, plan
 from elman.compiler.widen import Parts
+from elman.order import TimeMajor
 
 TORCH: dict[str, Callable[..., Tensor]] = {
     "neg": torch.neg,

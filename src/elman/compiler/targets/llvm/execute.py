@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from elman.compiler.graph import Node, find_matrix
-from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
 from elman.compiler.targets.llvm.memory import new_memory
 from elman.compiler.targets.llvm.threads import parallel
+from elman.order import TimeMajor
 
 TILE_ROWS = 24
 ALIASED_BYTES, ALIASED_ROWS = 2048, 8  # rows at such a distance compete for the same lines of the nearest cache

@@ -15,14 +15,14 @@ from torch.nn import functional
 from elman.compiler.derivation import Derivation, Kept, Values, gradients
 from elman.compiler.gradient import Gradient
 from elman.compiler.graph import Graph, Node, matrix_of
-from elman.compiler.order import TimeMajor
 from elman.compiler.schedule import LEAVES, Schedule, schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
 from elman.compiler.targets.llvm.loop import Kernel, build
-from elman.compiler.tensors import read, without_modes
 from elman.errors import ShapeError
+from elman.order import TimeMajor
+from elman.tensors import read, without_modes
 
 
 class Program:

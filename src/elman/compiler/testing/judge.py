@@ -1,0 +1,245 @@
+"""Runs a cell on every target and compares: results with the reference, gradients with torch's autograd."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.compiler.dispatch import run
+from elman.compiler.graph import Graph
+from elman.compiler.testing.data import Data, draw, names_of_tensors, split_tensors
+from elman.compiler.testing.forms import data_of, forms, rounded_data, rounded_numbers
+from elman.compiler.testing.interpreted import interpreted_gradients
+from elman.compiler.testing.jumps import distance_to_jumps
+from elman.compiler.tolerances import TOLERANCES, relative_error
+
+# A value nearer than this to a point where an operation jumps or bends is on another side after a rounding.
+MARGIN = 1e-4
+# Where torch's own operations have a larger error in float32, the numbers are ill-conditioned: sums of another order
+# may have ten times that error, which is what is allowed, and say nothing about a target.
+ROUGHEST = TOLERANCES[torch.float32].relative / 10
+DRAWS = 12
+
+# What other targets are compared with; small operations are slower on several threads.
+JUDGES = ("reference", "eager")
+
+Named = list[tuple[str, Tensor]]
+
+
+class Unjudged(Enum):
+    """Why nothing can be said of a cell."""
+
+    JUMP = "a rounding decides on which side of a jump or a bend a value is"
+    ROUGH = "the numbers nearly cancel, and float32 keeps too few digits of what is left"
+    OVERFLOW = "float32 overflows where float64 does not"
+
+
+class Kernels(NamedTuple):
+    """Kernels of one cell.
+
+    Args:
+        form: `draft` or `simplified`.
+        dtype: of the numbers.
+        trains: those of a training step, forward and backward; else the one for inference.
+    """
+
+    form: str
+    dtype: torch.dtype
+    trains: bool
+
+    def __str__(self) -> str:
+        kind = f"llvm {str(self.dtype).removeprefix('torch.')}"
+        return " ".join([kind, *(() if self.trains else ("alone",)), *(("draft",) if self.form == "draft" else ())])
+
+
+ALL_KERNELS = tuple(
+    Kernels(form, dtype, trains)
+    for form in ("simplified", "draft")
+    for dtype in (torch.float64, torch.float32)
+    for trains in (False, True)
+)
+
+
+def kernels_in_turn(seed: int) -> tuple[Kernels, ...]:
+    """Kernels of a quarter of the kinds: those for training, and for inference those of the other form and dtype."""
+    kinds = [kernels[:2] for kernels in ALL_KERNELS if kernels.trains]
+    turn = seed % len(kinds)
+    return Kernels(*kinds[turn], trains=True), Kernels(*kinds[-1 - turn], trains=False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a target or the gradient's rules differ from what they should give.
+
+    Args:
+        what: the target, the type, the result or the gradient.
+        error: the largest, relative to the number and its scale.
+        allowed: how large it might have been.
+    """
+
+    what: str
+    error: float
+    allowed: float
+
+    def __str__(self) -> str:
+        return f"{self.what} differs by {self.error:.3g} of its scale, and {self.allowed:.3g} is allowed"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a cell gives on some data, and how exactly float32 can know it.
+
+    Args:
+        results: of the reference.
+        gradients: of torch's autograd on torch's operations in float64.
+        roughness: the largest relative error of torch's operations in float32.
+        parameters: which of the gradients are those of parameters: no rows of features.
+    """
+
+    results: Named
+    gradients: Named
+    roughness: float
+    parameters: frozenset[str]
+
+
+def judge(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> list[Difference] | Unjudged:
+    """Compare a cell, as it is and simplified, on all targets.
+
+    Args:
+        draft: the cell. Its numbers are rounded to float32, as the data are: every target gets the same problem.
+        seed: of the data; where those lie too near to a jump, or are ill-conditioned, others are drawn.
+        kernels: those to build.
+
+    Returns:
+        The differences, or why no data could be found on which anything can be said.
+    """
+    draft = rounded_numbers(draft)
+    found = well_conditioned(draft, (draw(draft, seed + 1_000_003 * number) for number in range(DRAWS)))
+    return found if isinstance(found, Unjudged) else list(differences(draft, *found, kernels))
+
+
+def well_conditioned(draft: Graph, draws: Iterable[Data]) -> tuple[Data, Truth] | Unjudged:
+    """The first of the data on which float32 can be compared, with what is right there; or why there are none."""
+    reasons: Counter[Unjudged] = Counter()
+    for drawn in draws:
+        data = rounded_data(drawn)
+        if distance_to_jumps(draft, data) < MARGIN:
+            reasons[Unjudged.JUMP] += 1
+            continue
+        truth = find_truth(draft, data)
+        if truth.roughness <= ROUGHEST:
+            return data, truth
+        reasons[Unjudged.ROUGH if truth.roughness < torch.inf else Unjudged.OVERFLOW] += 1
+    return reasons.most_common(1)[0][0]
+
+
+def find_truth(draft: Graph, data: Data) -> Truth:
+    """The right results and gradients."""
+    data = rounded_data(data)
+    results, exact = forward(draft, data, "reference"), backward(draft, data, "eager")
+    rough = backward(draft, data.to(torch.float32), "eager")
+    parameters = frozenset(f"gradient of {item.name}" for item in draft.parameters)
+    roughness = max(error for _, error in _errors(rough, exact, parameters))
+    return Truth(results, exact[len(results) :], roughness, parameters)
+
+
+def differences(
+    draft: Graph, data: Data, truth: Truth, kernels: Sequence[Kernels] = ALL_KERNELS
+) -> Iterator[Difference]:
+    """Everything that is not as it should be, of a cell as it is and simplified."""
+    data = rounded_data(data)
+    graphs = forms(draft)
+    for form, graph in graphs.items():
+        yield from _interpreted_differences(form, graph, data_of(graph, draft, data), truth)
+    for kind in dict.fromkeys(each if each.form in graphs else each._replace(form="simplified") for each in kernels):
+        graph = graphs[kind.form]
+        rounded = data_of(graph, draft, data).to(kind.dtype)
+        if kind.trains:
+            found, wanted = backward(graph, rounded, "llvm"), truth.results + truth.gradients
+        else:
+            found, wanted = forward(graph, rounded, "llvm"), truth.results
+        yield from _compare(str(kind), found, wanted, truth.parameters, kind.dtype)
+
+
+def _interpreted_differences(form: str, graph: Graph, data: Data, truth: Truth) -> Iterator[Difference]:
+    """Of what needs no kernels: the interpreter, torch's operations and the interpreted backward step."""
+    suffix = " draft" if form == "draft" else ""
+    found: Mapping[str, tuple[Named, Named]] = {
+        "reference": (forward(graph, data, "reference"), truth.results),
+        "eager float64": (backward(graph, data, "eager"), truth.results + truth.gradients),
+        "gradient": (name_gradients(graph, interpreted_gradients(graph, data)), truth.gradients),
+    }
+    for kind, pair in found.items():
+        yield from _compare(kind + suffix, *pair, truth.parameters, torch.float64)
+
+
+def _compare(
+    kind: str, found: Named, wanted: Named, parameters: frozenset[str], dtype: torch.dtype
+) -> Iterator[Difference]:
+    allowed = TOLERANCES[dtype].relative
+    for name, error in _errors(found, wanted, parameters):
+        if error > allowed:
+            yield Difference(f"{kind}: {name}", error, allowed)
+
+
+def _errors(found: Named, wanted: Named, parameters: frozenset[str]) -> Iterator[tuple[str, float]]:
+    """The largest error of each; a parameter that a simplified cell no longer reads has a gradient of zeros."""
+    named = dict(found)
+    for name, right in wanted:
+        errors = relative_error(named.get(name, torch.zeros_like(right)), right, by_feature=name not in parameters)
+        yield name, float(errors.max()) if errors.numel() else 0.0
+
+
+def forward(graph: Graph, data: Data, target: str | None) -> Named:
+    """The output and the last states, without gradients."""
+    inputs, states, weights = split_tensors(graph, data.tensors)
+    with torch.no_grad(), _threads(1 if target in JUDGES else data.threads):
+        output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
+    return _name_results(graph, [output, *last])
+
+
+def backward(graph: Graph, data: Data, target: str | None) -> Named:
+    """The output and the last states, and the gradient of every tensor."""
+    names = names_of_tensors(graph)
+    leaves = [
+        tensor.detach().requires_grad_(name not in graph.fixed)
+        for name, tensor in zip(names, data.tensors, strict=True)
+    ]
+    inputs, states, weights = split_tensors(graph, leaves)
+    with torch.enable_grad(), _threads(1 if target in JUDGES else data.threads):
+        output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
+        results = [output, *last]
+        differentiable = [(one, d) for one, d in zip(results, data.d_results, strict=True) if one.requires_grad]
+        found = torch.autograd.grad(
+            [one for one, _ in differentiable],
+            [leaf for leaf in leaves if leaf.requires_grad],
+            [d for _, d in differentiable],
+            materialize_grads=True,
+        )
+        each = iter(found)
+        found = [next(each) if leaf.requires_grad else torch.zeros_like(leaf) for leaf in leaves]
+    return _name_results(graph, [result.detach() for result in results]) + name_gradients(graph, found)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _name_results(graph: Graph, tensors: Sequence[Tensor]) -> Named:
+    return list(zip(("output", *(f"last {name}" for name in graph.state_names)), tensors, strict=True))
+
+
+def name_gradients(graph: Graph, tensors: Sequence[Tensor]) -> Named:
+    """Gradients in the order of `Data.tensors`, each with its name."""
+    return list(zip((f"gradient of {name}" for name in names_of_tensors(graph)), tensors, strict=True))

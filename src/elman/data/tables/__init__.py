@@ -1,0 +1,1 @@
+"""Labelled files read into columns."""

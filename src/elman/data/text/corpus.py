@@ -1,0 +1,318 @@
+"""One long text, of any length: read in pieces, as often as one likes, and never held whole."""
+
+import codecs
+import gzip
+import hashlib
+import io
+import lzma
+import sys
+import tempfile
+import weakref
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from elman.data.files import PACKED, missing_file, open_unpacked, place
+from elman.errors import DataError, os_errors_as
+
+PIECE_BYTES = 2**20
+_BYTE_ORDER_MARK = "\ufeff"
+_FIX_TEXT = "Give a text, a Path, or parts of a text."
+
+# Tells a person where in a text the character of this number stands, from 0 on.
+Locate = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text, or a part of one, that is read piece by piece.
+
+    Attributes:
+        name: where it is from, as a person knows it.
+        open: gives the bytes of the whole text from the start.
+        file: the file that has exactly the bytes of the whole text, if there is one.
+        start: where this part begins, in bytes.
+        stop: where it ends; the end of the text if not given.
+        files: the files that the whole text is put together from, if there are several.
+    """
+
+    name: str
+    open: Callable[[], Any]
+    file: Path | None = None
+    start: int = 0
+    stop: int | None = None
+    files: tuple["Corpus", ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The name at the start of a sentence; that of a file stays as it is."""
+        return f"T{self.name[1:]}" if self.name.startswith("the ") else self.name
+
+    def byte_pieces(self) -> Iterator[bytes]:
+        """Its bytes, in pieces.
+
+        Raises:
+            DataError: a file that is missing or cannot be read or unpacked.
+        """
+        left = sys.maxsize if self.stop is None else self.stop - self.start
+        with _failures_named(self.name), self.open() as stream:
+            if self.start:
+                stream.seek(self.start)
+            while left > 0 and (piece := stream.read(min(PIECE_BYTES, left))):
+                left -= len(piece)
+                yield piece
+
+    def pieces(self) -> Iterator[str]:
+        """Its characters, in pieces; a byte order mark at the start of the whole text is left out.
+
+        Raises:
+            DataError: bytes that are no UTF-8, with their place; and as `byte_pieces`.
+        """
+        left, done, lines, is_first = b"", 0, 0, self.start == 0
+        for piece in self.byte_pieces():
+            data = left + piece
+            text, used = self._decoded(data, done, lines, final=False)
+            left, done, lines = data[used:], done + used, lines + data.count(b"\n", 0, used)
+            if text:
+                yield text.removeprefix(_BYTE_ORDER_MARK) if is_first else text
+                is_first = False
+        self._decoded(left, done, lines, final=True)
+
+    def locate(self, character: int) -> str:
+        """Where this character of `pieces`, counted from 0 on, stands in the whole text, which is read up to there.
+
+        >>> open_corpus("one\\ntwo").split(0.5, 0.5)[1].locate(2)
+        'the text, line 2, column 3'
+
+        Raises:
+            DataError: as `pieces`.
+        """
+        line, column = 1, 1
+        before = replace(self, start=0, stop=self.start)
+        if self.files:
+            return _locate_in_files(self.files, sum(map(len, before.pieces())) + character)
+        for piece in chain(before.pieces(), _first(character, self.pieces())):
+            line += piece.count("\n")
+            column = len(piece) - piece.rindex("\n") if "\n" in piece else column + len(piece)
+        return f"{self.name}, {place(line, column)}"
+
+    def size(self) -> int:
+        """Its bytes, counted."""
+        if self.file is not None:
+            return (self.file.stat().st_size if self.stop is None else self.stop) - self.start
+        return sum(map(len, self.byte_pieces()))
+
+    def split(self, *fractions: float) -> tuple["Corpus", ...]:
+        """Parts that follow one another, of these shares of the bytes, each ending with a whole character.
+
+        >>> [list(part.pieces()) for part in open_corpus("naïve art").split(0.25, 0.75)]
+        [['na'], ['ïve art']]
+
+        Args:
+            fractions: of each part; they sum to 1.
+        """
+        size, places, share = self.size(), [self.start], 0.0
+        for fraction in fractions[:-1]:
+            share += fraction
+            places.append(self._character_from(self.start + round(share * size)))
+        ends = [*places[1:], self.start + size]
+        return tuple(replace(self, start=start, stop=stop) for start, stop in zip(places, ends, strict=True))
+
+    def _character_from(self, place: int) -> int:
+        """The first byte from a place on that begins a character."""
+        near = next(replace(self, start=place, stop=place + 4).byte_pieces(), b"")
+        return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of its bytes, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self.byte_pieces():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _decoded(self, data: bytes, done: int, lines: int, *, final: bool) -> tuple[str, int]:
+        try:
+            return codecs.utf_8_decode(data, "strict", final)
+        except UnicodeDecodeError as error:
+            for file in self.files:
+                # Raises the same with the file's own name and place.
+                deque(file.pieces(), maxlen=0)
+            line = lines + data.count(b"\n", 0, error.start) + 1
+            # The lines before a part of a text were not counted.
+            line_too = "" if self.start else f", {place(line)}"
+            raise DataError(
+                f"{self.name} is not UTF-8.",
+                where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
+                fix='Save it as UTF-8 text; a model with tokens="bytes" (--tokens bytes) reads any bytes.',
+            ) from None
+
+
+def numbered(character: int) -> str:
+    """Where a character, counted from 0 on, stands in a text that has no name.
+
+    >>> numbered(0)
+    'character 1'
+    """
+    return f"character {character + 1:,}"
+
+
+def encode_utf8(text: str, name: str = "the text", locate: Locate = numbered) -> bytes:
+    """The text in UTF-8.
+
+    Raises:
+        DataError: half of a surrogate pair, with its place.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name[0].upper()}{name[1:]} cannot be written as UTF-8: it holds half of a surrogate pair.",
+            where=locate(error.start),
+            fix="Repair the text where it was decoded; what a shell hands over must be UTF-8 too.",
+        ) from None
+
+
+Text = str | Path | Iterable[str] | Iterable[Path] | Corpus
+
+
+def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
+    """The text as a corpus.
+
+    Args:
+        text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
+            or a list of paths, which are read one after the other, each from a line of its own; or an
+            iterable of parts of the text; or a corpus, which stays what it is. What can be read once only (parts,
+            standard input, a pipe), and what is put together, is kept in a temporary file.
+        name: what a text that is no file is called in messages.
+
+    Raises:
+        DataError: a file that is missing, a part that is no string, or text that cannot be written as UTF-8.
+    """
+    if isinstance(text, Corpus):
+        return text
+    if isinstance(text, str):
+        content = encode_utf8(text, name)
+        return Corpus(name, lambda: io.BytesIO(content))
+    if isinstance(text, Path):
+        return _open_file(text)
+    if not isinstance(text, Iterable):
+        raise DataError(f"{name[0].upper()}{name[1:]} is a {type(text).__name__}.", fix=_FIX_TEXT)
+    parts = text if isinstance(text, list | tuple) else iter(text)
+    if isinstance(parts, list | tuple) and parts and all(isinstance(part, Path) for part in parts):
+        return _open_files([part for part in parts if isinstance(part, Path)])
+    return _kept(name, _encoded_parts(parts, name))
+
+
+def is_read_once(path: Path) -> bool:
+    """Whether what is read from there is gone: `-`, which is standard input, a pipe or a device."""
+    return str(path) == "-" or path.is_fifo() or path.is_char_device()
+
+
+def name_of_files(paths: Sequence[Path]) -> str:
+    """Name several files in a message.
+
+    >>> name_of_files([Path("a.txt"), Path("b.txt"), Path("c.txt")])
+    'a.txt and 2 more files'
+    """
+    more = len(paths) - 1
+    return str(paths[0]) + (f" and {more} more file{'s' * (more > 1)}" if more else "")
+
+
+def _open_files(paths: Sequence[Path]) -> Corpus:
+    files = tuple(_open_file(path) for path in paths)
+    if len(files) == 1:
+        return files[0]
+    return replace(_kept(name_of_files(paths), _one_after_the_other(files)), files=files)
+
+
+def _one_after_the_other(files: Iterable[Corpus]) -> Iterator[bytes]:
+    """The bytes of files; a line end between two that have none there, and no byte order marks but the first."""
+    mark, last = _BYTE_ORDER_MARK.encode(), b"\n"
+    for number, file in enumerate(files):
+        begins = True
+        for piece in file.byte_pieces():
+            yield (b"\n" if begins and not last.endswith(b"\n") else b"") + (
+                piece.removeprefix(mark) if begins and number else piece
+            )
+            begins, last = False, piece
+
+
+def _locate_in_files(files: Iterable[Corpus], character: int) -> str:
+    """Where a character of files that were put together is, counted from 0 over all of them."""
+    place = ""
+    for file in files:
+        size, last = 0, "\n"
+        for piece in file.pieces():
+            size, last = size + len(piece), piece
+        if character < size:
+            return file.locate(character)
+        place = file.locate(max(size - 1, 0))
+        character -= size + (not last.endswith("\n"))
+    return place
+
+
+def _open_file(path: Path) -> Corpus:
+    if str(path) == "-":
+        return _kept("standard input", _pieces_of(sys.stdin.buffer))
+    if is_read_once(path):
+        with _failures_named(str(path)), path.open("rb") as stream:
+            return _kept(str(path), _pieces_of(stream))
+    if not path.is_file():
+        raise missing_file(path)
+    is_packed = path.suffix.lower() in PACKED
+    return Corpus(str(path), lambda: open_unpacked(path), None if is_packed else path)
+
+
+def _pieces_of(stream: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: stream.read(PIECE_BYTES), b"")
+
+
+def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
+    file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # pyright: ignore[reportAssignmentType]
+
+    @contextmanager
+    def from_the_start() -> Iterator[BinaryIO]:
+        file.seek(0)
+        yield file
+
+    # Gone with the last part of the text that is read from it.
+    weakref.finalize(from_the_start, file.close)
+    for part in parts:
+        file.write(part)
+    return Corpus(name, from_the_start)
+
+
+def _encoded_parts(parts: Iterable[str | Path], name: str) -> Iterator[bytes]:
+    for number, part in enumerate(parts, start=1):
+        if not isinstance(part, str):
+            raise DataError(f"Part {number} of {name} is a {type(part).__name__}.", fix=_FIX_TEXT)
+        yield encode_utf8(part, f"part {number} of {name}")
+
+
+def _first(characters: int, pieces: Iterable[str]) -> Iterator[str]:
+    """So many characters, in pieces."""
+    for piece in pieces:
+        yield piece[:characters]
+        characters -= len(piece)
+        if characters <= 0:
+            return
+
+
+@contextmanager
+def _failures_named(name: str) -> Iterator[None]:
+    with os_errors_as(DataError, f"{name} cannot be read", fix="Give the path of a readable file."):
+        try:
+            yield
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"{name} cannot be unpacked: it is cut short, damaged or something else.",
+                where=str(error),
+                fix="Get the file again, or rename it without the ending of a compression if it is not compressed.",
+            ) from None

@@ -1,0 +1,52 @@
+"""Models that are fitted, asked and saved in one line each, in the manner of scikit-learn."""
+
+from pathlib import Path
+
+from elman.errors import ModelError
+from elman.models.classifier import SequenceClassifier
+from elman.models.language import LanguageModel
+from elman.models.model import Model
+from elman.models.saved import read_model
+from elman.models.start import OtherModel, Pretrained
+from elman.models.tagger import SequenceTagger
+from elman.tasks import TASKS, find_task
+from elman.tasks.classify import ClassifierSettings
+from elman.tasks.language import LanguageSettings
+
+__all__ = [
+    "ClassifierSettings",
+    "LanguageModel",
+    "LanguageSettings",
+    "Model",
+    "OtherModel",
+    "Pretrained",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "model_for",
+    "open_model",
+]
+
+
+def model_for(name: str) -> type[Model]:
+    """Return the class of the models of a task: the one with names of its own, if there is one.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    task = find_task(name)
+    own = next((kind for kind in Model.__subclasses__() if kind.task is task), None)
+    return own or type(f"{task.__name__}Model", (Model,), {"task": task, "__module__": task.__module__})
+
+
+def open_model(folder: str | Path) -> Model:
+    """Return the model in a folder, whatever its task.
+
+    Raises:
+        ModelError: the folder is missing, damaged, from a later version, or of a task that this elman does not know.
+    """
+    saved = read_model(folder)
+    if saved.config["task"] not in TASKS:
+        raise ModelError(
+            f"This elman has no task `{saved.config['task']}`.", where=str(folder), fix="Install a later elman."
+        )
+    return model_for(saved.config["task"]).from_saved(saved, folder)

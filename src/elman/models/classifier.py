@@ -1,0 +1,103 @@
+"""The classifier: one label for each sequence."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from elman.data.text.unknown import UnknownTally
+from elman.data.text.vocabulary import Vocabulary
+from elman.models.model import Model
+from elman.tasks.classify import Classify
+from elman.tasks.task import Task, Unknown
+
+
+class SequenceClassifier(Model):
+    """One label for each sequence: words, sentences, or series of numbers.
+
+    Attributes:
+        classes_: the labels, in order.
+        history_: what training recorded, epoch by epoch.
+        model_: the network.
+        vocabulary_: the tokens it knows; None for sequences of numbers.
+
+    Raises:
+        UsageError: a setting that does not exist.
+
+    >>> model = SequenceClassifier(hidden_size=8, epochs=30, learning_rate=0.02, batch_size=2)
+    >>> model.fit(["abab", "ba", "ccd", "dcd"], ["ab", "ab", "cd", "cd"]).predict(["baba", "dd"])
+    array(['ab', 'cd'], dtype='<U2')
+    """
+
+    task = Classify
+    fitted_by = "fit(sequences, labels)"
+
+    classes_: np.ndarray
+    vocabulary_: Vocabulary | None
+
+    def fit(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, X: Sequence[Any], y: Sequence[Any], **how: Any
+    ) -> Self:
+        """Train on labelled sequences.
+
+        Args:
+            X: texts, or arrays `(time, feature)` for `tokens="values"`; or a data frame that has them as its column
+                `text`, or as its only column of a usual name such as `review`.
+            y: a label for each: strings, integers or truth values, all of one type.
+            how: `validation` (sequences and labels), `folder`, `resume`, `listener`, `start`, as for `Model.fit`.
+
+        Raises:
+            UsageError, DataError, ModelError, TrainingError, TrainingInterrupted: as for `Model.fit`.
+        """
+        return super().fit(X, y, **how)
+
+    def predict(self, X: Sequence[Any], *, unknown: Unknown | None = None) -> np.ndarray:
+        """Return the most probable label of each sequence, `(sequences,)`.
+
+        Args:
+            X: sequences.
+            unknown: what happens to tokens that training never saw, for this call, in place of the setting.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            DataError: sequences that cannot be read.
+        """
+        probabilities = self.predict_proba(X, unknown=unknown)
+        return self.classes_[probabilities.argmax(1)]
+
+    def predict_proba(
+        self, X: Sequence[Any], *, unknown: Unknown | None = None, tally: UnknownTally | None = None
+    ) -> np.ndarray:
+        """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`.
+
+        Args:
+            X: sequences.
+            unknown: as for `predict`.
+            tally: counts the tokens, and those that training never saw.
+        """
+        answers = self.answers(X, unknown=unknown, tally=tally)
+        rows = [list((answer.probabilities or {}).values()) for answer in answers]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.classes_))
+
+    def score(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, X: Sequence[Any], y: Sequence[Any]
+    ) -> float:
+        """Return the accuracy: the fraction of the sequences whose most probable label is right."""
+        return self.evaluate(X, y)["accuracy"]
+
+    def _set_fitted(self, task: Task, network: Any) -> None:
+        super()._set_fitted(task, network)
+        self.classes_ = task.encoders["label"].known.array()
+        self.vocabulary_ = task.encoders["text"].vocabulary
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks of an estimator, so that its searches and pipelines take this one."""
+        # Only scikit-learn itself calls this.
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(string=True, two_d_array=False),
+        )

@@ -1,0 +1,481 @@
+"""A model of any task: fitted, evaluated, asked, saved and loaded in one way."""
+
+import inspect
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+from elman.cells.archive import cell_from_json, cell_to_json
+from elman.cells.from_file import open_cell
+from elman.compiler.cell import Cell, describe_options
+from elman.data.tables.table_format import TableFormat
+from elman.data.text.token_text import remove_kept
+from elman.data.text.unknown import UnknownTally
+from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
+from elman.folders import alone_in
+from elman.models.saved import SavedModel, read_model, write_model
+from elman.models.start import Start
+from elman.nn.recurrent import Recurrent
+from elman.report.card import write_card
+from elman.settings import check_settings, describe_settings, fields_of, summary_of
+from elman.tasks.rows import places_named, select
+from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
+from elman.training.begin import check_run, refuse_unfinished
+from elman.training.evaluation import evaluate
+from elman.training.generators import own_generators
+from elman.training.listener import Listener
+from elman.training.record import History
+from elman.training.trainer import Trainer
+
+CHUNK = 256
+
+
+class Model:
+    """A model of a task, made of settings by name, which are checked when it is fitted, all at once.
+
+    A subclass says which task it is for, and may have names of its own for what every model does.
+
+    Args:
+        settings: by name, those of the task; `cell` may also be a cell itself.
+
+    Attributes:
+        history_: what training recorded, epoch by epoch.
+        model_: the network.
+        task_: the task with its settings and encoders.
+        table_format_: how the file that it was trained on was read, to read others in the same way; None if it was not
+            trained on a labelled file.
+        train_, held_: what it was fitted on, and the data by which epochs were compared; a model that was loaded or
+            copied has none.
+
+    Raises:
+        UsageError: a setting that does not exist.
+    """
+
+    task: ClassVar[type[Task]]
+    fitted_by: ClassVar[str] = "fit(…)"
+
+    history_: History
+    model_: Any
+    task_: Any
+    table_format_: TableFormat | None = None
+    train_: Values
+    held_: Values | None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Every setting is an attribute."""
+
+    def __init__(self, **settings: Any):
+        self._check_names(settings)
+        for name, default in self._defaults().items():
+            setattr(self, name, settings.get(name, default))
+
+    def __init_subclass__(cls) -> None:
+        # What help() and editors show; the settings themselves are the only list of them.
+        cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+                for name, default in cls._defaults().items()
+            ]
+        )
+        listed = describe_settings(cls.task.settings_class).replace("\n", "\n    ")
+        cls.__doc__ = f"{(cls.__doc__ or cls.task.summary_line()).rstrip()}\n\n    {listed}\n    "
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Every setting by its name."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **settings: Any) -> Self:
+        """Change settings; a fitted model keeps what it has learned until it is fitted again."""
+        self._check_names(settings)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        return self
+
+    def settings(self) -> Any:
+        """The settings, checked.
+
+        Raises:
+            UsageError: names every setting that is wrong.
+        """
+        values = self.get_params()
+        if isinstance(values["cell"], Cell):
+            values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
+            values["cell"] = values["cell"].name
+        return check_settings(self.task.settings_class, values)
+
+    def fit(
+        self,
+        *values: Any,
+        validation: Sequence[Any] | None = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        listener: Listener | None = None,
+        start: Start | None = None,
+    ) -> Self:
+        """Train on data.
+
+        Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
+
+        Args:
+            values: a list for each column of the task, in order.
+            validation: the same, by which epochs are compared.
+            folder: where checkpoints and the log are written; nothing is written without it.
+            resume: continue the run that was stopped in that folder, or go on with a finished one to more epochs.
+            listener: is given the progress; `elman.training.progress.progress_for(sys.stderr)` prints it.
+            start: what to start from in place of drawn weights: `Pretrained`, or `OtherModel(folder)`.
+
+        Raises:
+            UsageError: settings that make no sense, or another run writes into the folder.
+            DataError: data that cannot be learned from.
+            ModelError: the folder's run was made with other data or other settings.
+            TrainingError: the loss is no longer a number, or the disk is full.
+            TrainingInterrupted: Ctrl-C; the run is saved in the folder and can be resumed.
+        """
+        task = self.task
+        train = task.source.take(values, task.columns)
+        held = None if validation is None else task.source.take(validation, task.columns, role="validation ")
+        return self.fit_values(train, held, folder=folder, resume=resume, listener=listener, start=start)
+
+    def fit_values(
+        self,
+        train: Values,
+        held: Values | None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        listener: Listener | None = None,
+        start: Start | None = None,
+    ) -> Self:
+        """Train on values that a source has read; arguments and errors as for `fit`."""
+        settings, source = self.settings(), self.task.source
+        path = None if folder is None else Path(folder)
+        if held is not None and settings.validation_fraction:
+            raise UsageError(
+                "Validation data and validation_fraction exclude each other.", fix="Give one of the two, or neither."
+            )
+        if held is not None:
+            held = replace(held, role="validation ")
+        elif settings.validation_fraction:
+            train, held = source.split(train, self.task.columns, settings.validation_fraction, settings.seed)
+        with alone_in(path):
+            # What is wrong without any data is reported before long ones are read.
+            cell = self._own_cell(settings)
+            check_run(settings, validated=held is not None, folder=path, resume=resume)
+            task = self.task(settings, {column.name: column.encoder(settings) for column in self.task.columns})
+            task.metric  # noqa: B018 - an unknown one is refused before training
+            if start is not None:
+                start.prepare(task)
+            with places_named(train):
+                encoded = {name: encoder.learn(train.columns[name], path) for name, encoder in task.encoders.items()}
+            network = self._new_network(task, cell)
+            if start is not None:
+                start.give(task, network)
+            judged = None if held is None else self._encoded(task, held, None, path)
+            trainer = Trainer(
+                network,
+                task,
+                source.data(encoded, settings),
+                None if judged is None else source.evaluated(judged, settings),
+                settings,
+                folder=path,
+                identity={
+                    "cell": archive_cell(getattr(network, "body", None)),
+                    **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
+                },
+                listener=listener,
+            )
+            self.history_ = trainer.run(resume=resume)
+            if path is not None:
+                remove_kept(path)
+        self._set_fitted(task, network)
+        self.train_, self.held_, self.table_format_ = train, held, train.form
+        return self
+
+    def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
+        """Return every score of the task on data.
+
+        Args:
+            values: as for `fit`.
+            unknown: what happens to tokens that training never saw, for this call, in place of the setting.
+            options: of the task's evaluations, by name.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            UsageError: options that make no sense.
+            DataError: data that cannot be read, or have labels that the model does not know.
+        """
+        self._require_fitted()
+        return self.evaluate_values(self.task.source.take(values, self.task.columns), unknown=unknown, **options)
+
+    def evaluate_values(self, values: Values, *, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
+        """Return every score on values that a source has read; see `evaluate`."""
+        self._require_fitted()
+        given = check_settings(self.task.options_class, options)
+        tally = UnknownTally()
+        encoded = self._encoded(self.task_, values, unknown, tally=tally)
+        data = self.task.source.evaluated(encoded, self.task_.settings, given)
+        network, adapt = self.task_.adapting(self.model_, given)
+
+        def check(item: Any, batch: Batch, read: Read) -> None:
+            try:
+                with places_named(values), _counted_from(item):
+                    self.task_.check(batch, read)
+            except DataError as error:
+                raise DataError(error.problem, where=error.where or values.source, fix=error.fix) from None
+
+        return {**evaluate(network, self.task_, data, adapt=adapt, check=check), **vars(tally)}
+
+    def known(self) -> Known:
+        """Return what the model knows of the data that it was trained on, to read others like them."""
+        encoders = self.task_.encoders
+        labels = {each.name: encoders[each.name].labels for each in self.task.columns if each.stratified}
+        return Known(self.table_format_, labels)
+
+    def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
+        """Return the value of the answer to each row of X; see `answers`."""
+        return [answer.value for answer in self.answers(X, unknown=unknown)]
+
+    def answers(self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None) -> list[Answer]:
+        """Return the answer to each row.
+
+        Args:
+            rows: values of the first input, or tuples of several inputs.
+            unknown: what happens to tokens that training never saw, for this call, in place of the setting.
+            tally: counts the tokens, and those that training never saw.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            DataError: rows that cannot be read.
+        """
+        self._require_fitted()
+        if not self.task.source.has_rows:
+            raise UsageError(
+                f"A model of the task `{self.task.name}` has no answers to rows of texts.",
+                fix=f"Use it otherwise: {self.task.use[0].format(model='MODEL', text='TEXT', data='DATA')}",
+            )
+        names = [column.name for column in inputs(self.task.columns)]
+        columns = [rows] if len(names) == 1 else list(zip(*rows, strict=True)) or [[] for _ in names]
+        values = self.task.source.take(columns, inputs(self.task.columns))
+        found: list[Answer | None] = [None] * len(values.columns[names[0]])
+        if found:
+            encoded = self._encoded(self.task_, values, unknown, tally=tally)
+            data = self.task.source.evaluated(encoded, self.task_.settings)
+            with torch.inference_mode():
+                for indices in data.plan(0):
+                    with _counted_from(indices):
+                        answers = self.task_.answers(self.model_, data.read(indices))
+                    for index, answer in zip(indices, answers, strict=True):
+                        found[index] = answer
+        return [answer for answer in found if answer is not None]
+
+    def answered(self, values: Values, *, unknown: Unknown | None = None) -> Iterator[Row]:
+        """Yield each row of values that a source has read, with its answer, in chunks of bounded memory."""
+        names = [column.name for column in inputs(self.task.columns)]
+        total = len(next(iter(values.columns.values())))
+        for begin in range(0, total, CHUNK):
+            chunk = select(values, range(begin, min(begin + CHUNK, total)))
+            rows = list(zip(*(chunk.columns[name] for name in names), strict=True))
+            answers = self.answers([row[0] for row in rows] if len(names) == 1 else rows, unknown=unknown)
+            for number, answer in enumerate(answers):
+                yield Row({name: column[number] for name, column in chunk.columns.items()}, answer)
+
+    def score(self, *values: Any) -> float:
+        """Return the score that decides, on data."""
+        return self.evaluate(*values)[self.task_.metric.name]
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        data: Mapping[str, Any] | None = None,
+        scores: Mapping[str, float] | None = None,
+        command: str | None = None,
+        use: Sequence[str] = (),
+    ) -> None:
+        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
+
+        Args:
+            folder: made if it is not there.
+            data: what it was trained and evaluated on, for the card.
+            scores: for the card.
+            command: the command that repeats the run, for the card.
+            use: commands that use the model, for the card; those with its name and other files if not given.
+
+        Raises:
+            NotFittedError: there is nothing to save.
+            UsageError: the folder holds an unfinished run, or files of others that have these names.
+            ModelError: the folder cannot be written; what was there stays.
+        """
+        self._require_fitted()
+        refuse_unfinished(Path(folder))
+        task, name = self.task_, Path(folder).name
+        settings = task.settings
+        fields = self.task.settings_class.model_fields
+        config = {
+            "task": task.name,
+            "settings": settings.model_dump(mode="json"),
+            "cell": archive_cell(getattr(self.model_, "body", None)),
+            "history": self.history_.to_json(),
+            "table": None if self.table_format_ is None else self.table_format_.to_json(),
+        }
+        card = write_card(
+            name=name,
+            summary=task.summary_of(),
+            data=data or {},
+            scores=scores or {},
+            settings={key: (value, summary_of(fields[key].description)) for key, value in settings},
+            command=command,
+            use=use or use_lines(self, name),
+        )
+        encoders = {key: encoder.to_json() for key, encoder in task.encoders.items()}
+        write_model(folder, config=config, tensors=self.model_.state_dict(), vocabulary=encoders, card=card)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The model that `save` wrote, ready for use.
+
+        Raises:
+            ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
+            MissingPackageError: it needs a package that is not installed.
+        """
+        return cls.from_saved(read_model(folder), folder)
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, folder: str | Path) -> Self:
+        """The model of a folder that was read already; errors as for `load`."""
+        if saved.config["task"] != cls.task.name:
+            raise ModelError(
+                f"This model is for the task `{saved.config['task']}`.",
+                where=str(folder),
+                fix=f"Give a {cls.task.noun}.",
+            )
+        try:
+            return cls._restore(saved)
+        except MissingPackageError as error:
+            # A matter of this machine and not of the folder.
+            raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reasons = [error.problem, error.where or ""] if isinstance(error, UsageError) else str(error).splitlines()
+            reason = "\n".join(line.strip() for line in reasons[:2])
+            raise ModelError(
+                "The model folder's files do not belong together.",
+                where=f"{folder}: {type(error).__name__}: {reason}",
+                fix="Copy the whole folder again from where it was made, or train the model again.",
+            ) from error
+
+    @classmethod
+    def _restore(cls, saved: SavedModel) -> Self:
+        config = saved.config
+        settings: Any = check_settings(cls.task.settings_class, config["settings"])
+        task = cls.task(settings, {column.name: column.encoder(settings) for column in cls.task.columns})
+        for name, encoder in task.encoders.items():
+            encoder.load(saved.vocabulary[name])
+        model = cls(**settings.model_dump())
+        network = task.network(cell_from_json(config["cell"]) if config["cell"] else None)
+        network.load_state_dict(dict(saved.tensors))
+        model.history_ = History.from_json(config["history"])
+        model.table_format_ = TableFormat.from_json(config["table"]) if config.get("table") else None
+        model._set_fitted(task, network)
+        return model
+
+    def _set_fitted(self, task: Task, network: nn.Module) -> None:
+        self.task_, self.model_ = task, network.eval()
+
+    def _new_network(self, task: Task, cell: Cell | None) -> Any:
+        with own_generators([], task.settings.seed):
+            return task.network(cell)
+
+    @staticmethod
+    def _encoded(
+        task: Task,
+        values: Values,
+        unknown: Unknown | None,
+        folder: Path | None = None,
+        tally: UnknownTally | None = None,
+    ) -> dict[str, Any]:
+        counted = {column.name: {} if tally is None else {"tally": tally} for column in inputs(task.columns)}
+        with places_named(values):
+            return {
+                name: task.encoders[name].encode(column, unknown=unknown, folder=folder, **counted.get(name, {}))
+                for name, column in values.columns.items()
+            }
+
+    def _own_cell(self, settings: Any) -> Cell | None:
+        """The cell that the settings mean, which may be the user's own."""
+        if settings.cell == "none":
+            return None
+        cell = open_cell(self.get_params()["cell"])
+        # What the cell has already stays as it is: its description is for the configuration file.
+        described = describe_options(cell)
+        options = {name: value for name, value in settings.cell_options.items() if described.get(name) != value}
+        return cell.with_options(**options)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError(
+                f"This {self.task.noun} has not learned anything yet.",
+                fix=f"Call {self.fitted_by} first, or load a saved model with {type(self).__name__}.load(folder).",
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is what a saved model is: it is without the data, which may be long texts in open files.
+        return {name: value for name, value in vars(self).items() if name not in ("train_", "held_")}
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, value in self._defaults().items()
+            if getattr(self, name) != value
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        fields = fields_of(cls.task.settings_class)
+        return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+
+    @classmethod
+    def _check_names(cls, settings: Mapping[str, Any]) -> None:
+        unknown = [name for name in settings if name not in cls.task.settings_class.model_fields]
+        if unknown:
+            raise UsageError(
+                f"A {cls.task.noun} has no setting {', '.join(f'`{name}`' for name in unknown)}.",
+                fix=nearest(unknown[0], cls.task.settings_class.model_fields),
+            )
+
+
+def use_lines(model: Model, folder: str | Path, data: str = "", text: str = "TEXT") -> list[str]:
+    """Return the commands that use a model, as they are typed.
+
+    Args:
+        model: fitted.
+        folder: of the model.
+        data: data for `elman evaluate`, quoted for a shell; a word that stands for them if not given.
+        text: a text for `elman predict`.
+    """
+    filled = {
+        "model": shlex.quote(str(folder)),
+        "data": data or model.task.source.placeholder,
+        "text": shlex.quote(text),
+    }
+    return [line.format(**filled) for line in model.task_.uses()]
+
+
+@contextmanager
+def _counted_from(item: Any) -> Iterator[None]:
+    """Inside, errors that count the rows of a batch count them as they were given."""
+    with places_named(Values({}, rows=item if isinstance(item, list) else ())):
+        yield
+
+
+def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
+    """The cell of a network's body as plain data, with its equations for each layer; `None` without a body."""
+    return None if body is None else cell_to_json(body.cell, body.cell_sizes)

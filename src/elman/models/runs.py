@@ -1,0 +1,148 @@
+"""One run of training, whatever the task: fit, evaluate, save, report, and say how to go on."""
+
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elman.models.model import use_lines
+from elman.report.figures import table
+from elman.report.page import write_page
+from elman.tasks.task import Found, Values
+from elman.training.listener import Listener
+from elman.training.log import LOG, read_log
+from elman.training.record import curves_of
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of training.
+
+    Attributes:
+        folder: where everything of it is written.
+        train: what to train on.
+        validation: what epochs are compared by; `None` for nothing, or a part of `train` if the settings say so.
+        test: what the finished model is evaluated on, if not on the validation data.
+        command: the command line that repeats the run.
+        resume: continue from the checkpoint in the folder.
+        how: further arguments of `fit_values`.
+        facts: on the data, for the card and the report.
+        example: data, quoted for a shell, for the commands of the card; a word that stands for them if not given.
+        text: a text for them.
+    """
+
+    folder: Path
+    train: Values
+    validation: Values | None
+    command: str
+    test: Values | None = None
+    resume: bool = False
+    how: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    text: str = "TEXT"
+
+    def use_lines(self, model: Any) -> list[str]:
+        """Return the commands that use its model."""
+        return use_lines(model, self.folder, self.example, self.text)
+
+
+def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[str, Any]:
+    """Train, evaluate, save and report.
+
+    Args:
+        run: what to do.
+        model: not fitted yet.
+        listener: is given the progress.
+
+    Returns:
+        What the run ended with, as JSON can hold it: the folder, the report, the scores, the parameters, the seconds.
+    """
+    begun = time.monotonic()
+    how = {"folder": run.folder, "resume": run.resume, "listener": listener, **run.how}
+    model.fit_values(run.train, run.validation, **how)
+    history = model.history_
+    name, evaluated, scores = _evaluation(run, model)
+    facts = {"trained on": _named(model, model.train_), "evaluated on": f"{evaluated}: {name}", **run.facts}
+    result = {
+        "model": str(run.folder),
+        "report": str(run.folder / REPORT),
+        "judged_on": name,
+        **scores,
+        **described(model),
+        "epochs": len(history.epochs),
+        "best_epoch": history.best_epoch,
+        "tokens_per_second": round(history.epochs[-1].tokens_per_second),
+        "seconds": round(time.monotonic() - begun, 2),
+    }
+    numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
+    model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
+    _write_report(run, model, result, facts, scores)
+    return result
+
+
+def described(model: Any) -> dict[str, Any]:
+    """Return the number of parameters, and what the task says of its model."""
+    return {"parameters": sum(parameter.numel() for parameter in model.model_.parameters()), **model.task_.facts()}
+
+
+def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[str]:
+    """Yield what a user reads at the end: the scores, where things are, how to go on.
+
+    Args:
+        model: that was trained.
+        result: what `carry_out` gave.
+        run: that was carried out.
+    """
+    rows = [(title, value) for title, value, _ in model.task_.figures(result)]
+    rows += [("evaluated on", result["judged_on"]), ("model", result["model"]), ("report", result["report"])]
+    yield from table(rows)
+    yield ""
+    yield "Go on with:"
+    for line in (*run.use_lines(model), f"elman summary {shlex.quote(result['model'])}"):
+        yield f"  {line}"
+
+
+def _evaluation(run: Run, model: Any) -> tuple[str, str, dict[str, Any]]:
+    """What the finished model is evaluated on, in words twice, and its scores."""
+    noun = "data" if model.task.source.has_rows else "text"
+    values = run.test or model.held_
+    if run.test is not None or model.task.source.has_rows:
+        name = "test" if run.test is not None else "training" if values is None else "validation"
+        values = values or model.train_
+        return f"{name} {noun}", _named(model, values), model.evaluate_values(values)
+    # A text may be gone once it was read; the scores of the epoch that was kept are those of the model.
+    history = model.history_
+    number = history.best_epoch if model.restore_best else None
+    record = history.epochs[-1 if number is None else number - 1]
+    if record.validation is not None:
+        return f"validation {noun}", _named(model, model.held_), dict(record.validation)
+    scores = {"loss": record.loss, history.metric: record.metric}
+    return f"training {noun}, while it was learned", _named(model, model.train_), scores
+
+
+def _named(model: Any, values: Values) -> str:
+    return f"{values.source} ({model.task.source.facts(values)})"
+
+
+def _write_report(
+    run: Run, model: Any, result: Mapping[str, Any], facts: Mapping[str, str], scores: Mapping[str, Any]
+) -> None:
+    log = read_log(run.folder / LOG)
+    task, values = model.task_, run.test or model.held_ or model.train_
+    rows = model.answered(values) if model.task.source.has_rows else ()
+    found = Found(scores, rows, [row["text"] for row in log if row["kind"] == "sample"])
+    about = {name: result[name] for name in ("parameters", *task.facts(), "epochs", "tokens_per_second", "seconds")}
+    write_page(
+        run.folder / REPORT,
+        title=f"{run.folder.name}: {task.title_of()}",
+        parts=[*task.report(found), *curves_of(model.history_, log)],
+        settings=task.settings.model_dump(),
+        facts={**facts, "scores on": result["judged_on"], **about},
+        command=run.command,
+        best_epoch=result["best_epoch"] if model.restore_best else None,
+    )

@@ -1,0 +1,137 @@
+"""Where the weights of a model start from, in place of drawn ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from elman.data.text.vocabulary import Vocabulary
+from elman.errors import ShapeError, UsageError
+from elman.tasks.task import Task, inputs
+
+EMBEDDING, BODY = "embedding.table.weight", "body."
+
+
+class Start(Protocol):
+    """What a model starts from."""
+
+    def prepare(self, task: Task) -> None:
+        """Give the encoders what they need not learn."""
+        ...
+
+    def give(self, task: Task, network: nn.Module) -> None:
+        """Give a network that was just drawn its weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a network has learned elsewhere.
+
+    Args:
+        vocabulary: the tokens it knows; for the first input of the task.
+        weights: parameters by their names in the network, such as `body.layer0.input/0`; the others are drawn anew.
+    """
+
+    vocabulary: Vocabulary | None
+    weights: Mapping[str, Tensor]
+
+    def prepare(self, task: Task) -> None:
+        """Give the vocabulary."""
+        _encoder(task).vocabulary = self.vocabulary
+
+    def give(self, task: Task, network: nn.Module) -> None:
+        """Copy the weights.
+
+        Raises:
+            ShapeError: names every parameter that does not fit.
+        """
+        _copy(network, self.weights)
+
+
+@dataclass(frozen=True)
+class OtherModel:
+    """The embedding and the recurrent layers of a saved model of any task, a language model among them.
+
+    The rows of the embedding are those of the same tokens; tokens that the other model does not know, and the backward
+    direction where it reads forward only, are drawn anew.
+
+    Args:
+        folder: of the other model.
+    """
+
+    folder: Path
+
+    def prepare(self, task: Task) -> None:
+        """The vocabulary is learned from the data."""
+
+    def give(self, task: Task, network: nn.Module) -> None:
+        """Copy the weights.
+
+        Raises:
+            UsageError: the other model has other tokens.
+            ShapeError: names every parameter that does not fit.
+        """
+        from elman.models import open_model
+
+        other = open_model(self.folder)
+        kinds = [_kind(each.settings) for each in (task, other.task_)]
+        if kinds[0] != kinds[1]:
+            raise UsageError(
+                f"Expected a model of {kinds[0]} to start from, got one of {kinds[1]}.",
+                where=str(self.folder),
+                fix=f"Give another model, or --tokens {kinds[1]}.",
+            )
+        theirs = other.model_.state_dict()
+        weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
+        try:
+            if EMBEDDING in theirs:
+                rows = network.state_dict().get(EMBEDDING)
+                weights[EMBEDDING] = _mapped(rows, theirs[EMBEDDING], _known(task), _known(other.task_))
+            _copy(network, weights)
+        except ShapeError as error:
+            fix = "Give the embedding, cell, sizes and layers of the other model; `elman summary` shows them."
+            raise ShapeError(error.problem, where=f"{self.folder}\n{error.where}", fix=fix) from None
+
+
+def _mapped(own: Tensor | None, rows: Tensor, known: Vocabulary, others: Vocabulary) -> Tensor:
+    """The own table with the rows of the other one for each token that both have."""
+    if own is None or own.shape[1:] != rows.shape[1:]:
+        wanted = "no such table" if own is None else f"rows of {own.shape[1]}"
+        where = f"embedding: expected {wanted}, got rows of {rows.shape[1]}"
+        raise ShapeError("The weights to start from do not fit the network.", where=where)
+    found = own.clone()
+    for token in known.tokens:
+        if token in others:
+            found[known.encode([token])[0]] = rows[others.encode([token])[0]]
+    for name in known.specials.keys() & others.specials.keys():
+        found[known.specials[name]] = rows[others.specials[name]]
+    return found
+
+
+@torch.no_grad()
+def _copy(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    wrong = [
+        f"{name}: expected {tuple(own[name].shape) if name in own else 'no such parameter'}, got {tuple(value.shape)}"
+        for name, value in weights.items()
+        if name not in own or own[name].shape != value.shape
+    ]
+    if wrong:
+        raise ShapeError("The weights to start from do not fit the network.", where="\n".join(wrong))
+    network.load_state_dict({**own, **weights})
+
+
+def _encoder(task: Task) -> Any:
+    return task.encoders[inputs(task.columns)[0].name]
+
+
+def _known(task: Task) -> Vocabulary:
+    return _encoder(task).vocabulary
+
+
+def _kind(settings: Any) -> str:
+    return getattr(settings, "tokens", "words")

@@ -1,0 +1,24 @@
+"""The tagger: one label for each word of a sentence."""
+
+from elman.models.model import Model
+from elman.tasks.tag import Tag
+
+
+class SequenceTagger(Model):
+    """One label for each word of a sentence; `fit(sentences, tags)` and `predict(sentences)` take lists of words.
+
+    Attributes:
+        history_: what training recorded, epoch by epoch.
+        model_: the network.
+
+    Raises:
+        UsageError: a setting that does not exist.
+
+    >>> model = SequenceTagger(embedding=6, hidden_size=6, epochs=60, learning_rate=0.05, batch_size=2)
+    >>> model = model.fit([["the", "dog", "ate"], ["the", "cat"]], [["DET", "NN", "V"], ["DET", "NN"]])
+    >>> model.predict([["the", "cat", "ate"]])
+    [['DET', 'NN', 'V']]
+    """
+
+    task = Tag
+    fitted_by = "fit(sentences, tags)"

@@ -1,0 +1,322 @@
+"""Networks for sequences: embed, recurrent body, then pooling and dense layers, or a head over the tokens."""
+
+from typing import Any, NamedTuple, overload
+
+import torch
+from torch import Tensor, nn
+
+from elman.cells import find_cell
+from elman.compiler.cell import Cell
+from elman.compiler.zoneout import zoneout
+from elman.data.ragged.ragged import Ragged
+from elman.errors import UsageError
+from elman.nn.embedding import Embedding, OneHot
+from elman.nn.pooling import Pooling
+from elman.nn.recurrent import Recurrent
+from elman.nn.regularisers import ActivationRegulariser, SequenceDropout
+from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.state import State
+from elman.nn.token_stream import TokenStream
+from elman.settings.network import BodySettings, StepSettings
+from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
+from elman.settings.network import NetworkSettings as NetworkSettings
+
+Head = Softmax | AdaptiveSoftmax
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+class RowNetwork(nn.Module):
+    """A network that reads a batch of sequences and gives one row for each.
+
+    Args:
+        settings: the layers.
+        outputs: size of the rows.
+        sizes: of what it reads, by name; see `StepNetwork`.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+    """
+
+    def __init__(self, settings: NetworkSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
+        super().__init__()
+        width = _build_steps(self, settings, cell, **sizes)
+        self.max_length = settings.max_length
+        self.pooling = Pooling(settings.pooling, width, settings.max_length)
+        self.dense = _dense(settings, self.pooling.output_size, outputs)
+
+    def forward(self, batch: Ragged) -> Tensor:
+        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
+        return self.dense(self.pooling(*_read_steps(self, batch)))
+
+    def example(self) -> Ragged:
+        """Return a small batch of the kind that the network reads."""
+        return _example(self, self.max_length)
+
+
+class StepNetwork(nn.Module):
+    """A network that reads a batch of sequences and gives one row for each step.
+
+    Args:
+        settings: the layers.
+        outputs: size of the rows.
+        sizes: of what it reads, by name: `vocabulary_size`, number of token ids, if it reads tokens; `unused_ids`, how
+            many of the first ids stand for no token (unknown, padding) and begin as rows of zeros; `features` of a
+            step, if it reads numbers; `ngrams`, ids of a step that add up.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+    """
+
+    def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
+        super().__init__()
+        self.dense = _dense(settings, _build_steps(self, settings, cell, **sizes), outputs)
+
+    def forward(self, batch: Ragged) -> Ragged:
+        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(total, outputs)`."""
+        steps, _ = _read_steps(self, batch)
+        return steps.map(self.dense)
+
+    def example(self) -> Ragged:
+        """Return a small batch of the kind that the network reads."""
+        return _example(self, None)
+
+
+class Reading(NamedTuple):
+    """What the network makes of a batch, before the head.
+
+    Attributes:
+        steps: the outputs of the recurrent body at every step, `(total, feature)`.
+        outputs: the same with features dropped, as the head reads them.
+        last: the last states.
+    """
+
+    steps: Ragged
+    outputs: Ragged
+    last: State
+
+
+class LanguageNetwork(nn.Module):
+    """A network that reads tokens and tells at every step how probable each token is as the next one.
+
+    Args:
+        settings: the layers.
+        tokens: number of token ids.
+        counts: how often each comes in the training text `(tokens,)`, for the heads that start from it.
+        cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
+
+    >>> network = LanguageNetwork(LanguageNetworkSettings(hidden_size=5, embedding_size=3), tokens=7)
+    >>> outputs, last = network(torch.tensor([[1, 2, 3], [6, 0, 1]]))
+    >>> outputs.shape, network.head.logits(outputs).shape
+    (torch.Size([2, 3, 5]), torch.Size([2, 3, 7]))
+    """
+
+    def __init__(
+        self,
+        settings: LanguageNetworkSettings,
+        tokens: int,
+        *,
+        counts: Tensor | None = None,
+        cell: Cell | None = None,
+    ):
+        super().__init__()
+        self.settings = settings
+        self.tokens = tokens
+        # Rows that are also the head's weights must give small logits to begin with.
+        deviation = settings.embedding_size**-0.5 if settings.tied else 1.0
+        rows, dropped = settings.embedding_size, settings.embedding_dropout
+        self.embedding = Embedding(tokens, rows, deviation=deviation, row_dropout=dropped)
+        self.input_dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+        self.body = build_body(settings, settings.embedding_size, cell)
+        self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+        self.activation = build_activation_regulariser(settings)
+        self.head = _head(settings, self.body.output_size, tokens, counts, self.embedding.table.weight)
+
+    @overload
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]: ...
+    @overload
+    def forward(self, tokens: Ragged, state: State | None = None) -> tuple[Ragged, State]: ...
+    def forward(self, tokens: Any, state: State | None = None) -> tuple[Any, State]:
+        """Read tokens on from a state.
+
+        Args:
+            tokens: ids, a `Ragged` batch `(total,)` or a tensor `(batch, time)`.
+            state: where to go on from; zeros if not given.
+
+        Returns:
+            The rows that the head reads, in the form of the tokens: `Ragged` with `(total, feature)`, or `(batch, time,
+            feature)`. And the last states.
+        """
+        if isinstance(tokens, Ragged):
+            reading = self.read(tokens, state)
+            return reading.outputs, reading.last
+        lengths = torch.full((tokens.shape[0],), tokens.shape[1])
+        reading = self.read(Ragged(tokens.flatten(), lengths), state)
+        return reading.outputs.data.unflatten(0, tokens.shape), reading.last
+
+    def read(self, tokens: Ragged, state: State | None = None) -> Reading:
+        """As `forward` for a `Ragged` batch, with the body's outputs as they are besides."""
+        rows, table = embed(self.embedding, tokens, plain=self.training and self.input_dropout is not None)
+        if self.input_dropout is not None:
+            rows = self.input_dropout(rows)
+        steps, last = self.body(rows, state, table)
+        outputs = steps if self.output_dropout is None else self.output_dropout(steps)
+        if self.activation is not None:
+            outputs = self.activation(steps, outputs)
+        return Reading(steps, outputs, last)
+
+    def answer(self, tokens: Ragged) -> Tensor:
+        """The logits of the token after each step, `(total, tokens)`."""
+        return self.head(self.read(tokens).outputs.data)
+
+    def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
+        """The network fed one token of each text at a time, nothing dropped; see `TokenStream`.
+
+        Args:
+            state: where to go on from; zeros if not given.
+            batch_size: texts that run side by side, if no state is given.
+        """
+        return TokenStream(self.embedding.rows(), self.body, self.head, state, batch_size=batch_size)
+
+    def example(self) -> Ragged:
+        """A small batch of the kind that the network reads."""
+        return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
+
+
+def _build_steps(
+    network: Any,
+    settings: StepSettings,
+    cell: Cell | None,
+    *,
+    vocabulary_size: int | None = None,
+    unused_ids: int = 1,
+    features: int | None = None,
+    ngrams: int = 1,
+) -> int:
+    """Give a network its layers up to the outputs of the steps, whose size is returned."""
+    network.settings = settings
+    network.vocabulary_size = vocabulary_size
+    network.features = features
+    network.ngrams = ngrams
+    network.embedding = _embedding(settings, vocabulary_size, unused_ids, ngrams)
+    width = features if network.embedding is None else network.embedding.output_size
+    assert width is not None
+    network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+    network.body = None
+    if settings.cell != "none":
+        network.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
+        width = network.body.output_size
+    network.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
+    network.activation = build_activation_regulariser(settings)
+    return width
+
+
+def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
+    """Return the outputs of the steps, and of the last step of each sequence; None without a recurrent layer."""
+    dropout, body = network.dropout, network.body
+    steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
+    if dropout is not None:
+        steps = dropout(steps)
+    if body is None:
+        return steps, None
+    steps, last = body(steps, table=table)
+    dropped, end = steps, last.output
+    if network.output_dropout is not None:
+        dropped, end = network.output_dropout.with_last(steps, end)
+    if network.activation is not None:
+        dropped = network.activation(steps, dropped)
+    return dropped, end
+
+
+def _example(network: Any, max_length: int | None) -> Ragged:
+    lengths = [min(length, max_length or length) for length in (3, 1)]
+    if network.features is None:
+        shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)
+        return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
+    return Ragged(torch.zeros(sum(lengths), network.features), lengths)
+
+
+def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = False) -> tuple[Ragged, Tensor | None]:
+    """What the recurrent body reads: rows, or ids with the table that has their rows.
+
+    Args:
+        embedding: of the ids; None for numbers that are read as they are.
+        batch: ids or numbers.
+        plain: rows are wanted; they are also given where the embedding has hooks or was replaced by another module.
+    """
+    if embedding is None:
+        return batch, None
+    found = embedding.lookup(batch) if isinstance(embedding, OneHot | Embedding) and not plain else None
+    return found or (embedding(batch), None)
+
+
+LARGEST_ONE_HOT = 5_000
+
+
+def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: int) -> OneHot | Embedding | None:
+    if size is None:
+        return None
+    if settings.embedding != "one-hot":
+        deviation = 1.0 if ngrams == 1 else 0.1
+        return Embedding(
+            size,
+            settings.embedding,
+            zeros=unused,
+            deviation=deviation,
+            dropout=settings.token_dropout,
+            row_dropout=settings.embedding_dropout,
+        )
+    if ngrams > 1 or size > LARGEST_ONE_HOT:
+        raise UsageError(
+            f"One-hot rows are for one token a step out of at most {LARGEST_ONE_HOT:,}, and there are {size:,}.",
+            fix="Say embedding=64, or another size.",
+        )
+    return OneHot(size, zeros=unused)
+
+
+def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Recurrent:
+    """The recurrent layers that these settings mean.
+
+    Args:
+        settings: the layers.
+        width: features of a step that they read.
+        cell: the cell itself, where `settings.cell` only names it.
+        directions: `bidirectional` and `merge`, where both are read.
+    """
+    if cell is None:
+        cell = find_cell(settings.cell).with_options(**settings.cell_options)
+    # The cell of a saved model was saved with its zoneout.
+    return Recurrent(
+        cell if cell.is_restored else zoneout(cell, settings.zoneout),
+        width,
+        settings.hidden_size,
+        num_layers=settings.num_layers,
+        dropout=settings.dropout if settings.num_layers > 1 else 0.0,
+        weight_drop=settings.weight_drop,
+        init=settings.init,
+        **directions,
+    )
+
+
+def build_activation_regulariser(settings: BodySettings) -> ActivationRegulariser | None:
+    """The penalty on the outputs of the recurrent layers that the settings ask for."""
+    weights = settings.activation_regularisation, settings.temporal_regularisation
+    return ActivationRegulariser(*weights) if any(weights) else None
+
+
+def _dense(settings: StepSettings, width: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for size in (*settings.dense, outputs):
+        if settings.dropout:
+            layers.append(nn.Dropout(settings.dropout))
+        layers.append(nn.Linear(width, size))
+        layers.append(ACTIVATIONS[settings.activation]())
+        width = size
+    return nn.Sequential(*layers[:-1])
+
+
+def _head(settings: LanguageNetworkSettings, features: int, tokens: int, counts: Tensor | None, table: Tensor) -> Head:
+    tied = table if settings.tied else None
+    match settings.softmax:
+        case "adaptive":
+            return AdaptiveSoftmax(features, tokens, cutoffs=settings.cutoffs, counts=counts)
+        case "sampled":
+            return SampledSoftmax(features, tokens, samples=settings.softmax_samples, counts=counts, tied=tied)
+        case "full":
+            return Softmax(features, tokens, counts=counts, tied=tied)

@@ -1,0 +1,122 @@
+"""A text read piece by piece is the text, wherever it comes from, and what is wrong with it is told by its place."""
+
+import gzip
+import lzma
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.text import corpus as module
+from elman.data.text.corpus import open_corpus
+from elman.errors import DataError
+
+TEXT = "Æther, naïve — 𝄞 music\nand a second line\n" * 3
+
+
+@pytest.fixture(params=[1, 2, 7])
+def small_pieces(request, monkeypatch):
+    monkeypatch.setattr(module, "PIECE_BYTES", request.param)
+
+
+def sources(folder: Path) -> list:
+    (folder / "plain.txt").write_text(TEXT)
+    (folder / "packed.gz").write_bytes(gzip.compress(TEXT.encode()))
+    (folder / "packed.xz").write_bytes(lzma.compress(TEXT.encode()))
+    files = [folder / name for name in ("plain.txt", "packed.gz", "packed.xz")]
+    return [TEXT, *files, (line + "\n" for line in TEXT.splitlines())]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_every_source_gives_the_text_as_often_as_it_is_asked(tmp_path):
+    for source in sources(tmp_path):
+        corpus = open_corpus(source)
+        for _ in range(2):
+            assert "".join(corpus.pieces()) == TEXT
+            assert b"".join(corpus.byte_pieces()) == TEXT.encode()
+        assert corpus.digest == open_corpus(TEXT).digest
+        assert corpus.size() == len(TEXT.encode())
+
+
+def test_a_byte_order_mark_is_left_out(tmp_path):
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfabc")
+    assert "".join(open_corpus(tmp_path / "marked.txt").pieces()) == "abc"
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"one\ntwo\ncaf\xe9 four\n", "byte 0xe9 at offset 11, line 3"),
+        (b"\xff\xfea", "byte 0xff at offset 0, line 1"),
+        ("ok\n€".encode()[:-1], "byte 0xe2 at offset 3, line 2"),
+    ],
+)
+def test_what_is_no_utf_8_is_told_by_its_byte_and_line(tmp_path, content, said):
+    (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"text\.txt is not UTF-8") as caught:
+        list(open_corpus(tmp_path / "text.txt").pieces())
+    assert said in str(caught.value)
+    assert "bytes" in str(caught.value)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_character_is_told_by_its_line_and_column_in_the_whole_text(tmp_path):
+    for source in sources(tmp_path):
+        parts = open_corpus(source).split(0.3, 0.7)
+        characters = [(part, place) for part in parts for place in range(len("".join(part.pieces())))]
+        for whole, (part, place) in enumerate(characters):
+            before = TEXT[:whole].split("\n")
+            assert part.locate(place) == f"{part.name}, line {len(before)}, column {len(before[-1]) + 1}"
+
+
+def test_a_byte_order_mark_in_the_middle_is_a_character():
+    first, second = open_corpus("ab\ufeffcd").split(0.3, 0.7)
+    assert ("".join(first.pieces()), "".join(second.pieces())) == ("ab", "\ufeffcd")
+
+
+def test_several_files_are_one_text(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo")
+    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfthree\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "c.txt").write_text("four")
+    paths = [tmp_path / name for name in ("a.txt", "b.txt", "sub/c.txt")]
+    corpus = open_corpus(paths)
+    assert "".join(corpus.pieces()) == "one\ntwo\nthree\nfour"
+    assert corpus.locate(4) == f"{paths[0]}, line 2, column 1"
+    assert corpus.locate(8) == f"{paths[1]}, line 1, column 1"
+    assert corpus.split(0.5, 0.5)[1].locate(5) == f"{paths[2]}, line 1, column 1"
+    assert open_corpus(paths).name == f"{paths[0]} and 2 more files"
+    assert open_corpus(paths[:1]).name == str(paths[0])
+    paths[1].write_bytes(b"ok\nn\xff\n")
+    with pytest.raises(DataError, match=r"b\.txt is not UTF-8") as caught:
+        list(open_corpus(paths).pieces())
+    assert caught.value.where == "byte 0xff at offset 4, line 2"
+
+
+def test_rubbish_is_refused(tmp_path):
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(TEXT.encode())[:20])
+    with pytest.raises(DataError, match="cut short"):
+        list(open_corpus(tmp_path / "cut.gz").pieces())
+    with pytest.raises(DataError, match="no file"):
+        open_corpus(tmp_path / "none.txt")
+    with pytest.raises(DataError, match="is a folder"):
+        open_corpus(tmp_path)
+    with pytest.raises(DataError, match="Part 2 of the text is a int"):
+        open_corpus(["one", 2])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DataError, match="surrogate") as caught:
+        open_corpus("abc\ud800")
+    assert "character 4" in str(caught.value)
+
+
+@given(text=st.text(min_size=1), shares=st.lists(st.floats(0.01, 1.0), min_size=1, max_size=4))
+def test_parts_are_whole_characters_that_make_the_text(text, shares):
+    text = text.encode(errors="replace").decode()
+    total = sum(shares)
+    fractions = [share / total for share in shares]
+    parts = open_corpus(text).split(*fractions)
+    texts = ["".join(part.pieces()) for part in parts]
+    assert "".join(texts).lstrip("\ufeff") == text.lstrip("\ufeff")
+    for part, fraction in zip(texts, fractions, strict=True):
+        assert abs(len(part.encode()) - fraction * len(text.encode())) <= 4
