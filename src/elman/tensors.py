@@ -33,6 +33,7 @@ class Kind(Enum):
 
 _dispatch_keys = torch._C._dispatch_keys
 _KINDS: dict[int, Kind] = {}
+_PLAIN = Kind.PLAIN
 _LAZY_KEYS = ("Negative", "ZeroTensor", "Conjugate")
 _OTHER_KEYS = ("Python", "Batched", "Functorch", "FuncTorch", "Functionalize")
 _REFUSED_KEYS = ("Sparse", "Nested", "Quantized", "Mkldnn")
@@ -66,9 +67,22 @@ def read(tensors: Sequence[Tensor]) -> tuple[list[Tensor], bool]:
     Raises:
         ShapeError: as `resolved`.
     """
-    kinds = [kind_of(tensor) for tensor in tensors]
-    found = [_resolve(tensor, kind) for tensor, kind in zip(tensors, kinds, strict=True)]
-    return found, Kind.OTHER in kinds
+    found, has_others = list(tensors), False
+    for index, tensor in enumerate(tensors):
+        if not _is_usual(tensor):
+            kind = kind_of(tensor)
+            found[index] = _resolve(tensor, kind)
+            has_others = has_others or kind is Kind.OTHER
+    return found, has_others
+
+
+def _is_usual(tensor: Tensor) -> bool:
+    """Whether a tensor is plain contiguous memory; the quick answer for nearly every tensor of every call."""
+    return (
+        _KINDS.get(_dispatch_keys(tensor).raw_repr()) is _PLAIN
+        and tensor.is_contiguous()
+        and (tensor.storage_offset() + tensor.numel()) * tensor.itemsize <= tensor.untyped_storage().nbytes()
+    )
 
 
 def _resolve(tensor: Tensor, found: Kind) -> Tensor:

@@ -80,9 +80,12 @@ class Derivation:
         made = None if wide is None else iter(wide)
         found: dict[str, Tensor] = {}
         for name, parts in self.parts:
-            if len(parts) == 1 or made is None:
-                alone = [find_matrix(named, part) for part in parts]
-                found[name] = alone[0] if len(parts) == 1 else torch.cat(alone, 1)
+            if parts == (name,):
+                found[name] = named[name]
+            elif len(parts) == 1:
+                found[name] = find_matrix(named, parts[0])
+            elif made is None:
+                found[name] = torch.cat([find_matrix(named, part) for part in parts], 1)
             else:
                 found[name] = next(made)
         return found

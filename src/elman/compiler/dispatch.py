@@ -149,21 +149,20 @@ def run(
         UsageError: no such target.
         ShapeError: tensors of several types, in several places, or of shapes that are not the step's.
     """
-    names = [parameter.name for parameter in graph.parameters]
-    learned = [weights[name] for name in names]
-    if low := autocast_type([*inputs, *states, *learned]):
-        inputs, states, learned = (lowered(tensors, low) for tensors in (inputs, states, learned))
-        with without_autocast(inputs[0].device.type):
-            output, last = _run(
-                graph, dict(zip(names, learned, strict=True)), inputs, states, order, backward, target, ids
-            )
-        return output.to(low), tuple(state.to(low) for state in last)
-    return _run(graph, dict(zip(names, learned, strict=True)), inputs, states, order, backward, target, ids)
+    low = autocast_type([*inputs, *states, *weights.values()])
+    if low is None:
+        return _run(graph, weights, inputs, states, order, backward, target, ids)
+    inputs, states, learned = (lowered(tensors, low) for tensors in (inputs, states, [*weights.values()]))
+    with without_autocast(inputs[0].device.type):
+        output, last = _run(
+            graph, dict(zip(weights, learned, strict=True)), inputs, states, order, backward, target, ids
+        )
+    return output.to(low), tuple(state.to(low) for state in last)
 
 
 def _run(
     graph: Graph,
-    weights: dict[str, Tensor],
+    weights: Mapping[str, Tensor],
     inputs: Sequence[Tensor],
     states: Sequence[Tensor],
     order: TimeMajor,

@@ -117,7 +117,16 @@ class Recurrent(nn.Module):
     @property
     def like(self) -> Tensor:
         """A tensor of the float type in which, and on the device where, the layer computes."""
-        return next(self.parameters(), self._empty)
+        parameter = self._parameter()
+        return self._empty if parameter is None else parameter
+
+    def _parameter(self) -> Tensor | None:
+        """Return one of the parameters, if there are any."""
+        # A walk over all modules takes longer than all other checks of a call.
+        for parameter in self._place(0, False)._parameters.values():
+            if parameter is not None:
+                return parameter
+        return next(self.parameters(), None)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Recurrent":
         self._empty = fn(self._empty)
@@ -170,7 +179,7 @@ class Recurrent(nn.Module):
         size, first = self.input_size, self._place(0, False)
         batch = read_input(inputs, size) if table is None else read_ids(inputs, table, size)
         like = batch.data if table is None else table
-        check_dtype(like, next(self.parameters(), None))
+        check_dtype(like, self._parameter())
         shape = None if isinstance(inputs, Ragged) else inputs.shape[:2]
         state = self._initial_state(initial, batch.batch_size, like)
         if self.go_backwards:
