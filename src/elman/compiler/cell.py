@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 
 from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
+from elman.compiler.lines import quote
 from elman.compiler.pickling import reduce_cell
-from elman.compiler.places import quote
 from elman.compiler.spelling import read_word, spell
 from elman.compiler.starts import STARTS, WITHOUT_ARGUMENTS, Start
 from elman.compiler.trace import check_sizes, trace

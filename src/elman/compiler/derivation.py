@@ -122,7 +122,15 @@ Values = dict[Node, Tensor]
 
 
 class Engine(Protocol):
-    """What runs the backward step of a batch, and makes products."""
+    """What runs the backward step of a batch, and makes products.
+
+    Attributes:
+        order: of the batch.
+        reads_backward: whether the backward step reads every sequence from its last step to its first.
+    """
+
+    order: TimeMajor
+    reads_backward: bool
 
     def loop(
         self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
@@ -157,8 +165,6 @@ def gradients(
     tensors: Sequence[Tensor],
     kept: Kept,
     given: Sequence[Tensor],
-    order: TimeMajor,
-    reads_backward: bool,
     ids: Tensor | None,
     wishes: Sequence[bool],
 ) -> list[Tensor | None]:
@@ -170,8 +176,6 @@ def gradients(
         tensors: inputs, states and parameters; with ids, the first input is a table `(ids, size)`.
         kept: what the forward pass left.
         given: the gradients of the output and of the last states.
-        order: of the batch.
-        reads_backward: whether the forward pass read every sequence from its last step.
         ids: as they were read, `(total,)`.
         wishes: whether a gradient is wanted, for each of the inputs.
     """
@@ -198,7 +202,7 @@ def gradients(
             later.append(use)
         else:
             rows = engine.new_rows(kept.output)
-            before = order.step_before(kept.output, states[state], rows, backward=reads_backward)
+            before = engine.order.step_before(kept.output, states[state], rows, backward=not engine.reads_backward)
             add_outer(use, before, values[outputs[use.output]])
     by_loop = tuple(wishes) if ids is None else (False, *wishes[1:])
     values = engine.finish(values, derivation.wanted(by_loop))

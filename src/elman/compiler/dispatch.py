@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,22 @@ from elman.tensors import is_recorded, is_transformed, read
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-Target = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs a step.
+
+    Args:
+        run: runs the step over a batch; see `targets.eager.run`.
+        takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
+        step_kernels: returns the module of what runs one step at a time, with a `StepKernel` and a `LinearKernel` as
+            those of `targets.llvm.stream`.
+    """
+
+    run: Callable[..., Result]
+    takes_ids: bool = False
+    step_kernels: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,23 @@ def _run_llvm(
     return run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
 
 
-TARGETS: dict[str, Target] = {"llvm": _run_llvm, "eager": eager.run, "reference": _run_reference}
+def _llvm_step_kernels() -> Any:
+    from elman.compiler.targets.llvm import stream
+
+    return stream
+
+
+TARGETS: dict[str, Target] = {
+    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels),
+    "eager": Target(eager.run),
+    "reference": Target(_run_reference),
+}
+
+
+def step_kernels(target: str) -> Any:
+    """Return the module of what runs one step at a time on a target; None if the target has none."""
+    load = TARGETS[target].step_kernels
+    return load() if load else None
 
 
 def choose(
@@ -190,12 +222,12 @@ def _run(
     if target is None and has_others:
         target = "eager"
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
-    by_id = {}
-    if ids is not None and chosen.target == "llvm":
+    found, by_id = TARGETS[chosen.target], {}
+    if ids is not None and found.takes_ids:
         by_id = {"ids": ids}
     elif ids is not None:
         inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
-    outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward, **by_id)
+    outputs, last = found.run(graph, weights, inputs, states, order, backward=backward, **by_id)
     return outputs[0], last
 
 

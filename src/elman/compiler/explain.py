@@ -9,7 +9,6 @@ from typing import Any
 
 from elman.compiler.gradient import Gradient, differentiate
 from elman.compiler.graph import SWITCHES, Graph, Node, Nodes, is_work, line_of, matrix_of, names_of, show
-from elman.compiler.scan import Scan, scans
 from elman.compiler.schedule import Phase, Schedule, schedule
 from elman.compiler.widen import Wide, widen
 
@@ -81,11 +80,6 @@ class Explanation:
         return _renamed(self.gradient.backward, titles)
 
     @cached_property
-    def scans(self) -> dict[str, Scan | None]:
-        """The states that are scans."""
-        return scans(self.wide.graph)
-
-    @cached_property
     def recomputed(self) -> tuple[Node, ...]:
         """Nodes of the forward step whose value is not saved but computed again in the backward step."""
         known = dict(zip(self.gradient.backward.inputs, self.gradient.saved, strict=False))
@@ -110,7 +104,6 @@ class Explanation:
         names = names_of(self.wide.graph)
         return {
             "graph": show(self.wide.graph),
-            "scans": {state: scan is not None for state, scan in self.scans.items()},
             "wide_products": [
                 {"matrices": list(self.wide.parts[item.name]), "rows": item.shape[0], "columns": item.shape[1]}
                 for item in self.wide.graph.parameters
@@ -148,7 +141,7 @@ class Explanation:
 
     def __str__(self) -> str:
         sections = {
-            "The step, every value multiplied once": show(self.wide.graph).splitlines() + self._scan_lines(),
+            "The step, every value multiplied once": show(self.wide.graph).splitlines(),
             "Wide products": self._product_lines(),
             **self._run_sections(schedule(self.wide.graph), "each sequence from its first step to its last"),
             "Saved for the backward step": self._saved_lines(),
@@ -162,14 +155,6 @@ class Explanation:
             "Memory, numbers for every step of every sequence": self._memory_lines(),
         }
         return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
-
-    def _scan_lines(self) -> list[str]:
-        found = [
-            f"{state} is a scan: {state}' = a∘{state} + b, where a and b depend on no state"
-            for state, scan in self.scans.items()
-            if scan
-        ]
-        return found or ["No state is a scan: every step needs the one before."]
 
     def _product_lines(self) -> list[str]:
         products = [node for node in self.wide.graph.nodes if node.op == "product"]

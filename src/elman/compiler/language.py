@@ -13,7 +13,7 @@ from typing import Any
 
 from elman.compiler.graph import TRANSPOSED, Draw, Parameter, Per
 from elman.compiler.graph import transposed as turned
-from elman.compiler.places import user_line
+from elman.compiler.lines import user_line
 from elman.compiler.starts import Start, read_start
 from elman.compiler.starts import chrono as chrono
 from elman.compiler.starts import glorot as glorot

@@ -145,13 +145,13 @@ def _differentiate(
         from elman.compiler.targets.llvm import run as kernels
 
         compiled = kernels.program(graph, tensors[0].dtype)
+        derivation = compiled.derivation
         read, own = kernels.by_id(compiled, tensors, ids)
-        own = kernels.private(own, read[0])
-        found = kernels.backward(compiled, read, known, given, order, reads_backward, own, wishes)
+        own, engine = kernels.private(own, read[0]), kernels.backward_engine(compiled, order, reads_backward)
     else:
         read, own = _embedded(tensors, ids), None
-        loop = eager.BackwardLoop(derivation.gradient.backward, order, not reads_backward)
-        found = gradients(derivation, loop, read, known, given, order, reads_backward, None, wishes)
+        engine = eager.BackwardLoop(derivation.gradient.backward, order, not reads_backward)
+    found = gradients(derivation, engine, read, known, given, own, wishes)
     if ids is not None and own is None and found[0] is not None:
         found[0] = torch.zeros_like(tensors[0]).index_add_(0, ids, found[0])
     return _alone([torch.zeros_like(to) if each is None else each for each, to in zip(found, tensors, strict=True)])

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.compiler.graph import Graph, Node, Parameter, Source, dependants, matrix_of, ordered
+from elman.compiler.lines import in_library, quote
 from elman.compiler.operations import Mismatch
-from elman.compiler.places import in_library, quote
 from elman.compiler.simplify import simplify
 from elman.compiler.starts import Opposite
 from elman.compiler.value import Next, Recording, Value, recording

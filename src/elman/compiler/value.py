@@ -6,8 +6,8 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from elman.compiler.graph import Draw, Node, Nodes, Parameter, Source
+from elman.compiler.lines import quote, user_line
 from elman.compiler.operations import Mismatch
-from elman.compiler.places import quote, user_line
 from elman.errors import CellError
 
 Number = int | float

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Values
+from elman.compiler.fission import Fission, split_loop
 from elman.compiler.graph import Graph, Node, find_matrix
-from elman.compiler.plan import Plan, plan
-from elman.compiler.widen import Parts
+from elman.compiler.widen import Parts, widen
 from elman.order import TimeMajor
 
 TORCH: dict[str, Callable[..., Tensor]] = {
@@ -128,11 +128,11 @@ def run(
     Returns:
         The outputs at every step, `(total, size)`, where their input stands; the last states, `(batch, size)`.
     """
-    cut = plan(graph)
+    parts, cut = _cut(graph)
     index = order.backward_index if backward else order.index
     index = index.to(inputs[0].device)
     names = [parameter.name for parameter in cut.graph.parameters]
-    evaluation = Evaluation(side_by_side(cut.parts, names, weights), inputs[0])
+    evaluation = Evaluation(side_by_side(parts, names, weights), inputs[0])
     values: dict[Node, Tensor] = {
         node: value.index_select(0, index) for node, value in zip(cut.graph.inputs, inputs, strict=True)
     }
@@ -147,26 +147,34 @@ def run(
     return found, last
 
 
+def _cut(step: Graph) -> tuple[Parts, Fission]:
+    """Cut the step in which every value is multiplied once; made once, and kept with the step."""
+    if _cut not in step.derived:
+        wide = widen(step)
+        step.derived[_cut] = wide.parts, split_loop(wide.graph)
+    return step.derived[_cut]
+
+
 def _loop(
-    plan: Plan, evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
+    cut: Fission, evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
 ) -> tuple[tuple[Tensor, ...], dict[Node, Tensor]]:
-    entering = {node: _by_step(values[node], order.rows) for node in plan.entering}
+    entering = {node: _by_step(values[node], order.rows) for node in cut.entering}
     device = states[0].device
     sorted_by_length = order.sequences.to(device)
     current = [state.index_select(0, sorted_by_length) for state in states]
     ended: list[list[Tensor]] = [[] for _ in states]
-    kept: dict[Node, list[Tensor]] = {node: [] for node in plan.leaving}
+    kept: dict[Node, list[Tensor]] = {node: [] for node in cut.kept}
     for step, rows in enumerate(order.rows):
         if rows < len(current[0]):
             for position, state in enumerate(current):
                 current[position], done = state.tensor_split([rows])
                 ended[position].append(done)
         here = {node: steps[step] for node, steps in entering.items()}
-        here.update(zip(plan.graph.states, current, strict=True))
-        evaluation.run(plan.inside, here)
+        here.update(zip(cut.graph.states, current, strict=True))
+        evaluation.run(cut.inside, here)
         for node, steps in kept.items():
             steps.append(here[node])
-        current = [here[node].expand(rows, node.size) for node in plan.graph.following]
+        current = [here[node].expand(rows, node.size) for node in cut.graph.following]
     restored = order.restored.to(device)
     last = tuple(
         torch.cat([state, *reversed(done)]).index_select(0, restored)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from elman.compiler.fission import LEAVES
 from elman.compiler.graph import Node, find_matrix
-from elman.compiler.schedule import LEAVES
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
 from elman.compiler.targets.llvm.memory import new_memory

@@ -25,7 +25,7 @@ import numpy as np
 from llvmlite import ir
 
 from elman.compiler.targets.llvm import machine
-from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Code, Value, begin
+from elman.compiler.targets.llvm.vectors import Code, Value
 
 LN2 = Fraction("0.69314718055994530941723212145817656807550013436025525412068")
 QUARTER_TURN = Fraction("1.57079632679489661923132169163975144209858469968755291048747")
@@ -485,42 +485,3 @@ EMIT: dict[str, Callable[..., Value]] = {
     "power": _power,
     "where": lambda code, condition, a, b: code.choose(code.holds(condition, "!=", code.number(0.0)), a, b),
 }
-
-
-@cache
-def map_kernel(operation: str, dtype: Any, arity: int = 1) -> Callable[..., np.ndarray]:
-    """An operation over whole arrays, compiled: what the tests judge and `elman bench` times.
-
-    Args:
-        operation: a key of EMIT.
-        dtype: float32 or float64.
-        arity: how many arguments the operation takes.
-
-    Returns:
-        A function of that many one-dimensional arrays of one length, which gives the array of results.
-
-    Raises:
-        Unavailable: no kernel can be built here.
-    """
-    module = ir.Module(name=operation)
-    sources = [(f"source{n}", POINTER) for n in range(arity)]
-    code = begin(module, "run", [("count", INDEX), ("target", POINTER), *sources], dtype)
-    count, target, *pointers = code.arguments
-
-    def turn(i: Value, _: list[Value]) -> None:
-        mask = code.first_lanes(code.minus(count, i))
-        values = [code.load_some(mask, pointer, i) for pointer in pointers]
-        code.store_some(emit(code, operation, *values), mask, target, i)
-
-    code.loop(0, count, code.lanes, turn)
-    code.end()
-    library = machine.compile(module, f"{operation} of {np.dtype(dtype)}")
-    native = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (1 + arity))(library.address("run"))
-
-    def run(*arrays: np.ndarray, library: machine.Library = library) -> np.ndarray:
-        given = [np.ascontiguousarray(array, dtype) for array in arrays]
-        result = np.empty_like(given[0])
-        native(len(result), *(array.ctypes.data for array in (result, *given)))
-        return result
-
-    return run

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from llvmlite import ir
 
+from elman.compiler.fission import LEAVES
 from elman.compiler.graph import Node, ordered
-from elman.compiler.schedule import LEAVES, Phase, Place, Schedule
+from elman.compiler.schedule import Phase, Schedule, Slot
 from elman.compiler.targets.llvm import functions, gemm, machine, whole_rows
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
@@ -122,13 +123,13 @@ def _arguments(schedule: Schedule) -> Arguments:
     graph = schedule.graph
     inside = [node for phase in schedule.phases for node in phase.whole if node.op == "product"]
     vectors = [node for node in graph.nodes if node.op == "vector"]
-    place = len(HEADER)
+    length = len(HEADER)
 
     def take(count: int, each: int = 1) -> list[int]:
-        nonlocal place
-        places = list(range(place, place + count * each, each))
-        place += count * each
-        return places
+        nonlocal length
+        found = list(range(length, length + count * each, each))
+        length += count * each
+        return found
 
     entering = dict(zip(schedule.entering, take(len(schedule.entering), 2), strict=True))
     names = list(dict.fromkeys(node.attribute[0] for node in inside))
@@ -137,7 +138,7 @@ def _arguments(schedule: Schedule) -> Arguments:
     learned = dict(zip(titles, take(len(titles)), strict=True))
     initial, last = take(len(graph.states)), take(len(graph.states))
     kept = take(len(schedule.kept), 2)
-    return Arguments(entering, matrices, learned, tuple(initial), tuple(last), tuple(kept), place)
+    return Arguments(entering, matrices, learned, tuple(initial), tuple(last), tuple(kept), length)
 
 
 class _Writer:
@@ -175,8 +176,8 @@ class _Writer:
         """The whole function."""
         code = self.code
         array, tile = code.arguments
-        header = {name: code.load_index(array, place) for place, name in enumerate(HEADER)}
-        pointers = {name: code.load_pointer(array, place) for place, name in enumerate(HEADER)}
+        header = {name: code.load_index(array, index) for index, name in enumerate(HEADER)}
+        pointers = {name: code.load_pointer(array, index) for index, name in enumerate(HEADER)}
         self.direction, self.tile_rows = header["direction"], header["tile_rows"]
         self.lengths, self.first, self.sequences = (pointers[name] for name in ("lengths", "first", "sequences"))
         self.ids = pointers["ids"]
@@ -189,18 +190,18 @@ class _Writer:
         code.end()
 
     def _load_pointers(self, array: Value) -> None:
-        code, places = self.code, self.arguments
+        code, indices = self.code, self.arguments
         self.pointers: dict[Any, Value] = {}
         self.row_distance: dict[Any, Value] = {}
-        for node, place in places.entering.items():
-            self.pointers[node] = code.load_pointer(array, place)
-            self.row_distance[node] = code.load_index(array, place + 1)
-        for position, place in enumerate(places.kept):
-            self.pointers["kept", position] = code.load_pointer(array, place)
-            self.row_distance["kept", position] = code.load_index(array, place + 1)
-        for name, place in (*places.matrices.items(), *places.vectors.items()):
-            self.pointers[name] = code.load_pointer(array, place)
-        for position, (initial, last) in enumerate(zip(places.initial, places.last, strict=True)):
+        for node, index in indices.entering.items():
+            self.pointers[node] = code.load_pointer(array, index)
+            self.row_distance[node] = code.load_index(array, index + 1)
+        for position, index in enumerate(indices.kept):
+            self.pointers["kept", position] = code.load_pointer(array, index)
+            self.row_distance["kept", position] = code.load_index(array, index + 1)
+        for name, index in (*indices.matrices.items(), *indices.vectors.items()):
+            self.pointers[name] = code.load_pointer(array, index)
+        for position, (initial, last) in enumerate(zip(indices.initial, indices.last, strict=True)):
             self.pointers["initial", position] = code.load_pointer(array, initial)
             self.pointers["last", position] = code.load_pointer(array, last)
         self.buffers = {
@@ -325,10 +326,10 @@ class _Writer:
         if node.op == "vector":
             return self.pointers[node.attribute[0]]
         if node in self.arguments.entering:
-            place = self._step_of(row)
+            row_number = self._step_of(row)
             if node in self.by_id:
-                place = code.load_index(self.ids, place)
-            return code.at(self.pointers[node], code.times(place, self.row_distance[node]))
+                row_number = code.load_index(self.ids, row_number)
+            return code.at(self.pointers[node], code.times(row_number, self.row_distance[node]))
         base, stride = self._operand(node)
         return code.at(base, code.times(row, stride))
 
@@ -379,8 +380,8 @@ class _Writer:
             for source in sources:
                 if source.op != "number" and not (source in computed and self._is_computed(source)):
                     pointers[source] = self._pointer(source, row)
-            for place in self.schedule.places.get(node, ()):
-                pointers[node, place] = self._target(node, place, row)
+            for slot in self.schedule.slots.get(node, ()):
+                pointers[node, slot] = self._target(node, slot, row)
         if size == 1:
             self._one_column(nodes, pointers)
         else:
@@ -389,18 +390,18 @@ class _Writer:
     def _is_computed(self, node: Node) -> bool:
         return node.op in functions.EMIT or node.op == "expand"
 
-    def _target(self, node: Node, place: Place, row: Value) -> Value:
+    def _target(self, node: Node, slot: Slot, row: Value) -> Value:
         code = self.code
-        if place.kind == "row":
+        if slot.kind == "row":
             return self._row_of(self.buffers[node], node, row)
-        if place.kind == "part":
-            return code.at(self._row_of(self.buffers[place.node], place.node, row), place.offset)
-        if place.kind == "next":
-            state = self.graph.states[place.position]
-            return self._row_of(self.following[place.position], (state, 0), row)
-        key = ("kept", place.position)
+        if slot.kind == "part":
+            return code.at(self._row_of(self.buffers[slot.node], slot.node, row), slot.offset)
+        if slot.kind == "next":
+            state = self.graph.states[slot.position]
+            return self._row_of(self.following[slot.position], (state, 0), row)
+        key = ("kept", slot.position)
         return code.at(
-            self.pointers[key], code.plus(code.times(self._step_of(row), self.row_distance[key]), place.offset)
+            self.pointers[key], code.plus(code.times(self._step_of(row), self.row_distance[key]), slot.offset)
         )
 
     def _column(self, nodes: tuple[Node, ...], pointers: dict[Any, Value], column: Integer, mask: Value | None) -> None:
@@ -421,8 +422,8 @@ class _Writer:
             if self._is_computed(node):
                 args = [value(arg) for arg in node.args]
                 values[node] = args[0] if node.op == "expand" else functions.emit(code, node.op, *args)
-            for place in self.schedule.places.get(node, ()):
-                self._store(value(node), pointers[node, place], column, mask)
+            for slot in self.schedule.slots.get(node, ()):
+                self._store(value(node), pointers[node, slot], column, mask)
 
     def _one_column(self, nodes: tuple[Node, ...], pointers: dict[Any, Value]) -> None:
         """Values of one feature: computed in all lanes, written once."""
@@ -439,6 +440,6 @@ class _Writer:
             if self._is_computed(node):
                 args = [value(arg) for arg in node.args]
                 values[node] = args[0] if node.op == "expand" else functions.emit(code, node.op, *args)
-            for place in self.schedule.places.get(node, ()):
+            for slot in self.schedule.slots.get(node, ()):
                 number = code.builder.extract_element(value(node), ir.Constant(ir.IntType(32), 0))
-                code.store_one(number, pointers[node, place])
+                code.store_one(number, pointers[node, slot])

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Kept, Values, gradients
+from elman.compiler.derivation import Derivation, Engine, Kept, Values, gradients
+from elman.compiler.fission import LEAVES
 from elman.compiler.gradient import Gradient
 from elman.compiler.graph import Graph, Node, matrix_of
-from elman.compiler.schedule import LEAVES, Schedule, schedule
+from elman.compiler.schedule import Schedule, schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
@@ -226,7 +227,7 @@ def forward(
 
 
 class _BackwardKernel:
-    """The backward step's kernel over a batch: an `Engine`."""
+    """The kernel of a backward step over a batch: an `Engine`."""
 
     def __init__(self, kernel: Kernel, order: TimeMajor, reads_backward: bool):
         self.kernel, self.order, self.reads_backward = kernel, order, reads_backward
@@ -253,19 +254,9 @@ class _BackwardKernel:
         return self.products.sum_by_id(value, ids, count)
 
 
-def backward(
-    compiled: Program,
-    tensors: Sequence[Tensor],
-    kept: Kept,
-    given: Sequence[Tensor],
-    order: TimeMajor,
-    reads_backward: bool,
-    ids: Tensor | None,
-    wishes: Sequence[bool],
-) -> list[Tensor | None]:
-    """The gradients of the inputs, states and parameters, by kernels; see `derivation.gradients`."""
-    engine = _BackwardKernel(compiled.backward, order, not reads_backward)
-    return gradients(compiled.derivation, engine, tensors, kept, given, order, reads_backward, ids, wishes)
+def backward_engine(compiled: Program, order: TimeMajor, reads_backward: bool) -> Engine:
+    """Return what runs the backward step, where the forward pass read the sequences in this direction."""
+    return _BackwardKernel(compiled.backward, order, not reads_backward)
 
 
 class _Run(torch.autograd.Function):
@@ -307,7 +298,8 @@ class _Run(torch.autograd.Function):
         kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
         with without_modes():
             wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
-            found = backward(ctx.compiled, first, kept, slopes, ctx.order, ctx.reads_backward, own_ids, wishes)
+            engine = backward_engine(ctx.compiled, ctx.order, ctx.reads_backward)
+            found = gradients(ctx.compiled.derivation, engine, first, kept, slopes, own_ids, wishes)
         return (*[None] * NO_TENSORS, *found)
 
 

@@ -107,8 +107,12 @@ class StepKernel:
         self.prepare()
         self.run()
 
+    def table_size(self, count: int) -> int:
+        """Return how many numbers the table of so many inputs holds."""
+        return count * sum(node.size for node in self.plan.before)
+
     def table(self, rows: Tensor) -> "StepTable":
-        """Prepares any of these inputs, `(count, input size)`, by a look-up."""
+        """Return what prepares any of these inputs, `(count, input size)`, by a look-up."""
         return StepTable(self, rows)
 
 
@@ -125,11 +129,6 @@ class StepTable:
         sources = {node: kernel.products.by_matrix(rows, node.attribute[0]) for node in plan.before}
         sources |= {node: rows for node in plan.graph.inputs if node in plan.entering}
         self._copies = [(source.numpy(), kernel.values[node].numpy()) for node, source in sources.items()]
-
-    @staticmethod
-    def numbers(kernel: StepKernel, count: int) -> int:
-        """How many numbers such a table of so many inputs holds."""
-        return count * sum(node.size for node in kernel.plan.before)
 
     def prepare(self, index: np.ndarray) -> None:
         """Prepare the inputs of these numbers, `(batch,)`, each one of the table's."""
@@ -154,14 +153,16 @@ class LinearKernel:
         dtype = np.dtype(str(input.dtype).removeprefix("torch."))
         native, (rows, columns) = gemm.Native(dtype), matrix.shape
         width = gemm.vectors(columns, dtype) * native.lanes
-        self._packed = gemm.pack(matrix.detach().numpy())
+        self._packed = new_memory(rows, width, input.dtype)
+        row, column = matrix.stride()
+        native.pack(rows, columns, matrix.data_ptr(), row, column, self._packed.data_ptr())
         out = new_memory(len(input), width, input.dtype)
         self._bias = np.zeros(width, dtype)
         if bias is not None:
             self._bias[:columns] = bias.detach().numpy()
         self.output, self._out, self._input = out[:, :columns], out.numpy(), input
         sizes = len(input), width // native.lanes, rows
-        places = input.data_ptr(), *input.stride(), self._packed.ctypes.data, 1, 0, out.data_ptr(), width, 1
+        places = input.data_ptr(), *input.stride(), self._packed.data_ptr(), 1, 0, out.data_ptr(), width, 1
         self._product, self._given = native.product, (*sizes, *places)
 
     def step(self) -> None:

@@ -54,11 +54,6 @@ def parallel(function: int, argument: int, tasks: int, threads: int) -> None:
         start(worker.address, ctypes.addressof(work), team, 0)
 
 
-def backend() -> str:
-    """Which threads run kernels, in words."""
-    return "threads of Python" if _openmp() is None else "torch's OpenMP threads"
-
-
 class _Worker:
     """`worker(work)`: take tasks from the shared counter until none is left. Its code lives as long as it does."""
 

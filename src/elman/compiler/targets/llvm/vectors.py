@@ -29,32 +29,6 @@ INDEX, BIT, POINTER, VOID = ir.IntType(64), ir.IntType(1), ir.PointerType(), ir.
 LANE = ir.IntType(32)
 
 
-def function(
-    module: ir.Module,
-    name: str,
-    arguments: Sequence[tuple[str, ir.Type]],
-    *,
-    result: ir.Type = VOID,
-    local: bool = False,
-) -> ir.Function:
-    """A function without a body yet.
-
-    Args:
-        module: where it goes.
-        name: what it is called.
-        arguments: a name and a type for each.
-        result: what it gives.
-        local: nobody outside the module calls it.
-    """
-    made = ir.Function(module, ir.FunctionType(result, [type for _, type in arguments]), name)
-    made.attributes.add("nounwind")
-    if local:
-        made.linkage = "internal"
-    for argument, (title, _) in zip(made.args, arguments, strict=True):
-        argument.name = title
-    return made
-
-
 class Code:
     """Writes the body of a function for vectors of one dtype.
 
@@ -85,12 +59,9 @@ class Code:
         self.arguments = function.args
         self.builder: Any = ir.IRBuilder(function.append_basic_block("entry"))
 
-    def end(self, value: Value | None = None) -> None:
+    def end(self) -> None:
         """Return from the function."""
-        if value is None:
-            self.builder.ret_void()
-        else:
-            self.builder.ret(value)
+        self.builder.ret_void()
 
     # Integers
 
@@ -139,10 +110,6 @@ class Code:
         with np.errstate(over="ignore"):
             rounded = float(self.dtype.type(value))
         return ir.Constant(self.vector, [rounded] * self.lanes)
-
-    def one_number(self, value: float) -> Value:
-        """A single number."""
-        return ir.Constant(self.scalar, float(self.dtype.type(value)))
 
     def whole_number(self, value: int) -> Value:
         """A vector of equal integers as wide as the numbers."""
@@ -402,5 +369,19 @@ class Code:
 def begin(
     module: ir.Module, name: str, arguments: Sequence[tuple[str, ir.Type]], dtype: Any, *, local: bool = False
 ) -> Code:
-    """A function and the code to write its body; see `function` and `Code`."""
-    return Code(function(module, name, arguments, local=local), dtype)
+    """Add a function to a module and return the code that writes its body.
+
+    Args:
+        module: to add it to.
+        name: of the function.
+        arguments: the name and the type of each.
+        dtype: of the vectors, float32 or float64.
+        local: whether only the module itself calls it.
+    """
+    made = ir.Function(module, ir.FunctionType(VOID, [type for _, type in arguments]), name)
+    made.attributes.add("nounwind")
+    if local:
+        made.linkage = "internal"
+    for argument, (title, _) in zip(made.args, arguments, strict=True):
+        argument.name = title
+    return Code(made, dtype)

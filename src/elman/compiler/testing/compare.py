@@ -26,12 +26,12 @@ ROUGHEST = TOLERANCES[torch.float32].relative / 10
 DRAWS = 12
 
 # What other targets are compared with; small operations are slower on several threads.
-JUDGES = ("reference", "eager")
+PLAIN = ("reference", "eager")
 
 Named = list[tuple[str, Tensor]]
 
 
-class Unjudged(Enum):
+class NotCompared(Enum):
     """Why nothing can be said of a cell."""
 
     JUMP = "a rounding decides on which side of a jump or a bend a value is"
@@ -107,7 +107,7 @@ class Truth:
     parameters: frozenset[str]
 
 
-def judge(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> list[Difference] | Unjudged:
+def compare(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> list[Difference] | NotCompared:
     """Compare a cell, as it is and simplified, on all targets.
 
     Args:
@@ -120,21 +120,21 @@ def judge(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> 
     """
     draft = rounded_numbers(draft)
     found = well_conditioned(draft, (draw(draft, seed + 1_000_003 * number) for number in range(DRAWS)))
-    return found if isinstance(found, Unjudged) else list(differences(draft, *found, kernels))
+    return found if isinstance(found, NotCompared) else list(differences(draft, *found, kernels))
 
 
-def well_conditioned(draft: Graph, draws: Iterable[Data]) -> tuple[Data, Truth] | Unjudged:
+def well_conditioned(draft: Graph, draws: Iterable[Data]) -> tuple[Data, Truth] | NotCompared:
     """The first of the data on which float32 can be compared, with what is right there; or why there are none."""
-    reasons: Counter[Unjudged] = Counter()
+    reasons: Counter[NotCompared] = Counter()
     for drawn in draws:
         data = rounded_data(drawn)
         if distance_to_jumps(draft, data) < MARGIN:
-            reasons[Unjudged.JUMP] += 1
+            reasons[NotCompared.JUMP] += 1
             continue
         truth = find_truth(draft, data)
         if truth.roughness <= ROUGHEST:
             return data, truth
-        reasons[Unjudged.ROUGH if truth.roughness < torch.inf else Unjudged.OVERFLOW] += 1
+        reasons[NotCompared.ROUGH if truth.roughness < torch.inf else NotCompared.OVERFLOW] += 1
     return reasons.most_common(1)[0][0]
 
 
@@ -198,7 +198,7 @@ def _errors(found: Named, wanted: Named, parameters: frozenset[str]) -> Iterator
 def forward(graph: Graph, data: Data, target: str | None) -> Named:
     """The output and the last states, without gradients."""
     inputs, states, weights = split_tensors(graph, data.tensors)
-    with torch.no_grad(), _threads(1 if target in JUDGES else data.threads):
+    with torch.no_grad(), _threads(1 if target in PLAIN else data.threads):
         output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
     return _name_results(graph, [output, *last])
 
@@ -211,7 +211,7 @@ def backward(graph: Graph, data: Data, target: str | None) -> Named:
         for name, tensor in zip(names, data.tensors, strict=True)
     ]
     inputs, states, weights = split_tensors(graph, leaves)
-    with torch.enable_grad(), _threads(1 if target in JUDGES else data.threads):
+    with torch.enable_grad(), _threads(1 if target in PLAIN else data.threads):
         output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
         results = [output, *last]
         differentiable = [(one, d) for one, d in zip(results, data.d_results, strict=True) if one.requires_grad]
