@@ -96,22 +96,27 @@ class Kernel:
 
 
 def build(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> Kernel:
-    """The kernel of a schedule.
+    """Compile the kernel of a schedule.
 
     Args:
-        schedule: what it does.
+        schedule: what the kernel does.
         dtype: float32 or float64.
         by_id: see `Kernel`.
 
     Raises:
         Unavailable: this machine has no kernels.
     """
-    module = ir.Module("step")
-    writer = _Writer(schedule, begin(module, "tile", [("arguments", POINTER), ("tile", INDEX)], dtype), by_id)
-    writer.write()
-    library = machine.compile(module, schedule.graph.name)
-    dtype = np.dtype(dtype)
+    writer, dtype = write_kernel(schedule, dtype, by_id), np.dtype(dtype)
+    library = machine.compile(writer.code.module, schedule.graph.name)
     return Kernel(schedule, dtype, writer.arguments, writer.width, library, gemm.Native(dtype), by_id)
+
+
+def write_kernel(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> "_Writer":
+    """Write the kernel of a schedule in LLVM's language; `code.module` of the result has its text."""
+    code = begin(ir.Module("step"), "tile", [("arguments", POINTER), ("tile", INDEX)], dtype)
+    writer = _Writer(schedule, code, by_id)
+    writer.write()
+    return writer
 
 
 def padded(size: int, lanes: int) -> int:
