@@ -10,13 +10,13 @@ from elman.compiler.explain import Explanation
 
 TITLES = [
     "Run by",
-    "The step, every value multiplied once",
+    "The step, with one product for each value",
     "Wide products",
     "Before the loop, for all steps of all sequences at once",
     "Inside the loop, each sequence from its first step to its last",
     "After the loop, for all steps at once",
     "Saved for the backward step",
-    "Computed again in the backward step, which is cheaper than saving it",
+    "Computed again in the backward step, which is cheaper than saving",
     "The backward step",
     "Backward: before the loop, for all steps of all sequences at once",
     "Backward: inside the loop, in the opposite order",

@@ -1,4 +1,4 @@
-"""Says in words what becomes of a step: what is computed when, what is saved, and the step of its gradients."""
+"""Explains how a step runs: what is computed when, what is saved, and the backward step."""
 
 import linecache
 from collections import Counter
@@ -19,7 +19,7 @@ WHOLE = {
     "outer": "the outer product of {} and {}",
     "contract": "the matrix {} times {}",
 }
-# What is only moved while the loop runs over the features.
+# Operations that only move values while the loop runs over the features.
 MOVED = ("product", "sum", "max", "concat", "slice", "expand", "cumsum", "outer", "contract")
 WORDS = {
     "neg": "negation",
@@ -54,7 +54,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What becomes of a step.
+    """How a step runs.
 
     Args:
         graph: the step as it was traced.
@@ -74,20 +74,20 @@ class Explanation:
 
     @cached_property
     def backward(self) -> Graph:
-        """The backward step; what was saved has the name it has in the forward step."""
+        """The backward step, in which saved values have their names of the forward step."""
         names = names_of(self.wide.graph)
         titles = [names[node] if not is_work(node) else f"saved:{names[node]}" for node in self.gradient.saved]
         return _renamed(self.gradient.backward, titles)
 
     @cached_property
     def recomputed(self) -> tuple[Node, ...]:
-        """Nodes of the forward step whose value is not saved but computed again in the backward step."""
+        """Nodes of the forward step that the backward step computes again instead of reading a saved value."""
         known = dict(zip(self.gradient.backward.inputs, self.gradient.saved, strict=False))
-        places = {_key(node, node.args): node for node in self.wide.graph.nodes}
+        originals = {_key(node, node.args): node for node in self.wide.graph.nodes}
         found: dict[Node, None] = {}
         for node in self.gradient.backward.nodes:
             args = [known.get(arg) for arg in node.args]
-            same = places.get(_key(node, args)) if None not in args else None
+            same = originals.get(_key(node, args)) if None not in args else None
             if node not in known and node.op not in ("input", "state") and same is not None:
                 known[node] = same
                 found.update({same: None} if is_work(same) else {})
@@ -95,12 +95,12 @@ class Explanation:
 
     @cached_property
     def copied(self) -> tuple[Node, ...]:
-        """What is saved in memory of its own: the input and the output are there anyway."""
+        """What is saved in additional memory: the input and the output exist anyway."""
         there = (*self.gradient.forward.inputs, self.gradient.forward.output, *self.gradient.shifted)
         return tuple(node for node in self.gradient.saved if node not in there)
 
     def record(self) -> dict[str, Any]:
-        """Everything as plain lists, dictionaries and numbers."""
+        """Return everything as plain lists, dictionaries and numbers."""
         names = names_of(self.wide.graph)
         return {
             "graph": show(self.wide.graph),
@@ -123,13 +123,13 @@ class Explanation:
         }
 
     def memory(self) -> dict[str, int]:
-        """How many numbers are kept for every step of every sequence, and how long.
+        """Return how many numbers are kept for every step of every sequence, and how long.
 
         Returns:
-            `products`: of the products before the loop, until the forward pass ends; `saved`: for the backward pass,
-            without the input and the output of this step or the one before, which are not copied; `gradients`: of
-            what the backward loop leaves for the products after it, until the backward pass ends; `output`: the output
-            itself.
+            `products`: results of the products before the loop, kept until the forward pass ends; `saved`: for the
+            backward pass, without the input and the output of this step or the one before, which are not copied;
+            `gradients`: results of the backward loop for the products after it, kept until the backward pass ends;
+            `output`: the output itself.
         """
         forward, backward = schedule(self.gradient.forward), schedule(self.backward)
         return {
@@ -141,11 +141,11 @@ class Explanation:
 
     def __str__(self) -> str:
         sections = {
-            "The step, every value multiplied once": show(self.wide.graph).splitlines(),
+            "The step, with one product for each value": show(self.wide.graph).splitlines(),
             "Wide products": self._product_lines(),
             **self._run_sections(schedule(self.wide.graph), "each sequence from its first step to its last"),
             "Saved for the backward step": self._saved_lines(),
-            "Computed again in the backward step, which is cheaper than saving it": self._recomputed_lines(),
+            "Computed again in the backward step, which is cheaper than saving": self._recomputed_lines(),
             "The backward step": show(self.backward).splitlines(),
             **{
                 f"Backward: {title[0].lower()}{title[1:]}": lines
@@ -187,11 +187,11 @@ class Explanation:
     def _what_is(self, node: Node) -> str:
         if node.op == "state":
             return "the state before the step" + (
-                "" if node in self.copied else "; it is the output before, not copied"
+                "" if node in self.copied else ", which is the output of the step before, not copied"
             )
         if node.op == "input":
             return "the input itself, not copied"
-        return _where_from(node) + ("; it is the output, not copied" if node not in self.copied else "")
+        return _where_from(node) + ("; the output itself, not copied" if node not in self.copied else "")
 
     def _recomputed_lines(self) -> list[str]:
         names = names_of(self.wide.graph)
@@ -205,7 +205,7 @@ class Explanation:
         for use in gradient.uses:
             operand, output = names[self.backward.inputs[use.operand]], outputs[use.output]
             left, right = (output, operand) if use.is_transposed else (operand, output)
-            matrices.append(f"{use.name}: {left} transposed, by {right}")
+            matrices.append(f"{use.name}: {left} transposed times {right}")
         vectors = [
             f"{name}: the sum of {outputs[output]}, features {start} to {stop - 1}"
             for name, (output, start, stop) in gradient.vectors.items()
@@ -229,7 +229,7 @@ def _key(node: Node, args: Iterable[Node | None]) -> tuple:
 
 
 def _renamed(graph: Graph, titles: list[str]) -> Graph:
-    """The graph with other names for its first inputs."""
+    """Rename the first inputs of a graph."""
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
     titled = dict(zip(graph.inputs, titles, strict=False))
@@ -265,7 +265,7 @@ def _phase(phase: Phase, plan: Schedule, names: Mapping[Node, str]) -> dict[str,
 
 
 def _phase_lines(number: int, phase: Mapping[str, Any]) -> list[str]:
-    lines = [f"{number}. {line}" if place == 0 else f"   {line}" for place, line in enumerate(phase["whole"])]
+    lines = [f"{number}. {line}" if index == 0 else f"   {line}" for index, line in enumerate(phase["whole"])]
     for work in phase["features"]:
         operations = ", ".join(_counted(op, count) for op, count in work["operations"].items())
         rows = "the one feature" if work["size"] == 1 else f"{work['size']} features"
@@ -294,7 +294,7 @@ def _in_words(node: Node, names: Mapping[Node, str]) -> str:
 
 
 def _where_from(node: Node) -> str:
-    """What a value is, with the line of the step that makes it where its file can be read."""
+    """Describe where a value comes from, with the line of the step if its file can be read."""
     text = linecache.getline(node.source.file, node.source.line).strip() if node.source else ""
     word = WORDS.get(node.op, node.op)
     return f"the {word} in  {text}" if text else f"the result of {node.op}"

@@ -56,7 +56,7 @@ def split_loop(graph: Graph, *, products_only: bool = False) -> Fission:
 
 
 def _needed(wanted: Iterable[Node], known: set[Node]) -> tuple[Node, ...]:
-    """Return the nodes that the wanted ones need, themselves among them, without those that are known."""
+    """Return the wanted nodes and those that they need, without the known ones, in order."""
     found: dict[Node, None] = {}
     stack = [(node, False) for node in wanted]
     while stack:

@@ -1,4 +1,4 @@
-"""The backward step: from one step, another one in the same language that carries gradients the other way.
+"""The backward step: another step, in the same language, that carries gradients from the last step to the first.
 
 It reads what the forward step saved and the gradient of the output; its states are the gradients of the forward
 step's next states, and it runs over every sequence in the opposite order.
@@ -14,7 +14,7 @@ from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matr
 from elman.compiler.simplify import simplify
 from elman.compiler.verify import parameter_shapes
 
-# What costs less to compute again than to write to memory and read back.
+# Operations that cost less to compute again than to write to memory and read back.
 CHEAP = frozenset(
     [
         "neg",
@@ -46,9 +46,9 @@ class Use(NamedTuple):
     """A product by a learned matrix.
 
     Attributes:
-        matrix: what the product calls the matrix; ends with ᵀ where it multiplies by the transposed one.
-        operand: which saved value it multiplied.
-        output: which output of the backward step is the gradient of the product.
+        matrix: the matrix as the product names it, with ᵀ at the end if it multiplies by the transposed one.
+        operand: the position of the multiplied value among the saved ones.
+        output: the position of the product's gradient among the outputs of the backward step.
     """
 
     matrix: str
@@ -62,7 +62,7 @@ class Use(NamedTuple):
 
     @property
     def is_transposed(self) -> bool:
-        """Whether the product is by the transposed matrix: its gradient is then that of the product times operand."""
+        """Whether the product is by the transposed matrix, which swaps the two factors of the gradient."""
         return self.matrix.endswith(TRANSPOSED)
 
 
@@ -100,9 +100,9 @@ class Gradient:
         read = {arg for node in graph.nodes for arg in node.args} | {*graph.outputs, *graph.following}
         return {
             node: self.forward.states.index(node)
-            for node, door in zip(self.saved, graph.inputs, strict=False)
+            for node, source in zip(self.saved, graph.inputs, strict=False)
             if node.op == "state"
-            and door not in read
+            and source not in read
             and self.forward.following[self.forward.states.index(node)] is self.forward.output
         }
 
@@ -129,7 +129,7 @@ class _Builder:
         return self.make("number", attribute=value)
 
     def value(self, node: Node) -> Node:
-        """The value that a node of the forward step had: numbers and vectors themselves, others as inputs."""
+        """Return what a node of the forward step is here: a number, a vector, or an input."""
         if node.op in ("number", "vector"):
             return self.make(node.op, attribute=node.attribute)
         return self.make("input", attribute=(f"%{self.graph.nodes.index(node)}", node.size))
@@ -145,11 +145,11 @@ class _Builder:
         self.pieces.setdefault(node, []).append((start, stop, self.full(gradient, stop - start)))
 
     def full(self, node: Node, size: int) -> Node:
-        """A value of one feature repeated to a size."""
+        """Repeat a value of one feature to a size."""
         return node if node.size == size else self.make("expand", node, attribute=size)
 
     def gradient(self, node: Node) -> Node | None:
-        """The sum of what was given so far, of the node's own size; None if nothing was."""
+        """Return the sum of the parts of a node's gradient, None if it has none."""
         terms = self.parts.get(node, []) + self._joined(node)
         if not terms:
             return None
@@ -159,7 +159,7 @@ class _Builder:
         return self.full(total, node.size)
 
     def _joined(self, node: Node) -> list[Node]:
-        """The pieces as values of the whole size: those that do not overlap become one."""
+        """Join pieces to values of the whole size, one for all pieces that do not overlap."""
         waiting = sorted(self.pieces.get(node, []), key=lambda piece: piece[:2])
         joined = []
         while waiting:
@@ -183,7 +183,7 @@ Rule = Callable[[_Builder, Node, Node], None]
 
 
 def _to_each(*factors: Callable[[_Builder, Node, Node], Node | None]) -> Rule:
-    """A rule that gives each argument what its own function makes of (node, gradient)."""
+    """Return a rule that gives each argument the result of its own function of (node, gradient)."""
 
     def rule(b: _Builder, node: Node, g: Node) -> None:
         for arg, factor in zip(node.args, factors, strict=True):
@@ -234,12 +234,12 @@ def _minus_sine(b: _Builder, node: Node) -> Node:
 
 
 def _where_positive(b: _Builder, node: Node, g: Node) -> Node:
-    """As torch: NaN passes the gradient on."""
+    """Pass the gradient on where the result is positive, and for NaN, as torch does."""
     return b.make("where", b.make("less_equal", b.value(node), b.number(0.0)), b.number(0.0), g)
 
 
 def _by_sign(b: _Builder, node: Node, g: Node) -> Node:
-    """As torch: 0 for 0 and for NaN."""
+    """Give the gradient the sign of the argument: 0 for 0 and for NaN, as torch does."""
     x, zero = b.value(node.args[0]), b.number(0.0)
     positive = b.make("where", b.make("less", zero, x), g, zero)
     return b.make("where", b.make("less", x, zero), b.make("neg", g), positive)
@@ -250,7 +250,10 @@ def _quotient_divisor(b: _Builder, node: Node, g: Node) -> Node:
 
 
 def _of_extreme(position: int) -> Callable[[_Builder, Node, Node], Node]:
-    """All of the gradient to the argument that was taken, half where both are equal, all to both where one is NaN."""
+    """Return the gradient of an argument of `maximum` or `minimum`.
+
+    The chosen argument gets all of it, each gets half where they are equal, both get all where one is NaN.
+    """
 
     def part(b: _Builder, node: Node, g: Node) -> Node:
         mine, other = b.value(node.args[position]), b.value(node.args[1 - position])
@@ -275,7 +278,7 @@ def _of_largest(b: _Builder, node: Node, g: Node) -> Node:
 
 
 def _by_bell(factor: float) -> Callable[[_Builder, Node], Node]:
-    """The slope of the error function, `2/√π · exp(-x²)`, times a factor."""
+    """Return the slope of the error function, `2/√π · exp(-x²)`, times a factor."""
 
     def slope(b: _Builder, node: Node) -> Node:
         bell = b.make("exp", b.make("neg", b.make("square", b.value(node.args[0]))))
@@ -285,13 +288,13 @@ def _by_bell(factor: float) -> Callable[[_Builder, Node], Node]:
 
 
 def _remainder_divisor(b: _Builder, node: Node, g: Node) -> Node:
-    """How often the divisor is taken away."""
+    """Return minus the gradient times the number of times that the divisor is subtracted."""
     whole = b.make("sub", b.value(node.args[0]), b.value(node))
     return b.make("neg", b.make("mul", g, b.make("round", b.make("div", whole, b.value(node.args[1])))))
 
 
 def _power_base(b: _Builder, node: Node, g: Node) -> Node | None:
-    """`exponent · base^(exponent - 1)`; 0 for the exponent 0, whatever the base."""
+    """Multiply by `exponent · base^(exponent - 1)`, by 0 for the exponent 0 and any base."""
     base, exponent = (b.value(arg) for arg in node.args)
     if exponent.op == "number":
         if exponent.attribute == 0.0:
@@ -304,7 +307,7 @@ def _power_base(b: _Builder, node: Node, g: Node) -> Node | None:
 
 
 def _power_exponent(b: _Builder, node: Node, g: Node) -> Node:
-    """`power · log(base)`; 0 for the base 0 where the exponent is not negative."""
+    """Multiply by `power · log(base)`, by 0 for the base 0 where the exponent is not negative."""
     base, exponent = (b.value(arg) for arg in node.args)
     part = b.make("mul", g, b.make("mul", b.value(node), b.make("log", base)))
     flat = b.make("less_equal", b.number(0.0), exponent)
@@ -393,10 +396,10 @@ RULES: dict[str, Rule] = {
 
 
 def differentiate(graph: Graph) -> Gradient:
-    """The gradient of a step with one output.
+    """Derive the gradient of a step with one output.
 
     Args:
-        graph: a step, best a wide one (see `widen`).
+        graph: a step, preferably a wide one (see `widen`).
     """
     b = _Builder(graph)
     b.give(graph.output, b.make("input", attribute=("d output", graph.output.size)))
@@ -445,18 +448,18 @@ def _assemble(b: _Builder, found: dict[Node, Node], states: list[Node]) -> Gradi
 
 
 def _parts_of_concats(outputs: dict[Node, int]) -> dict[Node, tuple[int, int, int]]:
-    """Where the parts of concatenated outputs stand in them."""
-    places = {}
+    """Map each part of a concatenated output to (output, first feature, first feature beyond)."""
+    positions = {}
     for node, output in outputs.items():
         start = 0
         for part in node.args if node.op == "concat" else ():
-            places[part] = (output, start, start + part.size)
+            positions[part] = (output, start, start + part.size)
             start += part.size
-    return places
+    return positions
 
 
 def _choose_saved(b: _Builder, draft: Graph, operands: Iterable[Node]) -> tuple[tuple[Node, ...], Graph]:
-    """Which values of the forward step are kept; the others the backward step computes again from those."""
+    """Choose the values to save, from which the backward step computes the others."""
     graph = b.graph
     read = {node.attribute[0] for node in draft.nodes if node.op == "input"} - {"d output"}
     needed = [node for index, node in enumerate(graph.nodes) if f"%{index}" in read]
@@ -470,10 +473,10 @@ def _choose_saved(b: _Builder, draft: Graph, operands: Iterable[Node]) -> tuple[
             again[node] = b.nodes.make(node.op, [arg for arg in known if arg is not None], node.attribute)
         else:
             kept[node] = None
-    return tuple(kept), _with_doors(b, draft, tuple(kept), again)
+    return tuple(kept), _with_inputs(b, draft, tuple(kept), again)
 
 
-def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[Node, Node]) -> Graph:
+def _with_inputs(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[Node, Node]) -> Graph:
     replaced = {b.value(node): value for node, value in again.items()}
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
@@ -491,8 +494,8 @@ def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[
 
     graph = draft.rebuild(renew)
     d_output = b.make("input", attribute=("d output", b.graph.output.size))
-    doors = tuple(renew(node) for node in (*(b.value(node) for node in saved), d_output))
-    return simplify(replace(graph, inputs=doors, parameters=_parameters(graph)))
+    inputs = tuple(renew(node) for node in (*(b.value(node) for node in saved), d_output))
+    return simplify(replace(graph, inputs=inputs, parameters=_parameters(graph)))
 
 
 def _parameters(graph: Graph) -> tuple[Parameter, ...]:

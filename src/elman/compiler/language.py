@@ -1,6 +1,6 @@
-"""The words in which a cell's step is written.
+"""The words in which the step of a cell is written.
 
-A step is an ordinary function. It is run once, on `Value`s in place of numbers, and what it did is kept as a graph.
+A step is an ordinary function. It runs once, on `Value`s instead of numbers, and its operations are kept as a graph.
 """
 
 import builtins
@@ -33,13 +33,13 @@ Initial = Any  # of a parameter: a number, an array, the name of a start or a st
 def affine(
     name: str, *values: Value, size: int | None = None, bias: Initial | None = 0.0, initial: Initial | None = None
 ) -> Value:
-    """The sum `a·W_a + b·W_b + … + bias` with learned matrices and a learned bias of its own.
+    """Return `a·W_a + b·W_b + … + bias`, with learned matrices and a learned bias.
 
     Args:
         name: names the parameters `name/0`, `name/1`, … (a matrix for each value, `(value size, size)`) and
             `name/bias` (`(size,)`). Each name is used once in a step.
         values: one or more values of any sizes.
-        size: size of the result; the layer's hidden size if not given.
+        size: of the result; the layer's hidden size if not given.
         bias: what the bias starts from: a number, an array, or a start; `None` for no bias.
         initial: what the matrices start from: one for all, or a tuple with one for each value; `None` leaves it to the
             layer's `init`.
@@ -54,7 +54,7 @@ def affine(
         owner.fail(
             f"affine `{name}` multiplies {len(values)} values, got {len(starts)} initial values.",
             user_line(),
-            "Give one for each value, or one that is no tuple for all of them.",
+            "Give a tuple with one for each value, or a single one for all.",
         )
     terms = [
         _product(owner, f"{name}/{position}", value, columns, start)
@@ -80,7 +80,7 @@ def matrix(
     initial: Initial | None = None,
     learned: bool = True,
 ) -> Matrix:
-    """Declare a matrix for `product` to multiply by, as often as the step likes.
+    """Declare a matrix for `product`, which may multiply by it several times.
 
     Args:
         name: its name in the layer's weights; used once in a step.
@@ -88,7 +88,7 @@ def matrix(
         columns: the size of the product; the layer's hidden size if not given.
         initial: what it starts from: a number, an array `(rows, columns)`, or a start such as `identity()`; `None`
             leaves it to the layer's `init`.
-        learned: whether it is trained; a matrix that is not is saved with the layer and stays as it starts.
+        learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
     _check_name(owner, name)
@@ -123,13 +123,13 @@ def product(value: Value, matrix: Matrix, transposed: bool = False) -> Value:
 
 
 def parameter(name: str, size: int | None = None, *, initial: Initial = 0.0, learned: bool = True) -> Value:
-    """A vector that a layer holds: a peephole, a gain, an initial slope.
+    """Declare a vector that a layer holds: a peephole, a gain, an initial slope.
 
     Args:
         name: its name in the layer's weights; used once in a step.
         size: number of elements; the layer's hidden size if not given.
         initial: what it starts from: a number, an array `(size,)`, or a start such as `uniform(-1, 1)`.
-        learned: whether it is trained; a vector that is not is saved with the layer and stays as it starts.
+        learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
     _check_name(owner, name)
@@ -148,7 +148,7 @@ def _vector(name: str, size: int, role: Any, initial: Initial, learned: bool = T
 
 
 def _matrix_start(owner: Recording, name: str, initial: Initial | None, shape: tuple[int, int]) -> float | Start:
-    """The start of a matrix; 0.0 leaves it to the layer's `init`."""
+    """Return the start of a matrix, 0.0 to leave it to the layer's `init`."""
     return 0.0 if initial is None else _read_start(owner, name, initial, shape)
 
 
@@ -165,7 +165,7 @@ def _check_learned(owner: Recording, name: str, learned: object) -> None:
 
 
 def bernoulli(name: str, probability: float, *, size: int | None = None, per: Per = "step") -> Value:
-    """A row of ones and zeros, drawn at random while a layer trains; in evaluation its mean, the probability.
+    """Draw a row of ones and zeros while a layer trains, and use their mean in evaluation.
 
     Args:
         name: its name in the graph; used once in a step.
@@ -181,20 +181,20 @@ def bernoulli(name: str, probability: float, *, size: int | None = None, per: Pe
         owner.fail(f"`{name}` is drawn per {per!r}.", user_line(), "Draw it per='step' or per='sequence'.")
     draw = Draw(f"{name}/draw", float(probability), per)
     if draw.name in (other.name for other in owner.draws):
-        owner.fail(f"the name `{name}` names two draws.", user_line(), "Give each draw a name of its own.")
+        owner.fail(f"the name `{name}` is used for two draws.", user_line(), "Give each draw a name of its own.")
     value = owner.make("input", attribute=(draw.name, _check_size(owner, name, size)))
     owner.draws[draw] = value.node
     return value
 
 
 def dropout(name: str, value: Value, probability: float, *, per: Per = "step") -> Value:
-    """The value with features dropped, and the others scaled up, while a layer trains; in evaluation the value.
+    """Drop features and scale up the others while a layer trains, not in evaluation.
 
     Args:
         name: of the draw, see `bernoulli`.
-        value: what to drop features of.
+        value: to drop features of.
         probability: of dropping a feature, from 0 to below 1; nothing is drawn for 0.
-        per: `step`: others at every step; `sequence`: the same at all steps of a sequence.
+        per: `step`: other features at every step; `sequence`: the same at all steps of a sequence.
     """
     owner = current()
     if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0.0 <= probability < 1.0:
@@ -218,22 +218,22 @@ def _check_size(owner: Recording, name: str, size: object) -> int:
     owner.has_own_sizes |= size is not None
     size = owner.hidden_size if size is None else size
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        owner.fail(f"`{name}` has the size {size!r}.", user_line(), "A size is a whole number from 1 on.")
+        owner.fail(f"`{name}` has the size {size!r}.", user_line(), "Give a whole number of at least 1.")
     return size
 
 
 def where(condition: Value | Number, value: Value | Number, other: Value | Number) -> Value:
-    """`value` where the condition is not zero, else `other`, element by element."""
+    """Return `value` where the condition is not zero, else `other`, element by element."""
     return apply("where", condition, value, other)
 
 
 def concat(*values: Value) -> Value:
-    """The values one after another: sizes add up."""
+    """Join values one after another, so that their sizes add up."""
     return current().make("concat", *(row_of(value, "concat") for value in values))
 
 
 def split(value: Value, parts: int | Sequence[int]) -> list[Value]:
-    """The value cut into parts.
+    """Cut a value into parts.
 
     Args:
         value: any value.
@@ -254,180 +254,189 @@ def split(value: Value, parts: int | Sequence[int]) -> list[Value]:
 
 
 def sum(value: Value) -> Value:
-    """The sum over the features, of size 1."""
+    """Return the sum over the features, of size 1."""
     return current().make("sum", row_of(value, "sum"))
 
 
 def mean(value: Value) -> Value:
-    """The mean over the features, of size 1."""
+    """Return the mean over the features, of size 1."""
     return sum(value) / value.size
 
 
 def max(value: Value) -> Value:
-    """The largest feature, of size 1; where several are equal, they share its gradient."""
+    """Return the largest feature, of size 1, whose gradient several equal ones share."""
     return current().make("max", row_of(value, "max"))
 
 
 def exp(value: Value | Number) -> Value:
-    """e to the power of the value."""
+    """Return e to the power of the value."""
     return apply("exp", value)
 
 
 def log(value: Value | Number) -> Value:
-    """The natural logarithm."""
+    """Return the natural logarithm."""
     return apply("log", value)
 
 
 def sqrt(value: Value | Number) -> Value:
-    """The square root."""
+    """Return the square root."""
     return apply("sqrt", value)
 
 
 def square(value: Value | Number) -> Value:
-    """The value times itself."""
+    """Return the value times itself."""
     return apply("square", value)
 
 
 def reciprocal(value: Value | Number) -> Value:
-    """One divided by the value."""
+    """Return one divided by the value."""
     return apply("reciprocal", value)
 
 
 def sin(value: Value | Number) -> Value:
-    """The sine, of radians."""
+    """Return the sine of radians."""
     return apply("sin", value)
 
 
 def cos(value: Value | Number) -> Value:
-    """The cosine, of radians."""
+    """Return the cosine of radians."""
     return apply("cos", value)
 
 
 def tanh(value: Value | Number) -> Value:
-    """The hyperbolic tangent."""
+    """Return the hyperbolic tangent."""
     return apply("tanh", value)
 
 
 def sigmoid(value: Value | Number) -> Value:
-    """The logistic function `1 / (1 + exp(-value))`."""
+    """Return the logistic function `1 / (1 + exp(-value))`."""
     return apply("sigmoid", value)
 
 
 def relu(value: Value | Number) -> Value:
-    """The value where it is positive, else 0."""
+    """Return the value where it is positive, else 0."""
     return apply("relu", value)
 
 
 def sign(value: Value | Number) -> Value:
-    """-1, 0 or 1; its gradient is 0."""
+    """Return -1, 0 or 1, with the gradient 0."""
     return apply("sign", value)
 
 
 def maximum(value: Value | Number, other: Value | Number) -> Value:
-    """The larger of two, element by element; where they are equal, they share the gradient."""
+    """Return the larger of two, element by element.
+
+    Where they are equal, they share the gradient.
+    """
     return apply("maximum", value, other)
 
 
 def minimum(value: Value | Number, other: Value | Number) -> Value:
-    """The smaller of two, element by element; where they are equal, they share the gradient."""
+    """Return the smaller of two, element by element.
+
+    Where they are equal, they share the gradient.
+    """
     return apply("minimum", value, other)
 
 
 def linear(value: Value | Number) -> Value | Number:
-    """The value itself: no activation."""
+    """Return the value itself: no activation."""
     return value
 
 
 def softplus(value: Value | Number) -> Value:
-    """`log(1 + exp(value))`, computed without overflow."""
+    """Return `log(1 + exp(value))`, computed without overflow."""
     return apply("softplus", value)
 
 
 def silu(value: Value) -> Value:
-    """`value · sigmoid(value)`, also called swish."""
+    """Return `value · sigmoid(value)`, also called swish."""
     return value * sigmoid(value)
 
 
 def elu(value: Value, alpha: float = 1.0) -> Value:
-    """The value where it is positive, else `alpha · (exp(value) - 1)`; its slope at 0 is alpha."""
+    """Return the value where it is positive, else `alpha · (exp(value) - 1)`.
+
+    The slope at 0 is alpha.
+    """
     below = value < 0.0
     return where(below, alpha * expm1(where(below, value, 0.0)), leaky_relu(value, alpha))
 
 
 def leaky_relu(value: Value, slope: float = 0.01) -> Value:
-    """The value where it is positive, else the value times the slope."""
+    """Return the value where it is positive, else the value times the slope."""
     return where(value > 0.0, value, slope * value)
 
 
 def hard_sigmoid(value: Value) -> Value:
-    """`value/6 + 1/2`, cut off at 0 and 1 (as in Keras 3 and torch)."""
+    """Return `value/6 + 1/2`, limited to 0 to 1 (as in Keras 3 and torch)."""
     return _ramp(value, 3.0)
 
 
 def _ramp(value: Value, width: float) -> Value:
-    """From 0 at -width to 1 at width; the gradient at them is 0."""
+    """Rise from 0 at -width to 1 at width, with the gradient 0 at both."""
     rising = (value + width) / (2.0 * width)
     return where(abs(value) < width, rising, stop_gradient(minimum(maximum(rising, 0.0), 1.0)))
 
 
 def softsign(value: Value) -> Value:
-    """`value / (1 + |value|)`."""
+    """Return `value / (1 + |value|)`."""
     return value / (1.0 + abs(value))
 
 
 def softmax(value: Value) -> Value:
-    """Positive features that sum to 1, in proportion to the exponential of the value's."""
+    """Return the exponentials of the features, divided by their sum."""
     shifted = exp(value - stop_gradient(max(value)))
     return shifted / sum(shifted)
 
 
 def floor(value: Value | Number) -> Value:
-    """The largest whole number that is not larger; its gradient is 0."""
+    """Round down to a whole number, with the gradient 0."""
     return apply("floor", value)
 
 
 def round(value: Value | Number) -> Value:
-    """The nearest whole number, the even one of two; its gradient is 0."""
+    """Round to the nearest whole number, to the even one of two, with the gradient 0."""
     return apply("round", value)
 
 
 def remainder(value: Value | Number, divisor: Value | Number) -> Value:
-    """`value - divisor · floor(value / divisor)`: zero, or a number with the divisor's sign."""
+    """Return `value - divisor · floor(value / divisor)`: zero, or of the divisor's sign."""
     return apply("remainder", value, divisor)
 
 
 def erf(value: Value | Number) -> Value:
-    """The error function."""
+    """Return the error function."""
     return apply("erf", value)
 
 
 def erfc(value: Value | Number) -> Value:
-    """`1 - erf(value)`, with all its digits where that is small."""
+    """Return `1 - erf(value)`, with all its digits where it is small."""
     return apply("erfc", value)
 
 
 def log1p(value: Value | Number) -> Value:
-    """`log(1 + value)`, with all its digits where the value is small."""
+    """Return `log(1 + value)`, with all its digits where the value is small."""
     return apply("log1p", value)
 
 
 def expm1(value: Value | Number) -> Value:
-    """`exp(value) - 1`, with all its digits where the value is small."""
+    """Return `exp(value) - 1`, with all its digits where the value is small."""
     return apply("expm1", value)
 
 
 def stop_gradient(value: Value | Number) -> Value:
-    """The value itself, as a constant for the gradient."""
+    """Return the value itself, as a constant for the gradient."""
     return apply("stop_gradient", value)
 
 
 def cumsum(value: Value) -> Value:
-    """The sums over the features up to each."""
+    """Return the running sums of the features."""
     return current().make("cumsum", row_of(value, "cumsum"), attribute=False)
 
 
 def outer(value: Value, other: Value) -> Value:
-    """Every product of a feature of the one and a feature of the other: a matrix, row after row.
+    """Return all products of a feature of one and a feature of the other: a matrix, row by row.
 
     Its size is `value.size · other.size`; feature `i · other.size + j` is `value[i] · other[j]`.
     """
@@ -437,7 +446,7 @@ def outer(value: Value, other: Value) -> Value:
 
 
 def contract(matrix: Value, value: Value, *, transposed: bool = False) -> Value:
-    """A matrix that is a value of the step, times a vector.
+    """Multiply a matrix that is a value of the step by a vector.
 
     Args:
         matrix: its entries, row after row, as `outer` gives them.
@@ -453,7 +462,7 @@ def contract(matrix: Value, value: Value, *, transposed: bool = False) -> Value:
 
 
 def gelu(value: Value, *, approximate: str = "none") -> Value:
-    """`value · Φ(value)` with the normal distribution Φ.
+    """Return `value · Φ(value)` with the normal distribution Φ.
 
     Args:
         value: any value.
@@ -469,86 +478,89 @@ def gelu(value: Value, *, approximate: str = "none") -> Value:
 
 
 def mish(value: Value) -> Value:
-    """`value · tanh(softplus(value))`."""
+    """Return `value · tanh(softplus(value))`."""
     return value * tanh(softplus(value))
 
 
 def selu(value: Value) -> Value:
-    """`elu` with alpha 1.6733 and all of it times 1.0507, which keep mean and variance."""
+    """Return 1.0507 times `elu` with alpha 1.6733, which keeps mean and variance."""
     return 1.0507009873554804934193349852946 * elu(value, 1.6732632423543772848170429916717)
 
 
 def celu(value: Value, alpha: float = 1.0) -> Value:
-    """The value where it is positive, else `alpha · (exp(value/alpha) - 1)`; its slope at 0 is 1."""
+    """Return the value where it is positive, else `alpha · (exp(value/alpha) - 1)`.
+
+    The slope at 0 is 1.
+    """
     below = value < 0.0
     return where(below, alpha * expm1(where(below, value, 0.0) / alpha), value)
 
 
 def relu6(value: Value) -> Value:
-    """The value, cut off at 0 and 6."""
+    """Limit the value to 0 to 6."""
     return _cut_off(value, 0.0, 6.0)
 
 
 def hard_tanh(value: Value) -> Value:
-    """The value, cut off at -1 and 1."""
+    """Limit the value to -1 to 1."""
     return _cut_off(value, -1.0, 1.0)
 
 
 def _cut_off(value: Value, low: float, high: float) -> Value:
-    """The value between two limits; the gradient at them is 0."""
+    """Limit the value to a range, with the gradient 0 at its ends."""
     return where(value <= low, low, where(value >= high, high, value))
 
 
 def hard_silu(value: Value) -> Value:
-    """`value · hard_sigmoid(value)`, also called hard swish."""
+    """Return `value · hard_sigmoid(value)`, also called hard swish."""
     return value * hard_sigmoid(value)
 
 
 def sparse_plus(value: Value) -> Value:
-    """`(value + 1)² / 4` from -1 to 1, else the value where it is positive, and 0 where it is not."""
+    """Return `(value + 1)² / 4` from -1 to 1, and elsewhere what `relu` gives."""
     within = abs(value) < 1.0
     return where(within, square(where(within, value, 0.0) + 1.0) / 4.0, relu(value))
 
 
 def sparse_sigmoid(value: Value) -> Value:
-    """`value/2 + 1/2`, cut off at 0 and 1."""
+    """Return `value/2 + 1/2`, limited to 0 to 1."""
     return _ramp(value, 1.0)
 
 
 def squareplus(value: Value, b: float = 4.0) -> Value:
-    """`(value + √(value² + b)) / 2`, with all its digits where that is small."""
+    """Return `(value + √(value² + b)) / 2`, with all its digits where it is small."""
     root = sqrt(square(value) + b)
     return where(value >= 0.0, root + value, b / (root + abs(value))) / 2.0
 
 
 def log_sigmoid(value: Value) -> Value:
-    """The logarithm of `sigmoid(value)`, computed without overflow."""
+    """Return the logarithm of `sigmoid(value)`, computed without overflow."""
     return -softplus(-value)
 
 
 def log_softmax(value: Value) -> Value:
-    """The logarithm of `softmax(value)`, computed without overflow."""
+    """Return the logarithm of `softmax(value)`, computed without overflow."""
     shifted = value - stop_gradient(max(value))
     return shifted - log(sum(exp(shifted)))
 
 
 def tanh_shrink(value: Value) -> Value:
-    """`value - tanh(value)`."""
+    """Return `value - tanh(value)`."""
     return value - tanh(value)
 
 
 def soft_shrink(value: Value, threshold: float = 0.5) -> Value:
-    """The value moved towards 0 by the threshold; 0 where it does not reach as far."""
+    """Move the value towards 0 by the threshold, to 0 where it is nearer."""
     return where(abs(value) <= threshold, 0.0, value - threshold * sign(value))
 
 
 def hard_shrink(value: Value, threshold: float = 0.5) -> Value:
-    """The value where it is farther from 0 than the threshold, else 0."""
+    """Return the value where it is farther from 0 than the threshold, else 0."""
     return where(abs(value) <= threshold, 0.0, value)
 
 
 def glu(value: Value) -> Value:
-    """The first half of the features times the sigmoid of the second half."""
+    """Multiply the first half of the features by the sigmoid of the second half."""
     half, gate = split(value, 2)
     return half * sigmoid(gate)
 

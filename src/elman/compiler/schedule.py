@@ -1,12 +1,12 @@
 """The order of work inside one step of a compiled loop.
 
-A step is a row of phases. At the head of a phase stands what needs whole rows: products and reductions. Then come its
-columns: loops over the features in which everything elementwise is computed at once, in registers, and written only
-where somebody else reads it.
+A step is a sequence of phases. A phase begins with what needs whole rows: products and reductions. Its columns follow:
+loops over the features, in which everything elementwise is computed at once, in registers, and written to memory only
+if another phase or the caller reads it.
 
-Everything elementwise is computed in the loop, also what depends on no state, since a register is nearer than memory.
-Before the loop come only products of the input and what they need, after it only products that feed no state and what
-needs them.
+Everything elementwise is computed in the loop, even if it depends on no state, since a register is faster than memory.
+Only products of the input, and what they need, are computed before the loop; only products that no next state needs,
+and what needs them, after it.
 """
 
 from collections import defaultdict
@@ -44,7 +44,7 @@ class Phase:
     """One phase.
 
     Args:
-        whole: products, reductions and what else needs whole rows, in order.
+        whole: products, reductions and other nodes that need whole rows, in order.
         columns: for each size, small sizes first, the nodes computed or copied feature by feature, in order.
     """
 
@@ -62,7 +62,7 @@ class Schedule:
         entering: values that the loop reads from memory at every step: inputs, and products of `before`.
         phases: of one step.
         rows: nodes that have a row in scratch memory.
-        slots: where each node that is written goes.
+        slots: where each node that is written is written to.
         kept: nodes whose value at every step is kept.
         after: nodes computed once when all steps are done, in order.
     """
@@ -79,7 +79,7 @@ class Schedule:
 
 @lru_cache(maxsize=64)
 def schedule(graph: Graph) -> Schedule:
-    """The schedule of a step."""
+    """Return the schedule of a step."""
     cut = split_loop(graph, products_only=True)
     work = _Work(graph, cut.inside, cut.kept)
     slots = dict(work.slots)
@@ -89,7 +89,7 @@ def schedule(graph: Graph) -> Schedule:
 class _Work:
     """Finds the phase of every node, and where it is written.
 
-    `at[node]` is the phase that computes it; `ready[node]` the first phase at whose head its whole row lies in memory.
+    `at[node]` is the phase that computes it; `ready[node]` is the first phase that begins with its whole row in memory.
     """
 
     def __init__(self, graph: Graph, inside: tuple[Node, ...], kept: tuple[Node, ...]):
@@ -124,11 +124,11 @@ class _Work:
         return self.ready.get(node, 0)
 
     def _readable(self, node: Node) -> int:
-        """The phase in whose columns the node's value can be had, feature by feature."""
+        """Return the first phase whose columns can read the node's value, feature by feature."""
         return self.ready.get(node, 0) if node.op in IN_MEMORY else self.at.get(node, 0)
 
     def _set_rows(self, node: Node) -> None:
-        """Give a row to what this node reads otherwise than feature by feature in the same phase."""
+        """Give a row to each argument that is not read feature by feature in the same phase."""
         for position, arg in enumerate(node.args):
             if node.op == "concat":
                 start = sum(other.size for other in node.args[:position])
@@ -141,7 +141,10 @@ class _Work:
                 self._write(arg, Slot("row"))
 
     def _reads_number(self, node: Node, arg: Node) -> bool:
-        """Whether the node reads a number as a row of memory, as its sum does: a graph may not be simplified."""
+        """Return whether the node reads a number as a row, as in the sum of a number.
+
+        That occurs in graphs that are not simplified.
+        """
         return arg.op == "number" and node.op in IN_MEMORY and node.op != "concat"
 
     def _reads_elsewhere(self, node: Node, arg: Node) -> bool:
@@ -152,12 +155,12 @@ class _Work:
             self.slots[node] = (*self.slots[node], slot)
 
     def rows(self) -> tuple[Node, ...]:
-        """The nodes that have a row of their own."""
+        """Return the nodes that have their own row."""
         own = {node for node, slots in self.slots.items() if any(slot.kind == "row" for slot in slots)}
         return tuple(node for node in self.inside if node in own or node.op in ("concat", *WHOLE_ROWS))
 
     def phases(self) -> tuple[Phase, ...]:
-        """The work, phase by phase."""
+        """Return the work, phase by phase."""
         columns: dict[int, dict[int, list[Node]]] = defaultdict(lambda: defaultdict(list))
         written = [node for node in self.slots if node not in self.at]
         for node in (*written, *self.inside):

@@ -1,4 +1,4 @@
-"""What parameters start from: named distributions, and given numbers."""
+"""Initial values of parameters: named distributions, and given numbers."""
 
 import base64
 import dataclasses
@@ -17,7 +17,7 @@ class Start:
     """What a parameter starts from."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise a `UsageError` where a parameter of this shape cannot start so."""
+        """Raise a `UsageError` if a parameter of this shape cannot start like this."""
 
     def __str__(self) -> str:
         fields = ", ".join(f"{getattr(self, field.name):g}" for field in dataclasses.fields(self))
@@ -120,7 +120,8 @@ class Given(Start):
         """Refuse other shapes."""
         if shape != self.shape:
             raise UsageError(
-                f"it has the shape {shape}, got an array of shape {self.shape}.", fix=f"Give an array {shape}."
+                f"expected an array of shape {shape}, got one of shape {self.shape}.",
+                fix="Give an array of that shape.",
             )
 
     @property
@@ -138,7 +139,7 @@ KINDS: dict[str, type[Start]] = {
 
 
 def identity(scale: float = 1.0) -> Start:
-    """Start a matrix from the identity times a scale (a matrix that is not square: ones on its diagonal).
+    """Start a matrix, which need not be square, from the identity times a scale.
 
     Source:
         Q. V. Le, N. Jaitly, G. E. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units,
@@ -185,7 +186,9 @@ def normal(mean: float = 0.0, deviation: float = 1.0) -> Start:
 
 
 def chrono(longest: float) -> Start:
-    """Start the bias of a forget gate so that it remembers for 1 to `longest` steps: log of a uniform (1, longest - 1).
+    """Start the bias of a forget gate so that it remembers for 1 to `longest` steps.
+
+    The bias is the logarithm of a uniform number from 1 to `longest - 1`.
 
     The bias of the input gate starts from the opposite: `affine("input", x, h, bias=opposite("forget/bias"))`.
 
@@ -236,7 +239,7 @@ def read_start(value: object, shape: tuple[int, ...]) -> Start:
         shape: of the parameter.
 
     Raises:
-        UsageError: none of these, or one that does not fit the shape.
+        UsageError: the value is none of these, or does not fit the shape.
     """
     found = _read(value)
     found.check(shape)
@@ -289,7 +292,7 @@ def _flat(rows: Any, shape: tuple[int, ...]) -> Iterator[Any]:
 
 
 def start_to_json(start: Start) -> dict[str, Any]:
-    """Return a start as plain data; arrays as base64, in float32 where that is exact."""
+    """Return a start as plain data, arrays as base64, in float32 where that is exact."""
     if isinstance(start, Given):
         return {"start": "given", "shape": list(start.shape), **_packed(start.numbers)}
     return {"start": type(start).__name__.lower(), **dataclasses.asdict(start)}
@@ -311,7 +314,7 @@ def start_from_json(data: Mapping[str, Any]) -> Start:
     """Return the start that `start_to_json` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError: the data is no start.
+        KeyError, TypeError, ValueError: the data does not describe a start.
     """
     fields = dict(data)
     kind = fields.pop("start")

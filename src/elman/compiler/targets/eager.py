@@ -43,7 +43,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "log1p": torch.log1p,
     # The gradient of `expm1` is its value plus 1 in torch, which has few digits below 0; that of `elu` has all.
     "expm1": lambda a: torch.where(a < 0.0, torch.nn.functional.elu(a), torch.expm1(a)),
-    # Beyond a threshold torch gives the argument itself; from 40 on that is right in float64, too.
+    # Beyond a threshold torch gives the argument itself, which from 40 is right in float64, too.
     "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
     "stop_gradient": torch.detach,
     "remainder": torch.remainder,
@@ -101,7 +101,7 @@ def _contract(entries: Tensor, value: Tensor, *, transposed: bool) -> Tensor:
 
 
 def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of a wide step, from those of the step as it was written."""
+    """Make the parameters of a wide step from those of the step as it was written."""
     found = {name: [find_matrix(weights, part) for part in parts.get(name, (name,))] for name in names}
     return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for name, tensors in found.items()}
 
@@ -126,7 +126,7 @@ def run(
         backward: read every sequence from its last step to its first.
 
     Returns:
-        The outputs at every step, `(total, size)`, where their input stands; the last states, `(batch, size)`.
+        The outputs at every step, `(total, size)`, in the rows of their inputs; the last states, `(batch, size)`.
     """
     parts, cut = _cut(graph)
     index = order.backward_index if backward else order.index
@@ -148,7 +148,7 @@ def run(
 
 
 def _cut(step: Graph) -> tuple[Parts, Fission]:
-    """Cut the step in which every value is multiplied once; made once, and kept with the step."""
+    """Cut the wide form of a step into three parts, once, and keep them with the step."""
     if _cut not in step.derived:
         wide = widen(step)
         step.derived[_cut] = wide.parts, split_loop(wide.graph)
@@ -185,13 +185,16 @@ def _loop(
 
 
 def _anchor(tensors: Sequence[Tensor]) -> Tensor | None:
-    """A zero that depends on all tensors: where no step is run, their gradients are zeros and not missing."""
+    """Return a zero that depends on all tensors.
+
+    Where no step is run, it makes their gradients zeros; otherwise these would be missing.
+    """
     zeros = [tensor.reshape(-1)[:0].sum() for tensor in tensors if tensor.requires_grad]
     return sum(zeros[1:], zeros[0]) if zeros and torch.is_grad_enabled() else None
 
 
 def _by_step(value: Tensor, rows: list[int]) -> Sequence[Tensor]:
-    """The value of each step; one that no input changes is the same at all of them."""
+    """Return the value at each step, the same at all if it depends on no input."""
     return value.split(rows) if value.dim() == 2 else [value] * len(rows)
 
 
@@ -204,7 +207,10 @@ def gradients(
     ids: Tensor | None,
     given: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """Gradients that can be differentiated again, or batched: the step once more on torch's operations."""
+    """Compute gradients that can be differentiated again, or batched.
+
+    They run the step once more on torch's operations.
+    """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         if not create_graph:
@@ -224,12 +230,12 @@ def gradients(
 
 
 class BackwardLoop:
-    """The backward step of a batch on torch's operations, none of which autograd sees: an `Engine`.
+    """The backward step of a batch on torch's operations, without autograd: an `Engine`.
 
     Args:
         step: the backward step.
         order: of the batch.
-        reads_backward: read every sequence from its last step.
+        reads_backward: read every sequence from its last step to its first.
     """
 
     def __init__(self, step: Graph, order: TimeMajor, reads_backward: bool):
@@ -244,7 +250,7 @@ class BackwardLoop:
         return dict(zip(self.step.outputs, outputs, strict=True)), last
 
     def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:
-        """The values, all of which are known."""
+        """Return the values, all of which are known."""
         return values
 
     def new_rows(self, like: Tensor) -> Tensor:
@@ -252,14 +258,14 @@ class BackwardLoop:
         return torch.empty_like(like)
 
     def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
-        """The sum over all steps of the outer products, added to a total."""
+        """Sum the outer products over all steps, and add them to a total."""
         found = operand.t() @ gradient
         return found if total is None else total + found
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
-        """The product with a parameter."""
+        """Multiply by a parameter."""
         return operand @ find_matrix(self.weights, name)
 
     def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
-        """The sums of all rows of the same id."""
+        """Sum the rows of each id."""
         return value.new_zeros(count, value.shape[1]).index_add_(0, ids, value)

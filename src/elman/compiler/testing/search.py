@@ -1,4 +1,4 @@
-"""Looks for cells that a target gets wrong."""
+"""The search for cells that a target gets wrong."""
 
 import time
 from collections import Counter
@@ -16,7 +16,7 @@ class Failure:
     """A cell that a target gets wrong.
 
     Args:
-        seed: makes the cell and its data again.
+        seed: of the cell and its data.
         differences: what is wrong, in words.
         graph: the cell, made as small as it could be, as text.
     """
@@ -32,7 +32,7 @@ class Findings:
 
     Args:
         count: cells that were compared.
-        not_compared: how many were not, by the reason.
+        not_compared: how many could not be compared, by the reason.
         seed: of the first cell; those after it have the seeds after it.
         seconds: how long it took.
         failures: cells that a target gets wrong.
@@ -58,7 +58,7 @@ def search(
     Args:
         count: how many.
         seed: of the first.
-        seconds: stop after the cell in which that much time has gone.
+        seconds: stop after the cell at which this time is over.
         thorough: build all kernels of each cell; otherwise those of a quarter of the kinds, in turn, see
             `compare.kernels_in_turn`.
         watch: called after every cell.
@@ -91,7 +91,7 @@ def search(
 def _problems(draft: Graph, seed: int, thorough: bool) -> list[str] | NotCompared:
     try:
         found = compare(draft, seed, ALL_KERNELS if thorough else kernels_in_turn(seed))
-    except Exception as error:  # whatever a compiler raises on a sound cell is a defect of it
+    except Exception as error:  # any exception on a valid cell is a defect of the compiler
         return [f"raises {type(error).__name__}: {error}"]
     return found if isinstance(found, NotCompared) else [str(difference) for difference in found]
 

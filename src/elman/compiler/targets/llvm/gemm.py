@@ -1,4 +1,4 @@
-"""Matrix products at the speed of the machine: C (m×n) = A (m×k) · B (k×n), or added to what C holds."""
+"""Fast matrix products: C (m×n) = A (m×k) · B (k×n), or added to the numbers in C."""
 
 import ctypes
 import threading
@@ -16,7 +16,7 @@ from elman.compiler.targets.llvm.threads import parallel
 from elman.compiler.targets.llvm.tiles import PRODUCT, SHARE, Product, write_share
 
 LONG = 1 << 11  # rows of a plain matrix that no cache holds
-SMALL = 1 << 15  # multiply-adds of vectors: fewer are not worth waking a thread
+SMALL = 1 << 15  # multiply-adds of vectors: for fewer, a thread costs more than it saves
 
 # The library
 
@@ -25,7 +25,7 @@ _LOCK = threading.Lock()
 
 
 def library(dtype: Any) -> machine.Library:
-    """The compiled functions for a dtype, built once a process.
+    """Return the compiled functions for a dtype, built once a process.
 
     `product(m, n, k, a, a_row, a_column, b, packed, b_row, c, c_row, accumulate)`: `n` counts vectors; `a_row` and the
     like are distances between rows or columns in numbers; `packed` and `accumulate` are 0 or 1.
@@ -59,7 +59,7 @@ def _native(dtype: np.dtype, bits: int, name: str, arguments: int) -> Callable[.
 
 
 class Native:
-    """The products of one dtype, called with addresses: for those who call often.
+    """The products of one dtype, called with addresses.
 
     Args:
         dtype: float32 or float64.
@@ -73,8 +73,11 @@ class Native:
         self._pack = _native(dtype, bits, "pack", 6)
 
     def product(self, *given: int, threads: int = 1) -> None:
-        """The product of `given`: m, vectors in a row of c, k; a and the distances of its rows and columns; b, whether
-        it is packed, the distance of its rows; c, the distance of its rows, whether to add to it."""
+        """Multiply two matrices, given by sizes and addresses in the order of `tiles.PRODUCT`.
+
+        They are m, vectors in a row of c, k; a and the distances of its rows and columns; b, whether it is packed, and
+        the distance of its rows; c, the distance of its rows, and whether to add to it.
+        """
         m, n, k = given[:3]
         if threads == 1 or m * n * k < SMALL:
             self._product(*given)
@@ -82,23 +85,29 @@ class Native:
             _shared(self.dtype, list(given), threads)
 
     def pack(self, k: int, n: int, matrix: int, row: int, column: int, target: int) -> None:
-        """Pack a matrix (k, n) with these distances of its rows and columns into the memory at `target`."""
+        """Pack a matrix (k, n) into the memory at `target`.
+
+        `row` and `column` are the distances of its rows and columns.
+        """
         self._pack(k, n, matrix, row, column, target)
 
     def sum_by_id(self, vectors: int, *given: int, threads: int = 1) -> None:
-        """The sums of all rows of the same id; `given` is what `scatter.SUM` names, after the vectors of a row."""
+        """Sum the rows of each id.
+
+        `given` has the fields of `scatter.SUM` after the first, the number of vectors in a row.
+        """
         array = (ctypes.c_int64 * len(SUM))(vectors, *given)
         tasks = -(-vectors // VECTORS)
         parallel(library(self.dtype).address("sum_by_id"), ctypes.addressof(array), tasks, threads)
 
 
 def vectors(columns: int, dtype: Any) -> int:
-    """How many vectors hold that many columns."""
+    """Return how many vectors hold that many columns."""
     return -(-columns // machine.lanes(dtype))
 
 
 def _shared(dtype: np.dtype, given: list[int], threads: int) -> None:
-    """Cut the product into rows, or into columns where there are few rows; about three shares a thread.
+    """Cut the product into rows, or into columns if rows are few: about three shares a thread.
 
     A long sum over rows that are read from memory (weight gradients) is cut into one share of columns a thread: every
     share of rows would read all of them again.

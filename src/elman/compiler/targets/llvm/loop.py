@@ -1,7 +1,7 @@
-"""The kernel of a step: all steps of a tile of sequences, from a schedule to LLVM's language.
+"""The kernel of a step, which runs all steps of a tile of sequences: from a schedule to LLVM's language.
 
-A tile is a few sequences of a batch sorted by length, longest first. It runs through all its own steps by itself, so
-that no thread ever waits for another inside a step; at every step the running sequences are the tile's first rows.
+A tile is a few sequences of a batch sorted by length, longest first. All its steps run in one call, so that no thread
+waits for another inside a step. At every step, the running sequences are the first rows of the tile.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from elman.compiler.schedule import Phase, Schedule, Slot
 from elman.compiler.targets.llvm import functions, gemm, machine, whole_rows
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
-# What a call of the kernel is told, as an array of 64-bit numbers: these, then the fields of `Arguments`.
+# The arguments of a kernel's call, as an array of 64-bit numbers: these, then the fields of `Arguments`.
 HEADER = ("tiles", "lengths", "first", "direction", "sequences", "scratch", "tile_rows", "ids")
 
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """Where each pointer stands in the array of a kernel's arguments.
+    """The position of each pointer in the array of a kernel's arguments.
 
     Args:
         entering: for each value read at every step, the pointer and, after it, the distance of two rows.
@@ -51,13 +51,13 @@ class Kernel:
     """A compiled step.
 
     Args:
-        schedule: what it does.
+        schedule: what the kernel does.
         dtype: float32 or float64.
         arguments: how it is called.
         scratch: numbers of scratch memory for each sequence of a tile.
         library: keeps the code alive.
         native: products of the same dtype.
-        by_id: of the values that are read at every step, those that have a row for each id, not for each step.
+        by_id: values that are read at every step and have a row for each id, not for each step.
     """
 
     schedule: Schedule
@@ -70,16 +70,16 @@ class Kernel:
 
     @cached_property
     def address(self) -> int:
-        """Of the function `tile(arguments, number of the tile)`."""
+        """The address of the function `tile(arguments, number of the tile)`."""
         return self.library.address("tile")
 
     @cached_property
     def type(self) -> torch.dtype:
-        """The dtype as torch calls it."""
+        """The dtype of torch."""
         return getattr(torch, self.dtype.name)
 
     def late(self, outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-        """What these outputs need after the loop, in order."""
+        """Return what these outputs need after the loop, in order."""
         if outputs not in self._late:
             needed = set(ordered(outputs))
             leaves = (node for node in outputs if node.op in LEAVES)
@@ -91,7 +91,7 @@ class Kernel:
         return {}
 
     def width(self, size: int) -> int:
-        """A size rounded up to whole vectors."""
+        """Round a size up to whole vectors."""
         return padded(size, self.native.lanes)
 
 
@@ -112,7 +112,7 @@ def build(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) 
 
 
 def write_kernel(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> "_Writer":
-    """Write the kernel of a schedule in LLVM's language; `code.module` of the result has its text."""
+    """Write the kernel of a schedule in LLVM's language, into `code.module` of the result."""
     code = begin(ir.Module("step"), "tile", [("arguments", POINTER), ("tile", INDEX)], dtype)
     writer = _Writer(schedule, code, by_id)
     writer.write()
@@ -120,7 +120,7 @@ def write_kernel(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozen
 
 
 def padded(size: int, lanes: int) -> int:
-    """The size rounded up to whole vectors."""
+    """Round a size up to whole vectors."""
     return -(-size // lanes) * lanes
 
 
@@ -155,7 +155,7 @@ class _Writer:
         self.graph = schedule.graph
         self.code = code
         self.arguments = _arguments(schedule)
-        # Of the step that is being written: its number, the rows that run, the states' memory before and after it.
+        # While a step is written: its number, the running rows, the memory of the states before and after it.
         self.time: Value = None
         self.running: Value = None
         self.current: list[Value] = []
@@ -178,7 +178,7 @@ class _Writer:
     # Setting up
 
     def write(self) -> None:
-        """The whole function."""
+        """Write the whole function."""
         code = self.code
         array, tile = code.arguments
         header = {name: code.load_index(array, index) for index, name in enumerate(HEADER)}
@@ -224,7 +224,7 @@ class _Writer:
         self.code.loop(0, rows, 1, load_row)
 
     def _of_row(self, array: Value, row: Value) -> Value:
-        """What a whole-number array says of a row of this tile."""
+        """Load the entry of an integer array for a row of this tile."""
         return self.code.load_index(array, self.code.plus(self.start, row))
 
     def _row_of(self, base: Value, key: Any, row: Value) -> Value:
@@ -267,7 +267,7 @@ class _Writer:
         code.loop(0, longest, 1, step, [rows, *current, *following])
 
     def _running(self, rows: Value) -> Value:
-        """How many of the rows have a step at this time."""
+        """Count the rows that have a step at this time."""
         code = self.code
 
         def count(row: Value, found: list[Value]) -> list[Value]:
@@ -315,7 +315,7 @@ class _Writer:
         code.builder.call(callee, values)
 
     def _operand(self, node: Node, offset: int = 0) -> tuple[Value, int]:
-        """The first row of a value of the loop, and the distance of two rows."""
+        """Return the first row of a value of the loop, and the distance of two rows."""
         if node.op == "slice":
             return self._operand(node.args[0], offset + node.attribute[0])
         if node.op == "state":
@@ -324,7 +324,7 @@ class _Writer:
         return self.code.at(self.buffers[node], offset), self.strides[node]
 
     def _pointer(self, node: Node, row: Value) -> Value:
-        """Where the features of a value of this row and step lie."""
+        """Return the address of the features of a value of this row and step."""
         code = self.code
         if node.op == "slice":
             return code.at(self._pointer(node.args[0], row), node.attribute[0])
@@ -339,7 +339,7 @@ class _Writer:
         return code.at(base, code.times(row, stride))
 
     def _step_of(self, row: Value) -> Value:
-        """Which step of the whole batch this row is at."""
+        """Return which step of the whole batch this row is at."""
         return self.code.plus(self._of_row(self.first, row), self.code.times(self.direction, self.time))
 
     def _whole_row(self, node: Node, row: Value) -> None:
@@ -377,7 +377,7 @@ class _Writer:
     # Columns
 
     def _row(self, size: int, nodes: tuple[Node, ...], row: Value) -> None:
-        """All that is computed column by column of one size, in one row."""
+        """Write what is computed feature by feature in one row, for values of one size."""
         pointers: dict[Any, Value] = {}
         computed = set(nodes)
         for node in nodes:
@@ -431,7 +431,7 @@ class _Writer:
                 self._store(value(node), pointers[node, slot], column, mask)
 
     def _one_column(self, nodes: tuple[Node, ...], pointers: dict[Any, Value]) -> None:
-        """Values of one feature: computed in all lanes, written once."""
+        """Write values of one feature, computed in all lanes and stored once."""
         code = self.code
         values: dict[Node, Value] = {}
 
