@@ -95,8 +95,8 @@ class TimeMajor:
     def tiles(self, rows: int, threads: int = 1) -> Tiles:
         """Cut the batch into tiles of at most so many sequences, longest first in each.
 
-        Sequences of like length share a tile, and the longest tiles come first. Where there is but one tile for each
-        thread, sequences are dealt out to them in turn, so that all tiles take as long.
+        Sequences of similar length share a tile, and the longest tiles come first. If there is only one tile for each
+        thread, sequences are dealt out in turn, so that all tiles take equally long.
         """
         if (rows, threads) not in self._tiles:
             self._tiles[rows, threads] = self._cut(rows, threads)

@@ -113,7 +113,7 @@ def missing_next(x, h, c):
 
 
 @wrong(
-    "the step takes the state `h` but gives one for `c`, which it does not take.",
+    "the step takes the state `h` but gives a next value for `c`, which it does not take.",
     line="return Next(h=tanh(h), c=h)",
     fix="Give one next value for each state: return Next(h=...).",
 )
@@ -122,7 +122,7 @@ def extra_next(x, h):
 
 
 @wrong(
-    "gives no next value for `c` and gives one for `d`, which it does not take.",
+    "gives no next value for `c` and gives a next value for `d`, which it does not take.",
     line="return Next(h=h, d=c)",
     fix="return Next(h=..., c=...).",
 )
@@ -234,7 +234,7 @@ def fractional_size(x, h):
 
 
 @wrong(
-    "the initial value of `gate/bias`: there is no start 'one'.",
+    "the initial value of `gate/bias`: the name 'one' is unknown.",
     line='return affine("gate", x, h, bias="one")',
     fix="Give a number, an array, one of 'zeros', 'ones',",
 )
@@ -674,7 +674,7 @@ def start_that_cannot_be_made(x, h):
 @wrong(
     "`w/bias` cannot start from the opposite of `v/bias`.",
     line='return tanh(affine("w", x, h, bias=opposite("v/bias")))',
-    fix="Name a parameter of the same shape that has a start of its own.",
+    fix="Name a parameter of the same shape with its own initial value.",
 )
 def opposite_of_nothing(x, h):
     return tanh(affine("w", x, h, bias=opposite("v/bias")))

@@ -299,7 +299,8 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
 def _words_like(default: Any) -> list[str]:
     """List the words that take as many values as the default of an option.
 
-    There are none for a number."""
+    There are none for a number.
+    """
     if isinstance(default, int | float):
         return []
     if not callable(default):

@@ -66,7 +66,8 @@ class Derivation:
     def split(self, tensors: Sequence[Tensor]) -> Parts:
         """Split the tensors of a call into inputs, states and parameters.
 
-        The parameters are in the order of `parameters`."""
+        The parameters are in the order of `parameters`.
+        """
         graph = self.wide.graph
         inputs, states = len(graph.inputs), len(graph.inputs) + len(graph.states)
         return Parts(tensors[:inputs], tensors[inputs:states], tensors[states:])

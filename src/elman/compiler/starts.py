@@ -14,7 +14,7 @@ from elman.errors import UsageError
 
 @dataclass(frozen=True)
 class Start:
-    """What a parameter starts from."""
+    """The initial value of a parameter."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise a `UsageError` if a parameter of this shape cannot start like this."""
@@ -29,7 +29,8 @@ class _OfMatrix(Start):
         """Refuse vectors."""
         if len(shape) != 2:
             raise UsageError(
-                f"a vector cannot start from {self}.", fix="Give a number, or a start such as uniform(-0.1, 0.1)."
+                f"a vector cannot start from {self}.",
+                fix="Give a number, or a distribution such as uniform(-0.1, 0.1).",
             )
 
 
@@ -96,7 +97,7 @@ class Chrono(Start):
 
 @dataclass(frozen=True)
 class Opposite(Start):
-    """Minus what another parameter starts from."""
+    """Minus the initial value of another parameter."""
 
     name: str
 
@@ -205,7 +206,7 @@ def chrono(longest: float) -> Start:
 
 
 def opposite(name: str) -> Start:
-    """Start a parameter from minus what another parameter of the step starts from.
+    """Start a parameter from minus the initial value of another parameter of the step.
 
     Args:
         name: of the other parameter, such as `forget/bias`; it has the same shape.
@@ -225,13 +226,13 @@ WITHOUT_ARGUMENTS: dict[str, Callable[[], Start]] = {
     "normal": normal,
 }
 HOW = (
-    "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a start such as "
+    "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a distribution such as "
     "uniform(-0.1, 0.1)."
 )
 
 
 def read_start(value: object, shape: tuple[int, ...]) -> Start:
-    """Return the start of a parameter of this shape from what a user gives.
+    """Read what a user gives as the initial value of a parameter of this shape.
 
     Args:
         value: a start, the name of one without arguments or its function, a number, or an array (nested lists, NumPy,
@@ -252,7 +253,7 @@ def _read(value: Any) -> Start:
     value = next((name for name, start in WITHOUT_ARGUMENTS.items() if start is value), value)
     if isinstance(value, str):
         if value not in WITHOUT_ARGUMENTS:
-            raise UsageError(f"there is no start {value!r}.", fix=HOW)
+            raise UsageError(f"the name {value!r} is unknown.", fix=HOW)
         return WITHOUT_ARGUMENTS[value]()
     if hasattr(value, "tolist"):
         value = value.tolist()

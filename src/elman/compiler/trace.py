@@ -114,10 +114,11 @@ def _run_once(
         made.line_of_next = answer.source if isinstance(answer, Next) else None
     finally:
         recording.reset(token)
-    ends = (*(value.node for value in inputs), *made.draws.values()), tuple(value.node for value in states)
+    given = (*(value.node for value in inputs), *made.draws.values())
+    before = tuple(value.node for value in states)
     declared = tuple(parameter for parameter, _ in made.parameters.values())
-    parameters = _with_roles(declared, ends[1], (*following, output))
-    return Graph(cell.name, *ends, following, (output,), parameters, tuple(made.draws)), made
+    parameters = _with_roles(declared, before, (*following, output))
+    return Graph(cell.name, given, before, following, (output,), parameters, tuple(made.draws)), made
 
 
 def _call(cell: "Cell", x: Value, states: list[Value], constants: Mapping[str, Value]) -> Any:
@@ -158,7 +159,7 @@ def _read(cell: "Cell", made: Recording, answer: Any) -> tuple[tuple[Node, ...],
     extra = [name for name in answer.states if name not in cell.states]
     if missing or extra:
         gives = [f"gives no next value for {_words(missing)}"] if missing else []
-        gives += [f"gives one for {_words(extra)}, which it does not take"] if extra else []
+        gives += [f"gives a next value for {_words(extra)}, which it does not take"] if extra else []
         raise CellError(
             f"{cell.name}: the step takes the state{'s' * (len(cell.states) > 1)} {_words(cell.states)} "
             f"but {' and '.join(gives)}.",
@@ -182,9 +183,9 @@ def _row(cell: "Cell", answer: Next, name: str, value: Any) -> Node:
 
 
 def _with_roles(
-    parameters: tuple[Parameter, ...], states: tuple[Node, ...], ends: tuple[Node, ...]
+    parameters: tuple[Parameter, ...], states: tuple[Node, ...], results: tuple[Node, ...]
 ) -> tuple[Parameter, ...]:
-    nodes = ordered(ends)
+    nodes = ordered(results)
     recurrent = dependants(nodes, states)
     names = {matrix_of(node)[0] for node in nodes if node.op == "product" and node.args[0] in recurrent}
     return tuple(replace(item, role="recurrent") if item.name in names else item for item in parameters)
@@ -201,7 +202,7 @@ def _check_opposites(cell: "Cell", graph: Graph, lines: Mapping[str, Source]) ->
             raise CellError(
                 f"{cell.name}: `{item.name}` cannot start from the opposite of `{item.initial.name}`.",
                 where=quote(lines[item.name]),
-                fix="Name a parameter of the same shape that has a start of its own. "
+                fix="Name a parameter of the same shape with its own initial value. "
                 + nearest(item.initial.name, fitting),
             )
 

@@ -70,7 +70,8 @@ def _parts(group: list[Node]) -> tuple[str, ...]:
 def _name(group: list[Node]) -> str:
     """Return the name of the wide matrix, in brackets if a part is transposed.
 
-    `[A Bᵀ]` is not `A B` transposed."""
+    `[A Bᵀ]` is not `A B` transposed.
+    """
     parts = _parts(group)
     return f"[{' '.join(parts)}]" if any(part.endswith(TRANSPOSED) for part in parts) else " ".join(parts)
 
