@@ -80,7 +80,7 @@ from elman.compiler.value import Next as Next
 from elman.compiler.value import power as power
 from elman.errors import UsageError
 
-Initial = Any  # of a parameter: a number, an array, the name of a start or a start, see `elman.compiler.starts`
+Initial = Any  # a number, an array, a distribution or its name: see `elman.compiler.starts`
 
 
 def affine(
@@ -89,13 +89,13 @@ def affine(
     """Return `a·W_a + b·W_b + … + bias`, with learned matrices and a learned bias.
 
     Args:
-        name: names the parameters `name/0`, `name/1`, … (a matrix for each value, `(value size, size)`) and
+        name: the parameters are called `name/0`, `name/1`, … (a matrix for each value, `(value size, size)`) and
             `name/bias` (`(size,)`). Each name is used once in a step.
         values: one or more values of any sizes.
         size: of the result; the layer's hidden size if not given.
-        bias: what the bias starts from: a number, an array, or a start; `None` for no bias.
-        initial: what the matrices start from: one for all, or a tuple with one for each value; `None` leaves it to the
-            layer's `init`.
+        bias: the initial value of the bias: a number, an array, or a distribution; `None` for no bias.
+        initial: the initial value of the matrices, one for all or a tuple with one for each value; `None` leaves it to
+            the layer's `init`.
     """
     owner = current()
     _check_name(owner, name)
@@ -137,10 +137,10 @@ def matrix(
 
     Args:
         name: its name in the layer's weights; used once in a step.
-        rows: the size of what it multiplies; the layer's hidden size if not given.
+        rows: the size of the values that it multiplies; the layer's hidden size if not given.
         columns: the size of the product; the layer's hidden size if not given.
-        initial: what it starts from: a number, an array `(rows, columns)`, or a distribution such as `identity()`; `None`
-            leaves it to the layer's `init`.
+        initial: its initial value: a number, an array `(rows, columns)`, or a distribution such as `orthogonal()`;
+            `None` leaves it to the layer's `init`.
         learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
@@ -181,7 +181,7 @@ def parameter(name: str, size: int | None = None, *, initial: Initial = 0.0, lea
     Args:
         name: its name in the layer's weights; used once in a step.
         size: number of elements; the layer's hidden size if not given.
-        initial: what it starts from: a number, an array `(size,)`, or a distribution such as `uniform(-1, 1)`.
+        initial: its initial value: a number, an array `(size,)`, or a distribution such as `uniform(-1, 1)`.
         learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
