@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Kind(Enum):
-    """Return how a tensor is to be treated."""
+    """How a tensor is to be treated."""
 
     PLAIN = "memory, on some device"
     LAZY = "memory seen through a sign, or zeros without memory"

@@ -79,9 +79,7 @@ class Cell:
     def with_options(self, **options: Any) -> "Cell":
         """Return the same cell with other values for its options.
 
-        `simple_rnn.with_options(activation="relu")` is an example.
-
-        It is this cell itself if no value changes.
+        An example is `simple_rnn.with_options(activation="relu")`. If no value changes, return this cell itself.
         """
         if not options:
             return self

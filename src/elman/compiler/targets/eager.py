@@ -1,4 +1,4 @@
-"""Runs a step with torch's own operations: any device, any float type, gradients of any order."""
+"""The target that runs on torch's own operations: any device, any float type, gradients of any order."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -254,7 +254,7 @@ class BackwardLoop:
         return values
 
     def new_rows(self, like: Tensor) -> Tensor:
-        """Memory of the shape and type of a tensor."""
+        """Allocate memory of the shape and type of a tensor."""
         return torch.empty_like(like)
 
     def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
