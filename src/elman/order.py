@@ -1,8 +1,8 @@
-"""The order in which a loop over time meets the steps of sequences of unequal length.
+"""The order in which a loop over time runs the steps of sequences of unequal length.
 
-Everything here is computed and kept in NumPy's memory: a torch tensor that is made once for a whole process would be
-of the kind that the first caller's mode asks for (on the device `meta`, fake, an inference tensor), and a tensor that
-a caller can reach can be changed.
+Everything here is computed and kept in NumPy's memory. A torch tensor that is kept for the whole process would have
+the kind that the first caller's mode demands (on the device `meta`, fake, an inference tensor), and callers could
+change it.
 """
 
 from collections import OrderedDict
@@ -93,10 +93,10 @@ class TimeMajor:
         return torch.from_numpy(self._offsets.copy())
 
     def tiles(self, rows: int, threads: int = 1) -> Tiles:
-        """Cut the batch into tiles of at most so many sequences; each has its own sequences longest first.
+        """Cut the batch into tiles of at most so many sequences, longest first in each.
 
-        Sequences of like length share a tile, and the longest tiles come first. Where there is but one tile for each
-        thread, sequences are dealt out to them in turn, so that all tiles take as long.
+        Sequences of similar length share a tile, and the longest tiles come first. If there is only one tile for each
+        thread, sequences are dealt out in turn, so that all tiles take equally long.
         """
         if (rows, threads) not in self._tiles:
             self._tiles[rows, threads] = self._cut(rows, threads)
@@ -106,7 +106,7 @@ class TimeMajor:
         batch, sequences = self.batch, self._sequences
         count = -(-batch // rows)
         if 1 < count <= threads:
-            parts = [sequences[place::count] for place in range(count)]
+            parts = [sequences[turn::count] for turn in range(count)]
         else:
             parts = [sequences[start : start + rows] for start in range(0, batch, rows)]
         sequences = np.concatenate(parts) if parts else sequences
@@ -140,7 +140,7 @@ class TimeMajor:
         return sequences, self._offsets[:-1][sequences], self._offsets[1:][sequences] - 1
 
     def step_before(self, steps: Tensor, initial: Tensor, out: Tensor, *, backward: bool = False) -> Tensor:
-        """Write to `out` what was known before each step: the step before it, and `initial` before the first.
+        """Write to `out` the row of the step before each step, and `initial` before the first.
 
         Args:
             steps: `(total, size)`.
@@ -196,7 +196,10 @@ class TimeMajor:
 
 
 def _array(lengths: Tensor | Array) -> Array:
-    """A copy in NumPy's memory; a wrapped tensor, as within `torch.func.grad`, has none to read."""
+    """Copy lengths to NumPy's memory.
+
+    A wrapped tensor, as within `torch.func.grad`, has no memory to read.
+    """
     if not isinstance(lengths, Tensor):
         return np.array(lengths, np.int64)
     if kind_of(lengths) is Kind.PLAIN:
@@ -205,7 +208,7 @@ def _array(lengths: Tensor | Array) -> Array:
 
 
 def equal(batch: int, steps: int, like: Tensor) -> TimeMajor:
-    """The order of sequences that all have so many steps.
+    """Return the order of sequences that all have so many steps.
 
     Args:
         batch: number of sequences.
@@ -221,10 +224,10 @@ def equal(batch: int, steps: int, like: Tensor) -> TimeMajor:
 
 
 class _KeptOrders:
-    """The orders of sequences of one length that were asked for last, bounded by their memory.
+    """The latest orders of sequences of one length, bounded by their memory.
 
     Args:
-        room: sum of the sizes of the orders that are kept, in steps; the last order is kept whatever its size. All
+        room: sum of the sizes of the orders that are kept, in steps; the last order is kept in any size. All
             arrays of an order together take about 40 bytes a step.
     """
 

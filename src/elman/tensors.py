@@ -1,7 +1,6 @@
-"""What a tensor is: memory that kernels can read, a view to resolve first, or something else.
+"""Kinds of tensors: memory that kernels can read, views to resolve first, and others.
 
-torch answers with the tensor's dispatch keys: one set for plain memory, and a key more for everything that is to be
-treated in another way.
+They are read from the dispatch keys of torch: one set for plain memory, and an additional key for every other kind.
 """
 
 import sys
@@ -27,7 +26,7 @@ class Kind(Enum):
 
     PLAIN = "memory, on some device"
     LAZY = "memory seen through a sign, or zeros without memory"
-    OTHER = "a wrapper, a fake or a batched tensor: torch's own operations know what to do with it"
+    OTHER = "a wrapper, a fake or a batched tensor, for torch's own operations only"
     REFUSED = "a layout that no recurrent layer reads"
 
 
@@ -40,8 +39,8 @@ _REFUSED_KEYS = ("Sparse", "Nested", "Quantized", "Mkldnn")
 
 
 def kind_of(tensor: Tensor) -> Kind:
-    """How a tensor is to be treated."""
-    # Called for every tensor of every call of a layer: a set of keys is read once, and then known by its number.
+    """Return how a tensor is to be treated."""
+    # Called for every tensor of every call of a layer, so that the kind of each set of keys is cached by its number.
     keys = _dispatch_keys(tensor)
     return _KINDS.get(keys.raw_repr()) or _KINDS.setdefault(keys.raw_repr(), _read_keys(str(keys)))
 
@@ -53,16 +52,16 @@ def _read_keys(keys: str) -> Kind:
 
 
 def resolved(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same numbers as plain memory, where they are views with a sign or zeros without memory.
+    """Return tensors in plain memory, instead of views with a sign or zeros without memory.
 
     Raises:
-        ShapeError: a layout that is not strided, or a tensor whose memory was taken away.
+        ShapeError: the layout is not strided, or the memory of a tensor was freed.
     """
     return read(tensors)[0]
 
 
 def read(tensors: Sequence[Tensor]) -> tuple[list[Tensor], bool]:
-    """Resolve tensors as `resolved` does, and say whether one of them is for torch's own operations only.
+    """Resolve tensors, and return whether one of them is for torch's own operations only.
 
     Raises:
         ShapeError: as `resolved`.
@@ -104,7 +103,7 @@ def _resolve(tensor: Tensor, found: Kind) -> Tensor:
 
 
 def check_layout(tensor: Tensor) -> None:
-    """Refuse what is no plain tensor: sparse, nested, quantized.
+    """Refuse tensors that are not plain: sparse, nested, quantized.
 
     Raises:
         ShapeError: the layout is not strided.
@@ -120,7 +119,7 @@ def check_layout(tensor: Tensor) -> None:
 
 
 def _has_memory(tensor: Tensor) -> bool:
-    """Whether all the tensor's numbers are within its storage."""
+    """Return whether all the tensor's numbers are within its storage."""
     count = tensor.numel()
     if count and not tensor.is_contiguous():
         count = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
@@ -128,7 +127,7 @@ def _has_memory(tensor: Tensor) -> bool:
 
 
 def is_recorded(like: Tensor) -> bool:
-    """Whether torch records operations on this tensor, or only infers their shapes, instead of just running them."""
+    """Return whether torch records operations on this tensor, or infers only their shapes."""
     return (
         torch.compiler.is_compiling()
         or torch._C._is_tracing()
@@ -138,7 +137,7 @@ def is_recorded(like: Tensor) -> bool:
 
 
 def is_symbolic(tensor: Tensor) -> bool:
-    """Whether the tensor is one of torch's own stand-ins: a shape without numbers."""
+    """Return whether the tensor is a shape without numbers, as torch's fake tensors are."""
     modules = ("torch._subclasses.fake_tensor", "torch._subclasses.functional_tensor")
     names = ("FakeTensor", "FunctionalTensor")
     return any(
@@ -148,26 +147,29 @@ def is_symbolic(tensor: Tensor) -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether vmap, jvp or grad of torch.func is at work, in which only torch's own operations take part."""
+    """Return whether vmap, jvp or grad of torch.func is active.
+
+    They know torch's own operations only.
+    """
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_differentiated(tensor: Tensor) -> bool:
-    """Whether a derivative by this tensor may be asked for, of any kind."""
+    """Return whether a derivative of any kind by this tensor may be wanted."""
     if torch.is_grad_enabled() and tensor.requires_grad:
         return True
     return torch.compiler.is_compiling() or is_transformed()
 
 
 def unwrapped(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor that vmap, jvp or grad of torch.func has wrapped, of all calls together."""
+    """Unwrap a tensor of vmap, jvp or grad of torch.func: the numbers of all calls together."""
     while is_functorch_wrapped_tensor(tensor):
         tensor = get_unwrapped(tensor)
     return tensor
 
 
 def constant_in_compiled_code(function: F) -> F:
-    """Mark a function that torch.compile calls once, while it compiles, and whose answer it then keeps.
+    """Mark a function that torch.compile calls once, while it compiles, to keep the result.
 
     It does what `torch.compiler.assume_constant_result` does, which imports the whole compiler of torch.
     """
@@ -176,9 +178,9 @@ def constant_in_compiled_code(function: F) -> F:
 
 
 def outside_compiled_code(function: F) -> F:
-    """Wrap a function that torch.compile leaves alone, because what it computes depends on numbers.
+    """Wrap a function that torch.compile must not compile, since its result depends on numbers.
 
-    It is `torch.compiler.disable`, which imports the whole compiler of torch, and so is called only when that is there.
+    It is `torch.compiler.disable`, called only if torch's compiler is loaded, since it imports all of it.
     """
 
     @wraps(function)
@@ -191,5 +193,5 @@ def outside_compiled_code(function: F) -> F:
 
 
 def without_modes() -> AbstractContextManager[Any]:
-    """Inside, tensors that are made are memory, whatever mode the caller works in."""
+    """Return a context in which new tensors are plain memory, in any mode of the caller."""
     return _disable_current_modes() if torch._C._len_torch_dispatch_stack() else nullcontext()

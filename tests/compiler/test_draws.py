@@ -18,8 +18,8 @@ from elman.errors import CellError, UsageError
         (lambda h: bernoulli("m", 0.5, per="word"), "drawn per 'word'"),  # type: ignore[arg-type]
         (lambda h: bernoulli("m", 0.5, size=0), "size 0"),
         (lambda h: bernoulli("a mask", 0.5), "cannot name parameters"),
-        (lambda h: bernoulli("m", 0.5) * bernoulli("m", 0.25), "`m` names two draws"),
-        (lambda h: bernoulli("m", 0.5) * bernoulli("m", 0.5), "`m` names two draws"),
+        (lambda h: bernoulli("m", 0.5) * bernoulli("m", 0.25), "`m` is used for two draws"),
+        (lambda h: bernoulli("m", 0.5) * bernoulli("m", 0.5), "`m` is used for two draws"),
         (lambda h: dropout("m", h, 1.0), "drops with probability 1.0"),
         (lambda h: dropout("m", 3.0, 0.5), "`dropout` takes values of the step"),  # type: ignore[arg-type]
     ],
@@ -60,5 +60,5 @@ def test_a_mistake_of_the_cell_inside_is_told_as_its_own():
     with pytest.raises(CellError, match="gives no next value for `c`") as error:
         zoneout(forgetful, 0.5).trace(2, 3)
     assert "return Next(h=tanh" in str(error.value)
-    with pytest.raises(CellError, match="returns None"):
+    with pytest.raises(CellError, match="got None"):
         zoneout(nothing, 0.5).trace(2, 3)

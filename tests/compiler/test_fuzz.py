@@ -1,4 +1,4 @@
-"""Random cells, judged; and the judge itself, on targets and gradients made wrong."""
+"""Random cells, compared; and the comparison itself, on targets and gradients made wrong."""
 
 import math
 from collections import Counter
@@ -13,18 +13,18 @@ from torch import Tensor
 from elman.compiler import dispatch, gradient, reference, simplify
 from elman.compiler.graph import Graph, Node, Nodes, show
 from elman.compiler.operations import OPERATIONS
+from elman.compiler.testing.compare import (
+    ALL_KERNELS,
+    NotCompared,
+    backward,
+    compare,
+    differences,
+    find_truth,
+    kernels_in_turn,
+)
 from elman.compiler.testing.data import SPECIAL, Data, draw, fill, split_tensors
 from elman.compiler.testing.forms import rounded_data, rounded_numbers
 from elman.compiler.testing.interpreted import interpreted_gradients
-from elman.compiler.testing.judge import (
-    ALL_KERNELS,
-    Unjudged,
-    backward,
-    differences,
-    find_truth,
-    judge,
-    kernels_in_turn,
-)
 from elman.compiler.testing.jumps import distance_to_jumps
 from elman.compiler.testing.search import Findings, search
 from elman.compiler.testing.shrink import shrink
@@ -38,7 +38,7 @@ def test_random_cells_are_right():
     found = search(12, thorough=True)
     assert not found.failures
     assert found.count >= 11
-    assert found.count + sum(found.unjudged.values()) == 12
+    assert found.count + sum(found.not_compared.values()) == 12
 
 
 # The cells
@@ -81,12 +81,12 @@ def test_values_of_a_cell_are_moderate(seed: int):
     assert all(abs(value).max(initial=0.0) <= 1.5 * MOST * graph.output.size for value in values)
 
 
-# The judge
+# The comparison
 
 
 def wrong_by(part: float) -> Callable[..., Any]:
     """The eager target with its output a little wrong."""
-    right = dispatch.TARGETS["eager"]
+    right = dispatch.TARGETS["eager"].run
 
     def run(*args: Any, **named: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         outputs, last = right(*args, **named)
@@ -97,13 +97,13 @@ def wrong_by(part: float) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(("part", "is_found"), [(0.0, False), (1e-15, False), (1e-11, True), (1e-3, True)])
 def test_a_wrong_output_is_found(part: float, is_found: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(dispatch.TARGETS, "llvm", wrong_by(part))
-    assert bool(judge(random_step(1), 1)) == is_found
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", dispatch.Target(wrong_by(part)))
+    assert bool(compare(random_step(1), 1)) == is_found
 
 
 def wrong_in(dtype: torch.dtype, wrong: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
     """The eager target with its output changed where it has this dtype."""
-    right = dispatch.TARGETS["eager"]
+    right = dispatch.TARGETS["eager"].run
 
     def run(*args: Any, **named: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         outputs, last = right(*args, **named)
@@ -123,8 +123,8 @@ def test_an_error_of_float32_is_measured_by_the_scale_of_its_feature(
     large = nodes.make("mul", (x, nodes.make("number", attribute=8.0)))
     graph = verify(Graph("two", (x,), (h,), (h,), (nodes.make("concat", (small, large)),), ()))
     wrong = lambda output: output * torch.tensor([1.0 + part, 1.0])  # noqa: E731
-    monkeypatch.setitem(dispatch.TARGETS, "llvm", wrong_in(torch.float32, wrong))
-    found = judge(graph, 4)
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", dispatch.Target(wrong_in(torch.float32, wrong)))
+    found = compare(graph, 4)
     assert isinstance(found, list)
     outputs = {difference.what for difference in found if difference.what.endswith("output")}
     assert outputs == ({"llvm float32: output", "llvm float32 alone: output"} if is_found else set())
@@ -139,9 +139,9 @@ def test_a_wrong_rule_that_simplifies_is_found(monkeypatch: pytest.MonkeyPatch):
     x, h = nodes.make("input", attribute=("x", 2)), nodes.make("state", attribute=("h", 2))
     following = nodes.make("tanh", (nodes.make("mul", (x, nodes.make("number", attribute=0.75))),))
     draft = verify(Graph("scaled", (x,), (h,), (following,), (following,), ()))
-    assert judge(draft, 1) == []
+    assert compare(draft, 1) == []
     monkeypatch.setattr(simplify, "RULES", (*simplify.RULES, wrong))
-    found = judge(draft, 1)
+    found = compare(draft, 1)
     assert isinstance(found, list)
     assert {"reference: output", "gradient: gradient of x", "llvm float32: output"} <= {each.what for each in found}
     assert not any("draft: output" in difference.what for difference in found)
@@ -149,13 +149,13 @@ def test_a_wrong_rule_that_simplifies_is_found(monkeypatch: pytest.MonkeyPatch):
 
 def test_kernels_run_a_draft_as_it_is(monkeypatch: pytest.MonkeyPatch):
     ran: list[str] = []
-    right = dispatch.TARGETS["llvm"]
+    right = dispatch.TARGETS["llvm"].run
 
     def watched(graph: Graph, *args: Any, **named: Any) -> Any:
         ran.append(show(graph))
         return right(graph, *args, **named)
 
-    monkeypatch.setitem(dispatch.TARGETS, "llvm", watched)
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", dispatch.Target(watched))
     nodes = Nodes()
     x, h = nodes.make("input", attribute=("x", 1)), nodes.make("state", attribute=("h", 1))
     half = nodes.make("number", attribute=0.5)
@@ -164,7 +164,7 @@ def test_kernels_run_a_draft_as_it_is(monkeypatch: pytest.MonkeyPatch):
     for part in (*sums, nodes.make("expand", (half,), 1)):
         following = nodes.make("mul", (following, nodes.make("add", (part, h))))
     draft = verify(Graph("drafted", (x,), (h,), (following,), (following,), ()))
-    assert judge(draft, 1) == []
+    assert compare(draft, 1) == []
     assert {text.count("neg") for text in ran} == {0, 2}
     assert len(ran) == len(ALL_KERNELS)
 
@@ -200,10 +200,10 @@ def overflowing(nodes: Nodes, x: Node, _: Node) -> Node:
 
 @pytest.mark.parametrize(
     ("make", "reason"),
-    [(small_beside_zero, Unjudged.JUMP), (cancelling, Unjudged.ROUGH), (overflowing, Unjudged.OVERFLOW)],
+    [(small_beside_zero, NotCompared.JUMP), (cancelling, NotCompared.ROUGH), (overflowing, NotCompared.OVERFLOW)],
 )
-def test_a_cell_that_cannot_be_compared_gives_the_reason(make: Callable, reason: Unjudged):
-    assert judge(step_of(make), 3) is reason
+def test_a_cell_that_cannot_be_compared_gives_the_reason(make: Callable, reason: NotCompared):
+    assert compare(step_of(make), 3) is reason
 
 
 @pytest.mark.parametrize("operation", ["tanh", "mul", "slice", "concat", "sum", "max", "where", "div", "product"])
@@ -299,22 +299,22 @@ def test_failures_come_with_their_seed_and_the_search_goes_on(monkeypatch: pytes
     def broken(graph: Graph, *_: Any, **__: Any) -> None:
         raise KeyError(f"lost in {graph.name}")
 
-    monkeypatch.setitem(dispatch.TARGETS, "llvm", broken)
+    monkeypatch.setitem(dispatch.TARGETS, "llvm", dispatch.Target(broken))
     told: list[Findings] = []
     found = search(3, 40, watch=told.append)
     assert [failure.seed for failure in found.failures] == [40, 41, 42]
     assert found.failures[0].differences == ("raises KeyError: 'lost in step40'",)
     assert found.failures[0].graph.startswith("step40(")
     assert [len(each.failures) for each in told] == [1, 2, 3]
-    assert (found.count, found.unjudged, found.seed) == (3, {}, 40)
+    assert (found.count, found.not_compared, found.seed) == (3, {}, 40)
 
 
 def test_cells_that_were_not_compared_are_counted_by_their_reason(monkeypatch: pytest.MonkeyPatch):
-    reasons = iter([Unjudged.JUMP, [], Unjudged.ROUGH, Unjudged.JUMP])
-    monkeypatch.setattr("elman.compiler.testing.search.judge", lambda *_: next(reasons))
+    reasons = iter([NotCompared.JUMP, [], NotCompared.ROUGH, NotCompared.JUMP])
+    monkeypatch.setattr("elman.compiler.testing.search.compare", lambda *_: next(reasons))
     found = search(4)
     assert found.count == 1
-    assert found.unjudged == {Unjudged.JUMP.value: 2, Unjudged.ROUGH.value: 1}
+    assert found.not_compared == {NotCompared.JUMP.value: 2, NotCompared.ROUGH.value: 1}
 
 
 def test_a_failing_draft_is_made_smaller_without_being_simplified():

@@ -5,18 +5,49 @@ from collections.abc import Callable
 import pytest
 
 from elman import CELLS, Next, affine, cell, parameter, relu, sigmoid, tanh
+from elman.compiler.fission import Fission, split_loop
 from elman.compiler.gradient import differentiate
-from elman.compiler.graph import Graph, Node, Nodes, dependants, from_json, ordered, show, to_json
-from elman.compiler.plan import plan
+from elman.compiler.graph import (
+    Graph,
+    Node,
+    Nodes,
+    dependants,
+    from_json,
+    is_work,
+    line_of,
+    names_of,
+    ordered,
+    show,
+    to_json,
+)
 from elman.compiler.widen import widen
 
 
 def describe(graph: Graph) -> str:
-    """The graph, its plan, and its backward step."""
+    """The graph, its three parts, and its backward step."""
     learned = [f"{item.role} {item.name} {item.shape} from {item.initial:g}" for item in graph.parameters]
     gradient = differentiate(widen(graph).graph)
     saved = f"saved: {' '.join(map(_word, gradient.saved))}"
-    return "\n".join([show(graph), *learned, str(plan(graph)), show(gradient.backward), saved])
+    return "\n".join([show(graph), *learned, show_fission(fission_of(graph)), show(gradient.backward), saved])
+
+
+def fission_of(graph: Graph) -> Fission:
+    return split_loop(widen(graph).graph)
+
+
+def show_fission(cut: Fission) -> str:
+    names = names_of(cut.graph)
+    parts = {
+        "before the loop, for all steps at once": cut.before,
+        "inside the loop, step by step": cut.inside,
+        "after the loop": cut.after,
+    }
+    lines = [f"{cut.graph.name}"]
+    for title, nodes in parts.items():
+        lines += [f"  {title}:"] + [
+            f"    {line_of(node, names)}" for node in cut.graph.nodes if node in nodes and is_work(node)
+        ]
+    return "\n".join(lines)
 
 
 def _word(node: Node) -> str:
@@ -92,7 +123,7 @@ def test_damaged_data_is_no_graph(damage: Callable[[dict], object]):
 
 
 def parts(name: str) -> dict[str, set[str]]:
-    cut = plan(CELLS[name].trace(3, 4))
+    cut = fission_of(CELLS[name].trace(3, 4))
     return {
         part: {_word(node) for node in getattr(cut, part) if node.op == "product"}
         for part in ("before", "inside", "after")
@@ -113,13 +144,13 @@ def test_the_plan_of_a_gru_multiplies_the_reset_state_inside():
 
 
 def test_the_plan_of_a_min_gru_leaves_two_operations_inside():
-    cut = plan(CELLS["min_gru"].trace(3, 4))
-    assert [node.op for node in cut.inside] == ["mul", "add"]
+    cut = fission_of(CELLS["min_gru"].trace(3, 4))
+    assert [node.op for node in cut.inside if node.op != "state"] == ["mul", "add"]
     assert cut.after == ()
 
 
 def test_an_output_projection_stands_after_the_loop():
-    cut = plan(projected.trace(3, 4))
+    cut = fission_of(projected.trace(3, 4))
     products = {node.attribute[0] for node in cut.after if node.op == "product"}
     assert products == {"output/0", "output/1"}
     assert {node.attribute[0] for node in cut.inside if node.op == "product"} == {"forget/1", "projection/0"}

@@ -190,14 +190,14 @@ def test_numbers_are_folded_as_the_reference_computes_them(op: str):
 @pytest.mark.parametrize(
     ("op", "attribute", "sizes", "reason"),
     [
-        ("convolve", None, (3,), "`convolve` is no operation of the language"),
+        ("convolve", None, (3,), "`convolve` is not an operation of the language"),
         ("tanh", None, (3, 3), "`tanh` takes 1 values and got 2"),
         ("concat", None, (), "`concat` takes one or more values and got 0"),
         ("add", None, (3, 4), "values of sizes 3 and 4 do not fit together"),
         ("where", None, (1, 3, 4), "values of sizes 1 and 3 and 4 do not fit together"),
         ("product", ("a/0", 3, 5), (4,), "the matrix a/0 has 3 rows and the value has size 4"),
-        ("slice", (2, 2), (4,), "features 2 to 2 do not lie within a value of size 4"),
-        ("slice", (0, 5), (4,), "features 0 to 5 do not lie within a value of size 4"),
+        ("slice", (2, 2), (4,), "features 2 to 2 are not within a value of size 4"),
+        ("slice", (0, 5), (4,), "features 0 to 5 are not within a value of size 4"),
         ("number", "four", (), "`number` cannot have the attribute 'four'"),
         ("input", ("x", 0), (), "`input` cannot have the attribute ('x', 0)"),
         ("cumsum", None, (4,), "`cumsum` cannot have the attribute None"),

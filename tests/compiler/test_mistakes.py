@@ -79,7 +79,7 @@ def contraction_that_does_not_fit(x, h):
 
 
 @wrong(
-    "`outer` takes values of the step, and the number 2.0 came.", line="return h + outer(h, 2.0)", fix="Give a value."
+    "`outer` expected a value of the step, got the number 2.0.", line="return h + outer(h, 2.0)", fix="Give a value."
 )
 def outer_product_with_a_number(x, h):
     return h + outer(h, 2.0)
@@ -113,7 +113,7 @@ def missing_next(x, h, c):
 
 
 @wrong(
-    "the step takes the state `h` but gives one for `c`, no state of it.",
+    "the step takes the state `h` but gives a next value for `c`, which it does not take.",
     line="return Next(h=tanh(h), c=h)",
     fix="Give one next value for each state: return Next(h=...).",
 )
@@ -122,7 +122,7 @@ def extra_next(x, h):
 
 
 @wrong(
-    "gives no next value for `c` and gives one for `d`, no state of it.",
+    "gives no next value for `c` and gives a next value for `d`, which it does not take.",
     line="return Next(h=h, d=c)",
     fix="return Next(h=..., c=...).",
 )
@@ -131,7 +131,7 @@ def misnamed_next(x, h, c):
 
 
 @wrong(
-    "the step returns None and should return the next value of `h`.",
+    "expected the step to return the next value of `h`, got None.",
     line="def no_return(x, h):",
     fix="return Next(h=...)",
 )
@@ -140,7 +140,7 @@ def no_return(x, h):
 
 
 @wrong(
-    "the step returns tuple and should return the next value of `h` and `c`.",
+    "expected the step to return the next value of `h` and `c`, got tuple.",
     line="def tuple_returned(x, h, c):",
     fix="return Next(h=..., c=...).",
 )
@@ -149,7 +149,7 @@ def tuple_returned(x, h, c):
 
 
 @wrong(
-    "the step returns Value and should return the next value of `h` and `c`.",
+    "expected the step to return the next value of `h` and `c`, got Value.",
     line="def one_value_for_two(x, h, c):",
     fix="return Next(h=..., c=...).",
 )
@@ -158,7 +158,7 @@ def one_value_for_two(x, h, c):
 
 
 @wrong(
-    "`h` is 0.5, and must be a value computed in this step.",
+    "expected a value computed in this step for `h`, got 0.5.",
     line="return Next(h=0.5)",
     fix="Compute it from x and `h`.",
 )
@@ -182,7 +182,7 @@ def wrong_sizes(x, h):
 
 
 @wrong(
-    "the name `gate` names parameters twice (first at line",
+    "the name `gate` is used twice for parameters (first at line",
     line='b = affine("gate", h)',
     fix="Give each affine and each parameter a name of its own.",
 )
@@ -193,7 +193,7 @@ def same_name_twice(x, h):
 
 
 @wrong(
-    "the name `gain` names parameters twice (first at line",
+    "the name `gain` is used twice for parameters (first at line",
     line='return h * parameter("gain")',
     fix="a name of its own.",
 )
@@ -219,18 +219,22 @@ def affine_of_nothing(x, h):
     return affine("gate") + h
 
 
-@wrong("`gate` has the size 0.", line='return h + affine("gate", x, size=0)', fix="A size is a whole number from 1 on.")
+@wrong("`gate` has the size 0.", line='return h + affine("gate", x, size=0)', fix="Give a whole number of at least 1.")
 def bad_size(x, h):
     return h + affine("gate", x, size=0)
 
 
-@wrong("`gate` has the size 2.0.", line='return h + affine("gate", x, size=h.size / 2)', fix="whole number from 1 on.")
+@wrong(
+    "`gate` has the size 2.0.",
+    line='return h + affine("gate", x, size=h.size / 2)',
+    fix="Give a whole number of at least 1.",
+)
 def fractional_size(x, h):
     return h + affine("gate", x, size=h.size / 2)
 
 
 @wrong(
-    "the initial value of `gate/bias`: there is no start 'one'.",
+    "the initial value of `gate/bias`: the name 'one' is unknown.",
     line='return affine("gate", x, h, bias="one")',
     fix="Give a number, an array, one of 'zeros', 'ones',",
 )
@@ -303,7 +307,7 @@ def numpy_function_elman_has_not(x, h):
     return np.arctan(h)
 
 
-@wrong("is no NumPy array", line="return h + np.concatenate([x, h])", fix="Use elman's own words")
+@wrong("is not a NumPy array", line="return h + np.concatenate([x, h])", fix="Use elman's own words")
 def numpy_array(x, h):
     return h + np.concatenate([x, h])
 
@@ -356,28 +360,40 @@ def matrix_product(x, h):
     return tanh(h @ GLOBAL_TENSOR)
 
 
-@wrong("and a torch.Tensor came.", line="return h * GLOBAL_TENSOR", fix="affine(...) or parameter(...)")
+@wrong(
+    "expected a value or a number, got a torch.Tensor.",
+    line="return h * GLOBAL_TENSOR",
+    fix="affine(...) or parameter(...)",
+)
 def global_tensor(x, h):
     return h * GLOBAL_TENSOR
 
 
-@wrong("and a torch.Tensor came.", line="return GLOBAL_TENSOR * h", fix="affine(...) or parameter(...)")
+@wrong(
+    "expected a value or a number, got a torch.Tensor.",
+    line="return GLOBAL_TENSOR * h",
+    fix="affine(...) or parameter(...)",
+)
 def global_tensor_on_the_left(x, h):
     return GLOBAL_TENSOR * h
 
 
-@wrong("and a numpy.ndarray came.", line="return GLOBAL_ARRAY - h", fix="affine(...) or parameter(...)")
+@wrong(
+    "expected a value or a number, got a numpy.ndarray.",
+    line="return GLOBAL_ARRAY - h",
+    fix="affine(...) or parameter(...)",
+)
 def global_array_on_the_left(x, h):
     return GLOBAL_ARRAY - h
 
 
-@wrong("a value or a number was expected, and None came.", line="return h + None", fix="affine(...) or parameter(...)")
+@wrong("expected a value or a number, got None.", line="return h + None", fix="affine(...) or parameter(...)")
 def none_added(x, h):
     return h + None
 
 
 @wrong(
-    "`concat` takes values of the step, and the number 1.0 came.",
+    "`concat` expected a value of the step, got the number 1.0.",
     line="return tanh(concat(h, 1.0))",
     fix="Give a value.",
 )
@@ -385,7 +401,9 @@ def number_in_concat(x, h):
     return tanh(concat(h, 1.0))
 
 
-@wrong("the exponent None is no finite number.", line="return power(h, None)", fix="Give a number or a value.")
+@wrong(
+    "expected a finite number as the exponent, got None.", line="return power(h, None)", fix="Give a number or a value."
+)
 def bad_exponent(x, h):
     return power(h, None)
 
@@ -458,7 +476,7 @@ def output_state(x, output):
 @wrong(
     "`gate` is computed, but neither the output nor a next state needs it.",
     line='gate = sigmoid(affine("gate", x))',
-    fix="Use it, or take it out.",
+    fix="Use it, or remove it.",
 )
 def unused_affine(x, h):
     gate = sigmoid(affine("gate", x))
@@ -492,7 +510,7 @@ def no_options(x, h):
 
 
 @wrong(
-    "missing_constant: the step takes the constants ['context'], and sizes came for [].",
+    "missing_constant: expected sizes for the constants ['context'], got [].",
     fix="constants={'name': size}",
     kind=UsageError,
 )
@@ -501,7 +519,7 @@ def missing_constant(x, h, *, context):
 
 
 @wrong(
-    "extra_constant: the step takes the constants [], and sizes came for ['context'].",
+    "extra_constant: expected sizes for the constants [], got ['context'].",
     fix="constants={'name': size}",
     kind=UsageError,
     sizes={"constants": {"context": 2}},
@@ -512,7 +530,7 @@ def extra_constant(x, h):
 
 @wrong(
     "sizeless_constant: context is 0.",
-    fix="Sizes are whole numbers from 1 on.",
+    fix="Give whole numbers of at least 1.",
     kind=UsageError,
     sizes={"constants": {"context": 0}},
 )
@@ -520,7 +538,7 @@ def sizeless_constant(x, h, *, context):
     return tanh(affine("a", h, context))
 
 
-@wrong("no_input: input_size is 0.", fix="Sizes are whole numbers from 1 on.", kind=UsageError, sizes={"input_size": 0})
+@wrong("no_input: input_size is 0.", fix="Give whole numbers of at least 1.", kind=UsageError, sizes={"input_size": 0})
 def no_input(x, h):
     return tanh(h)
 
@@ -609,7 +627,7 @@ def matrix_named_as_transposed(x, h):
 
 
 @wrong(
-    "the name `w` names parameters twice",
+    "the name `w` is used twice for parameters",
     line='return tanh(product(h, matrix("w")) + product(x, matrix("w", 3)))',
     fix="Give each affine and each parameter a name of its own.",
 )
@@ -627,9 +645,9 @@ def learned_by_word(x, h):
 
 
 @wrong(
-    "the initial value of `w`: it has the shape (4, 4), got an array of shape (2,).",
+    "the initial value of `w`: expected an array of shape (4, 4), got one of shape (2,).",
     line='return tanh(product(h, matrix("w", initial=[1.0, 2.0])))',
-    fix="Give an array (4, 4).",
+    fix="Give an array of that shape.",
 )
 def start_of_another_shape(x, h):
     return tanh(product(h, matrix("w", initial=[1.0, 2.0])))
@@ -638,7 +656,7 @@ def start_of_another_shape(x, h):
 @wrong(
     "affine `w` multiplies 2 values, got 1 initial values.",
     line='return tanh(affine("w", x, h, initial=("ones",)))',
-    fix="Give one for each value, or one that is no tuple for all of them.",
+    fix="Give a tuple with one for each value, or a single one for all.",
 )
 def too_few_starts(x, h):
     return tanh(affine("w", x, h, initial=("ones",)))
@@ -656,7 +674,7 @@ def start_that_cannot_be_made(x, h):
 @wrong(
     "`w/bias` cannot start from the opposite of `v/bias`.",
     line='return tanh(affine("w", x, h, bias=opposite("v/bias")))',
-    fix="Name a parameter of the same shape that has a start of its own.",
+    fix="Name a parameter of the same shape with its own initial value.",
 )
 def opposite_of_nothing(x, h):
     return tanh(affine("w", x, h, bias=opposite("v/bias")))
@@ -729,7 +747,7 @@ def test_a_cell_called_outside_a_step_says_so():
 
 
 def test_a_cell_is_made_of_a_function():
-    with pytest.raises(CellError, match=r"A cell is made of a function, and 3 came"):
+    with pytest.raises(CellError, match=r"Expected a function to make a cell of, got 3"):
         cell(3)  # type: ignore[arg-type]
 
 
@@ -755,10 +773,10 @@ def sized(sizes: Any) -> Callable[[], Cell]:
 @pytest.mark.parametrize(
     ("sizes", "problem", "fix"),
     [
-        ({"lime": 7}, "sizes declares `lime`, which is no state of the cell.", "Did you mean `line`?"),
-        ({"line": 7.0}, "the declared size of `line` is 7.0.", "Declare a whole number from 1 on"),
-        ({"line": 0}, "the declared size of `line` is 0.", "Declare a whole number from 1 on"),
-        ({"line": True}, "the declared size of `line` is True.", "Declare a whole number from 1 on"),
+        ({"lime": 7}, "sizes declares `lime`, which is not a state of the cell.", "Did you mean `line`?"),
+        ({"line": 7.0}, "the declared size of `line` is 7.0.", "Declare a whole number of at least 1"),
+        ({"line": 0}, "the declared size of `line` is 0.", "Declare a whole number of at least 1"),
+        ({"line": True}, "the declared size of `line` is True.", "Declare a whole number of at least 1"),
         ({"line": lambda hiden_size: 1}, "is a function of `hiden_size`, which is not known.", "mean `hidden_size`?"),
         (7, "sizes is 7, not a dictionary", "Write @cell(sizes="),
     ],

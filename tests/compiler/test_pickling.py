@@ -130,7 +130,7 @@ def test_another_cell_comes_back_for_the_sizes_it_was_traced_for(name: str):
     other = again(again(first))
     assert [str(other.trace(3, 5)), str(other.trace(5, 5))] == [str(graph) for graph in graphs]
     assert (other.name, other.states, other.input) == (first.name, first.states, first.input)
-    with pytest.raises(UsageError, match="known for the sizes"):
+    with pytest.raises(UsageError, match="has only the sizes"):
         other.trace(3, 6)
 
 

@@ -107,10 +107,10 @@ def test_a_graph_keeps_its_starts():
 @pytest.mark.parametrize(
     ("value", "shape", "reason"),
     [
-        ("identiy", (2, 2), "there is no start 'identiy'"),
+        ("identiy", (2, 2), "the name 'identiy' is unknown"),
         ("identity", (2,), "a vector cannot start from identity"),
         (chrono(9), (2, 2), "a matrix cannot start from chrono"),
-        ([1.0, 2.0], (3,), r"the shape \(3,\), got an array of shape \(2,\)"),
+        ([1.0, 2.0], (3,), r"expected an array of shape \(3,\), got one of shape \(2,\)"),
         ([[1.0], [2.0, 3.0]], (2, 1), "rows of several lengths"),
         ([1.0, math.nan], (2,), "an element of the array is nan"),
         (True, (2,), "cannot start from True"),

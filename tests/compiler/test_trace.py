@@ -195,7 +195,7 @@ def test_a_graph_is_traced_once_for_its_sizes():
     assert step.trace(4, 4) is not graph
     assert len(runs) == 2
     for wrong in (3.0, True, "3", None):
-        with pytest.raises(UsageError, match="Sizes are whole numbers"):
+        with pytest.raises(UsageError, match="Give whole numbers"):
             step.trace(wrong, 4)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,10 @@ DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {
         "<tanh  (7)> should have size 4",
     ),
     "sizes that do not fit": (lambda: with_output(Node("add", (X, H), None, 4)), "sizes 3 and 4 do not fit together"),
-    "no operation": (lambda: with_output(Node("erfinv", (H,), None, 4)), "`erfinv` is no operation of the language"),
+    "no operation": (
+        lambda: with_output(Node("erfinv", (H,), None, 4)),
+        "`erfinv` is not an operation of the language",
+    ),
     "a missing argument": (lambda: with_output(Node("add", (H,), None, 4)), "`add` takes 2 values and got 1"),
     "an attribute of another kind": (
         lambda: with_output(Node("slice", (H,), None, 4)),
@@ -37,7 +40,7 @@ DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {
     ),
     "features outside the value": (
         lambda: with_output(Node("slice", (H,), (2, 9), 7)),
-        "features 2 to 9 do not lie within a value of size 4",
+        "features 2 to 9 are not within a value of size 4",
     ),
     "a matrix of other rows": (
         lambda: with_output(Node("product", (H,), ("input/0", 3, 4), 4)),
@@ -63,10 +66,10 @@ DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {
         lambda: replace(SOUND, parameters=(*SOUND.parameters, SOUND.parameters[0])),
         "two parameters have the same name",
     ),
-    "a state in the place of the input": (lambda: replace(SOUND, inputs=(H,)), "stands where the input should"),
+    "a state in the place of the input": (lambda: replace(SOUND, inputs=(H,)), "is listed as input"),
     "an input in the place of a state": (
         lambda: replace(SOUND, states=(X, C)),
-        "stands where the state should",
+        "is listed as state",
     ),
     "a next value of another size": (
         lambda: replace(SOUND, following=(X, C)),
@@ -74,9 +77,9 @@ DAMAGE: dict[str, tuple[Callable[[], Graph], str]] = {
     ),
     "a next value that is missing": (lambda: replace(SOUND, following=(H,)), "2 states have 1 next values"),
     "no state": (lambda: replace(SOUND, states=(), following=()), "0 states have 0 next values"),
-    "a state that is no door": (
+    "a state that is not listed": (
         lambda: replace(SOUND, states=(H,), following=SOUND.following[:1]),
-        "is no door of the step",
+        "is not an input or a state of the step",
     ),
 }
 

@@ -10,8 +10,8 @@ from elman import CELLS, Next, Recurrent, affine, bernoulli, cell, concat, dropo
 from elman.compiler.cell import Cell
 from elman.compiler.draws import expectation
 from elman.compiler.graph import Graph, from_json, to_json
+from elman.compiler.testing.compare import differences, find_truth, forward
 from elman.compiler.testing.data import fill
-from elman.compiler.testing.judge import differences, find_truth, forward
 from elman.compiler.verify import verify
 from tests.laws.cases import every_cell, every_dtype, every_target
 from tests.laws.tolerances import assert_near

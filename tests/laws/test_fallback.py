@@ -10,8 +10,8 @@ from elman import CELLS, Next, Recurrent, affine, cell, tanh
 from elman.compiler import dispatch
 from elman.compiler.graph import Graph
 from elman.compiler.targets.llvm import machine
+from elman.compiler.testing.compare import backward, forward
 from elman.compiler.testing.data import Data, fill, split_tensors
-from elman.compiler.testing.judge import backward, forward
 from elman.errors import ShapeError
 from tests.laws.cases import every_cell, every_dtype
 from tests.laws.tolerances import assert_near

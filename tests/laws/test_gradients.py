@@ -8,9 +8,9 @@ from torch.autograd import forward_ad
 from elman import CELLS, Next, Recurrent, affine, cell, parameter, tanh
 from elman.compiler import dispatch
 from elman.compiler.graph import Graph
+from elman.compiler.testing.compare import backward
 from elman.compiler.testing.data import Data, fill, split_tensors
 from elman.compiler.testing.interpreted import interpreted_gradients
-from elman.compiler.testing.judge import backward
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
 

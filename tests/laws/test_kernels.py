@@ -17,8 +17,8 @@ from elman.compiler import dispatch
 from elman.compiler.graph import Graph
 from elman.compiler.targets.llvm import memory, run
 from elman.compiler.targets.llvm.run import program
+from elman.compiler.testing.compare import NotCompared, backward, differences, find_truth, forward, well_conditioned
 from elman.compiler.testing.data import Data, fill
-from elman.compiler.testing.judge import Unjudged, backward, differences, find_truth, forward, well_conditioned
 from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
 from tests.laws.tolerances import assert_near
 
@@ -73,7 +73,7 @@ def test_every_size_and_batch_has_its_turn():
 def test_every_target_gives_the_same_results_and_gradients_at_every_size(cell: str, turn: int):
     graph, _ = shaped(cell, turn)
     found = well_conditioned(graph, (shaped(cell, turn, draw)[1] for draw in range(12)))
-    assert not isinstance(found, Unjudged)
+    assert not isinstance(found, NotCompared)
     assert not [str(difference) for difference in differences(graph, *found)]
 
 

@@ -137,7 +137,7 @@ def test_constants_are_kept():
 def test_a_layer_of_a_cell_that_can_be_imported_gives_cells_for_other_sizes():
     other = pickle.loads(pickle.dumps(Recurrent(leaky, 3, 5)))
     assert Recurrent(other.cell, 4, 9)(torch.randn(1, 2, 4))[0].shape == (1, 2, 9)
-    with pytest.raises(UsageError, match="known for the sizes"):
+    with pytest.raises(UsageError, match="has only the sizes"):
         Recurrent(pickle.loads(pickle.dumps(Recurrent(inside(), 3, 5))).cell, 4, 9)
 
 

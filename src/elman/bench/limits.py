@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 
 from elman.compiler.targets.llvm import machine
-from elman.compiler.targets.llvm.gemm import aligned
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Value, begin
 
 TURNS = 20_000
@@ -73,8 +73,7 @@ def measure_bandwidth(size: int, *, seconds: float = 0.2) -> float:
         code.store(total, source, j * code.lanes)
     code.end()
     built = machine.compile(module, "the bandwidth's measurement", optimise=False)
-    numbers = aligned(max(1, size // (4 * step)) * step, np.float32)
-    numbers[:] = 0
+    numbers = torch.zeros(max(1, size // (4 * step)) * step).numpy()
     repeats = max(1, BYTES_A_RUN // numbers.nbytes)
     run = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(built.address("run"))
     return repeats * numbers.nbytes / _best_seconds(lambda: run(repeats, numbers.size, numbers.ctypes.data), seconds)

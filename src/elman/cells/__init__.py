@@ -20,7 +20,7 @@ CELLS: dict[str, Cell] = {
 
 
 def find_cell(cell: "Cell | str") -> Cell:
-    """The cell itself, or the one of that name.
+    """Return the cell itself, or elman's cell of that name.
 
     Raises:
         UsageError: no cell has that name.

@@ -1,4 +1,4 @@
-"""A cell as plain data, so that a saved model carries its equations and needs no code of the user's."""
+"""Cells as plain data, so that a saved model carries its equations and needs no code of the user."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,12 @@ Sizes = tuple[int, int, Mapping[str, int]]
 
 
 def cell_to_json(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
-    """The cell's name, states and its graph for each of these sizes (input size, hidden size, constants)."""
+    """Return a cell as plain data: its name, its states, and its graph for each of these sizes.
+
+    Args:
+        cell: the cell.
+        sizes: input size, hidden size and the sizes of the constants, for each graph.
+    """
     return {
         "name": cell.name,
         "input": cell.input,
@@ -32,7 +37,7 @@ def cell_to_json(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
 
 
 def cell_from_json(data: Mapping[str, Any]) -> Cell:
-    """The cell that `cell_to_json` wrote; it can be traced for the sizes it was written with.
+    """Return the cell that `cell_to_json` wrote, for the sizes it was written with.
 
     Raises:
         ModelError: the data is damaged.
@@ -49,5 +54,5 @@ def cell_from_json(data: Mapping[str, Any]) -> Cell:
         raise ModelError(
             "The cell in the model's configuration is damaged.",
             where=f"{type(error).__name__}: {error}",
-            fix="Take the model folder from where it was saved to, unchanged.",
+            fix="Copy the whole model folder again from where it was saved.",
         ) from None

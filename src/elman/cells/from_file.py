@@ -1,4 +1,4 @@
-"""A cell of the user's own, from the user's own file."""
+"""Cells from a file of the user."""
 
 import importlib.util
 import sys
@@ -11,10 +11,10 @@ from elman.errors import CellError, ElmanError, UsageError, nearest
 
 
 def open_cell(cell: Cell | str) -> Cell:
-    """The cell that is meant: itself, a name in `elman.CELLS`, or `FILE.py:NAME`.
+    """Return a cell that is given as itself, by its name in `elman.CELLS`, or as `FILE.py:NAME`.
 
     Raises:
-        UsageError: no such cell, no such file, or nothing of that name in it.
+        UsageError: the cell, the file, or the name in the file is missing.
         CellError: the file cannot be run.
     """
     if isinstance(cell, Cell) or ".py" not in cell:
@@ -22,7 +22,7 @@ def open_cell(cell: Cell | str) -> Cell:
     path, _, name = cell.rpartition(":") if not cell.endswith(".py") else (cell, "", "")
     file = Path(path)
     if not file.is_file():
-        raise UsageError("There is no such file to take the cell from.", where=path, fix="Write FILE.py:NAME.")
+        raise UsageError("There is no such file to read the cell from.", where=path, fix="Write FILE.py:NAME.")
     module = _run(file)
     cells = {key: value for key, value in vars(module).items() if isinstance(value, Cell) and not key.startswith("_")}
     own = {key: value for key, value in cells.items() if getattr(value.step, "__module__", None) == module.__name__}
@@ -32,7 +32,7 @@ def open_cell(cell: Cell | str) -> Cell:
         return cells[name]
     if name and hasattr(module, name):
         raise UsageError(
-            f"`{name}` in this file is no cell.",
+            f"`{name}` in this file is not a cell.",
             where=path,
             fix="Put @cell above its function (from elman import cell).",
         )
@@ -54,7 +54,7 @@ def _run(file: Path):
         raise CellError(
             f"The file cannot be run: {type(error).__name__}: {error}",
             where=_line(file, error),
-            fix="Run it with Python alone to see the whole mistake.",
+            fix="Run the file with Python alone to see the full error.",
         ) from error
     return module
 

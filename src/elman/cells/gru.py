@@ -6,7 +6,7 @@ from elman.compiler.language import affine, dropout, sigmoid, tanh
 
 @cell
 def gru(x, h, *, activation=tanh, recurrent_activation=sigmoid, use_bias=True, candidate_dropout=0.0):
-    """The gated recurrent unit as published: the reset gate acts on the state before the product.
+    """Gated recurrent unit as published: the reset gate acts on the state before the product.
 
     z = σ(x·W_z + h·U_z + b_z)            r = σ(x·W_r + h·U_r + b_r)
     n = tanh(x·W_n + (r∘h)·U_n + b_n)     h' = z∘h + (1 - z)∘n

@@ -6,7 +6,7 @@ from elman.compiler.language import affine, dropout, sigmoid, tanh
 
 @cell
 def gru_reset_after(x, h, *, activation=tanh, recurrent_activation=sigmoid, use_bias=True, candidate_dropout=0.0):
-    """The gated recurrent unit of cuDNN and torch: the reset gate acts after the product.
+    """Gated recurrent unit of cuDNN and torch: the reset gate acts after the product.
 
     z = σ(x·W_z + h·U_z + b_z)                     r = σ(x·W_r + h·U_r + b_r)
     n = tanh(x·W_n + b_n + r∘(h·U_n + d_n))        h' = z∘h + (1 - z)∘n

@@ -5,7 +5,7 @@ from elman.compiler.language import Next, affine, mean, parameter, sigmoid, spli
 
 
 def normalised(name, value, *, epsilon):
-    """The value with mean 0 and variance 1 over its features, times a learned gain."""
+    """Scale a value to mean 0 and variance 1 over its features, and multiply by a learned gain."""
     centred = value - mean(value)
     return parameter(name, value.size, initial=1.0) * centred / sqrt(mean(square(centred)) + epsilon)
 

@@ -26,7 +26,7 @@ def lstm(
     Options:
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
-        output_activation: of c', if it is another than that of g.
+        output_activation: of c', if it differs from that of g.
         use_bias: whether the affines have biases; true if not said otherwise.
         unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
         candidate_dropout: the probability of dropping a feature of g while training, others at every step.

@@ -1,4 +1,4 @@
-"""The minimal gated recurrent unit that reads no state in its gate."""
+"""The minimal gated recurrent unit, whose gate reads the input alone."""
 
 from elman.compiler.cell import cell
 from elman.compiler.language import affine, sigmoid
@@ -6,7 +6,7 @@ from elman.compiler.language import affine, sigmoid
 
 @cell
 def min_gru(x, h, *, use_bias=True):
-    """The minimal gated unit: gate and candidate depend on the input alone.
+    """Minimal gated unit: gate and candidate depend on the input alone.
 
     z = σ(x·W_z + b_z)     h' = (1 - z)∘h + z∘(x·W_n + b_n)
 

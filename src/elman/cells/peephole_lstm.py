@@ -1,4 +1,4 @@
-"""Long short-term memory whose gates see the cell."""
+"""Long short-term memory with gates that read the cell."""
 
 from elman.compiler.cell import cell
 from elman.compiler.language import Next, affine, parameter, sigmoid, tanh
@@ -16,7 +16,7 @@ def peephole_lstm(
     use_bias=True,
     unit_forget_bias=True,
 ):
-    """Long short-term memory with peepholes: the gates see the cell through weights of their own.
+    """Long short-term memory with peepholes: the gates read the cell through their own weights.
 
     i = σ(x·W_i + h·U_i + p_i∘c + b_i)     f = σ(x·W_f + h·U_f + p_f∘c + b_f)
     c' = f∘c + i∘tanh(x·W_g + h·U_g + b_g)
@@ -25,7 +25,7 @@ def peephole_lstm(
     Options:
         activation: of x·W_g + … and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
-        output_activation: of c', if it is another.
+        output_activation: of c', if it differs from activation.
         use_bias: whether the affines have biases; true if not said otherwise.
         unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
 

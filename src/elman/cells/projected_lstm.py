@@ -29,7 +29,7 @@ def projected_lstm(
         projection: features of h; half of the hidden size, at least 1, if not said otherwise.
         activation: of g and of c', tanh if not said otherwise.
         recurrent_activation: of the gates i, f, o; sigmoid if not said otherwise.
-        output_activation: of c', if it is another than that of g.
+        output_activation: of c', if it differs from that of g.
         use_bias: whether the affines have biases; true if not said otherwise.
         unit_forget_bias: start the bias of the forget gate from 1, and from 0 if false; true if not said otherwise.
 

@@ -6,7 +6,7 @@ from elman.compiler.language import affine, tanh
 
 @cell
 def simple_rnn(x, h, *, activation=tanh, use_bias=True):
-    """The simple recurrent network: one layer that reads its input and its own last output.
+    """Simple recurrent network: one layer that reads its input and its own last output.
 
     h' = activation(x·W + h·U + b)
 

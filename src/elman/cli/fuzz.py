@@ -65,7 +65,7 @@ def fuzz(
 def _summary(found: "Findings") -> str:
     """How many cells were compared and were wrong, and a line for each reason why others were not compared."""
     head = f"{found.count} cells from seed {found.seed} in {found.seconds:.0f} s, {len(found.failures)} of them wrong"
-    return "\n".join([head, *(f"{number} not compared: {reason}" for reason, number in found.unjudged.items())])
+    return "\n".join([head, *(f"{number} not compared: {reason}" for reason, number in found.not_compared.items())])
 
 
 def _progress(count: int) -> Callable[["Findings"], None]:
@@ -79,7 +79,7 @@ def _progress(count: int) -> Callable[["Findings"], None]:
         shown = len(found.failures)
         if time.monotonic() - last > SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            done = found.count + sum(found.unjudged.values())
+            done = found.count + sum(found.not_compared.values())
             say(f"{done} of {count} cells, {len(found.failures)} wrong, {done / found.seconds:.1f} a second")
 
     return watch

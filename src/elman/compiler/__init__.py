@@ -1,4 +1,4 @@
-"""The compiler for recurrences: one step of a cell in, runnable forms of it out.
+"""The compiler for recurrent cells: from one step, written in Python, to code that runs it over a batch.
 
-It knows numbers and time. It knows no words, labels, files or `torch.nn.Module`.
+It handles numbers and time only. Words, labels, files and `torch.nn.Module` are for the packages above it.
 """

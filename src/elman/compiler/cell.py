@@ -1,4 +1,4 @@
-"""A cell: the equations of one step, and what its signature declares."""
+"""Cells: the equations of one step, and what its signature declares."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 
 from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
+from elman.compiler.lines import quote
 from elman.compiler.pickling import reduce_cell
-from elman.compiler.places import quote
 from elman.compiler.spelling import read_word, spell
 from elman.compiler.starts import STARTS, WITHOUT_ARGUMENTS, Start
 from elman.compiler.trace import check_sizes, trace
@@ -16,7 +16,7 @@ from elman.compiler.value import Next, Value
 from elman.errors import CellError, UsageError, nearest
 
 Step = Callable[..., "Next | Value"]
-# Of states: a whole number, or a function of `input_size`, `hidden_size`, sizes of constants and options, by name.
+# A size is a number, or a function of `input_size`, `hidden_size`, sizes of constants and options, by name.
 Sizes = Mapping[str, int | Callable[..., int]]
 
 RECENT = 8  # graphs that a cell keeps for layers to come
@@ -33,11 +33,11 @@ class Cell:
     Args:
         step: the function.
         options: values for its options; those not given keep their defaults.
-        sizes: sizes of states by name; a state that is not among them has the size of its next value.
+        sizes: sizes of states by name; any other state has the size of its next value.
 
     Raises:
-        CellError: the signature is not that of a step, or a size is declared that no state can have.
-        UsageError: an option that the step does not have, or a value that no option can take.
+        CellError: the signature is not that of a step, or a declared size is not valid.
+        UsageError: the step does not have an option, or an option cannot have its value.
     """
 
     def __init__(self, step: Step, options: Mapping[str, Any] | None = None, sizes: Sizes | None = None):
@@ -62,7 +62,7 @@ class Cell:
         constants: tuple[str, ...],
         graphs: Mapping[tuple, Graph],
     ) -> "Cell":
-        """A cell known only by its graphs, for the sizes they have; its step cannot be run anew."""
+        """Make a cell from its graphs alone: it has only their sizes, and its step cannot run again."""
         restored = object.__new__(cls)
         restored.is_restored = True
         restored.step = _without_step(name)
@@ -73,13 +73,13 @@ class Cell:
         return restored
 
     def __call__(self, *values: Any, **named: Any) -> "Next | Value":
-        """Run the step inside another cell's step; its parameters join those of that step."""
+        """Run the step inside another cell's step, which then has the parameters of both."""
         return self.step(*values, **({name: _resolve(value) for name, value in self.options.items()} | named))
 
     def with_options(self, **options: Any) -> "Cell":
-        """The same cell with other values for its options: `simple_rnn.with_options(activation="relu")`.
+        """Return the same cell with other values for its options.
 
-        With the values that it has already, it is this cell.
+        An example is `simple_rnn.with_options(activation="relu")`. If no value changes, return this cell itself.
         """
         if not options:
             return self
@@ -93,36 +93,36 @@ class Cell:
         """Return the sizes of the states that the cell declares, by name.
 
         Raises:
-            CellError: a size that is not a whole number from 1 on.
+            CellError: a size is not a whole number of at least 1.
         """
         known = {**self.options, **constants, "input_size": input_size, "hidden_size": hidden_size}
         return {name: _size_of_state(self, name, size, known) for name, size in self.sizes.items()}
 
     def trace(self, input_size: int, hidden_size: int, constants: Mapping[str, int] | None = None) -> Graph:
-        """The step as a graph for these sizes.
+        """Return the step as a graph for these sizes.
 
         Args:
             input_size: features of the input.
-            hidden_size: size of an affine, a parameter or a state that does not say otherwise.
+            hidden_size: size of each affine, parameter and state that has no other size.
             constants: size of each constant.
 
         Raises:
-            CellError: the step is no step; says where and how to repair it.
-            UsageError: sizes that are no whole numbers from 1 on, or constants that are not the step's.
+            CellError: the step cannot be traced; the message gives the line and the repair.
+            UsageError: a size is not a whole number of at least 1, or the constants are not those of the step.
         """
         sizes = dict(constants or {})
         check_sizes(self, input_size, hidden_size, sizes)
         key = (input_size, hidden_size, tuple(sorted(sizes.items())))
         graph = self.graphs.get(key) or self.in_use.get(key)
         if graph is None and self.is_restored:
-            self.step()  # says that it has no other sizes
+            self.step()  # raises: there are no other sizes
         if graph is None:
             graph = self.in_use[key] = trace(self, input_size, hidden_size, sizes)
             self._remember(key, graph)
         return graph
 
     def _remember(self, key: tuple, graph: Graph) -> None:
-        """Keep the graph, and of those that no layer uses only the latest."""
+        """Keep the graph, and drop the oldest of those that no layer uses."""
         self.graphs[key] = graph
         while len(self.graphs) > RECENT:
             self.graphs.pop(next(iter(self.graphs)), None)
@@ -150,9 +150,9 @@ def cell(step: Step | None = None, *, sizes: Sizes | None = None) -> Cell | Call
 
     Args:
         step: the function.
-        sizes: sizes of states whose next value has no size without them, such as delay lines. A size is a whole number,
-            or a function whose arguments are named `input_size`, `hidden_size`, or as constants (their sizes) or
-            options of the cell: `@cell(sizes={"memory": lambda hidden_size: hidden_size**2})`.
+        sizes: sizes of states whose next value does not determine a size, such as delay lines. A size is a whole
+            number, or a function with arguments that are named `input_size`, `hidden_size`, or as the constants (their
+            sizes) or options of the cell: `@cell(sizes={"memory": lambda hidden_size: hidden_size**2})`.
 
     >>> from elman import Next, affine, cell, concat, sum, tanh
     >>> @cell
@@ -167,28 +167,26 @@ def cell(step: Step | None = None, *, sizes: Sizes | None = None) -> Cell | Call
     7
 
     Raises:
-        CellError: the signature is not that of a step, or a size is declared that no state can have.
+        CellError: the signature is not that of a step, or a declared size is not valid.
     """
     return (lambda given: Cell(given, sizes=sizes)) if step is None else Cell(step, sizes=sizes)
 
 
 def _check_declared(cell: Cell, sizes: Sizes | None) -> dict[str, int | Callable[..., int]]:
-    place = quote(definition(cell.step))
+    line = quote(definition(cell.step))
     if not isinstance(sizes, Mapping | None):
         fix = 'Write @cell(sizes={"line": 8}).'
-        raise CellError(
-            f"{cell.name}: sizes is {sizes!r}, not a dictionary from states to sizes.", where=place, fix=fix
-        )
+        raise CellError(f"{cell.name}: sizes is {sizes!r}, not a dictionary from states to sizes.", where=line, fix=fix)
     known = {"input_size", "hidden_size", *cell.constants, *cell.options}
     for name, size in (sizes or {}).items():
         if name not in cell.states:
-            problem = f"{cell.name}: sizes declares `{name}`, which is no state of the cell."
-            raise CellError(problem, where=place, fix=nearest(name, cell.states))
+            problem = f"{cell.name}: sizes declares `{name}`, which is not a state of the cell."
+            raise CellError(problem, where=line, fix=nearest(name, cell.states))
         if not callable(size):
             _size_of_state(cell, name, size, {})
         elif unknown := [argument for argument in inspect.signature(size).parameters if argument not in known]:
             problem = f"{cell.name}: the size of `{name}` is a function of `{unknown[0]}`, which is not known."
-            raise CellError(problem, where=place, fix=nearest(unknown[0], known))
+            raise CellError(problem, where=line, fix=nearest(unknown[0], known))
     return dict(sizes or {})
 
 
@@ -202,7 +200,7 @@ def _size_of_state(cell: Cell, name: str, size: int | Callable[..., int], known:
         raise CellError(
             f"{cell.name}: the declared size of `{name}` is {size!r}{given}.",
             where=quote(definition(cell.step)),
-            fix="Declare a whole number from 1 on, or a function that returns one.",
+            fix="Declare a whole number of at least 1, or a function that returns one.",
         )
     return size
 
@@ -210,23 +208,25 @@ def _size_of_state(cell: Cell, name: str, size: int | Callable[..., int], known:
 def _without_step(name: str) -> Step:
     def step(*_: Any, **__: Any) -> Value:
         raise UsageError(
-            f"The cell `{name}` comes from a saved model and is known for the sizes it was saved with only.",
-            fix="Give the cell itself to build layers of other sizes.",
+            f"The cell `{name}` was loaded from a saved model and has only the sizes it was saved with.",
+            fix="Use the original cell to build layers of other sizes.",
         )
 
     return step
 
 
 def describe_options(cell: Cell) -> dict[str, Any]:
-    """The options as plain numbers and names, for a configuration file."""
+    """Return the options as plain numbers and names, for a configuration file."""
     return {name: _option_name(value) for name, value in cell.options.items()}
 
 
 def _read_signature(name: str, step: Step) -> tuple[str, tuple[str, ...], tuple[str, ...], dict[str, Any]]:
-    place = definition(step)
+    line = definition(step)
     kinds = inspect.Parameter
     if not callable(step):
-        raise CellError(f"A cell is made of a function, and {step!r} came.", fix="Write @cell above def name(x, h).")
+        raise CellError(
+            f"Expected a function to make a cell of, got {step!r}.", fix="Write @cell above def name(x, h)."
+        )
     parameters = list(inspect.signature(step).parameters.values())
     positional = [item for item in parameters if item.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     named = [item for item in parameters if item.kind is kinds.KEYWORD_ONLY]
@@ -239,7 +239,7 @@ def _read_signature(name: str, step: Step) -> tuple[str, tuple[str, ...], tuple[
     if problems:
         raise CellError(
             f"{name}: the step's signature {' and '.join(problems)}.",
-            where=quote(place),
+            where=quote(line),
             fix=f"Write def {name}(x, h): the input first, then each state by its name; options follow a bare `*`.",
         )
     constants = tuple(item.name for item in named if item.default is kinds.empty)
@@ -248,7 +248,7 @@ def _read_signature(name: str, step: Step) -> tuple[str, tuple[str, ...], tuple[
 
 
 def definition(step: Step) -> Source | None:
-    """Where the function is defined: its `def` line."""
+    """Return the `def` line of a function, None if it has none."""
     code = getattr(inspect.unwrap(step), "__code__", None)
     if code is None:
         return None
@@ -266,7 +266,7 @@ def _has_source(code: Any) -> bool:
 
 
 def _without_none(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with `linear` for no function: Keras's activation=None."""
+    """Replace None by `linear` in options that take a function: Keras's activation=None."""
     return {
         name: "linear" if value is None and callable(defaults.get(name)) else value for name, value in options.items()
     }
@@ -295,7 +295,10 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
 
 
 def _words_like(default: Any) -> list[str]:
-    """The words of the language that take as many values as this option's own; none for a number."""
+    """List the words that take as many values as the default of an option.
+
+    There are none for a number.
+    """
     if isinstance(default, int | float):
         return []
     if not callable(default):
@@ -304,7 +307,7 @@ def _words_like(default: Any) -> list[str]:
 
 
 def _values_taken(function: Callable[..., Any]) -> int:
-    """Values that it must be given; -1 if it takes any number of them, or anything but values."""
+    """Count the values that a word takes, -1 if it takes any number or other things."""
     if function in STARTS:
         return -1
     parameters = inspect.signature(function).parameters.values()

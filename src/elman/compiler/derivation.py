@@ -1,4 +1,4 @@
-"""A step with its gradient over a batch: from tensors to the gradients of these tensors, on any target."""
+"""The gradient of a step over a batch, on any target: from tensors to the gradients of these tensors."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -22,10 +22,10 @@ class Parts(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the backward pass reads beside the tensors that the forward pass was given.
+    """What the backward pass reads besides the tensors given to the forward pass.
 
     Args:
-        wide: parameters of the wide step that are made of several of the step's.
+        wide: parameters of the wide step that join several parameters of the step.
         output: at every step.
         values: of `Derivation.kept_nodes`.
     """
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 
 
 class Derivation:
-    """A step, the same with every value multiplied once, and its gradient.
+    """A step, its wide form, in which every value is multiplied once, and its gradient.
 
     Args:
         graph: the step; it is not kept, so that what is derived from it can be kept with it.
@@ -59,22 +59,25 @@ class Derivation:
 
     @cached_property
     def kept_nodes(self) -> tuple[Node, ...]:
-        """What the forward pass keeps for the backward pass, but for the output and the inputs."""
+        """What the forward pass keeps for the backward pass, without the output and the inputs."""
         graph = self.gradient.kept
         return tuple(node for node in graph.outputs[1:] if node not in graph.inputs)
 
     def split(self, tensors: Sequence[Tensor]) -> Parts:
-        """The tensors of a call by what they are; the parameters are in the order of `parameters`."""
+        """Split the tensors of a call into inputs, states and parameters.
+
+        The parameters are in the order of `parameters`.
+        """
         graph = self.wide.graph
         inputs, states = len(graph.inputs), len(graph.inputs) + len(graph.states)
         return Parts(tensors[:inputs], tensors[inputs:states], tensors[states:])
 
     def wide_weights(self, learned: Sequence[Tensor], wide: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
-        """The parameters of the wide step by name.
+        """Return the parameters of the wide step by name.
 
         Args:
             learned: those of the step, in the order of `parameters`.
-            wide: those that are made of several, if they are there already.
+            wide: those that join several parameters, if they have been made.
         """
         named = dict(zip(self.parameters, learned, strict=True))
         made = None if wide is None else iter(wide)
@@ -91,11 +94,13 @@ class Derivation:
         return found
 
     def wide_of(self, weights: dict[str, Tensor]) -> list[Tensor]:
-        """Those parameters of the wide step that are made of several of the step's."""
+        """Return the parameters of the wide step that join several parameters of the step."""
         return [weights[name] for name, parts in self.parts if len(parts) > 1]
 
     def narrowed(self, wide: Mapping[str, Tensor]) -> list[Tensor | None]:
-        """The gradients of the step's parameters, in the order of `parameters`, from those of the wide step's.
+        """Return the gradients of the step's parameters, given those of the wide step.
+
+        They are in the order of `parameters`.
 
         The gradients of a matrix that is part of several wide ones are added.
         """
@@ -110,7 +115,11 @@ class Derivation:
         return [totals.get(name) for name in self.parameters]
 
     def wanted(self, inputs: tuple[bool, ...]) -> tuple[Node, ...]:
-        """The outputs of the backward step that are needed, given which inputs need a gradient."""
+        """Return the outputs of the backward step that are needed for these gradients.
+
+        Args:
+            inputs: whether each input needs a gradient.
+        """
         if inputs not in self._wanted:
             gradient = self.gradient
             wishes = zip(gradient.inputs, inputs, strict=True)
@@ -125,32 +134,46 @@ Values = dict[Node, Tensor]
 
 
 class Engine(Protocol):
-    """What runs the backward step of a batch, and makes products."""
+    """What runs the backward step of a batch, and makes products.
+
+    Attributes:
+        order: of the batch.
+        reads_backward: whether the backward step reads every sequence from its last step to its first.
+    """
+
+    order: TimeMajor
+    reads_backward: bool
 
     def loop(
         self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
     ) -> tuple[Values, Sequence[Tensor]]:
-        """Run the steps; return the values that are known then, and the last states."""
+        """Run the steps, and return the values that are known then and the last states."""
         ...
 
     def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:
-        """The values of these outputs, `(total, size)`."""
+        """Return the values of these outputs, `(total, size)`."""
         ...
 
     def new_rows(self, like: Tensor) -> Tensor:
-        """Memory of the shape and type of a tensor."""
+        """Allocate memory of the shape and type of a tensor."""
         ...
 
     def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
-        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`, added to a total."""
+        """Sum the outer products of `(total, rows)` and `(total, columns)` over all steps.
+
+        With `total`, add them to it.
+        """
         ...
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
-        """The product of `(total, rows)` and a parameter; its rows may be longer than the parameter's."""
+        """Multiply `(total, rows)` by a parameter.
+
+        The rows of the result may be longer than those of the parameter.
+        """
         ...
 
     def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
-        """The sums of all rows of the same id: from `(total, columns)` to `(count, columns)`."""
+        """Sum the rows of each id: from `(total, columns)` to `(count, columns)`."""
         ...
 
 
@@ -160,22 +183,18 @@ def gradients(
     tensors: Sequence[Tensor],
     kept: Kept,
     given: Sequence[Tensor],
-    order: TimeMajor,
-    reads_backward: bool,
     ids: Tensor | None,
     wishes: Sequence[bool],
 ) -> list[Tensor | None]:
-    """The gradients of the inputs, states and parameters; seen by no autograd.
+    """Compute the gradients of the inputs, states and parameters, without autograd.
 
     Args:
         derivation: of the step.
         engine: runs the backward step over the batch, in the direction opposite to that of the forward pass.
         tensors: inputs, states and parameters; with ids, the first input is a table `(ids, size)`.
-        kept: what the forward pass left.
+        kept: what the forward pass saved.
         given: the gradients of the output and of the last states.
-        order: of the batch.
-        reads_backward: whether the forward pass read every sequence from its last step.
-        ids: as they were read, `(total,)`.
+        ids: those that the forward pass read, `(total,)`.
         wishes: whether a gradient is wanted, for each of the inputs.
     """
     gradient = derivation.gradient
@@ -183,7 +202,7 @@ def gradients(
     graph, outputs = gradient.forward, gradient.backward.outputs
     known = {**dict(zip(derivation.kept_nodes, kept.values, strict=True)), graph.output: kept.output}
     known |= dict(zip(graph.inputs, inputs, strict=True))
-    # A value that is not known is read by nothing in the loop.
+    # The loop reads only known values.
     saved = [known.get(node, kept.output) for node in gradient.saved]
     weights = derivation.wide_weights(learned, kept.wide)
     values, d_states = engine.loop(weights, [*saved, given[0]], given[1:])
@@ -193,7 +212,7 @@ def gradients(
         left, right = (d_product, operand) if use.is_transposed else (operand, d_product)
         found[use.name] = engine.outer(left, right, found.get(use.name))
 
-    # These first: the states before each step take memory that the rest can have after it.
+    # These first: the memory of the states before each step can be used again by the rest.
     later: list[Use] = []
     for use in gradient.uses:
         state = gradient.shifted.get(gradient.saved[use.operand])
@@ -201,15 +220,15 @@ def gradients(
             later.append(use)
         else:
             rows = engine.new_rows(kept.output)
-            before = order.step_before(kept.output, states[state], rows, backward=reads_backward)
+            before = engine.order.step_before(kept.output, states[state], rows, backward=not engine.reads_backward)
             add_outer(use, before, values[outputs[use.output]])
     by_loop = tuple(wishes) if ids is None else (False, *wishes[1:])
     values = engine.finish(values, derivation.wanted(by_loop))
     d_inputs = [
-        values[outputs[place]] if place is not None and wish else None
-        for place, wish in zip(gradient.inputs, by_loop, strict=True)
+        values[outputs[output]] if output is not None and wish else None
+        for output, wish in zip(gradient.inputs, by_loop, strict=True)
     ]
-    # Where steps read a table, all that follows the loop is linear: it can wait until steps of one id are summed.
+    # All that follows the loop is linear, so that the steps of one id of a table can be summed first.
     by_id: dict[Use, Tensor] = {}
     if ids is not None:
         by_id = {
@@ -226,20 +245,23 @@ def gradients(
         else:
             add_outer(use, saved[use.operand], values[outputs[use.output]])
     sums: dict[int, Tensor] = {}
-    for name, (place, start, stop) in gradient.vectors.items():
-        if place not in sums:
-            sums[place] = values[outputs[place]].sum(0)
-        found[name] = sums[place][start:stop]
+    for name, (output, start, stop) in gradient.vectors.items():
+        if output not in sums:
+            sums[output] = values[outputs[output]].sum(0)
+        found[name] = sums[output][start:stop]
     return [*d_inputs, *d_states, *derivation.narrowed(found)]
 
 
 def _own(part: str) -> str:
-    """The name of the parameter, of one that may be transposed."""
+    """Return the name of a parameter, without the mark of a transposed one."""
     return part.removesuffix(TRANSPOSED)
 
 
 def _apart(wide: Tensor, columns: Sequence[int]) -> Sequence[Tensor]:
-    """Matrices that are side by side, each in one piece if they are of one size: autograd would copy each again."""
+    """Split a wide matrix into its parts.
+
+    Parts of the same size are made contiguous at once, since autograd would copy each of them.
+    """
     if len(set(columns)) > 1:
         return wide.split_with_sizes(list(columns), 1)
     return wide.unflatten(1, (len(columns), -1)).transpose(0, 1).contiguous().unbind(0)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,12 +20,27 @@ from elman.tensors import is_recorded, is_transformed, read
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-Target = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs a step.
+
+    Args:
+        run: runs the step over a batch; see `targets.eager.run`.
+        takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
+        step_kernels: returns a module that runs one step at a time, with a `StepKernel` and a `LinearKernel` as
+            those of `targets.llvm.stream`.
+    """
+
+    run: Callable[..., Result]
+    takes_ids: bool = False
+    step_kernels: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A target and the reason why it was chosen."""
+    """A target and the reason for choosing it."""
 
     target: str
     reason: str
@@ -76,7 +92,23 @@ def _run_llvm(
     return run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
 
 
-TARGETS: dict[str, Target] = {"llvm": _run_llvm, "eager": eager.run, "reference": _run_reference}
+def _llvm_step_kernels() -> Any:
+    from elman.compiler.targets.llvm import stream
+
+    return stream
+
+
+TARGETS: dict[str, Target] = {
+    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels),
+    "eager": Target(eager.run),
+    "reference": Target(_run_reference),
+}
+
+
+def step_kernels(target: str) -> Any:
+    """Return the module of a target's kernels for single steps, None if it has none."""
+    load = TARGETS[target].step_kernels
+    return load() if load else None
 
 
 def choose(
@@ -87,17 +119,17 @@ def choose(
     *,
     trains: bool = True,
 ) -> Choice:
-    """The target for a call.
+    """Choose the target for a call.
 
     Args:
         requested: a target by name, or `None` to leave the choice to elman.
         device: where the tensors are; the CPU if not given.
         dtype: of the tensors; float32 if not given.
-        graph: the step; without it the answer is for steps whose kernels can be built, as nearly all can.
-        trains: whether gradients are asked for.
+        graph: the step; if not given, one whose kernels can be built, as nearly all can.
+        trains: whether gradients are needed.
 
     Raises:
-        UsageError: no such target.
+        UsageError: the target does not exist.
     """
     if requested is not None:
         if requested not in TARGETS:
@@ -118,7 +150,7 @@ def choose(
 
 @cache
 def _why_no_kernels() -> str:
-    """Why this machine has no kernels; empty if it has them. Tried once, and told once."""
+    """Return why this machine has no kernels and warn once, or "" if it has them."""
     from elman.compiler.targets.llvm import machine
 
     try:
@@ -140,14 +172,14 @@ def run(
     target: str | None = None,
     ids: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The output at every step and the last states, on the target that fits; see `targets.eager.run`.
+    """Run a step over a batch on the target that fits, as `targets.eager.run` does.
 
     With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id. Under autocast the
-    results have its type, as those of torch's layers.
+    results have autocast's type, as with torch's layers.
 
     Raises:
-        UsageError: no such target.
-        ShapeError: tensors of several types, in several places, or of shapes that are not the step's.
+        UsageError: the target does not exist.
+        ShapeError: the tensors have several types or devices, or shapes that are not those of the step.
     """
     low = autocast_type([*inputs, *states, *weights.values()])
     if low is None:
@@ -173,33 +205,33 @@ def _run(
     tensors = [*inputs, *states, *weights.values()]
     check_kinds(tensors)
     if not torch.compiler.is_compiling() and graph.fixed and torch.is_grad_enabled():
-        # A fixed parameter has a gradient where the caller asks for one.
+        # A fixed parameter has a gradient if the caller requires one.
         graph = all_learned(graph) if any(weights[name].requires_grad for name in graph.fixed) else graph
     if target is None and is_recorded(inputs[0]) and not is_transformed():
-        # Known only where a layer is compiled, exported or traced.
+        # Imported only where a layer is compiled, exported or traced.
         from elman.compiler.operation import run_recorded
 
         return run_recorded(graph, weights, inputs, states, order, backward=backward, ids=ids)
     check_shapes(graph, inputs, states, weights, order, ids)
     tensors, has_others = read(tensors)
-    doors = len(inputs) + len(states)
-    inputs, states = tensors[: len(inputs)], tensors[len(inputs) : doors]
-    weights = dict(zip(weights, tensors[doors:], strict=True))
+    others = len(inputs) + len(states)
+    inputs, states = tensors[: len(inputs)], tensors[len(inputs) : others]
+    weights = dict(zip(weights, tensors[others:], strict=True))
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     if target is None and has_others:
         target = "eager"
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
-    by_id = {}
-    if ids is not None and chosen.target == "llvm":
+    found, by_id = TARGETS[chosen.target], {}
+    if ids is not None and found.takes_ids:
         by_id = {"ids": ids}
     elif ids is not None:
         inputs = [functional.embedding(ids, inputs[0]), *inputs[1:]]
-    outputs, last = TARGETS[chosen.target](graph, weights, inputs, states, order, backward=backward, **by_id)
+    outputs, last = found.run(graph, weights, inputs, states, order, backward=backward, **by_id)
     return outputs[0], last
 
 
 def check_kinds(tensors: Sequence[Tensor]) -> None:
-    """Refuse tensors of several types or devices: kernels read memory as it is, and nothing would show a mistake.
+    """Refuse tensors of several types or devices, which kernels would read wrongly.
 
     Raises:
         ShapeError: the types or the devices differ.
@@ -222,7 +254,7 @@ def check_shapes(
     order: TimeMajor,
     ids: Tensor | None,
 ) -> None:
-    """Refuse tensors of other shapes than the step's: kernels read as many numbers as it and the lengths say.
+    """Refuse tensors whose shapes are not those of the step, which kernels would read beyond.
 
     Raises:
         ShapeError: names each tensor that does not fit.
@@ -251,15 +283,16 @@ def check_shapes(
         for name, shape in wanted.items()
         if tuple(found[name].shape) != tuple(shape)
     ]
+    number = "1 tensor does" if len(wrong) == 1 else f"{len(wrong)} tensors do"
     raise ShapeError(
-        f"{graph.name}: {len(wrong)} tensor{'s have' if len(wrong) > 1 else ' has'} another shape than the step's.",
+        f"{graph.name}: {number} not have the shape that the step expects.",
         where="\n".join(wrong),
-        fix="Give each the shape that the layer was built with; was a parameter replaced, or data resized?",
+        fix="Give each the expected shape; check whether a parameter was replaced or data was resized.",
     )
 
 
 def _why_not_built(graph: Graph, dtype: torch.dtype, trains: bool) -> str:
-    """Why LLVM refuses the kernels of a step; empty if it does not."""
+    """Return why LLVM refuses the kernels of a step, "" if it does not."""
     from elman.compiler.targets.llvm.run import program
 
     reason = program(graph, dtype).refusal(trains=trains)

@@ -1,4 +1,4 @@
-"""What of a step is drawn at random, and the step without it: as it is evaluated, streamed and exported."""
+"""The step without random draws, as it is evaluated, streamed and exported."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ from elman.compiler.graph import Graph, Node, Nodes
 from elman.compiler.operations import BINARY, UNARY
 from elman.compiler.simplify import simplify
 
-# These use one number for all features, so that a draw can stand in them as a plain number.
+# These use one number for all features, so that a draw can become a plain number in them.
 _ELEMENTWISE = frozenset((*UNARY, *BINARY, "where"))
 
 
 def expectation(graph: Graph) -> Graph:
-    """The step with the probability of each draw in its place: the graph itself if it draws nothing.
+    """Replace each draw of a step by its probability, or return the graph itself if it has none.
 
     >>> from elman import CELLS, zoneout
     >>> graph = expectation(zoneout(CELLS["simple_rnn"], 0.25).trace(3, 4))

@@ -1,4 +1,4 @@
-"""Says in words what becomes of a step: what is computed when, what is saved, and the step of its gradients."""
+"""Explains how a step runs: what is computed when, what is saved, and the backward step."""
 
 import linecache
 from collections import Counter
@@ -9,7 +9,6 @@ from typing import Any
 
 from elman.compiler.gradient import Gradient, differentiate
 from elman.compiler.graph import SWITCHES, Graph, Node, Nodes, is_work, line_of, matrix_of, names_of, show
-from elman.compiler.scan import Scan, scans
 from elman.compiler.schedule import Phase, Schedule, schedule
 from elman.compiler.widen import Wide, widen
 
@@ -20,7 +19,7 @@ WHOLE = {
     "outer": "the outer product of {} and {}",
     "contract": "the matrix {} times {}",
 }
-# What is only moved while the loop runs over the features.
+# Operations that only move values while the loop runs over the features.
 MOVED = ("product", "sum", "max", "concat", "slice", "expand", "cumsum", "outer", "contract")
 WORDS = {
     "neg": "negation",
@@ -55,7 +54,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What becomes of a step.
+    """How a step runs.
 
     Args:
         graph: the step as it was traced.
@@ -75,25 +74,20 @@ class Explanation:
 
     @cached_property
     def backward(self) -> Graph:
-        """The backward step; what was saved has the name it has in the forward step."""
+        """The backward step, in which saved values have their names of the forward step."""
         names = names_of(self.wide.graph)
         titles = [names[node] if not is_work(node) else f"saved:{names[node]}" for node in self.gradient.saved]
         return _renamed(self.gradient.backward, titles)
 
     @cached_property
-    def scans(self) -> dict[str, Scan | None]:
-        """The states that are scans."""
-        return scans(self.wide.graph)
-
-    @cached_property
     def recomputed(self) -> tuple[Node, ...]:
-        """Nodes of the forward step whose value is not saved but computed again in the backward step."""
+        """Nodes of the forward step that the backward step computes again instead of reading a saved value."""
         known = dict(zip(self.gradient.backward.inputs, self.gradient.saved, strict=False))
-        places = {_key(node, node.args): node for node in self.wide.graph.nodes}
+        originals = {_key(node, node.args): node for node in self.wide.graph.nodes}
         found: dict[Node, None] = {}
         for node in self.gradient.backward.nodes:
             args = [known.get(arg) for arg in node.args]
-            same = places.get(_key(node, args)) if None not in args else None
+            same = originals.get(_key(node, args)) if None not in args else None
             if node not in known and node.op not in ("input", "state") and same is not None:
                 known[node] = same
                 found.update({same: None} if is_work(same) else {})
@@ -101,16 +95,15 @@ class Explanation:
 
     @cached_property
     def copied(self) -> tuple[Node, ...]:
-        """What is saved in memory of its own: the input and the output are there anyway."""
+        """What is saved in additional memory: the input and the output exist anyway."""
         there = (*self.gradient.forward.inputs, self.gradient.forward.output, *self.gradient.shifted)
         return tuple(node for node in self.gradient.saved if node not in there)
 
     def record(self) -> dict[str, Any]:
-        """Everything as plain lists, dictionaries and numbers."""
+        """Return everything as plain lists, dictionaries and numbers."""
         names = names_of(self.wide.graph)
         return {
             "graph": show(self.wide.graph),
-            "scans": {state: scan is not None for state, scan in self.scans.items()},
             "wide_products": [
                 {"matrices": list(self.wide.parts[item.name]), "rows": item.shape[0], "columns": item.shape[1]}
                 for item in self.wide.graph.parameters
@@ -130,13 +123,13 @@ class Explanation:
         }
 
     def memory(self) -> dict[str, int]:
-        """How many numbers are kept for every step of every sequence, and how long.
+        """Return how many numbers are kept for every step of every sequence, and how long.
 
         Returns:
-            `products`: of the products before the loop, until the forward pass ends; `saved`: for the backward pass,
-            without the input and the output of this step or the one before, which are not copied; `gradients`: of
-            what the backward loop leaves for the products after it, until the backward pass ends; `output`: the output
-            itself.
+            `products`: results of the products before the loop, kept until the forward pass ends; `saved`: for the
+            backward pass, without the input and the output of this step or the one before, which are not copied;
+            `gradients`: results of the backward loop for the products after it, kept until the backward pass ends;
+            `output`: the output itself.
         """
         forward, backward = schedule(self.gradient.forward), schedule(self.backward)
         return {
@@ -148,11 +141,11 @@ class Explanation:
 
     def __str__(self) -> str:
         sections = {
-            "The step, every value multiplied once": show(self.wide.graph).splitlines() + self._scan_lines(),
+            "The step, with one product for each value": show(self.wide.graph).splitlines(),
             "Wide products": self._product_lines(),
             **self._run_sections(schedule(self.wide.graph), "each sequence from its first step to its last"),
             "Saved for the backward step": self._saved_lines(),
-            "Computed again in the backward step, which is cheaper than saving it": self._recomputed_lines(),
+            "Computed again in the backward step, which is cheaper than saving": self._recomputed_lines(),
             "The backward step": show(self.backward).splitlines(),
             **{
                 f"Backward: {title[0].lower()}{title[1:]}": lines
@@ -162,14 +155,6 @@ class Explanation:
             "Memory, numbers for every step of every sequence": self._memory_lines(),
         }
         return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
-
-    def _scan_lines(self) -> list[str]:
-        found = [
-            f"{state} is a scan: {state}' = a∘{state} + b, where a and b depend on no state"
-            for state, scan in self.scans.items()
-            if scan
-        ]
-        return found or ["No state is a scan: every step needs the one before."]
 
     def _product_lines(self) -> list[str]:
         products = [node for node in self.wide.graph.nodes if node.op == "product"]
@@ -202,11 +187,11 @@ class Explanation:
     def _what_is(self, node: Node) -> str:
         if node.op == "state":
             return "the state before the step" + (
-                "" if node in self.copied else "; it is the output before, not copied"
+                "" if node in self.copied else ", which is the output of the step before, not copied"
             )
         if node.op == "input":
             return "the input itself, not copied"
-        return _where_from(node) + ("; it is the output, not copied" if node not in self.copied else "")
+        return _where_from(node) + ("; the output itself, not copied" if node not in self.copied else "")
 
     def _recomputed_lines(self) -> list[str]:
         names = names_of(self.wide.graph)
@@ -220,7 +205,7 @@ class Explanation:
         for use in gradient.uses:
             operand, output = names[self.backward.inputs[use.operand]], outputs[use.output]
             left, right = (output, operand) if use.is_transposed else (operand, output)
-            matrices.append(f"{use.name}: {left} transposed, by {right}")
+            matrices.append(f"{use.name}: {left} transposed times {right}")
         vectors = [
             f"{name}: the sum of {outputs[output]}, features {start} to {stop - 1}"
             for name, (output, start, stop) in gradient.vectors.items()
@@ -244,7 +229,7 @@ def _key(node: Node, args: Iterable[Node | None]) -> tuple:
 
 
 def _renamed(graph: Graph, titles: list[str]) -> Graph:
-    """The graph with other names for its first inputs."""
+    """Rename the first inputs of a graph."""
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
     titled = dict(zip(graph.inputs, titles, strict=False))
@@ -280,7 +265,7 @@ def _phase(phase: Phase, plan: Schedule, names: Mapping[Node, str]) -> dict[str,
 
 
 def _phase_lines(number: int, phase: Mapping[str, Any]) -> list[str]:
-    lines = [f"{number}. {line}" if place == 0 else f"   {line}" for place, line in enumerate(phase["whole"])]
+    lines = [f"{number}. {line}" if index == 0 else f"   {line}" for index, line in enumerate(phase["whole"])]
     for work in phase["features"]:
         operations = ", ".join(_counted(op, count) for op, count in work["operations"].items())
         rows = "the one feature" if work["size"] == 1 else f"{work['size']} features"
@@ -309,7 +294,7 @@ def _in_words(node: Node, names: Mapping[Node, str]) -> str:
 
 
 def _where_from(node: Node) -> str:
-    """What a value is, with the line of the step that makes it where its file can be read."""
+    """Describe where a value comes from, with the line of the step if its file can be read."""
     text = linecache.getline(node.source.file, node.source.line).strip() if node.source else ""
     word = WORDS.get(node.op, node.op)
     return f"the {word} in  {text}" if text else f"the result of {node.op}"

@@ -1,20 +1,20 @@
-"""The backward step: from one step, another one in the same language that carries gradients the other way.
+"""The backward step: another step, in the same language, that carries gradients from the last step to the first.
 
 It reads what the forward step saved and the gradient of the output; its states are the gradients of the forward
 step's next states, and it runs over every sequence in the opposite order.
 """
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, transposed
+from elman.compiler.gradient_rules import RULES, Builder
+from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of
 from elman.compiler.simplify import simplify
 from elman.compiler.verify import parameter_shapes
 
-# What costs less to compute again than to write to memory and read back.
+# Operations that cost less to compute again than to write to memory and read back.
 CHEAP = frozenset(
     [
         "neg",
@@ -46,9 +46,9 @@ class Use(NamedTuple):
     """A product by a learned matrix.
 
     Attributes:
-        matrix: what the product calls the matrix; ends with ᵀ where it multiplies by the transposed one.
-        operand: which saved value it multiplied.
-        output: which output of the backward step is the gradient of the product.
+        matrix: the matrix as the product names it, with ᵀ at the end if it multiplies by the transposed one.
+        operand: the position of the multiplied value among the saved ones.
+        output: the position of the product's gradient among the outputs of the backward step.
     """
 
     matrix: str
@@ -62,7 +62,7 @@ class Use(NamedTuple):
 
     @property
     def is_transposed(self) -> bool:
-        """Whether the product is by the transposed matrix: its gradient is then that of the product times operand."""
+        """Whether the product is by the transposed matrix, which swaps the two factors of the gradient."""
         return self.matrix.endswith(TRANSPOSED)
 
 
@@ -100,9 +100,9 @@ class Gradient:
         read = {arg for node in graph.nodes for arg in node.args} | {*graph.outputs, *graph.following}
         return {
             node: self.forward.states.index(node)
-            for node, door in zip(self.saved, graph.inputs, strict=False)
+            for node, source in zip(self.saved, graph.inputs, strict=False)
             if node.op == "state"
-            and door not in read
+            and source not in read
             and self.forward.following[self.forward.states.index(node)] is self.forward.output
         }
 
@@ -113,292 +113,13 @@ class Gradient:
         return replace(self.forward, outputs=(output, *(node for node in saved if node not in self.shifted)))
 
 
-class _Builder:
-    """Gradients of the nodes of a step, collected from the last node to the first."""
-
-    def __init__(self, graph: Graph):
-        self.graph = graph
-        self.nodes = Nodes()
-        self.parts: dict[Node, list[Node]] = {}
-        self.pieces: dict[Node, list[tuple[int, int, Node]]] = {}
-
-    def make(self, op: str, *args: Node, attribute: object = None) -> Node:
-        return self.nodes.make(op, args, attribute)
-
-    def number(self, value: float) -> Node:
-        return self.make("number", attribute=value)
-
-    def value(self, node: Node) -> Node:
-        """The value that a node of the forward step had: numbers and vectors themselves, others as inputs."""
-        if node.op in ("number", "vector"):
-            return self.make(node.op, attribute=node.attribute)
-        return self.make("input", attribute=(f"%{self.graph.nodes.index(node)}", node.size))
-
-    def give(self, node: Node, gradient: Node) -> None:
-        """Add to the gradient of a node, summed over the features if the node has only one."""
-        if node.size == 1 and gradient.size > 1:
-            gradient = self.make("sum", gradient)
-        self.parts.setdefault(node, []).append(gradient)
-
-    def give_piece(self, node: Node, start: int, stop: int, gradient: Node) -> None:
-        """Add to the gradient of some features of a node."""
-        self.pieces.setdefault(node, []).append((start, stop, self.full(gradient, stop - start)))
-
-    def full(self, node: Node, size: int) -> Node:
-        """A value of one feature repeated to a size."""
-        return node if node.size == size else self.make("expand", node, attribute=size)
-
-    def gradient(self, node: Node) -> Node | None:
-        """The sum of what was given so far, of the node's own size; None if nothing was."""
-        terms = self.parts.get(node, []) + self._joined(node)
-        if not terms:
-            return None
-        total = terms[0]
-        for term in terms[1:]:
-            total = self.make("add", total, term)
-        return self.full(total, node.size)
-
-    def _joined(self, node: Node) -> list[Node]:
-        """The pieces as values of the whole size: those that do not overlap become one."""
-        waiting = sorted(self.pieces.get(node, []), key=lambda piece: piece[:2])
-        joined = []
-        while waiting:
-            row, rest, end = [], [], 0
-            for start, stop, gradient in waiting:
-                if start < end:
-                    rest.append((start, stop, gradient))
-                    continue
-                row += [*self._gap(start - end), gradient]
-                end = stop
-            row += self._gap(node.size - end)
-            joined.append(self.make("concat", *row) if len(row) > 1 else row[0])
-            waiting = rest
-        return joined
-
-    def _gap(self, size: int) -> list[Node]:
-        return [self.full(self.number(0.0), size)] if size else []
-
-
-Rule = Callable[[_Builder, Node, Node], None]
-
-
-def _to_each(*factors: Callable[[_Builder, Node, Node], Node | None]) -> Rule:
-    """A rule that gives each argument what its own function makes of (node, gradient)."""
-
-    def rule(b: _Builder, node: Node, g: Node) -> None:
-        for arg, factor in zip(node.args, factors, strict=True):
-            if arg.op != "number" and (part := factor(b, node, g)) is not None:
-                b.give(arg, part)
-
-    return rule
-
-
-def _nothing(b: _Builder, node: Node, g: Node) -> None:
-    return None
-
-
-def _same(b: _Builder, node: Node, g: Node) -> Node:
-    return g
-
-
-def _negated(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("neg", g)
-
-
-def _times(factor: Callable[[_Builder, Node], Node]) -> Callable[[_Builder, Node, Node], Node]:
-    return lambda b, node, g: b.make("mul", g, factor(b, node))
-
-
-def _arg(position: int) -> Callable[[_Builder, Node], Node]:
-    return lambda b, node: b.value(node.args[position])
-
-
-def _tanh_slope(b: _Builder, node: Node) -> Node:
-    return b.make("sub", b.number(1.0), b.make("square", b.value(node)))
-
-
-def _sigmoid_slope(b: _Builder, node: Node) -> Node:
-    return b.make("mul", b.value(node), b.make("sub", b.number(1.0), b.value(node)))
-
-
-def _reciprocal_slope(b: _Builder, node: Node) -> Node:
-    return b.make("neg", b.make("square", b.value(node)))
-
-
-def _by_sqrt(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("div", b.make("mul", g, b.number(0.5)), b.value(node))
-
-
-def _minus_sine(b: _Builder, node: Node) -> Node:
-    return b.make("neg", b.make("sin", b.value(node.args[0])))
-
-
-def _where_positive(b: _Builder, node: Node, g: Node) -> Node:
-    """As torch: NaN passes the gradient on."""
-    return b.make("where", b.make("less_equal", b.value(node), b.number(0.0)), b.number(0.0), g)
-
-
-def _by_sign(b: _Builder, node: Node, g: Node) -> Node:
-    """As torch: 0 for 0 and for NaN."""
-    x, zero = b.value(node.args[0]), b.number(0.0)
-    positive = b.make("where", b.make("less", zero, x), g, zero)
-    return b.make("where", b.make("less", x, zero), b.make("neg", g), positive)
-
-
-def _quotient_divisor(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("neg", b.make("mul", g, b.make("div", b.value(node), b.value(node.args[1]))))
-
-
-def _of_extreme(position: int) -> Callable[[_Builder, Node, Node], Node]:
-    """All of the gradient to the argument that was taken, half where both are equal, all to both where one is NaN."""
-
-    def part(b: _Builder, node: Node, g: Node) -> Node:
-        mine, other = b.value(node.args[position]), b.value(node.args[1 - position])
-        taken = b.make("where", b.make("equal", mine, other), b.make("mul", b.number(0.5), g), g)
-        lost = b.make("less", mine, other) if node.op == "maximum" else b.make("less", other, mine)
-        return b.make("where", lost, b.number(0.0), taken)
-
-    return part
-
-
-def _where_chosen(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("where", b.value(node.args[0]), g, b.number(0.0))
-
-
-def _where_not_chosen(b: _Builder, node: Node, g: Node) -> Node:
-    return b.make("where", b.value(node.args[0]), b.number(0.0), g)
-
-
-def _of_largest(b: _Builder, node: Node, g: Node) -> Node:
-    largest = b.make("equal", b.value(node.args[0]), b.value(node))
-    return b.make("mul", largest, b.make("div", g, b.make("sum", largest)))
-
-
-def _by_bell(factor: float) -> Callable[[_Builder, Node], Node]:
-    """The slope of the error function, `2/√π · exp(-x²)`, times a factor."""
-
-    def slope(b: _Builder, node: Node) -> Node:
-        bell = b.make("exp", b.make("neg", b.make("square", b.value(node.args[0]))))
-        return b.make("mul", b.number(factor * 2.0 / math.sqrt(math.pi)), bell)
-
-    return slope
-
-
-def _remainder_divisor(b: _Builder, node: Node, g: Node) -> Node:
-    """How often the divisor is taken away."""
-    whole = b.make("sub", b.value(node.args[0]), b.value(node))
-    return b.make("neg", b.make("mul", g, b.make("round", b.make("div", whole, b.value(node.args[1])))))
-
-
-def _power_base(b: _Builder, node: Node, g: Node) -> Node | None:
-    """`exponent · base^(exponent - 1)`; 0 for the exponent 0, whatever the base."""
-    base, exponent = (b.value(arg) for arg in node.args)
-    if exponent.op == "number":
-        if exponent.attribute == 0.0:
-            return None
-        slope = b.make("power", base, b.number(exponent.attribute - 1.0))
-        return b.make("mul", g, b.make("mul", exponent, slope))
-    slope = b.make("power", base, b.make("sub", exponent, b.number(1.0)))
-    part = b.make("mul", g, b.make("mul", exponent, slope))
-    return b.make("where", b.make("equal", exponent, b.number(0.0)), b.number(0.0), part)
-
-
-def _power_exponent(b: _Builder, node: Node, g: Node) -> Node:
-    """`power · log(base)`; 0 for the base 0 where the exponent is not negative."""
-    base, exponent = (b.value(arg) for arg in node.args)
-    part = b.make("mul", g, b.make("mul", b.value(node), b.make("log", base)))
-    flat = b.make("less_equal", b.number(0.0), exponent)
-    flat = b.make("where", b.make("equal", base, b.number(0.0)), flat, b.number(0.0))
-    return b.make("where", flat, b.number(0.0), part)
-
-
-def _of_cumsum(b: _Builder, node: Node, g: Node) -> None:
-    b.give(node.args[0], b.make("cumsum", g, attribute=not node.attribute))
-
-
-def _of_outer(b: _Builder, node: Node, g: Node) -> None:
-    rows, columns = node.args
-    b.give(rows, b.make("contract", g, b.value(columns), attribute=False))
-    b.give(columns, b.make("contract", g, b.value(rows), attribute=True))
-
-
-def _of_contract(b: _Builder, node: Node, g: Node) -> None:
-    matrix, vector = node.args
-    pair = (b.value(vector), g) if node.attribute else (g, b.value(vector))
-    b.give(matrix, b.make("outer", *pair))
-    b.give(vector, b.make("contract", b.value(matrix), g, attribute=not node.attribute))
-
-
-def _of_product(b: _Builder, node: Node, g: Node) -> None:
-    name, rows, columns = node.attribute
-    b.give(node.args[0], b.make("product", g, attribute=(transposed(name), columns, rows)))
-
-
-def _of_concat(b: _Builder, node: Node, g: Node) -> None:
-    start = 0
-    for arg in node.args:
-        b.give(arg, b.make("slice", g, attribute=(start, start + arg.size)))
-        start += arg.size
-
-
-def _of_slice(b: _Builder, node: Node, g: Node) -> None:
-    start, stop = node.attribute
-    b.give_piece(node.args[0], start, stop, g)
-
-
-RULES: dict[str, Rule] = {
-    "neg": _to_each(_negated),
-    "exp": _to_each(_times(lambda b, node: b.value(node))),
-    "log": _to_each(lambda b, node, g: b.make("div", g, b.value(node.args[0]))),
-    "sqrt": _to_each(_by_sqrt),
-    "square": _to_each(_times(lambda b, node: b.make("mul", b.number(2.0), b.value(node.args[0])))),
-    "reciprocal": _to_each(_times(_reciprocal_slope)),
-    "sin": _to_each(_times(lambda b, node: b.make("cos", b.value(node.args[0])))),
-    "cos": _to_each(_times(_minus_sine)),
-    "tanh": _to_each(_times(_tanh_slope)),
-    "sigmoid": _to_each(_times(_sigmoid_slope)),
-    "relu": _to_each(_where_positive),
-    "abs": _to_each(_by_sign),
-    "sign": _nothing,
-    "add": _to_each(_same, _same),
-    "sub": _to_each(_same, _negated),
-    "mul": _to_each(_times(_arg(1)), _times(_arg(0))),
-    "div": _to_each(lambda b, node, g: b.make("div", g, b.value(node.args[1])), _quotient_divisor),
-    "maximum": _to_each(_of_extreme(0), _of_extreme(1)),
-    "minimum": _to_each(_of_extreme(0), _of_extreme(1)),
-    "less": _nothing,
-    "less_equal": _nothing,
-    "equal": _nothing,
-    "where": _to_each(lambda b, node, g: None, _where_chosen, _where_not_chosen),
-    "product": _of_product,
-    "sum": _to_each(lambda b, node, g: b.full(g, node.args[0].size)),
-    "max": _to_each(_of_largest),
-    "concat": _of_concat,
-    "slice": _of_slice,
-    "expand": _to_each(_same),
-    "floor": _nothing,
-    "round": _nothing,
-    "stop_gradient": _nothing,
-    "erf": _to_each(_times(_by_bell(1.0))),
-    "erfc": _to_each(_times(_by_bell(-1.0))),
-    "log1p": _to_each(lambda b, node, g: b.make("div", g, b.make("add", b.number(1.0), b.value(node.args[0])))),
-    "expm1": _to_each(_times(lambda b, node: b.make("exp", b.value(node.args[0])))),
-    "softplus": _to_each(_times(lambda b, node: b.make("sigmoid", b.value(node.args[0])))),
-    "remainder": _to_each(_same, _remainder_divisor),
-    "power": _to_each(_power_base, _power_exponent),
-    "cumsum": _of_cumsum,
-    "outer": _of_outer,
-    "contract": _of_contract,
-}
-
-
 def differentiate(graph: Graph) -> Gradient:
-    """The gradient of a step with one output.
+    """Derive the gradient of a step with one output.
 
     Args:
-        graph: a step, best a wide one (see `widen`).
+        graph: a step, preferably a wide one (see `widen`).
     """
-    b = _Builder(graph)
+    b = Builder(graph)
     b.give(graph.output, b.make("input", attribute=("d output", graph.output.size)))
     states = [b.make("state", attribute=(f"d {state.attribute[0]}", state.size)) for state in graph.states]
     for following, state in zip(graph.following, states, strict=True):
@@ -414,7 +135,7 @@ def differentiate(graph: Graph) -> Gradient:
     return _assemble(b, found, states)
 
 
-def _assemble(b: _Builder, found: dict[Node, Node], states: list[Node]) -> Gradient:
+def _assemble(b: Builder, found: dict[Node, Node], states: list[Node]) -> Gradient:
     graph = b.graph
     zeros = lambda node: b.full(b.number(0.0), node.size)  # noqa: E731
     following = tuple(found.get(state, zeros(state)) for state in graph.states)
@@ -445,18 +166,18 @@ def _assemble(b: _Builder, found: dict[Node, Node], states: list[Node]) -> Gradi
 
 
 def _parts_of_concats(outputs: dict[Node, int]) -> dict[Node, tuple[int, int, int]]:
-    """Where the parts of concatenated outputs stand in them."""
-    places = {}
+    """Map each part of a concatenated output to (output, first feature, first feature beyond)."""
+    positions = {}
     for node, output in outputs.items():
         start = 0
         for part in node.args if node.op == "concat" else ():
-            places[part] = (output, start, start + part.size)
+            positions[part] = (output, start, start + part.size)
             start += part.size
-    return places
+    return positions
 
 
-def _choose_saved(b: _Builder, draft: Graph, operands: Iterable[Node]) -> tuple[tuple[Node, ...], Graph]:
-    """Which values of the forward step are kept; the others the backward step computes again from those."""
+def _choose_saved(b: Builder, draft: Graph, operands: Iterable[Node]) -> tuple[tuple[Node, ...], Graph]:
+    """Choose the values to save, from which the backward step computes the others."""
     graph = b.graph
     read = {node.attribute[0] for node in draft.nodes if node.op == "input"} - {"d output"}
     needed = [node for index, node in enumerate(graph.nodes) if f"%{index}" in read]
@@ -470,10 +191,10 @@ def _choose_saved(b: _Builder, draft: Graph, operands: Iterable[Node]) -> tuple[
             again[node] = b.nodes.make(node.op, [arg for arg in known if arg is not None], node.attribute)
         else:
             kept[node] = None
-    return tuple(kept), _with_doors(b, draft, tuple(kept), again)
+    return tuple(kept), _with_inputs(b, draft, tuple(kept), again)
 
 
-def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[Node, Node]) -> Graph:
+def _with_inputs(b: Builder, draft: Graph, saved: tuple[Node, ...], again: dict[Node, Node]) -> Graph:
     replaced = {b.value(node): value for node, value in again.items()}
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
@@ -491,8 +212,8 @@ def _with_doors(b: _Builder, draft: Graph, saved: tuple[Node, ...], again: dict[
 
     graph = draft.rebuild(renew)
     d_output = b.make("input", attribute=("d output", b.graph.output.size))
-    doors = tuple(renew(node) for node in (*(b.value(node) for node in saved), d_output))
-    return simplify(replace(graph, inputs=doors, parameters=_parameters(graph)))
+    inputs = tuple(renew(node) for node in (*(b.value(node) for node in saved), d_output))
+    return simplify(replace(graph, inputs=inputs, parameters=_parameters(graph)))
 
 
 def _parameters(graph: Graph) -> tuple[Parameter, ...]:

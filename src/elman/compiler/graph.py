@@ -23,7 +23,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
-    """One operation; compared by identity, since a `Nodes` makes each only once."""
+    """One operation, compared by identity, since a `Nodes` makes each only once."""
 
     op: str
     args: tuple["Node", ...]
@@ -42,7 +42,7 @@ class Nodes:
         self._made: dict[tuple, Node] = {}
 
     def make(self, op: str, args: Iterable[Node] = (), attribute: Any = None, source: Source | None = None) -> Node:
-        """The node of this operation on these arguments.
+        """Return the node of this operation on these arguments.
 
         Raises:
             Mismatch: the arguments do not fit the operation.
@@ -63,12 +63,12 @@ class Parameter:
     """A matrix or a vector that a layer holds.
 
     Args:
-        name: `affine/position` for a matrix, `affine/bias` for a bias, else the name the step gave.
+        name: `affine/position` for a matrix, `affine/bias` for a bias, otherwise the name given in the step.
         shape: `(operand size, affine size)` for a matrix, `(size,)` for a vector.
         role: a matrix is `recurrent` if a value that it multiplies depends on a state, else `input`.
         initial: the number that a bias or a vector starts from, or a start; a matrix without a start is drawn as the
             layer's `init` says.
-        is_learned: whether it is trained; otherwise it stays as it starts.
+        is_learned: whether it is trained; otherwise it keeps its initial value.
     """
 
     name: str
@@ -110,11 +110,11 @@ Per = Literal["step", "sequence"]
 
 @dataclass(frozen=True)
 class Draw:
-    """An input that is no data: ones and zeros, drawn at random while a layer trains.
+    """An input that is not data but ones and zeros, drawn at random while a layer trains.
 
     Args:
         name: of the input.
-        probability: of a 1; in evaluation it stands in the place of what is drawn (`draws.expectation`).
+        probability: of a 1; in evaluation it replaces the draw (`draws.expectation`).
         per: `step`: drawn anew at every step; `sequence`: the same at all steps of a sequence.
     """
 
@@ -134,7 +134,7 @@ class Graph:
         following: nodes of the states after the step, in the order of `states`.
         outputs: nodes whose value is wanted at every step; a cell's step has one, its output.
         parameters: in the order in which the step named them.
-        draws: what the last of the inputs are, if they are drawn and not given.
+        draws: describe the last of the inputs, those that are drawn and not given.
     """
 
     name: str
@@ -152,8 +152,8 @@ class Graph:
 
     @property
     def output_state(self) -> int | None:
-        """The position of the state whose next value is the output; `None` where the output is no state."""
-        return next((place for place, node in enumerate(self.following) if node is self.output), None)
+        """The position of the state whose next value is the output, None if the output is not a state."""
+        return next((position for position, node in enumerate(self.following) if node is self.output), None)
 
     @property
     def given(self) -> tuple[Node, ...]:
@@ -180,15 +180,15 @@ class Graph:
         """A digest of what the step computes: equal for steps with the same nodes, sizes and parameters, by name."""
         position = {node: index for index, node in enumerate(self.nodes)}
         rows = [(node.op, [position[arg] for arg in node.args], node.attribute) for node in self.nodes]
-        doors = [
+        ends = [
             [position[node] for node in nodes] for nodes in (self.inputs, self.states, self.following, self.outputs)
         ]
         parameters = [(item.name, item.shape, item.is_learned) for item in self.parameters]
-        return hashlib.sha256(repr((rows, doors, parameters)).encode()).hexdigest()
+        return hashlib.sha256(repr((rows, ends, parameters)).encode()).hexdigest()
 
     @cached_property
     def derived(self) -> dict[Any, Any]:
-        """What was made of this step and is kept as long as it is in use: plans, programs, its expectation."""
+        """What was derived from this step and is kept as long as the step is used: programs, its expectation."""
         return {}
 
     @cached_property
@@ -210,7 +210,7 @@ class Graph:
         return frozenset(parameter.name for parameter in self.parameters if not parameter.is_learned)
 
     def rebuild(self, translate: Callable[[Node], Node]) -> "Graph":
-        """The same step with every door node replaced by its translation."""
+        """Replace every input, state, next state and output by its translation."""
         return Graph(
             self.name,
             tuple(map(translate, self.inputs)),
@@ -222,7 +222,7 @@ class Graph:
         )
 
     def __reduce__(self):
-        # Not node in node: a long step would be too deep for it.
+        # As a list, not node within node, which would be too deep for a long step.
         return from_json, (to_json(self),)
 
     def __copy__(self) -> "Graph":
@@ -236,17 +236,20 @@ class Graph:
 
 
 def all_learned(graph: Graph) -> Graph:
-    """The same step with a gradient for every parameter; made once, and kept with it."""
+    """Return the same step with every parameter learned, which is made once and kept with it."""
     if all_learned not in graph.derived:
         parameters = tuple(replace(parameter, is_learned=True) for parameter in graph.parameters)
         graph.derived[all_learned] = replace(graph, parameters=parameters)
     return graph.derived[all_learned]
 
 
-def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:
-    """The nodes reachable from the doors, each after its arguments (no recursion: steps can be deep)."""
+def ordered(wanted: Iterable[Node]) -> tuple[Node, ...]:
+    """Return the nodes that others need, each after its arguments.
+
+    There is no recursion, since steps can be deep.
+    """
     done: dict[Node, None] = {}
-    stack = [(node, False) for node in reversed(list(doors))]
+    stack = [(node, False) for node in reversed(list(wanted))]
     while stack:
         node, visited = stack.pop()
         if node in done:
@@ -260,7 +263,7 @@ def ordered(doors: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def dependants(nodes: Iterable[Node], roots: Iterable[Node]) -> frozenset[Node]:
-    """The roots and every node, of those given in order, that depends on one of them."""
+    """Return the roots and those of the nodes, given in order, that depend on a root."""
     found = set(roots)
     for node in nodes:
         if any(arg in found for arg in node.args):
@@ -269,31 +272,31 @@ def dependants(nodes: Iterable[Node], roots: Iterable[Node]) -> frozenset[Node]:
 
 
 def show(graph: Graph) -> str:
-    """The graph as text, one node a line."""
+    """Return the graph as text, one node a line."""
     names = names_of(graph)
     lines = [f"  {line_of(node, names)}" for node in graph.nodes if is_work(node)]
-    doors = ", ".join(f"{node.attribute[0]}({node.size})" for node in (*graph.inputs, *graph.states))
+    arguments = ", ".join(f"{node.attribute[0]}({node.size})" for node in (*graph.inputs, *graph.states))
     following = ", ".join(
         f"{name}={names[node]}" for name, node in zip(graph.state_names, graph.following, strict=True)
     )
     outputs = ", ".join(names[node] for node in graph.outputs)
-    return "\n".join([f"{graph.name}({doors})", *lines, f"  next {following}; output {outputs}"])
+    return "\n".join([f"{graph.name}({arguments})", *lines, f"  next {following}; output {outputs}"])
 
 
 NAMED = ("input", "state", "vector")
 
 
-# What an attribute that is true means.
+# The meaning of an attribute that is true.
 SWITCHES = {"cumsum": "reversed", "contract": "transposed"}
 
 
 def is_work(node: Node) -> bool:
-    """Whether a node computes something."""
+    """Return whether a node computes something."""
     return node.op not in (*NAMED, "number")
 
 
 def names_of(graph: Graph) -> dict[Node, str]:
-    """What each node is called where the graph is printed."""
+    """Return the name of each node in the printed graph."""
     names: dict[Node, str] = {}
     count = 0
     for node in graph.nodes:
@@ -306,7 +309,7 @@ def names_of(graph: Graph) -> dict[Node, str]:
 
 
 def line_of(node: Node, names: Mapping[Node, str]) -> str:
-    """A node that computes something, as a line."""
+    """Return the line of a node that computes something."""
     return f"{names[node]} = {_call(node, names)}  ({node.size})"
 
 
@@ -322,7 +325,7 @@ def _call(node: Node, names: Mapping[Node, str]) -> str:
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
-    """The graph as plain lists and dictionaries, so that a model can carry its cell without any code."""
+    """Return the graph as plain data, so that a model can carry its cell without any code."""
     position = {node: index for index, node in enumerate(graph.nodes)}
     at = lambda nodes: [position[node] for node in nodes]  # noqa: E731
     return {
@@ -338,10 +341,10 @@ def to_json(graph: Graph) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Graph:
-    """The graph that `to_json` wrote.
+    """Return the graph that `to_json` wrote.
 
     Raises:
-        Mismatch, KeyError, TypeError, ValueError: the data is no graph; `verify` judges what is made here.
+        Mismatch, KeyError, TypeError, ValueError: the data does not describe a graph; `verify` checks the result.
     """
     nodes = Nodes()
     made: dict[int, Node] = {}
@@ -362,7 +365,7 @@ def from_json(data: Mapping[str, Any]) -> Graph:
 
 
 def _parameter_to_json(parameter: Parameter) -> list[Any]:
-    """The parameter as a list; the last item, that it is not learned, is left out of the others."""
+    """Return a parameter as a list, whose last item, False, is left out if it is learned."""
     initial = start_to_json(parameter.initial) if isinstance(parameter.initial, Start) else parameter.initial
     row = [parameter.name, list(parameter.shape), parameter.role, initial]
     return row if parameter.is_learned else [*row, False]

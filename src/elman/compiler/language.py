@@ -1,19 +1,72 @@
-"""The words in which a cell's step is written.
+"""The words in which the step of a cell is written.
 
-A step is an ordinary function. It is run once, on `Value`s in place of numbers, and what it did is kept as a graph.
+A step is an ordinary function. It runs once, on `Value`s instead of numbers, and its operations are kept as a graph.
 """
 
-import builtins
 import functools
-import itertools
 import math
 import operator
-from collections.abc import Sequence
 from typing import Any
 
+from elman.compiler.functions import (
+    celu,
+    concat,
+    contract,
+    cos,
+    cumsum,
+    elu,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    floor,
+    gelu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    linear,
+    log,
+    log1p,
+    log_sigmoid,
+    log_softmax,
+    max,
+    maximum,
+    mean,
+    minimum,
+    mish,
+    outer,
+    reciprocal,
+    relu,
+    relu6,
+    remainder,
+    round,
+    selu,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    split,
+    sqrt,
+    square,
+    squareplus,
+    stop_gradient,
+    sum,
+    tanh,
+    tanh_shrink,
+    where,
+)
 from elman.compiler.graph import TRANSPOSED, Draw, Parameter, Per
 from elman.compiler.graph import transposed as turned
-from elman.compiler.places import user_line
+from elman.compiler.lines import user_line
 from elman.compiler.starts import Start, read_start
 from elman.compiler.starts import chrono as chrono
 from elman.compiler.starts import glorot as glorot
@@ -22,27 +75,27 @@ from elman.compiler.starts import normal as normal
 from elman.compiler.starts import opposite as opposite
 from elman.compiler.starts import orthogonal as orthogonal
 from elman.compiler.starts import uniform as uniform
-from elman.compiler.value import WORDS, Matrix, Number, Recording, Value, apply, current, row_of
+from elman.compiler.value import WORDS, Matrix, Recording, Value, current, row_of
 from elman.compiler.value import Next as Next
 from elman.compiler.value import power as power
 from elman.errors import UsageError
 
-Initial = Any  # of a parameter: a number, an array, the name of a start or a start, see `elman.compiler.starts`
+Initial = Any  # a number, an array, a distribution or its name: see `elman.compiler.starts`
 
 
 def affine(
     name: str, *values: Value, size: int | None = None, bias: Initial | None = 0.0, initial: Initial | None = None
 ) -> Value:
-    """The sum `a·W_a + b·W_b + … + bias` with learned matrices and a learned bias of its own.
+    """Return `a·W_a + b·W_b + … + bias`, with learned matrices and a learned bias.
 
     Args:
-        name: names the parameters `name/0`, `name/1`, … (a matrix for each value, `(value size, size)`) and
+        name: the parameters are called `name/0`, `name/1`, … (a matrix for each value, `(value size, size)`) and
             `name/bias` (`(size,)`). Each name is used once in a step.
         values: one or more values of any sizes.
-        size: size of the result; the layer's hidden size if not given.
-        bias: what the bias starts from: a number, an array, or a start; `None` for no bias.
-        initial: what the matrices start from: one for all, or a tuple with one for each value; `None` leaves it to the
-            layer's `init`.
+        size: of the result; the layer's hidden size if not given.
+        bias: the initial value of the bias: a number, an array, or a distribution; `None` for no bias.
+        initial: the initial value of the matrices, one for all or a tuple with one for each value; `None` leaves it to
+            the layer's `init`.
     """
     owner = current()
     _check_name(owner, name)
@@ -54,7 +107,7 @@ def affine(
         owner.fail(
             f"affine `{name}` multiplies {len(values)} values, got {len(starts)} initial values.",
             user_line(),
-            "Give one for each value, or one that is no tuple for all of them.",
+            "Give a tuple with one for each value, or a single one for all.",
         )
     terms = [
         _product(owner, f"{name}/{position}", value, columns, start)
@@ -80,15 +133,15 @@ def matrix(
     initial: Initial | None = None,
     learned: bool = True,
 ) -> Matrix:
-    """Declare a matrix for `product` to multiply by, as often as the step likes.
+    """Declare a matrix for `product`, which may multiply by it several times.
 
     Args:
         name: its name in the layer's weights; used once in a step.
-        rows: the size of what it multiplies; the layer's hidden size if not given.
+        rows: the size of the values that it multiplies; the layer's hidden size if not given.
         columns: the size of the product; the layer's hidden size if not given.
-        initial: what it starts from: a number, an array `(rows, columns)`, or a start such as `identity()`; `None`
-            leaves it to the layer's `init`.
-        learned: whether it is trained; a matrix that is not is saved with the layer and stays as it starts.
+        initial: its initial value: a number, an array `(rows, columns)`, or a distribution such as `orthogonal()`;
+            `None` leaves it to the layer's `init`.
+        learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
     _check_name(owner, name)
@@ -123,13 +176,13 @@ def product(value: Value, matrix: Matrix, transposed: bool = False) -> Value:
 
 
 def parameter(name: str, size: int | None = None, *, initial: Initial = 0.0, learned: bool = True) -> Value:
-    """A vector that a layer holds: a peephole, a gain, an initial slope.
+    """Declare a vector that a layer holds: a peephole, a gain, an initial slope.
 
     Args:
         name: its name in the layer's weights; used once in a step.
         size: number of elements; the layer's hidden size if not given.
-        initial: what it starts from: a number, an array `(size,)`, or a start such as `uniform(-1, 1)`.
-        learned: whether it is trained; a vector that is not is saved with the layer and stays as it starts.
+        initial: its initial value: a number, an array `(size,)`, or a distribution such as `uniform(-1, 1)`.
+        learned: whether it is trained; otherwise it is saved with the layer and keeps its initial value.
     """
     owner = current()
     _check_name(owner, name)
@@ -148,7 +201,7 @@ def _vector(name: str, size: int, role: Any, initial: Initial, learned: bool = T
 
 
 def _matrix_start(owner: Recording, name: str, initial: Initial | None, shape: tuple[int, int]) -> float | Start:
-    """The start of a matrix; 0.0 leaves it to the layer's `init`."""
+    """Return the start of a matrix, 0.0 to leave it to the layer's `init`."""
     return 0.0 if initial is None else _read_start(owner, name, initial, shape)
 
 
@@ -165,7 +218,7 @@ def _check_learned(owner: Recording, name: str, learned: object) -> None:
 
 
 def bernoulli(name: str, probability: float, *, size: int | None = None, per: Per = "step") -> Value:
-    """A row of ones and zeros, drawn at random while a layer trains; in evaluation its mean, the probability.
+    """Draw a row of ones and zeros while a layer trains, and use their mean in evaluation.
 
     Args:
         name: its name in the graph; used once in a step.
@@ -181,20 +234,20 @@ def bernoulli(name: str, probability: float, *, size: int | None = None, per: Pe
         owner.fail(f"`{name}` is drawn per {per!r}.", user_line(), "Draw it per='step' or per='sequence'.")
     draw = Draw(f"{name}/draw", float(probability), per)
     if draw.name in (other.name for other in owner.draws):
-        owner.fail(f"the name `{name}` names two draws.", user_line(), "Give each draw a name of its own.")
+        owner.fail(f"the name `{name}` is used for two draws.", user_line(), "Give each draw a name of its own.")
     value = owner.make("input", attribute=(draw.name, _check_size(owner, name, size)))
     owner.draws[draw] = value.node
     return value
 
 
 def dropout(name: str, value: Value, probability: float, *, per: Per = "step") -> Value:
-    """The value with features dropped, and the others scaled up, while a layer trains; in evaluation the value.
+    """Drop features and scale up the others while a layer trains, not in evaluation.
 
     Args:
         name: of the draw, see `bernoulli`.
-        value: what to drop features of.
+        value: to drop features of.
         probability: of dropping a feature, from 0 to below 1; nothing is drawn for 0.
-        per: `step`: others at every step; `sequence`: the same at all steps of a sequence.
+        per: `step`: other features at every step; `sequence`: the same at all steps of a sequence.
     """
     owner = current()
     if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0.0 <= probability < 1.0:
@@ -218,339 +271,8 @@ def _check_size(owner: Recording, name: str, size: object) -> int:
     owner.has_own_sizes |= size is not None
     size = owner.hidden_size if size is None else size
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        owner.fail(f"`{name}` has the size {size!r}.", user_line(), "A size is a whole number from 1 on.")
+        owner.fail(f"`{name}` has the size {size!r}.", user_line(), "Give a whole number of at least 1.")
     return size
-
-
-def where(condition: Value | Number, value: Value | Number, other: Value | Number) -> Value:
-    """`value` where the condition is not zero, else `other`, element by element."""
-    return apply("where", condition, value, other)
-
-
-def concat(*values: Value) -> Value:
-    """The values one after another: sizes add up."""
-    return current().make("concat", *(row_of(value, "concat") for value in values))
-
-
-def split(value: Value, parts: int | Sequence[int]) -> list[Value]:
-    """The value cut into parts.
-
-    Args:
-        value: any value.
-        parts: number of equal parts, or the size of each part; they add up to `value.size`.
-    """
-    owner = current()
-    size = row_of(value, "split").size
-    if isinstance(parts, int):
-        sizes = [size // parts] * parts if parts > 0 else []
-    else:
-        sizes = list(parts)
-    if builtins.sum(sizes) != size or any(part < 1 for part in sizes):
-        owner.fail(
-            f"a value of size {size} cannot be split into {parts}.", user_line(), "The parts must add up to the size."
-        )
-    edges = [builtins.sum(sizes[:index]) for index in range(len(sizes) + 1)]
-    return [value[start:stop] for start, stop in itertools.pairwise(edges)]
-
-
-def sum(value: Value) -> Value:
-    """The sum over the features, of size 1."""
-    return current().make("sum", row_of(value, "sum"))
-
-
-def mean(value: Value) -> Value:
-    """The mean over the features, of size 1."""
-    return sum(value) / value.size
-
-
-def max(value: Value) -> Value:
-    """The largest feature, of size 1; where several are equal, they share its gradient."""
-    return current().make("max", row_of(value, "max"))
-
-
-def exp(value: Value | Number) -> Value:
-    """e to the power of the value."""
-    return apply("exp", value)
-
-
-def log(value: Value | Number) -> Value:
-    """The natural logarithm."""
-    return apply("log", value)
-
-
-def sqrt(value: Value | Number) -> Value:
-    """The square root."""
-    return apply("sqrt", value)
-
-
-def square(value: Value | Number) -> Value:
-    """The value times itself."""
-    return apply("square", value)
-
-
-def reciprocal(value: Value | Number) -> Value:
-    """One divided by the value."""
-    return apply("reciprocal", value)
-
-
-def sin(value: Value | Number) -> Value:
-    """The sine, of radians."""
-    return apply("sin", value)
-
-
-def cos(value: Value | Number) -> Value:
-    """The cosine, of radians."""
-    return apply("cos", value)
-
-
-def tanh(value: Value | Number) -> Value:
-    """The hyperbolic tangent."""
-    return apply("tanh", value)
-
-
-def sigmoid(value: Value | Number) -> Value:
-    """The logistic function `1 / (1 + exp(-value))`."""
-    return apply("sigmoid", value)
-
-
-def relu(value: Value | Number) -> Value:
-    """The value where it is positive, else 0."""
-    return apply("relu", value)
-
-
-def sign(value: Value | Number) -> Value:
-    """-1, 0 or 1; its gradient is 0."""
-    return apply("sign", value)
-
-
-def maximum(value: Value | Number, other: Value | Number) -> Value:
-    """The larger of two, element by element; where they are equal, they share the gradient."""
-    return apply("maximum", value, other)
-
-
-def minimum(value: Value | Number, other: Value | Number) -> Value:
-    """The smaller of two, element by element; where they are equal, they share the gradient."""
-    return apply("minimum", value, other)
-
-
-def linear(value: Value | Number) -> Value | Number:
-    """The value itself: no activation."""
-    return value
-
-
-def softplus(value: Value | Number) -> Value:
-    """`log(1 + exp(value))`, computed without overflow."""
-    return apply("softplus", value)
-
-
-def silu(value: Value) -> Value:
-    """`value · sigmoid(value)`, also called swish."""
-    return value * sigmoid(value)
-
-
-def elu(value: Value, alpha: float = 1.0) -> Value:
-    """The value where it is positive, else `alpha · (exp(value) - 1)`; its slope at 0 is alpha."""
-    below = value < 0.0
-    return where(below, alpha * expm1(where(below, value, 0.0)), leaky_relu(value, alpha))
-
-
-def leaky_relu(value: Value, slope: float = 0.01) -> Value:
-    """The value where it is positive, else the value times the slope."""
-    return where(value > 0.0, value, slope * value)
-
-
-def hard_sigmoid(value: Value) -> Value:
-    """`value/6 + 1/2`, cut off at 0 and 1 (as in Keras 3 and torch)."""
-    return _ramp(value, 3.0)
-
-
-def _ramp(value: Value, width: float) -> Value:
-    """From 0 at -width to 1 at width; the gradient at them is 0."""
-    rising = (value + width) / (2.0 * width)
-    return where(abs(value) < width, rising, stop_gradient(minimum(maximum(rising, 0.0), 1.0)))
-
-
-def softsign(value: Value) -> Value:
-    """`value / (1 + |value|)`."""
-    return value / (1.0 + abs(value))
-
-
-def softmax(value: Value) -> Value:
-    """Positive features that sum to 1, in proportion to the exponential of the value's."""
-    shifted = exp(value - stop_gradient(max(value)))
-    return shifted / sum(shifted)
-
-
-def floor(value: Value | Number) -> Value:
-    """The largest whole number that is not larger; its gradient is 0."""
-    return apply("floor", value)
-
-
-def round(value: Value | Number) -> Value:
-    """The nearest whole number, the even one of two; its gradient is 0."""
-    return apply("round", value)
-
-
-def remainder(value: Value | Number, divisor: Value | Number) -> Value:
-    """`value - divisor · floor(value / divisor)`: zero, or a number with the divisor's sign."""
-    return apply("remainder", value, divisor)
-
-
-def erf(value: Value | Number) -> Value:
-    """The error function."""
-    return apply("erf", value)
-
-
-def erfc(value: Value | Number) -> Value:
-    """`1 - erf(value)`, with all its digits where that is small."""
-    return apply("erfc", value)
-
-
-def log1p(value: Value | Number) -> Value:
-    """`log(1 + value)`, with all its digits where the value is small."""
-    return apply("log1p", value)
-
-
-def expm1(value: Value | Number) -> Value:
-    """`exp(value) - 1`, with all its digits where the value is small."""
-    return apply("expm1", value)
-
-
-def stop_gradient(value: Value | Number) -> Value:
-    """The value itself, as a constant for the gradient."""
-    return apply("stop_gradient", value)
-
-
-def cumsum(value: Value) -> Value:
-    """The sums over the features up to each."""
-    return current().make("cumsum", row_of(value, "cumsum"), attribute=False)
-
-
-def outer(value: Value, other: Value) -> Value:
-    """Every product of a feature of the one and a feature of the other: a matrix, row after row.
-
-    Its size is `value.size · other.size`; feature `i · other.size + j` is `value[i] · other[j]`.
-    """
-    owner = current()
-    owner.has_own_sizes = True
-    return owner.make("outer", row_of(value, "outer"), row_of(other, "outer"))
-
-
-def contract(matrix: Value, value: Value, *, transposed: bool = False) -> Value:
-    """A matrix that is a value of the step, times a vector.
-
-    Args:
-        matrix: its entries, row after row, as `outer` gives them.
-        value: a feature for each of the matrix's columns; for each of its rows if transposed.
-        transposed: multiply by the transposed matrix: the sum of its rows, each times a feature of the value.
-
-    Returns:
-        A feature for each of the matrix's rows; for each of its columns if transposed.
-    """
-    if not isinstance(transposed, bool):
-        current().fail(f"Expected transposed=True or False, got {transposed!r}.", user_line(), "Write transposed=True.")
-    return current().make("contract", row_of(matrix, "contract"), row_of(value, "contract"), attribute=transposed)
-
-
-def gelu(value: Value, *, approximate: str = "none") -> Value:
-    """`value · Φ(value)` with the normal distribution Φ.
-
-    Args:
-        value: any value.
-        approximate: `tanh` for `value/2 · (1 + tanh(√(2/π) · (value + 0.044715 · value³)))`.
-    """
-    if approximate == "none":
-        return 0.5 * value * erfc(value * -math.sqrt(0.5))
-    if approximate != "tanh":
-        current().fail(
-            f"Expected approximate='none' or 'tanh', got {approximate!r}.", user_line(), "Give one of the two."
-        )
-    return value * sigmoid(math.sqrt(8.0 / math.pi) * (value + 0.044715 * value**3))
-
-
-def mish(value: Value) -> Value:
-    """`value · tanh(softplus(value))`."""
-    return value * tanh(softplus(value))
-
-
-def selu(value: Value) -> Value:
-    """`elu` with alpha 1.6733 and all of it times 1.0507, which keep mean and variance."""
-    return 1.0507009873554804934193349852946 * elu(value, 1.6732632423543772848170429916717)
-
-
-def celu(value: Value, alpha: float = 1.0) -> Value:
-    """The value where it is positive, else `alpha · (exp(value/alpha) - 1)`; its slope at 0 is 1."""
-    below = value < 0.0
-    return where(below, alpha * expm1(where(below, value, 0.0) / alpha), value)
-
-
-def relu6(value: Value) -> Value:
-    """The value, cut off at 0 and 6."""
-    return _cut_off(value, 0.0, 6.0)
-
-
-def hard_tanh(value: Value) -> Value:
-    """The value, cut off at -1 and 1."""
-    return _cut_off(value, -1.0, 1.0)
-
-
-def _cut_off(value: Value, low: float, high: float) -> Value:
-    """The value between two limits; the gradient at them is 0."""
-    return where(value <= low, low, where(value >= high, high, value))
-
-
-def hard_silu(value: Value) -> Value:
-    """`value · hard_sigmoid(value)`, also called hard swish."""
-    return value * hard_sigmoid(value)
-
-
-def sparse_plus(value: Value) -> Value:
-    """`(value + 1)² / 4` from -1 to 1, else the value where it is positive, and 0 where it is not."""
-    within = abs(value) < 1.0
-    return where(within, square(where(within, value, 0.0) + 1.0) / 4.0, relu(value))
-
-
-def sparse_sigmoid(value: Value) -> Value:
-    """`value/2 + 1/2`, cut off at 0 and 1."""
-    return _ramp(value, 1.0)
-
-
-def squareplus(value: Value, b: float = 4.0) -> Value:
-    """`(value + √(value² + b)) / 2`, with all its digits where that is small."""
-    root = sqrt(square(value) + b)
-    return where(value >= 0.0, root + value, b / (root + abs(value))) / 2.0
-
-
-def log_sigmoid(value: Value) -> Value:
-    """The logarithm of `sigmoid(value)`, computed without overflow."""
-    return -softplus(-value)
-
-
-def log_softmax(value: Value) -> Value:
-    """The logarithm of `softmax(value)`, computed without overflow."""
-    shifted = value - stop_gradient(max(value))
-    return shifted - log(sum(exp(shifted)))
-
-
-def tanh_shrink(value: Value) -> Value:
-    """`value - tanh(value)`."""
-    return value - tanh(value)
-
-
-def soft_shrink(value: Value, threshold: float = 0.5) -> Value:
-    """The value moved towards 0 by the threshold; 0 where it does not reach as far."""
-    return where(abs(value) <= threshold, 0.0, value - threshold * sign(value))
-
-
-def hard_shrink(value: Value, threshold: float = 0.5) -> Value:
-    """The value where it is farther from 0 than the threshold, else 0."""
-    return where(abs(value) <= threshold, 0.0, value)
-
-
-def glu(value: Value) -> Value:
-    """The first half of the features times the sigmoid of the second half."""
-    half, gate = split(value, 2)
-    return half * sigmoid(gate)
 
 
 WORDS |= {

@@ -35,7 +35,7 @@ def run_recorded(
     backward: bool,
     ids: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The output and the last states, as `dispatch.run` gives them, by one operation that torch records."""
+    """Run a step as one operation that torch records, as `dispatch.run` does."""
     step, parameters = _describe(graph)
     tensors = [*inputs, *states, *(weights[name] for name in parameters)]
     lengths = order.lengths
@@ -47,12 +47,12 @@ def run_recorded(
 
 @constant_in_compiled_code
 def _describe(graph: Graph) -> tuple[str, tuple[str, ...]]:
-    """The step as text, and the names of its parameters in the order in which the operation takes them."""
+    """Return the step as text, and its parameters' names in the order of the operation."""
     return write_step(graph), _derive(graph).parameters
 
 
 def write_step(graph: Graph) -> str:
-    """The step as text; made once, and kept with it."""
+    """Return the step as text, which is made once and kept with it."""
     if write_step not in graph.derived:
         graph.derived[write_step] = json.dumps(to_json(graph), separators=(",", ":"))
     return graph.derived[write_step]
@@ -60,7 +60,7 @@ def write_step(graph: Graph) -> str:
 
 @lru_cache(maxsize=64)
 def read_step(step: str) -> Graph:
-    """The step that `write_step` wrote."""
+    """Return the step that `write_step` wrote."""
     return from_json(json.loads(step))
 
 
@@ -90,7 +90,7 @@ def _has_kernels(graph: Graph, tensors: Sequence[Tensor], *, trains: bool) -> bo
 
 
 def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None, reads_backward: bool) -> list[Tensor]:
-    """The output and the last states."""
+    """Compute the output and the last states."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
     derivation = _derive(graph)
     if _has_kernels(graph, tensors, trains=False):
@@ -108,7 +108,7 @@ def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None
 
 
 def _keep(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None, reads_backward: bool) -> list[Tensor]:
-    """The output, the last states, and what the backward operation reads."""
+    """Compute the output, the last states, and what the backward operation reads."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
     derivation = _derive(graph)
     if _has_kernels(graph, tensors, trains=True):
@@ -135,7 +135,7 @@ def _differentiate(
     ids: Tensor | None,
     reads_backward: bool,
 ) -> list[Tensor]:
-    """The gradient of each of the tensors, from those of the output and the last states."""
+    """Compute the gradient of each tensor from those of the output and the last states."""
     graph, order = read_step(step), _read_order(lengths)
     derivation, tensors, given = _derive(graph), resolved(tensors), resolved(given)
     output, *rest = kept
@@ -145,29 +145,29 @@ def _differentiate(
         from elman.compiler.targets.llvm import run as kernels
 
         compiled = kernels.program(graph, tensors[0].dtype)
+        derivation = compiled.derivation
         read, own = kernels.by_id(compiled, tensors, ids)
-        own = kernels.private(own, read[0])
-        found = kernels.backward(compiled, read, known, given, order, reads_backward, own, wishes)
+        own, engine = kernels.private(own, read[0]), kernels.backward_engine(compiled, order, reads_backward)
     else:
         read, own = _embedded(tensors, ids), None
-        loop = eager.BackwardLoop(derivation.gradient.backward, order, not reads_backward)
-        found = gradients(derivation, loop, read, known, given, order, reads_backward, None, wishes)
+        engine = eager.BackwardLoop(derivation.gradient.backward, order, not reads_backward)
+    found = gradients(derivation, engine, read, known, given, own, wishes)
     if ids is not None and own is None and found[0] is not None:
         found[0] = torch.zeros_like(tensors[0]).index_add_(0, ids, found[0])
     return _alone([torch.zeros_like(to) if each is None else each for each, to in zip(found, tensors, strict=True)])
 
 
 def _embedded(tensors: Sequence[Tensor], ids: Tensor | None) -> list[Tensor]:
-    """The tensors with the row of each id in the place of the table."""
+    """Replace the table by the row of each id."""
     return list(tensors) if ids is None else [functional.embedding(ids, tensors[0]), *tensors[1:]]
 
 
 def _alone(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors in memory of their own: what an operation of torch returns must not share any."""
+    """Return the tensors in separate memory, which torch demands of an operation's results."""
     storages = [tensor.untyped_storage().data_ptr() for tensor in tensors]
     return [
-        tensor.contiguous() if storages.count(place) == 1 else tensor.clone(memory_format=torch.contiguous_format)
-        for tensor, place in zip(tensors, storages, strict=True)
+        tensor.contiguous() if storages.count(storage) == 1 else tensor.clone(memory_format=torch.contiguous_format)
+        for tensor, storage in zip(tensors, storages, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The operations of the language: how many arguments each takes and how large its result is.
+"""The operations of the language: the number of arguments of each, and the size of its result.
 
 A value is a row of numbers, one row a sequence; its size is the length of that row. Sizes 1 and n fit
 together (the one number is used n times). Comparisons give 1.0 for true and 0.0 for false.
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Mismatch(Exception):
-    """Arguments that do not fit an operation; says why in a few words."""
+    """Arguments that do not fit an operation; the message is a short reason."""
 
 
 SizeRule = Callable[..., int]
@@ -21,7 +21,7 @@ class Operation:
     """How an operation is used.
 
     Args:
-        arity: number of arguments; `None` for any number from one on.
+        arity: number of arguments; None for any number of at least one.
         size: gives the size of the result from the attribute and the sizes of the arguments.
     """
 
@@ -72,7 +72,7 @@ def _sum_of(attribute: Any, *sizes: int) -> int:
 def _slice(attribute: tuple[int, int], size: int) -> int:
     start, stop = attribute
     if not 0 <= start < stop <= size:
-        raise Mismatch(f"features {start} to {stop} do not lie within a value of size {size}")
+        raise Mismatch(f"features {start} to {stop} are not within a value of size {size}")
     return stop - start
 
 
@@ -120,7 +120,7 @@ OPERATIONS: dict[str, Operation] = {
     "max": Operation(1, _one),
     "concat": Operation(None, _sum_of),
     "slice": Operation(1, _slice),  # (start, stop)
-    "expand": Operation(1, _expand),  # how often the one number is repeated
+    "expand": Operation(1, _expand),  # size of the result
     "cumsum": Operation(1, _cumsum),  # whether it begins with the last feature
     "outer": Operation(2, _outer),
     "contract": Operation(2, _contract),  # whether the matrix is transposed
@@ -128,15 +128,14 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def size_of(op: str, attribute: Any, sizes: tuple[int, ...]) -> int:
-    """The size of an operation's result.
+    """Return the size of an operation's result.
 
     Raises:
-        Mismatch: an unknown operation, a wrong number of arguments, an attribute that is not the operation's, or
-            sizes that do not fit.
+        Mismatch: the operation is unknown, or its number of arguments, its attribute or its sizes do not fit.
     """
     operation = OPERATIONS.get(op)
     if operation is None:
-        raise Mismatch(f"`{op}` is no operation of the language")
+        raise Mismatch(f"`{op}` is not an operation of the language")
     if (operation.arity is not None and operation.arity != len(sizes)) or not (sizes or op in LEAVES):
         raise Mismatch(f"`{op}` takes {operation.arity or 'one or more'} values and got {len(sizes)}")
     try:

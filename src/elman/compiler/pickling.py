@@ -1,4 +1,4 @@
-"""How a cell is pickled: by the name of its step where that can be imported, else by its graphs."""
+"""Pickling of cells: by the name of the step if it can be imported, otherwise by the graphs."""
 
 import importlib
 import pickle
@@ -19,15 +19,15 @@ class CellPicklingError(UsageError, pickle.PicklingError):
 
 
 def reduce_cell(cell: "Cell") -> Reduced:
-    """What `Cell.__reduce__` answers.
+    """Return what `Cell.__reduce__` returns.
 
-    A step at the top of a module, or inside a class there, is found again by its name, although the decorator has put
-    a cell in its place; a callable object that can be pickled, such as that of `zoneout`, is pickled itself. Any other
-    step, such as a function inside a function, cannot be found again: the cell is pickled as a model folder keeps it,
-    as its graphs for the sizes that it was traced for.
+    A step at the top of a module, or inside a class there, is found again by its name, although that is now the name
+    of the decorated cell; a callable object that can be pickled, such as that of `zoneout`, is pickled itself. Any
+    other step, such as a function inside a function, cannot be found again: the cell is pickled as it is in a model
+    folder, as its graphs for the sizes that it was traced for.
 
     Raises:
-        CellPicklingError: the step cannot be found again, and there is no graph yet.
+        CellPicklingError: the step cannot be found again, and the cell has no graph yet.
     """
     if not cell.is_restored and _is_picklable((cell.options, cell.sizes)):
         if _is_importable(cell.step):
@@ -39,7 +39,7 @@ def reduce_cell(cell: "Cell") -> Reduced:
         raise CellPicklingError(
             f"The cell `{cell.name}` cannot be pickled: its step cannot be imported by name, and no layer has been "
             "built with it.",
-            fix="Define the step at the top of a module, or build a layer first: its equations are pickled then.",
+            fix="Define the step at the top of a module, or build a layer first, so that its equations can be pickled.",
         )
     return _from_graphs, (type(cell), cell.name, cell.input, cell.states, cell.constants, graphs)
 
@@ -49,7 +49,7 @@ def _from_graphs(kind: "type[Cell]", *parts: Any) -> "Cell":
 
 
 def _open(module: str, qualname: str, options: dict[str, Any]) -> "Cell":
-    """The cell of a step that was pickled by name."""
+    """Return the cell of a step that was pickled by name."""
     from elman.compiler.cell import Cell
 
     importlib.import_module(module)
@@ -58,14 +58,14 @@ def _open(module: str, qualname: str, options: dict[str, Any]) -> "Cell":
         return found.with_options(**options)
     if found is None:
         raise CellPicklingError(
-            f"The pickled cell has the step `{qualname}` of the module `{module}`, which has no such step.",
+            f"The pickled cell has the step `{qualname}` of the module `{module}`, which does not have it.",
             fix="Define it there again, or load a model folder, which carries the equations of its cells.",
         )
     return Cell(found, options)
 
 
 def _find(module: str, qualname: str) -> Any:
-    """What is at this name, `None` if nothing is."""
+    """Return the object of this name, None if there is none."""
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)
@@ -73,7 +73,7 @@ def _find(module: str, qualname: str) -> Any:
 
 
 def _is_importable(step: Any) -> bool:
-    """Whether the step, or the cell that the decorator made of it, is at the step's name."""
+    """Return whether the step's name leads to the step, or to its cell."""
     from elman.compiler.cell import Cell
 
     found = _find(getattr(step, "__module__", ""), getattr(step, "__qualname__", ""))
@@ -81,7 +81,7 @@ def _is_importable(step: Any) -> bool:
 
 
 def has_own_step(cell: "Cell") -> bool:
-    """Whether the cell, unpickled, could still be traced for other sizes."""
+    """Return whether the cell could still be traced for other sizes after unpickling."""
     return not cell.is_restored and reduce_cell(cell)[0] is not _from_graphs
 
 
@@ -92,7 +92,7 @@ def _is_function(step: Any) -> bool:
 def _is_picklable(value: Any) -> bool:
     try:
         pickle.dumps(value)
-    # What a user's object raises when it cannot be pickled is not fixed: TypeError and AttributeError among others.
+    # A user's object may raise anything when it cannot be pickled, such as TypeError or AttributeError.
     except Exception:
         return False
     return True

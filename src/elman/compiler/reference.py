@@ -1,6 +1,6 @@
 """The meaning of a step: NumPy, float64, one sequence after the other, node by node.
 
-Slow, and easy to check against the paper; every other target is judged by it.
+It is slow, and easy to check against the paper. All other targets are compared with it.
 """
 
 import math
@@ -66,7 +66,7 @@ NUMPY: dict[str, Callable[..., Array]] = {
 def step(
     graph: Graph, weights: Mapping[str, Array], inputs: Sequence[Array], states: Sequence[Array]
 ) -> tuple[list[Array], list[Array]]:
-    """One step of one sequence: inputs and states `(size,)` in, the outputs and the next states out."""
+    """Compute the outputs and the next states of one step of one sequence, each `(size,)`."""
     values: dict[Node, Array] = dict(zip((*graph.inputs, *graph.states), (*inputs, *states), strict=True))
     for node in graph.nodes:
         if node not in values:
@@ -104,7 +104,10 @@ def run(
     *,
     backward: bool = False,
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Run a step over every sequence of a batch; arguments and results as those of the other targets, in NumPy."""
+    """Run a step over every sequence of a batch.
+
+    Arguments and results are those of the other targets, in NumPy.
+    """
     weights, inputs, states = (
         {name: np.asarray(value, np.float64) for name, value in weights.items()},
         [np.asarray(value, np.float64) for value in inputs],

@@ -1,29 +1,28 @@
 """The order of work inside one step of a compiled loop.
 
-A step is a row of phases. At the head of a phase stands what needs whole rows: products and reductions. Then come its
-columns: loops over the features in which everything elementwise is computed at once, in registers, and written only
-where somebody else reads it.
+A step is a sequence of phases. A phase begins with what needs whole rows: products and reductions. Its columns follow:
+loops over the features, in which everything elementwise is computed at once, in registers, and written to memory only
+if another phase or the caller reads it.
 
-Everything elementwise is computed in the loop, also what depends on no state, since a register is nearer than memory.
-Before the loop come only products of the input and what they need, after it only products that feed no state and what
-needs them.
+Everything elementwise is computed in the loop, even if it depends on no state, since a register is faster than memory.
+Only products of the input, and what they need, are computed before the loop; only products that no next state needs,
+and what needs them, after it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from elman.compiler.graph import Graph, Node, dependants, ordered
+from elman.compiler.fission import LEAVES, split_loop
+from elman.compiler.graph import Graph, Node
 
-LEAVES = ("number", "vector")
 WHOLE_ROWS = ("product", "sum", "max", "cumsum", "outer", "contract")
 IN_MEMORY = ("input", "state", "concat", "slice", *WHOLE_ROWS)
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """Where a value is written.
 
     Args:
@@ -45,7 +44,7 @@ class Phase:
     """One phase.
 
     Args:
-        whole: products, reductions and what else needs whole rows, in order.
+        whole: products, reductions and other nodes that need whole rows, in order.
         columns: for each size, small sizes first, the nodes computed or copied feature by feature, in order.
     """
 
@@ -63,7 +62,7 @@ class Schedule:
         entering: values that the loop reads from memory at every step: inputs, and products of `before`.
         phases: of one step.
         rows: nodes that have a row in scratch memory.
-        places: where each node that is written goes.
+        slots: where each node that is written is written to.
         kept: nodes whose value at every step is kept.
         after: nodes computed once when all steps are done, in order.
     """
@@ -73,74 +72,42 @@ class Schedule:
     entering: tuple[Node, ...]
     phases: tuple[Phase, ...]
     rows: tuple[Node, ...]
-    places: dict[Node, tuple[Place, ...]]
+    slots: dict[Node, tuple[Slot, ...]]
     kept: tuple[Node, ...]
     after: tuple[Node, ...]
 
 
 @lru_cache(maxsize=64)
 def schedule(graph: Graph) -> Schedule:
-    """The schedule of a step."""
-    hoisted = [node for node in graph.nodes if node.op == "product" and node not in graph.recurrent]
-    before = tuple(node for node in ordered(hoisted) if node not in graph.inputs)
-    doors = {*graph.inputs, *hoisted}
-    after = _after(graph)
-    wanted = [arg for node in after for arg in node.args] + list(graph.outputs)
-    kept = tuple(
-        dict.fromkeys(node for node in wanted if node not in after and node not in doors and node.op not in LEAVES)
-    )
-    inside = _inside((*graph.following, *kept), doors)
-    read = {arg for node in inside for arg in node.args} | set(graph.following)
-    entering = tuple(node for node in graph.nodes if node in doors and node in read)
-    work = _Work(graph, inside, kept)
-    return Schedule(graph, before, entering, work.phases(), work.rows(), dict(work.places), kept, after)
-
-
-def _after(graph: Graph) -> tuple[Node, ...]:
-    feeding = set(ordered(graph.following))
-    late = [node for node in graph.nodes if node.op == "product" and node in graph.recurrent and node not in feeding]
-    found = dependants(graph.nodes, late)
-    return tuple(node for node in graph.nodes if node in found)
-
-
-def _inside(targets: Iterable[Node], doors: set[Node]) -> list[Node]:
-    """All that the targets need down to the doors, in order, the doors left out."""
-    found: dict[Node, None] = {}
-    stack = [(node, False) for node in targets]
-    while stack:
-        node, visited = stack.pop()
-        if node in found or node in doors:
-            continue
-        if visited:
-            found[node] = None
-        else:
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in node.args)
-    return list(found)
+    """Return the schedule of a step."""
+    cut = split_loop(graph, products_only=True)
+    work = _Work(graph, cut.inside, cut.kept)
+    slots = dict(work.slots)
+    return Schedule(graph, cut.before, cut.entering, work.phases(), work.rows(), slots, cut.kept, cut.after)
 
 
 class _Work:
     """Finds the phase of every node, and where it is written.
 
-    `at[node]` is the phase that computes it; `ready[node]` the first phase at whose head its whole row lies in memory.
+    `at[node]` is the phase that computes it; `ready[node]` is the first phase that begins with its whole row in memory.
     """
 
-    def __init__(self, graph: Graph, inside: list[Node], kept: tuple[Node, ...]):
+    def __init__(self, graph: Graph, inside: tuple[Node, ...], kept: tuple[Node, ...]):
         self.graph = graph
         self.inside = inside
         self.kept = kept
         self.at: dict[Node, int] = {}
         self.ready: dict[Node, int] = {}
-        self.places: dict[Node, tuple[Place, ...]] = defaultdict(tuple)
+        self.slots: dict[Node, tuple[Slot, ...]] = defaultdict(tuple)
         for node in inside:
             self._set_phase(node)
         for node in inside:
             self._set_rows(node)
         for position, node in enumerate(graph.following):
-            self._write(node, Place("next", position=position))
+            self._write(node, Slot("next", position=position))
         for position, node in enumerate(kept):
             if node.op != "concat":
-                self._write(node, Place("kept", position=position))
+                self._write(node, Slot("kept", position=position))
 
     def _set_phase(self, node: Node) -> None:
         if node.op in LEAVES or node.op == "state":
@@ -157,46 +124,49 @@ class _Work:
         return self.ready.get(node, 0)
 
     def _readable(self, node: Node) -> int:
-        """The phase in whose columns the node's value can be had, feature by feature."""
+        """Return the first phase whose columns can read the node's value, feature by feature."""
         return self.ready.get(node, 0) if node.op in IN_MEMORY else self.at.get(node, 0)
 
     def _set_rows(self, node: Node) -> None:
-        """Give a row to what this node reads otherwise than feature by feature in the same phase."""
+        """Give a row to each argument that is not read feature by feature in the same phase."""
         for position, arg in enumerate(node.args):
             if node.op == "concat":
                 start = sum(other.size for other in node.args[:position])
-                self._write(arg, Place("part", node, start))
+                self._write(arg, Slot("part", node, start))
                 if node in self.kept:
-                    self._write(arg, Place("kept", position=self.kept.index(node), offset=start))
+                    self._write(arg, Slot("kept", position=self.kept.index(node), offset=start))
             elif self._reads_number(node, arg) or (
                 arg.op not in IN_MEMORY + LEAVES and self._reads_elsewhere(node, arg)
             ):
-                self._write(arg, Place("row"))
+                self._write(arg, Slot("row"))
 
     def _reads_number(self, node: Node, arg: Node) -> bool:
-        """Whether the node reads a number as a row of memory, as its sum does: a graph may not be simplified."""
+        """Return whether the node reads a number as a row, as in the sum of a number.
+
+        That occurs in graphs that are not simplified.
+        """
         return arg.op == "number" and node.op in IN_MEMORY and node.op != "concat"
 
     def _reads_elsewhere(self, node: Node, arg: Node) -> bool:
         return node.op in IN_MEMORY or self.at[node] > self.at[arg] or node.size != arg.size
 
-    def _write(self, node: Node, place: Place) -> None:
-        if place not in self.places[node]:
-            self.places[node] = (*self.places[node], place)
+    def _write(self, node: Node, slot: Slot) -> None:
+        if slot not in self.slots[node]:
+            self.slots[node] = (*self.slots[node], slot)
 
     def rows(self) -> tuple[Node, ...]:
-        """The nodes that have a row of their own."""
-        own = {node for node, places in self.places.items() if any(place.kind == "row" for place in places)}
+        """Return the nodes that have their own row."""
+        own = {node for node, slots in self.slots.items() if any(slot.kind == "row" for slot in slots)}
         return tuple(node for node in self.inside if node in own or node.op in ("concat", *WHOLE_ROWS))
 
     def phases(self) -> tuple[Phase, ...]:
-        """The work, phase by phase."""
+        """Return the work, phase by phase."""
         columns: dict[int, dict[int, list[Node]]] = defaultdict(lambda: defaultdict(list))
-        written = [node for node in self.places if node not in self.at]
+        written = [node for node in self.slots if node not in self.at]
         for node in (*written, *self.inside):
             if node.op not in IN_MEMORY + LEAVES:
                 columns[self.at[node]][node.size].append(node)
-            elif self.places[node]:
+            elif self.slots[node]:
                 columns[self._ready(node)][node.size].append(node)
         whole = [node for node in self.inside if node.op in WHOLE_ROWS]
         last = max([*columns, *(self.at[node] for node in whole)], default=0)

@@ -1,7 +1,7 @@
 """Rewrites a graph into a smaller one that gives the same numbers.
 
-Only exact rules stand here: nothing that could hide a NaN (x·0 stays) or change a rounding. Operations on numbers
-alone are done in float64, and x + 0 may keep the sign of a zero.
+The rules are exact: none hides a NaN (x·0 stays) or changes a rounding. Operations on numbers alone are computed in
+float64, and x + 0 may keep the sign of a zero.
 """
 
 import math
@@ -59,7 +59,7 @@ NUMBERS: dict[str, Callable[..., Any]] = {
 
 
 def _fold_numbers(nodes: Nodes, node: Node) -> Node | None:
-    """An operation on finite numbers alone is the number it gives, where it gives a finite one."""
+    """Replace an operation on finite numbers alone by its result, if that is finite."""
     if node.op not in NUMBERS or any(arg.op != "number" or not math.isfinite(arg.attribute) for arg in node.args):
         return None
     try:
@@ -70,7 +70,7 @@ def _fold_numbers(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _drop_neutral(nodes: Nodes, node: Node) -> Node | None:
-    """x + 0, x - 0, x·1 and x / 1 are x."""
+    """Replace x + 0, x - 0, x·1 and x / 1 by x."""
     neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(node.op)
     if neutral is None:
         return None
@@ -81,12 +81,12 @@ def _drop_neutral(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _drop_double_negation(nodes: Nodes, node: Node) -> Node | None:
-    """-(-x) is x."""
+    """Replace -(-x) by x."""
     return node.args[0].args[0] if node.op == "neg" and node.args[0].op == "neg" else None
 
 
 def _negation_in_sum(nodes: Nodes, node: Node) -> Node | None:
-    """x + (-y) is x - y, and x - (-y) is x + y."""
+    """Replace x + (-y) by x - y, and x - (-y) by x + y."""
     other = {"add": "sub", "sub": "add"}.get(node.op)
     if other is None or node.args[1].op != "neg":
         return None
@@ -94,12 +94,12 @@ def _negation_in_sum(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _whole_slice(nodes: Nodes, node: Node) -> Node | None:
-    """All the features of x are x."""
+    """Replace a slice of all features of x by x."""
     return node.args[0] if node.op == "slice" and node.attribute == (0, node.args[0].size) else None
 
 
 def _slice_of_slice(nodes: Nodes, node: Node) -> Node | None:
-    """Features of features are features."""
+    """Replace a slice of a slice by one slice."""
     if node.op != "slice" or node.args[0].op != "slice":
         return None
     offset = node.args[0].attribute[0]
@@ -108,7 +108,7 @@ def _slice_of_slice(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _slice_of_concat(nodes: Nodes, node: Node) -> Node | None:
-    """Features that lie within one part of a concatenation are taken from that part."""
+    """Take features that are within one part of a concatenation from that part."""
     if node.op != "slice" or node.args[0].op != "concat":
         return None
     start, stop = node.attribute
@@ -121,25 +121,25 @@ def _slice_of_concat(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _single_concat(nodes: Nodes, node: Node) -> Node | None:
-    """One value alone needs no concatenation."""
+    """Replace a concatenation of one value by the value."""
     return node.args[0] if node.op == "concat" and len(node.args) == 1 else None
 
 
 def _reduction_of_one(nodes: Nodes, node: Node) -> Node | None:
-    """The sum and the largest of a value of one feature, its running sum, and that value once, are itself."""
+    """Replace the sum, maximum, running sum and repetition to 1 of one feature by the feature."""
     one = node.op in ("sum", "max", "expand", "cumsum") and node.args[0].size == 1 == node.size
     return node.args[0] if one else None
 
 
 def _same_choice(nodes: Nodes, node: Node) -> Node | None:
-    """A choice between x and x is x."""
+    """Replace a choice between x and x by x."""
     if node.op != "where" or node.args[1] is not node.args[2] or node.args[1].size != node.size:
         return None
     return node.args[1]
 
 
 def _power_of_few(nodes: Nodes, node: Node) -> Node | None:
-    """x to the power of 1 is x, of 2 its square, of -1 its reciprocal."""
+    """Replace x to the power of 1 by x, of 2 by its square, of -1 by its reciprocal."""
     if node.op != "power" or node.args[1].op != "number":
         return None
     base, exponent = node.args[0], node.args[1].attribute
@@ -150,7 +150,7 @@ def _power_of_few(nodes: Nodes, node: Node) -> Node | None:
 
 
 def _product_with_one(nodes: Nodes, node: Node) -> Node | None:
-    """An outer product with one number, or a contraction by one number, is a product feature by feature."""
+    """Replace an outer product with, or a contraction by, one feature by a multiplication."""
     factors = {"outer": node.args, "contract": node.args[1:]}.get(node.op, ())
     one = any(factor.size == 1 for factor in factors)
     return nodes.make("mul", node.args, source=node.source) if one else None
@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same step with the rules applied until none fits."""
+    """Apply the rules to a step until none fits."""
     nodes = Nodes()
     renewed: dict[Node, Node] = {}
     for node in graph.nodes:

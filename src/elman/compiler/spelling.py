@@ -21,10 +21,10 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
 
     Args:
         text: a word, such as `tanh`, or a word with options, such as `leaky_relu(slope=0.2)`.
-        valid: the words that may stand here; all of them if not given.
+        valid: the words to accept; all of them if not given.
 
     Raises:
-        UsageError: the text is no word, the word may not stand here, or it does not have these options.
+        UsageError: the text is not a word, the word is not accepted, or it does not have these options.
     """
     name, options = _parse(text)
     valid = WORDS if valid is None else valid
@@ -61,7 +61,7 @@ def _parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def spell(function: Callable[..., Any]) -> str | None:
-    """Return the text that `read_word` reads as this function; None for a function that is no word with options.
+    """Return the text that `read_word` reads as this function, None if it is not a word.
 
     >>> from functools import partial
     >>> from elman import leaky_relu

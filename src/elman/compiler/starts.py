@@ -1,4 +1,4 @@
-"""What parameters start from: named distributions, and given numbers."""
+"""Initial values of parameters: named distributions, and given numbers."""
 
 import base64
 import dataclasses
@@ -14,10 +14,10 @@ from elman.errors import UsageError
 
 @dataclass(frozen=True)
 class Start:
-    """What a parameter starts from."""
+    """The initial value of a parameter."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise a `UsageError` where a parameter of this shape cannot start so."""
+        """Raise a `UsageError` if a parameter of this shape cannot start like this."""
 
     def __str__(self) -> str:
         fields = ", ".join(f"{getattr(self, field.name):g}" for field in dataclasses.fields(self))
@@ -29,7 +29,8 @@ class _OfMatrix(Start):
         """Refuse vectors."""
         if len(shape) != 2:
             raise UsageError(
-                f"a vector cannot start from {self}.", fix="Give a number, or a start such as uniform(-0.1, 0.1)."
+                f"a vector cannot start from {self}.",
+                fix="Give a number, or a distribution such as uniform(-0.1, 0.1).",
             )
 
 
@@ -96,7 +97,7 @@ class Chrono(Start):
 
 @dataclass(frozen=True)
 class Opposite(Start):
-    """Minus what another parameter starts from."""
+    """Minus the initial value of another parameter."""
 
     name: str
 
@@ -120,7 +121,8 @@ class Given(Start):
         """Refuse other shapes."""
         if shape != self.shape:
             raise UsageError(
-                f"it has the shape {shape}, got an array of shape {self.shape}.", fix=f"Give an array {shape}."
+                f"expected an array of shape {shape}, got one of shape {self.shape}.",
+                fix="Give an array of that shape.",
             )
 
     @property
@@ -138,7 +140,7 @@ KINDS: dict[str, type[Start]] = {
 
 
 def identity(scale: float = 1.0) -> Start:
-    """Start a matrix from the identity times a scale (a matrix that is not square: ones on its diagonal).
+    """Start a matrix, which need not be square, from the identity times a scale.
 
     Source:
         Q. V. Le, N. Jaitly, G. E. Hinton, A Simple Way to Initialize Recurrent Networks of Rectified Linear Units,
@@ -185,7 +187,9 @@ def normal(mean: float = 0.0, deviation: float = 1.0) -> Start:
 
 
 def chrono(longest: float) -> Start:
-    """Start the bias of a forget gate so that it remembers for 1 to `longest` steps: log of a uniform (1, longest - 1).
+    """Start the bias of a forget gate so that it remembers for 1 to `longest` steps.
+
+    The bias is the logarithm of a uniform number from 1 to `longest - 1`.
 
     The bias of the input gate starts from the opposite: `affine("input", x, h, bias=opposite("forget/bias"))`.
 
@@ -202,7 +206,7 @@ def chrono(longest: float) -> Start:
 
 
 def opposite(name: str) -> Start:
-    """Start a parameter from minus what another parameter of the step starts from.
+    """Start a parameter from minus the initial value of another parameter of the step.
 
     Args:
         name: of the other parameter, such as `forget/bias`; it has the same shape.
@@ -222,13 +226,13 @@ WITHOUT_ARGUMENTS: dict[str, Callable[[], Start]] = {
     "normal": normal,
 }
 HOW = (
-    "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a start such as "
+    "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a distribution such as "
     "uniform(-0.1, 0.1)."
 )
 
 
 def read_start(value: object, shape: tuple[int, ...]) -> Start:
-    """Return the start of a parameter of this shape from what a user gives.
+    """Read what a user gives as the initial value of a parameter of this shape.
 
     Args:
         value: a start, the name of one without arguments or its function, a number, or an array (nested lists, NumPy,
@@ -236,7 +240,7 @@ def read_start(value: object, shape: tuple[int, ...]) -> Start:
         shape: of the parameter.
 
     Raises:
-        UsageError: none of these, or one that does not fit the shape.
+        UsageError: the value is none of these, or does not fit the shape.
     """
     found = _read(value)
     found.check(shape)
@@ -249,7 +253,7 @@ def _read(value: Any) -> Start:
     value = next((name for name, start in WITHOUT_ARGUMENTS.items() if start is value), value)
     if isinstance(value, str):
         if value not in WITHOUT_ARGUMENTS:
-            raise UsageError(f"there is no start {value!r}.", fix=HOW)
+            raise UsageError(f"the name {value!r} is unknown.", fix=HOW)
         return WITHOUT_ARGUMENTS[value]()
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -289,7 +293,7 @@ def _flat(rows: Any, shape: tuple[int, ...]) -> Iterator[Any]:
 
 
 def start_to_json(start: Start) -> dict[str, Any]:
-    """Return a start as plain data; arrays as base64, in float32 where that is exact."""
+    """Return a start as plain data, arrays as base64, in float32 where that is exact."""
     if isinstance(start, Given):
         return {"start": "given", "shape": list(start.shape), **_packed(start.numbers)}
     return {"start": type(start).__name__.lower(), **dataclasses.asdict(start)}
@@ -311,7 +315,7 @@ def start_from_json(data: Mapping[str, Any]) -> Start:
     """Return the start that `start_to_json` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError: the data is no start.
+        KeyError, TypeError, ValueError: the data does not describe a start.
     """
     fields = dict(data)
     kind = fields.pop("start")

@@ -1,4 +1,4 @@
-"""How far a result may be from the right one: the one table, for `elman fuzz` and for the tests."""
+"""How far a result may be from the right one: one table for `elman fuzz` and the tests."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ class Tolerance(NamedTuple):
 
     Args:
         relative: to the right number and to the scale of those beside it, see `relative_error`.
-        absolute: where a test compares numbers of which it knows no scale.
+        absolute: for a test that compares numbers of unknown scale.
     """
 
     relative: float
@@ -26,7 +26,7 @@ TOLERANCES: dict[torch.dtype, Tolerance] = {
     torch.float64: Tolerance(1e-12, 1e-12),
 }
 
-# Exception: a central difference loses half of the digits, whatever is compared with it.
+# Exception: a central difference loses half of the digits.
 DIFFERENCES: dict[torch.dtype, Tolerance] = {
     torch.float32: Tolerance(1e-3, 1e-4),
     torch.float64: Tolerance(1e-6, 1e-8),

@@ -1,4 +1,4 @@
-"""What a step computes with while it is traced: values in place of numbers, and the record of what was done to them."""
+"""The values that a step computes with while it is traced, and the record of its operations."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,18 +6,18 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from elman.compiler.graph import Draw, Node, Nodes, Parameter, Source
+from elman.compiler.lines import quote, user_line
 from elman.compiler.operations import Mismatch
-from elman.compiler.places import quote, user_line
 from elman.errors import CellError
 
 Number = int | float
 
-# The words of `elman.compiler.language`, which it enters here, for messages that point to them.
+# The words of `elman.compiler.language`, which adds them here, for messages.
 WORDS: dict[str, Callable[..., Any]] = {}
 
 
 class Recording:
-    """What one run of a step has said so far: its nodes, its parameters and its draws."""
+    """One run of a step: its nodes, its parameters and its draws so far."""
 
     def __init__(self, name: str, hidden_size: int):
         self.name = name
@@ -26,39 +26,39 @@ class Recording:
         self.has_own_sizes = False
         self.parameters: dict[str, tuple[Parameter, Source]] = {}
         self.draws: dict[Draw, Node] = {}
-        self.place_of_next: Source | None = None
+        self.line_of_next: Source | None = None
 
     def make(self, op: str, *args: Node, attribute: Any = None) -> "Value":
-        """The value of an operation; a mismatch is told with the user's line."""
-        place = user_line()
+        """Add an operation, and report a mismatch with the user's line."""
+        line = user_line()
         try:
-            return Value(self, self.nodes.make(op, args, attribute, place))
+            return Value(self, self.nodes.make(op, args, attribute, line))
         except Mismatch as reason:
             self.fail(
-                f"{reason}.", place, "Check the sizes: `value.size` gives that of a value, `size=` sets an affine's."
+                f"{reason}.", line, "Check the sizes: `value.size` gives that of a value, `size=` sets an affine's."
             )
 
     def declare(self, parameter: Parameter) -> None:
-        """Add a parameter; each name is used once."""
-        place = user_line()
+        """Add a parameter, whose name must be new."""
+        line = user_line()
         if parameter.name in self.parameters:
-            before = self.parameters[parameter.name][1]
+            name, before = parameter.name.split("/")[0], self.parameters[parameter.name][1]
             self.fail(
-                f"the name `{parameter.name.split('/')[0]}` names parameters twice (first at line {before.line}).",
-                place,
+                f"the name `{name}` is used twice for parameters (first at line {before.line}).",
+                line,
                 "Give each affine and each parameter a name of its own.",
             )
-        self.parameters[parameter.name] = (parameter, place)
+        self.parameters[parameter.name] = (parameter, line)
 
-    def fail(self, problem: str, place: Source | None, fix: str) -> NoReturn:
+    def fail(self, problem: str, line: Source | None, fix: str) -> NoReturn:
         """Raise a `CellError` that names the cell and quotes the line."""
-        raise CellError(f"{self.name}: {problem}", where=quote(place), fix=fix)
+        raise CellError(f"{self.name}: {problem}", where=quote(line), fix=fix)
 
 
 recording: ContextVar[Recording] = ContextVar("recording")
 
 
-# What numpy and torch call an operator of Python when a number or an array of theirs stands on its left.
+# The names of Python's operators in numpy and torch, which handle their own values on the left.
 OPERATORS = {
     "add": "add",
     "subtract": "sub",
@@ -181,7 +181,7 @@ class Value:
     __hash__ = object.__hash__
 
     def __getitem__(self, features: int | slice) -> "Value":
-        """Some of the features: `value[3]`, `value[:8]`."""
+        """Return some of the features: `value[3]`, `value[:8]`."""
         if isinstance(features, int):
             if not -self.size <= features < self.size:
                 self._refuse(
@@ -220,7 +220,7 @@ class Value:
         self._refuse("cannot be looped over", "Use split(value, parts), or value[start:stop].")
 
     def __array__(self, *_: Any, **__: Any):
-        self._refuse("is no NumPy array", "Use elman's own words, such as elman.tanh in place of numpy.tanh.")
+        self._refuse("is not a NumPy array", "Use elman's own words, such as elman.tanh instead of numpy.tanh.")
 
     def __array_ufunc__(self, function: Any, method: str, *args: Any, **named: Any):
         name = getattr(function, "__name__", "this")
@@ -237,7 +237,7 @@ class Value:
 
 
 class Matrix:
-    """A matrix of a step, for `product` to multiply by; it is no value and has no other use."""
+    """A matrix of a step, for `product` to multiply by; it is not a value and has no other use."""
 
     __slots__ = ("name", "owner", "shape")
 
@@ -275,10 +275,10 @@ def _own_word(name: str) -> str:
 
 
 def current() -> Recording:
-    """The step that is being traced.
+    """Return the step that is being traced.
 
     Raises:
-        CellError: none is.
+        CellError: no step is being traced.
     """
     found = recording.get(None)
     if found is None:
@@ -291,23 +291,23 @@ def current() -> Recording:
 
 
 def node_of(value: object) -> Node:
-    """The node of a value of this step, or of a number; anything else is refused."""
+    """Return the node of a value of this step, or of a number, and refuse anything else."""
     owner = current()
     if isinstance(value, Value):
         if value.owner is not owner:
             owner.fail(
                 "a value of another step, or of an earlier run of this one, is used.",
                 user_line(),
-                "Use only what this call of the step was given; what lasts from step to step must be a state.",
+                "Use only the arguments of this call; a value that lasts from step to step must be a state.",
             )
         return value.node
     if isinstance(value, Matrix):
         value._refuse()
     if isinstance(value, bool) or not isinstance(value, int | float):
         owner.fail(
-            f"a value or a number was expected, and {_kind(value)} came.",
+            f"expected a value or a number, got {_kind(value)}.",
             user_line(),
-            "What is learned comes from affine(...) or parameter(...); what a call gives is a keyword-only argument.",
+            "Declare learned values with affine(...) or parameter(...); pass other data as a keyword-only argument.",
         )
     return owner.make("number", attribute=float(value)).node
 
@@ -319,19 +319,19 @@ def _kind(value: object) -> str:
 
 
 def row_of(value: object, word: str) -> Node:
-    """The node of a value of this step, for a word that takes no numbers."""
+    """Return the node of a value of this step, for a word that takes no numbers."""
     node = node_of(value)
     if node.op == "number":
-        current().fail(f"`{word}` takes values of the step, and the number {value} came.", user_line(), "Give a value.")
+        current().fail(f"`{word}` expected a value of the step, got the number {value}.", user_line(), "Give a value.")
     return node
 
 
 def apply(op: str, *values: object) -> Value:
-    """The value of an operation on values and numbers."""
+    """Apply an operation to values and numbers."""
     return current().make(op, *map(node_of, values))
 
 
-# The powers that other operations give more quickly, with the value that torch's `pow` gives them.
+# Powers that other operations compute faster, with the results of torch's `pow`.
 POWERS: dict[float, Callable[[Value], Value]] = {
     1.0: lambda value: value,
     2.0: lambda value: apply("square", value),
@@ -344,11 +344,16 @@ POWERS: dict[float, Callable[[Value], Value]] = {
 
 
 def power(value: Value | Number, exponent: Value | Number) -> Value:
-    """`value` to a power, as torch's `pow`: of a negative value whole numbers only, and 1 for the exponent 0."""
+    """Raise a value to a power, as torch's `pow` does.
+
+    A negative value has whole powers only, and any value to the power of 0 is 1.
+    """
     if isinstance(exponent, Value):
         return apply("power", value, exponent)
     if isinstance(exponent, bool) or not isinstance(exponent, int | float) or not math.isfinite(exponent):
-        current().fail(f"the exponent {exponent!r} is no finite number.", user_line(), "Give a number or a value.")
+        current().fail(
+            f"expected a finite number as the exponent, got {exponent!r}.", user_line(), "Give a number or a value."
+        )
     base = value if isinstance(value, Value) else Value(current(), node_of(value))
     return POWERS[exponent](base) if exponent in POWERS else apply("power", base, exponent)
 

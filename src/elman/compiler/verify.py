@@ -1,4 +1,4 @@
-"""Whether a graph is one: every stage of the compiler must leave a graph that passes."""
+"""The check of a graph, which the result of every stage of the compiler must pass."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ from elman.compiler.operations import Mismatch, size_of
 
 
 def verify(graph: Graph) -> Graph:
-    """The graph itself, if it is sound.
+    """Return the graph itself, if it is valid.
 
     Raises:
-        Mismatch: a node whose size is not that of its operation, a parameter that is missing, unused or of another
-            shape, a door node of the wrong kind, a next state of another size. The message lists all of them.
+        Mismatch: a node does not have the size of its operation; a parameter is missing, unused or of another shape; an
+            input or a state is a node of the wrong kind; a next state has another size. The message lists all problems.
     """
-    problems = [*_nodes(graph), *_parameters(graph), *_doors(graph)]
+    problems = [*_nodes(graph), *_parameters(graph), *_interface(graph)]
     if problems:
         raise Mismatch(f"{graph.name}: " + "; ".join(problems))
     return graph
@@ -31,7 +31,7 @@ def _nodes(graph: Graph) -> Iterator[str]:
 
 
 def parameter_shapes(nodes: tuple[Node, ...]) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter that the nodes use."""
+    """Return the shape of every parameter that the nodes use."""
     matrices: dict[str, tuple[int, ...]] = dict(matrix_of(node) for node in nodes if node.op == "product")
     return matrices | {node.attribute[0]: (node.attribute[1],) for node in nodes if node.op == "vector"}
 
@@ -47,9 +47,9 @@ def _parameters(graph: Graph) -> Iterator[str]:
         yield "two parameters have the same name"
 
 
-def _doors(graph: Graph) -> Iterator[str]:
-    for kind, doors in (("input", graph.inputs), ("state", graph.states)):
-        yield from (f"{node!r} stands where the {kind} should" for node in doors if node.op != kind)
+def _interface(graph: Graph) -> Iterator[str]:
+    for kind, listed in (("input", graph.inputs), ("state", graph.states)):
+        yield from (f"{node!r} is listed as {kind}" for node in listed if node.op != kind)
     if not graph.states or len(graph.states) != len(graph.following):
         yield f"{len(graph.states)} states have {len(graph.following)} next values"
     for state, following in zip(graph.states, graph.following, strict=False):
@@ -57,7 +57,7 @@ def _doors(graph: Graph) -> Iterator[str]:
             yield f"state {state.attribute[0]} has size {state.size} and its next value {following.size}"
     known = {*graph.inputs, *graph.states}
     yield from (
-        f"{node!r} is no door of the step"
+        f"{node!r} is not an input or a state of the step"
         for node in graph.nodes
         if node.op in ("input", "state") and node not in known
     )

@@ -1,10 +1,10 @@
-"""Makes one wide product of all products on the same value."""
+"""Joins all products on the same value to one wide product."""
 
 from dataclasses import dataclass, replace
 
 from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, ordered
 
-# Matrix name of a wide product to the names of the matrices that stand side by side in it.
+# From the name of a wide matrix to the names of the matrices that are side by side in it.
 Parts = dict[str, tuple[str, ...]]
 
 
@@ -23,10 +23,10 @@ class Wide:
 
 
 def widen(graph: Graph) -> Wide:
-    """The same step with all products on one value as one product and slices of it.
+    """Replace all products on one value by one product and slices of it.
 
-    Products that feed a state and products that feed none stay apart, so that the latter can wait until after the loop;
-    so do matrices that are learned and those that are not, so that no gradient is computed for the latter.
+    Products that a next state needs and others stay apart, so that the others can wait until after the loop. Learned
+    matrices and fixed ones also stay apart, so that no gradient is computed for the fixed ones.
     """
     declared = {parameter.name: parameter for parameter in graph.parameters}
     groups = _groups(graph)
@@ -46,7 +46,10 @@ def widen(graph: Graph) -> Wide:
 
 
 def _groups(graph: Graph) -> dict[Node, list[Node]]:
-    """For each product, all those that become one with it, in the order in which the step names their matrices."""
+    """Return, for each product, all those that are joined with it.
+
+    They are in the order in which the step names their matrices.
+    """
     order = {parameter.name: position for position, parameter in enumerate(graph.parameters)}
     feeding = set(ordered(graph.following))
     products = sorted(
@@ -60,12 +63,15 @@ def _groups(graph: Graph) -> dict[Node, list[Node]]:
 
 
 def _parts(group: list[Node]) -> tuple[str, ...]:
-    """The matrices of a group; a product alone keeps its matrix, transposed or not."""
+    """Return the matrices of a group, without the mark of transposition for a single product."""
     return (matrix_of(group[0])[0],) if len(group) == 1 else tuple(node.attribute[0] for node in group)
 
 
 def _name(group: list[Node]) -> str:
-    """Return the name of the wide matrix; brackets tell `[A Bᵀ]` apart from `A B` transposed."""
+    """Return the name of the wide matrix, in brackets if a part is transposed.
+
+    `[A Bᵀ]` is not `A B` transposed.
+    """
     parts = _parts(group)
     return f"[{' '.join(parts)}]" if any(part.endswith(TRANSPOSED) for part in parts) else " ".join(parts)
 

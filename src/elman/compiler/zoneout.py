@@ -1,4 +1,4 @@
-"""Zoneout: a cell some of whose states stay as they were."""
+"""Zoneout: features of a cell's states that stay as they were, at random, in training."""
 
 import functools
 import pickle
@@ -13,7 +13,7 @@ from elman.errors import UsageError, nearest
 
 
 def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
-    """The same cell with features of its states left as they were, at random, while it is trained.
+    """Return the cell with random features of its states left as they were in training.
 
     s' = m∘s + (1 - m)∘ŝ, where ŝ is what the cell gives for its state s, and m is drawn anew for each feature,
     sequence and step: 1 with the probability. In evaluation m is the probability itself.
@@ -24,12 +24,12 @@ def zoneout(cell: Cell, probability: float | Mapping[str, float]) -> Cell:
             its name; a state without one is not touched.
 
     Raises:
-        UsageError: no probability, or a state that the cell does not have.
+        UsageError: a probability is not from 0 to 1, or the cell does not have a state.
 
     Source:
         D. Krueger et al., Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations, 2017. As there, what
         one state gives another within a step is not zoned out: h' of an LSTM is computed from ĉ.
-        An output of the cell that is no state is computed from the states before they are zoned out, too.
+        An output of the cell that is not a state is also computed from the states before they are zoned out.
 
     >>> from elman import CELLS
     >>> zoned = zoneout(CELLS["lstm"], {"c": 0.5, "h": 0.05})
@@ -71,7 +71,10 @@ def _probabilities(cell: Cell, probability: float | Mapping[str, float]) -> dict
 
 
 def _mix(cell: Cell, probabilities: Mapping[str, float], states: tuple[Value, ...], answer: Any) -> Next | Value:
-    """What the step returns, its states mixed with those before it; what is no proper answer is left to `trace`."""
+    """Mix the states that a step returns with those before it.
+
+    A wrong result is returned as it is: `trace` refuses it.
+    """
     before = dict(zip(cell.states, states, strict=True))
     if isinstance(answer, Value) and len(before) == 1:
         return _stay(cell.states[0], states[0], answer, probabilities[cell.states[0]])
@@ -88,8 +91,8 @@ def _mix(cell: Cell, probabilities: Mapping[str, float], states: tuple[Value, ..
 
 def _stay(name: str, old: Value, new: Value, probability: float) -> Value:
     if old.size != new.size:
-        # The step is run until the sizes of its states stay: what they are is for the cell to say.
+        # The step runs until the sizes of its states no longer change; the cell determines them.
         return new
     stays = bernoulli(f"zoneout_{name}", probability, size=new.size)
-    # In this form a feature that stays has the very bits it had, and the loop reads one mask and not two.
+    # In this form a feature that stays keeps its bits, and the loop reads only one mask.
     return stays * old + (new - stays * new)

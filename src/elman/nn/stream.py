@@ -57,19 +57,15 @@ class Stream:
     def target(self) -> dispatch.Choice:
         """What runs the steps, and why."""
         if self.kernels:
-            return dispatch.Choice("llvm", "kernels compiled for this processor, called step by step")
+            return dispatch.Choice(self._chosen, "kernels compiled for this processor, called step by step")
         return dispatch.Choice("eager", "the layer itself, on sequences of one step: its cell or its device needs that")
 
     def _build(self, like: Tensor) -> list:
         layer = self._layer
-        chosen = dispatch.choose(layer.target, like.device, like.dtype)
-        if chosen.target != "llvm":
-            return []
-        # llvmlite is only needed where kernels are built.
-        from elman.compiler.targets.llvm.stream import StepKernel
-
+        self._chosen = dispatch.choose(layer.target, like.device, like.dtype).target
+        available = dispatch.step_kernels(self._chosen)
         graphs = [expectation(layer.cell.trace(*sizes)) for sizes in layer.cell_sizes]
-        if not all(map(StepKernel.takes, graphs)):
+        if available is None or not all(map(available.StepKernel.takes, graphs)):
             return []
         kernels, read = [], self.input
         for index, graph in enumerate(graphs):
@@ -77,7 +73,7 @@ class Stream:
             weights = dict(zip(layer.weights(index), resolved(list(layer.weights(index).values())), strict=True))
             dispatch.check_kinds([read, *states, *weights.values()])
             dispatch.check_shapes(graph, [read], states, weights, equal(len(read), 1, read), None)
-            kernels.append(StepKernel(graph, weights, read, states))
+            kernels.append(available.StepKernel(graph, weights, read, states))
             read = kernels[-1].output
         return kernels
 
@@ -149,11 +145,7 @@ class Stream:
                 fix="Give (count, input_size).",
             )
         rows = resolved([rows.detach()])[0].to(self.input)
-        if not self.kernels:
-            return self._row_reader(rows.clone())
-        from elman.compiler.targets.llvm.stream import StepTable
-
-        if StepTable.numbers(self.kernels[0], len(rows)) > TABLE_NUMBERS:
+        if not self.kernels or self.kernels[0].table_size(len(rows)) > TABLE_NUMBERS:
             return self._row_reader(rows.clone())
         first, *others = self.kernels
         prepare, run, steps = first.table(rows).prepare, first.run, [kernel.step for kernel in others]

@@ -115,7 +115,7 @@ class TokenStream:
         chains, join = _in_parts(head)
         _check_chains(chains, output)
         if chains and self._stream.kernels:
-            kernels = [_kernels(chain, output) for chain in chains]
+            kernels = [_kernels(chain, output, self.target.target) for chain in chains]
             steps = [kernel.step for chain in kernels for kernel in chain]
             found = [chain[-1].output.numpy() for chain in kernels]
 
@@ -181,14 +181,11 @@ def _check_chains(chains: list[list[Linear]], output: Tensor) -> None:
             width = matrix.shape[0]
 
 
-def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
+def _kernels(chain: list[Linear], read: Tensor, target: str) -> list[Any]:
     """A kernel for each layer, the first of which reads this memory, and each other the output before it."""
-    # llvmlite is only needed where kernels are built.
-    from elman.compiler.targets.llvm.stream import LinearKernel
-
-    kernels = []
+    available, kernels = dispatch.step_kernels(target), []
     for matrix, bias in chain:
         plain = resolved([matrix.detach(), *([] if bias is None else [bias.detach()])])
-        kernels.append(LinearKernel(plain[0].t(), None if bias is None else plain[1], read))
+        kernels.append(available.LinearKernel(plain[0].t(), None if bias is None else plain[1], read))
         read = kernels[-1].output
     return kernels

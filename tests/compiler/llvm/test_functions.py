@@ -1,15 +1,21 @@
 """Every elementwise kernel against float64 or more digits, over the whole range of its arguments."""
 
+import ctypes
 from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 import torch
+from llvmlite import ir
 
 from elman.compiler.operations import BINARY, UNARY
 from elman.compiler.targets.eager import TORCH
-from elman.compiler.targets.llvm.functions import EMIT, map_kernel
+from elman.compiler.targets.llvm import machine
+from elman.compiler.targets.llvm.functions import EMIT, emit
+from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Value, begin
 
 # The largest errors that functions.py states, in units of the last place, and a little more.
 ULPS = {"exp": 1.1, "log": 0.9, "sin": 1.6, "cos": 1.6, "tanh": 2.7, "sigmoid": 2.6}
@@ -44,6 +50,42 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(-abs(x))) + max(x, 0),
 }
+
+
+@cache
+def map_kernel(operation: str, dtype: Any, arity: int = 1) -> Callable[..., np.ndarray]:
+    """Compile an operation over whole arrays.
+
+    Args:
+        operation: a key of EMIT.
+        dtype: float32 or float64.
+        arity: how many arguments the operation takes.
+
+    Returns:
+        A function of that many one-dimensional arrays of one length, which gives the array of results.
+    """
+    module = ir.Module(name=operation)
+    sources = [(f"source{n}", POINTER) for n in range(arity)]
+    code = begin(module, "run", [("count", INDEX), ("target", POINTER), *sources], dtype)
+    count, target, *pointers = code.arguments
+
+    def turn(i: Value, _: list[Value]) -> None:
+        mask = code.first_lanes(code.minus(count, i))
+        values = [code.load_some(mask, pointer, i) for pointer in pointers]
+        code.store_some(emit(code, operation, *values), mask, target, i)
+
+    code.loop(0, count, code.lanes, turn)
+    code.end()
+    library = machine.compile(module, f"{operation} of {np.dtype(dtype)}")
+    native = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (1 + arity))(library.address("run"))
+
+    def run(*arrays: np.ndarray, library: machine.Library = library) -> np.ndarray:
+        given = [np.ascontiguousarray(array, dtype) for array in arrays]
+        result = np.empty_like(given[0])
+        native(len(result), *(array.ctypes.data for array in (result, *given)))
+        return result
+
+    return run
 
 
 def _floats(stride: int) -> Iterator[np.ndarray]:

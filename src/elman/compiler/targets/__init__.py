@@ -1,1 +1,1 @@
-"""What runs a plan. A target knows operations, and no cell by name."""
+"""The targets, which run graphs. A target handles operations, and no cell by name."""

@@ -1,4 +1,4 @@
-"""Runs a step with torch's own operations: any device, any float type, gradients of any order."""
+"""The target that runs on torch's own operations: any device, any float type, gradients of any order."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from elman.compiler.derivation import Derivation, Values
+from elman.compiler.fission import Fission, split_loop
 from elman.compiler.graph import Graph, Node, find_matrix
-from elman.compiler.plan import Plan, plan
-from elman.compiler.widen import Parts
+from elman.compiler.widen import Parts, widen
 from elman.order import TimeMajor
 
 TORCH: dict[str, Callable[..., Tensor]] = {
@@ -43,7 +43,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "log1p": torch.log1p,
     # The gradient of `expm1` is its value plus 1 in torch, which has few digits below 0; that of `elu` has all.
     "expm1": lambda a: torch.where(a < 0.0, torch.nn.functional.elu(a), torch.expm1(a)),
-    # Beyond a threshold torch gives the argument itself; from 40 on that is right in float64, too.
+    # Beyond a threshold torch gives the argument itself, which from 40 is right in float64, too.
     "softplus": lambda a: torch.nn.functional.softplus(a, threshold=40.0),
     "stop_gradient": torch.detach,
     "remainder": torch.remainder,
@@ -101,7 +101,7 @@ def _contract(entries: Tensor, value: Tensor, *, transposed: bool) -> Tensor:
 
 
 def side_by_side(parts: Parts, names: Iterable[str], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of a wide step, from those of the step as it was written."""
+    """Make the parameters of a wide step from those of the step as it was written."""
     found = {name: [find_matrix(weights, part) for part in parts.get(name, (name,))] for name in names}
     return {name: tensors[0] if len(tensors) == 1 else torch.cat(tensors, 1) for name, tensors in found.items()}
 
@@ -126,13 +126,13 @@ def run(
         backward: read every sequence from its last step to its first.
 
     Returns:
-        The outputs at every step, `(total, size)`, where their input stands; the last states, `(batch, size)`.
+        The outputs at every step, `(total, size)`, in the rows of their inputs; the last states, `(batch, size)`.
     """
-    cut = plan(graph)
+    parts, cut = _cut(graph)
     index = order.backward_index if backward else order.index
     index = index.to(inputs[0].device)
     names = [parameter.name for parameter in cut.graph.parameters]
-    evaluation = Evaluation(side_by_side(cut.parts, names, weights), inputs[0])
+    evaluation = Evaluation(side_by_side(parts, names, weights), inputs[0])
     values: dict[Node, Tensor] = {
         node: value.index_select(0, index) for node, value in zip(cut.graph.inputs, inputs, strict=True)
     }
@@ -147,26 +147,34 @@ def run(
     return found, last
 
 
+def _cut(step: Graph) -> tuple[Parts, Fission]:
+    """Cut the wide form of a step into three parts, once, and keep them with the step."""
+    if _cut not in step.derived:
+        wide = widen(step)
+        step.derived[_cut] = wide.parts, split_loop(wide.graph)
+    return step.derived[_cut]
+
+
 def _loop(
-    plan: Plan, evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
+    cut: Fission, evaluation: Evaluation, values: Mapping[Node, Tensor], states: Sequence[Tensor], order: TimeMajor
 ) -> tuple[tuple[Tensor, ...], dict[Node, Tensor]]:
-    entering = {node: _by_step(values[node], order.rows) for node in plan.entering}
+    entering = {node: _by_step(values[node], order.rows) for node in cut.entering}
     device = states[0].device
     sorted_by_length = order.sequences.to(device)
     current = [state.index_select(0, sorted_by_length) for state in states]
     ended: list[list[Tensor]] = [[] for _ in states]
-    kept: dict[Node, list[Tensor]] = {node: [] for node in plan.leaving}
+    kept: dict[Node, list[Tensor]] = {node: [] for node in cut.kept}
     for step, rows in enumerate(order.rows):
         if rows < len(current[0]):
             for position, state in enumerate(current):
                 current[position], done = state.tensor_split([rows])
                 ended[position].append(done)
         here = {node: steps[step] for node, steps in entering.items()}
-        here.update(zip(plan.graph.states, current, strict=True))
-        evaluation.run(plan.inside, here)
+        here.update(zip(cut.graph.states, current, strict=True))
+        evaluation.run(cut.inside, here)
         for node, steps in kept.items():
             steps.append(here[node])
-        current = [here[node].expand(rows, node.size) for node in plan.graph.following]
+        current = [here[node].expand(rows, node.size) for node in cut.graph.following]
     restored = order.restored.to(device)
     last = tuple(
         torch.cat([state, *reversed(done)]).index_select(0, restored)
@@ -177,13 +185,16 @@ def _loop(
 
 
 def _anchor(tensors: Sequence[Tensor]) -> Tensor | None:
-    """A zero that depends on all tensors: where no step is run, their gradients are zeros and not missing."""
+    """Return a zero that depends on all tensors.
+
+    Where no step is run, it makes their gradients zeros; otherwise these would be missing.
+    """
     zeros = [tensor.reshape(-1)[:0].sum() for tensor in tensors if tensor.requires_grad]
     return sum(zeros[1:], zeros[0]) if zeros and torch.is_grad_enabled() else None
 
 
 def _by_step(value: Tensor, rows: list[int]) -> Sequence[Tensor]:
-    """The value of each step; one that no input changes is the same at all of them."""
+    """Return the value at each step, the same at all if it depends on no input."""
     return value.split(rows) if value.dim() == 2 else [value] * len(rows)
 
 
@@ -196,7 +207,10 @@ def gradients(
     ids: Tensor | None,
     given: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """Gradients that can be differentiated again, or batched: the step once more on torch's operations."""
+    """Compute gradients that can be differentiated again, or batched.
+
+    They run the step once more on torch's operations.
+    """
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         if not create_graph:
@@ -216,12 +230,12 @@ def gradients(
 
 
 class BackwardLoop:
-    """The backward step of a batch on torch's operations, none of which autograd sees: an `Engine`.
+    """The backward step of a batch on torch's operations, without autograd: an `Engine`.
 
     Args:
         step: the backward step.
         order: of the batch.
-        reads_backward: read every sequence from its last step.
+        reads_backward: read every sequence from its last step to its first.
     """
 
     def __init__(self, step: Graph, order: TimeMajor, reads_backward: bool):
@@ -236,22 +250,22 @@ class BackwardLoop:
         return dict(zip(self.step.outputs, outputs, strict=True)), last
 
     def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:
-        """The values, all of which are known."""
+        """Return the values, all of which are known."""
         return values
 
     def new_rows(self, like: Tensor) -> Tensor:
-        """Memory of the shape and type of a tensor."""
+        """Allocate memory of the shape and type of a tensor."""
         return torch.empty_like(like)
 
     def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
-        """The sum over all steps of the outer products, added to a total."""
+        """Sum the outer products over all steps, and add them to a total."""
         found = operand.t() @ gradient
         return found if total is None else total + found
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
-        """The product with a parameter."""
+        """Multiply by a parameter."""
         return operand @ find_matrix(self.weights, name)
 
     def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
-        """The sums of all rows of the same id."""
+        """Sum the rows of each id."""
         return value.new_zeros(count, value.shape[1]).index_add_(0, ids, value)

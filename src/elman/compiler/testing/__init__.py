@@ -1,1 +1,1 @@
-"""Random cells, compiled and compared: whether the targets and the gradients mean what the reference means."""
+"""Random cells, compiled and compared: whether targets and gradients agree with the reference."""

@@ -10,9 +10,9 @@ from torch import Tensor
 from elman.compiler.graph import Graph
 from elman.order import TimeMajor
 
-LARGEST_DOOR = 4.0
+LARGEST = 4.0
 # Where operations bend or jump, and the ends of the range; several equal ones in a row are ties.
-SPECIAL = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, LARGEST_DOOR, -LARGEST_DOOR)
+SPECIAL = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, LARGEST, -LARGEST)
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,22 @@ class Data:
         return TimeMajor(torch.tensor(self.lengths, dtype=torch.int64))
 
     def to(self, dtype: torch.dtype) -> "Data":
-        """The same numbers, rounded."""
+        """Round the numbers to a type."""
         rounded = lambda tensors: tuple(tensor.to(dtype) for tensor in tensors)  # noqa: E731
         return replace(self, tensors=rounded(self.tensors), d_results=rounded(self.d_results))
 
 
 def names_of_tensors(graph: Graph) -> list[str]:
-    """What each of `Data.tensors` is."""
-    doors = [node.attribute[0] for node in (*graph.inputs, *graph.states)]
-    return doors + [parameter.name for parameter in graph.parameters]
+    """Return the name of each of `Data.tensors`."""
+    names = [node.attribute[0] for node in (*graph.inputs, *graph.states)]
+    return names + [parameter.name for parameter in graph.parameters]
 
 
 def split_tensors(graph: Graph, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
-    """The inputs, the states, and the parameters by name."""
-    inputs, doors = len(graph.inputs), len(graph.inputs) + len(graph.states)
+    """Split tensors into the inputs, the states, and the parameters by name."""
+    inputs, others = len(graph.inputs), len(graph.inputs) + len(graph.states)
     names = (parameter.name for parameter in graph.parameters)
-    return list(tensors[:inputs]), list(tensors[inputs:doors]), dict(zip(names, tensors[doors:], strict=True))
+    return list(tensors[:inputs]), list(tensors[inputs:others]), dict(zip(names, tensors[others:], strict=True))
 
 
 def fill(
@@ -67,7 +67,7 @@ def fill(
     loss: float = 1.0,
     special: float = 0.0,
 ) -> Data:
-    """Random numbers for a cell and a batch.
+    """Draw numbers for a cell and a batch.
 
     Args:
         graph: the cell.
@@ -76,16 +76,16 @@ def fill(
         backward: whether the sequences are read from their ends.
         threads: how many the kernels use.
         loss: size of the gradients of the results.
-        special: part of the numbers of inputs, states and vectors that are special ones.
+        special: fraction of the numbers in inputs, states and vectors that are special ones.
     """
     generator = torch.Generator().manual_seed(seed)
     normal = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     mixed = lambda values: _with_special(values, special, generator)  # noqa: E731
-    door = lambda rows, node: mixed(normal(rows, node.size).clamp(-LARGEST_DOOR, LARGEST_DOOR))  # noqa: E731
+    rows_of = lambda rows, node: mixed(normal(rows, node.size).clamp(-LARGEST, LARGEST))  # noqa: E731
     scale = lambda shape: shape[0] ** -0.5 if len(shape) == 2 else 0.5  # noqa: E731
     total, batch = sum(lengths), len(lengths)
-    inputs = [door(total, node) for node in graph.inputs]
-    states = [door(batch, node) for node in graph.states]
+    inputs = [rows_of(total, node) for node in graph.inputs]
+    states = [rows_of(batch, node) for node in graph.states]
     drawn = [normal(*item.shape) * scale(item.shape) for item in graph.parameters]
     learned = [values if values.dim() == 2 else mixed(values) for values in drawn]
     d_results = [normal(total, graph.output.size), *(normal(batch, node.size) for node in graph.states)]
@@ -102,7 +102,10 @@ def _with_special(values: Tensor, part: float, generator: torch.Generator) -> Te
 
 
 def draw(graph: Graph, seed: int) -> Data:
-    """Data for a cell: few sequences or many, of 0 to 5 steps, read in either direction; half have special numbers."""
+    """Draw data for a cell: few sequences or many, of 0 to 5 steps, read in either direction.
+
+    Half of the data have special numbers.
+    """
     random = Random(seed)
     batch = random.randint(1, random.choice((4, 10, 30)))
     lengths = [random.randint(0, 5 if batch < 12 else 2) for _ in range(batch)]

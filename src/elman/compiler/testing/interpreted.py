@@ -12,7 +12,10 @@ from elman.compiler.widen import widen
 
 
 def interpreted_gradients(graph: Graph, data: Data) -> list[Tensor]:
-    """The gradient of every tensor of the data: the backward step run by `reference`, then sums over all steps."""
+    """Compute the gradient of every tensor of the data by the reference.
+
+    It runs the backward step, and then sums over all steps.
+    """
     wide = widen(graph)
     gradient = differentiate(wide.graph)
     inputs, states, weights = split_tensors(graph, data.tensors)
@@ -27,21 +30,21 @@ def interpreted_gradients(graph: Graph, data: Data) -> list[Tensor]:
     outputs, d_states = reference.run(
         gradient.backward, known, [*saved, d_output], d_last, data.lengths, backward=not data.backward
     )
-    found = {name: outputs[place][:, a:b].sum(0) for name, (place, a, b) in gradient.vectors.items()}
+    found = {name: outputs[output][:, a:b].sum(0) for name, (output, a, b) in gradient.vectors.items()}
     for use in gradient.uses:
         outer = saved[use.operand].T @ outputs[use.output]
         for name, part in _columns(wide.parts[use.name], outer.T if use.is_transposed else outer, plain).items():
             own = name.removesuffix(TRANSPOSED)
             found[own] = found.get(own, 0.0) + (part if own == name else part.T)
     d_inputs = [
-        np.zeros(value.shape) if place is None else outputs[place]
-        for value, place in zip(inputs, gradient.inputs, strict=True)
+        np.zeros(value.shape) if output is None else outputs[output]
+        for value, output in zip(inputs, gradient.inputs, strict=True)
     ]
     d_weights = [found.get(name, np.zeros(value.shape)) for name, value in weights.items()]
     return [torch.as_tensor(value) for value in (*d_inputs, *d_states, *d_weights)]
 
 
 def _columns(parts: tuple[str, ...], wide: np.ndarray, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The gradient of a wide matrix as those of the matrices that stand side by side in it."""
+    """Split the gradient of a wide matrix into those of its parts."""
     edges = np.cumsum([find_matrix(weights, part).shape[1] for part in parts])[:-1]
     return dict(zip(parts, np.split(wide, edges, axis=1), strict=True))

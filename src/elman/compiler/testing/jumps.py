@@ -1,4 +1,4 @@
-"""How near a cell comes to points where an operation jumps or bends: there a rounding decides, and not the target."""
+"""How near a cell is to points where an operation jumps or bends, and where rounding decides the result."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ from elman.compiler.testing.data import Data, split_tensors
 
 
 def distance_to_jumps(graph: Graph, data: Data) -> float:
-    """The smallest distance that is not 0.
+    """Return the smallest distance to a jump or bend that is not 0.
 
-    A distance that is 0 in float32, too, is no accident, and the same on every target; 0 in one of the two only is as
-    near as it can be.
+    A distance of 0 in both float64 and float32 is not an accident, and is the same on every target. A distance of 0
+    in only one of them counts as 0.
     """
     probed = _with_distances(graph)
     exact = _distances(probed, data)
@@ -40,7 +40,7 @@ def _distances(probed: Graph, data: Data) -> np.ndarray:
 
 
 def _with_distances(graph: Graph) -> Graph:
-    """The step with the distance of every such operation as its outputs."""
+    """Make the distance of every such operation an output of the step."""
     nodes = Nodes()
     made: dict[Node, Node] = {}
     found: list[Node] = []
@@ -62,7 +62,10 @@ def _with_distances(graph: Graph) -> Graph:
 
 
 def _from_whole(nodes: Nodes, op: str, args: tuple[Node, ...]) -> Node:
-    """How far the argument, or the quotient, lies from the next whole number, where it jumps; of rounding by half."""
+    """Return the distance to the nearest jump of a rounding operation.
+
+    It is that of the argument, or of the quotient, to a whole number; for `round`, to a half.
+    """
     half = nodes.make("number", attribute=0.5 if op == "round" else 0.0)
-    place = nodes.make("div", args) if op == "remainder" else nodes.make("sub", (*args, half))
-    return nodes.make("sub", (place, nodes.make("round", (place,))))
+    value = nodes.make("div", args) if op == "remainder" else nodes.make("sub", (*args, half))
+    return nodes.make("sub", (value, nodes.make("round", (value,))))

@@ -1,4 +1,4 @@
-"""In which range the result of an operation lies, and which arguments keep it moderate."""
+"""Ranges of the results of operations, and of the arguments that keep them moderate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,22 +9,22 @@ POSITIVE: Range = (0.4, 40.0)
 
 
 def around(size: float) -> Range:
-    """From -size to size."""
+    """Return the range from -size to size."""
     return -size, size
 
 
 def largest(found: Range) -> float:
-    """The largest absolute value in the range."""
+    """Return the largest absolute value in the range."""
     return max(abs(found[0]), abs(found[1]))
 
 
 def lies_within(found: Range, domain: Range) -> bool:
-    """Whether the first range is part of the second."""
+    """Return whether the first range is part of the second."""
     return domain[0] <= found[0] and found[1] <= domain[1]
 
 
 def joined(ranges: Sequence[Range]) -> Range:
-    """The range of values that may come from any of these."""
+    """Return the range that includes all of these."""
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
@@ -99,6 +99,6 @@ _DOMAINS: dict[tuple[str, int], Range] = {
 }
 
 
-def domain_of(op: str, place: int) -> Range:
-    """Where an argument of an operation must lie so that the result is moderate."""
-    return _DOMAINS.get((op, place), around(1e9))
+def domain_of(op: str, position: int) -> Range:
+    """Return the range of an argument in which the result of the operation is moderate."""
+    return _DOMAINS.get((op, position), around(1e9))

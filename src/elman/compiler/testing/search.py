@@ -1,4 +1,4 @@
-"""Looks for cells that a target gets wrong."""
+"""The search for cells that a target gets wrong."""
 
 import time
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from elman.compiler.graph import Graph, show
-from elman.compiler.testing.judge import ALL_KERNELS, Unjudged, judge, kernels_in_turn
+from elman.compiler.testing.compare import ALL_KERNELS, NotCompared, compare, kernels_in_turn
 from elman.compiler.testing.shrink import shrink
 from elman.compiler.testing.steps import random_draft
 
@@ -16,7 +16,7 @@ class Failure:
     """A cell that a target gets wrong.
 
     Args:
-        seed: makes the cell and its data again.
+        seed: of the cell and its data.
         differences: what is wrong, in words.
         graph: the cell, made as small as it could be, as text.
     """
@@ -32,14 +32,14 @@ class Findings:
 
     Args:
         count: cells that were compared.
-        unjudged: how many were not, by the reason.
+        not_compared: how many could not be compared, by the reason.
         seed: of the first cell; those after it have the seeds after it.
         seconds: how long it took.
         failures: cells that a target gets wrong.
     """
 
     count: int
-    unjudged: dict[str, int]
+    not_compared: dict[str, int]
     seed: int
     seconds: float
     failures: tuple[Failure, ...]
@@ -58,9 +58,9 @@ def search(
     Args:
         count: how many.
         seed: of the first.
-        seconds: stop after the cell in which that much time has gone.
+        seconds: stop after the cell at which this time is over.
         thorough: build all kernels of each cell; otherwise those of a quarter of the kinds, in turn, see
-            `judge.kernels_in_turn`.
+            `compare.kernels_in_turn`.
         watch: called after every cell.
 
     Raises:
@@ -72,28 +72,28 @@ def search(
     machine.host()
     began = time.monotonic()
     failures: list[Failure] = []
-    unjudged: Counter[str] = Counter()
+    not_compared: Counter[str] = Counter()
     found = Findings(0, {}, seed, 0.0, ())
     for number in range(seed, seed + count):
         problems = _problems(random_draft(number), number, thorough)
-        if isinstance(problems, Unjudged):
-            unjudged[problems.value] += 1
+        if isinstance(problems, NotCompared):
+            not_compared[problems.value] += 1
         elif problems:
             failures.append(_failure(number, problems, thorough))
-        done = number - seed + 1 - unjudged.total()
-        found = Findings(done, dict(unjudged), seed, time.monotonic() - began, tuple(failures))
+        done = number - seed + 1 - not_compared.total()
+        found = Findings(done, dict(not_compared), seed, time.monotonic() - began, tuple(failures))
         watch(found)
         if seconds is not None and found.seconds >= seconds:
             break
     return found
 
 
-def _problems(draft: Graph, seed: int, thorough: bool) -> list[str] | Unjudged:
+def _problems(draft: Graph, seed: int, thorough: bool) -> list[str] | NotCompared:
     try:
-        found = judge(draft, seed, ALL_KERNELS if thorough else kernels_in_turn(seed))
-    except Exception as error:  # whatever a compiler raises on a sound cell is a defect of it
+        found = compare(draft, seed, ALL_KERNELS if thorough else kernels_in_turn(seed))
+    except Exception as error:  # any exception on a valid cell is a defect of the compiler
         return [f"raises {type(error).__name__}: {error}"]
-    return found if isinstance(found, Unjudged) else [str(difference) for difference in found]
+    return found if isinstance(found, NotCompared) else [str(difference) for difference in found]
 
 
 def _failure(seed: int, problems: list[str], thorough: bool) -> Failure:

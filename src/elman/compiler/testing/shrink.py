@@ -1,4 +1,4 @@
-"""Makes a cell that fails smaller while it still fails."""
+"""Shrinking of a cell that fails."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from elman.compiler.verify import verify
 
 
 def shrink(graph: Graph, fails: Callable[[Graph], bool], trials: int = 100) -> Graph:
-    """A smaller cell that fails too.
+    """Find a smaller cell that fails too.
 
     Args:
         graph: a cell that fails.
@@ -29,7 +29,10 @@ def shrink(graph: Graph, fails: Callable[[Graph], bool], trials: int = 100) -> G
 
 
 def _smaller(graph: Graph) -> Iterator[Graph]:
-    """Cells with less in them: a state that stays as it is, an earlier output, a node replaced by an argument."""
+    """Yield cells with less in them.
+
+    A state stays as it is, the output is an earlier value, or a node is replaced by an argument.
+    """
     edits = [
         *_with_idle_states(graph),
         *(replace(graph, outputs=(arg,)) for arg in graph.output.args),
@@ -41,7 +44,7 @@ def _smaller(graph: Graph) -> Iterator[Graph]:
 
 
 def _verified(graph: Graph, edited: Graph, declared: dict[str, Parameter]) -> Iterator[Graph]:
-    """What was edited, simplified and as it is, where it is a cell and smaller than the graph."""
+    """Yield the edited graph, simplified and as it is, if it is a cell and smaller."""
     for rewrite in (simplify, lambda same: same):
         try:
             candidate = verify(with_used_parameters(rewrite(edited), declared))
@@ -52,8 +55,8 @@ def _verified(graph: Graph, edited: Graph, declared: dict[str, Parameter]) -> It
 
 
 def _with_idle_states(graph: Graph) -> Iterator[Graph]:
-    for place, state in enumerate(graph.states):
-        following = (*graph.following[:place], state, *graph.following[place + 1 :])
+    for position, state in enumerate(graph.states):
+        following = (*graph.following[:position], state, *graph.following[position + 1 :])
         yield replace(graph, following=following)
 
 

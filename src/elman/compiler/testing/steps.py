@@ -13,12 +13,12 @@ from elman.compiler.verify import verify
 
 SIZES = (1, 2, 3, 5, 8, 16, 17, 24, 33, 65)
 WIDEST = 96
-MODERATE = around(4.0)  # of inputs, states and what follows them
-MOST = 30.0  # no value is larger
+MODERATE = around(4.0)  # of inputs, states and next states
+MOST = 30.0  # the largest absolute value
 
 
 def random_step(seed: int) -> Graph:
-    """The cell of a seed: 1 to 3 states, 1 to 3 inputs, up to 24 operations and an output that may be anything.
+    """Draw the cell of a seed: 1 to 3 states, 1 to 3 inputs and up to 24 operations.
 
     Every value stays within ±30, every argument of exp, log and a division where its result is moderate.
 
@@ -30,12 +30,12 @@ def random_step(seed: int) -> Graph:
 
 
 def random_draft(seed: int) -> Graph:
-    """The same cell as it is drawn, before it is simplified."""
+    """Draw the cell of a seed, and do not simplify it."""
     return _Draft(seed).graph()
 
 
 class _Draft:
-    """A cell in the making: its values so far, each with the range in which it lies."""
+    """A cell being drawn: its values so far, each with its range."""
 
     def __init__(self, seed: int):
         self.name = f"step{seed}"
@@ -45,11 +45,11 @@ class _Draft:
         self.parameters: dict[str, Parameter] = {}
         self.sizes = [1, *self.random.choices(SIZES, k=self.random.randint(1, 3))]
         names = ["x", "c0", "c1"][: self.random.choice((1, 1, 2, 3))]
-        self.inputs = [self.door("input", name) for name in names]
-        self.states = [self.door("state", f"s{place}") for place in range(self.random.randint(1, 3))]
+        self.inputs = [self.argument("input", name) for name in names]
+        self.states = [self.argument("state", f"s{position}") for position in range(self.random.randint(1, 3))]
 
     def graph(self) -> Graph:
-        """The cell, verified; values that lead nowhere are left out."""
+        """Draw the cell, without values that nothing needs, and verify it."""
         for _ in range(self.random.randint(2, 24)):
             self.random.choices(tuple(KINDS), tuple(KINDS.values()))[0](self)
         following = tuple(self.next_of(state) for state in self.states)
@@ -60,41 +60,41 @@ class _Draft:
     # Values
 
     def keep(self, node: Node, found: Range) -> Node:
-        """Note the range of a node; too large a value is made smaller."""
+        """Note the range of a node, and make too large a value smaller."""
         self.ranges.setdefault(node, found)
         return self.fit(node, around(MOST))
 
-    def door(self, op: str, name: str) -> Node:
-        """An input or a state of one of the sizes."""
+    def argument(self, op: str, name: str) -> Node:
+        """Make an input or a state of one of the sizes."""
         return self.keep(self.nodes.make(op, attribute=(name, self.size())), MODERATE)
 
     def size(self) -> int:
-        """One of the cell's own sizes."""
+        """Draw one of the cell's sizes."""
         return self.random.choice(self.sizes)
 
     def number(self, value: float | None = None) -> Node:
-        """A number of few digits, so that printed graphs are exact."""
+        """Draw a number of few digits, so that printed graphs are exact."""
         found = round(self.random.uniform(-2.0, 2.0), 2) if value is None else value
         return self.keep(self.nodes.make("number", attribute=found), (found, found))
 
     def any(self) -> Node:
-        """A value made so far, more often a late one."""
+        """Draw a value made so far, more often a late one."""
         values = list(self.ranges)
         return self.random.choice(values[-6:] if self.random.random() < 0.5 else values)
 
     def partner(self, node: Node) -> Node:
-        """A value that fits together with another one."""
+        """Draw a value that fits together with another one."""
         fitting = [other for other in self.ranges if 1 in (other.size, node.size) or other.size == node.size]
         same = [other for other in fitting if other.size == node.size]
         return self.number() if self.random.random() < 0.15 else self.random.choice(self.random.choice((fitting, same)))
 
     def apply(self, op: str, *args: Node) -> Node:
-        """An elementwise operation, its arguments first brought into its domain."""
-        fitted = [self.fit(arg, domain_of(op, place)) for place, arg in enumerate(args)]
+        """Apply an elementwise operation, after bringing its arguments into its domain."""
+        fitted = [self.fit(arg, domain_of(op, position)) for position, arg in enumerate(args)]
         return self.keep(self.nodes.make(op, fitted), RANGES[op](*(self.ranges[arg] for arg in fitted)))
 
     def fit(self, node: Node, domain: Range) -> Node:
-        """A value made of this one that lies within the domain."""
+        """Bring a value into a domain."""
         found = self.ranges[node]
         if lies_within(found, domain):
             return node
@@ -106,7 +106,7 @@ class _Draft:
         return scaled if bent is None else self.apply(bent, scaled)
 
     def positive(self, node: Node, domain: Range) -> Node:
-        """The same for a domain that has no zero in it."""
+        """Bring a value into a domain without zero."""
         if self.random.random() < 0.5 and largest(self.ranges[node]) < MOST - 1.0:
             return self.apply("add", self.apply("abs", node), self.number(0.75))
         return self.apply("add", self.apply("sigmoid", node), self.number(0.5))
@@ -123,7 +123,7 @@ class _Draft:
         self.apply(self.random.choice([op for op in BINARY if op != "equal"]), *pair)
 
     def equality(self) -> None:
-        """Of values that are equal now and then."""
+        """Compare values that are equal now and then."""
         node = self.any()
         op = self.random.choice(("sign", "less"))
         steps = self.apply("sign", node) if op == "sign" else self.apply("less", node, self.partner(node))
@@ -139,7 +139,7 @@ class _Draft:
         self.multiply(self.any(), self.size())
 
     def wide_product(self) -> None:
-        """Several matrices for one value."""
+        """Multiply one value by several matrices."""
         node = self.any()
         terms = [self.multiply(node, self.size()) for _ in range(self.random.randint(2, 3))]
         self.apply("add", terms[0], self.partner(terms[0]))
@@ -153,7 +153,7 @@ class _Draft:
         return self.keep(made, around(4.0 * max(length, 1.0) * largest(self.ranges[operand])))
 
     def matrix(self, rows: int, columns: int) -> str:
-        """The name of a matrix of this shape: a new one, or one that has been used before, perhaps transposed."""
+        """Draw a matrix of this shape: a new one, or one used before, perhaps transposed."""
         known = [name for name, item in self.parameters.items() if item.shape == (rows, columns)]
         known += [transposed(name) for name, item in self.parameters.items() if item.shape == (columns, rows)]
         if known and self.random.random() < 0.4:
@@ -180,7 +180,7 @@ class _Draft:
             self.apply("mul", total, self.number(round(1.0 / node.size, 4)))
 
     def whole_power(self) -> None:
-        """Of a value of any sign, also to the powers of 0 and 1."""
+        """Raise a value of any sign to a whole power, among them 0 and 1."""
         base = self.fit(self.any(), around(2.0))
         exponent = self.random.choice((0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
         self.keep(
@@ -194,14 +194,14 @@ class _Draft:
         self.keep(total, around(largest(self.ranges[operand]) * node.size))
 
     def outer_product(self) -> None:
-        """Of two values that are not too wide together."""
+        """Take the outer product of two values that are not too wide together."""
         rows = self.fit(self.glimpse(self.any()), around(5.0))
         columns = self.fit(self.glimpse(self.any()), around(5.0))
         found = around(largest(self.ranges[rows]) * largest(self.ranges[columns]))
         self.keep(self.nodes.make("outer", (rows, columns)), found)
 
     def contraction(self) -> None:
-        """Of a value, taken as a matrix, and another one, cut to a length that divides it."""
+        """Contract a value, as a matrix, with another one, cut to a length that divides it."""
         matrix, other = self.any(), self.any()
         fitting = [size for size in range(1, min(matrix.size, other.size) + 1) if matrix.size % size == 0]
         size = self.random.choice(fitting)
@@ -215,7 +215,9 @@ class _Draft:
         self.join([self.any() for _ in range(self.random.randint(1, 4))])
 
     def join(self, parts: Sequence[Node]) -> Node:
-        fitting = [part for place, part in enumerate(parts) if sum(each.size for each in parts[: place + 1]) <= WIDEST]
+        fitting = [
+            part for position, part in enumerate(parts) if sum(each.size for each in parts[: position + 1]) <= WIDEST
+        ]
         parts = fitting or [self.number()]
         return self.keep(self.nodes.make("concat", parts), joined([self.ranges[part] for part in parts]))
 
@@ -228,7 +230,7 @@ class _Draft:
         return self.keep(self.nodes.make("slice", (node,), (start, stop)), self.ranges[node])
 
     def parts(self) -> None:
-        """All of a value, cut in two."""
+        """Cut a value in two."""
         node = self.any()
         if node.size > 1:
             edge = self.random.randrange(1, node.size)
@@ -242,15 +244,15 @@ class _Draft:
     def repeat(self, node: Node, size: int) -> Node:
         return self.keep(self.nodes.make("expand", (node,), size), self.ranges[node])
 
-    # Doors
+    # Inputs and outputs
 
     def loose(self) -> list[Node]:
-        """Values that no other one reads."""
+        """List the values that no other one reads."""
         read = {arg for node in self.ranges for arg in node.args}
         return [node for node in self.ranges if node not in read] or list(self.ranges)
 
     def next_of(self, state: Node) -> Node:
-        """Any value of the state's size; more often one that took some work, or the sum of several."""
+        """Draw any value of the state's size, more often one that combines several."""
         own = [node for node in self.ranges if node.size == state.size]
         if self.random.random() < 0.25:
             return self.fit(self.random.choice(own), MODERATE)
@@ -261,7 +263,7 @@ class _Draft:
         return self.fit(total, MODERATE)
 
     def resized(self, node: Node, size: int) -> Node:
-        """A value of this size, made of another one."""
+        """Make a value of this size from another one."""
         if node.size == size:
             return node
         if node.size > size and self.random.random() < 0.5:
@@ -273,12 +275,12 @@ class _Draft:
         return self.multiply(node, size)
 
     def glimpse(self, node: Node) -> Node:
-        """A few features of a value."""
+        """Cut a few features out of a value."""
         start = self.random.randrange(node.size)
         return self.cut(node, start, min(start + 9, node.size))
 
     def output(self, following: Sequence[Node]) -> Node:
-        """A next state, a door, a product, one value, or many."""
+        """Draw the output: a next state, an input, a product, one value, or many."""
         kind = self.random.random()
         if kind < 0.2:
             return following[0]
@@ -312,7 +314,7 @@ KINDS: dict[Callable[[_Draft], object], int] = {
 
 
 def with_used_parameters(graph: Graph, declared: dict[str, Parameter]) -> Graph:
-    """The step with those of the parameters that it uses, each with its role."""
+    """Keep the parameters that a step uses, each with its role."""
     products = {(matrix_of(node)[0], node.args[0] in graph.recurrent) for node in graph.nodes if node.op == "product"}
     matrices = {name for name, _ in products}
     vectors = {node.attribute[0] for node in graph.nodes if node.op == "vector"}

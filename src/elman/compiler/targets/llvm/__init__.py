@@ -1,1 +1,1 @@
-"""Kernels for the CPU, through llvmlite: no compiler is needed on the user's machine."""
+"""Kernels for the CPU, through llvmlite, so that the user needs no compiler."""

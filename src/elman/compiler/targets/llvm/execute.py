@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from elman.compiler.fission import LEAVES
 from elman.compiler.graph import Node, find_matrix
-from elman.compiler.schedule import LEAVES
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
 from elman.compiler.targets.llvm.memory import new_memory
@@ -21,14 +21,14 @@ WORTH_PACKING = 256  # rows: for fewer, packing a matrix takes longer than it sa
 
 
 def new_rows(rows: int, width: int, dtype: torch.dtype) -> Tensor:
-    """The same, with rows so far apart that a column of them does not fall on a few lines of the caches."""
+    """Allocate `(rows, width)` so that a column does not fall on a few lines of the caches."""
     if rows < ALIASED_ROWS or width * dtype.itemsize % ALIASED_BYTES:
         return new_memory(rows, width, dtype)
     return new_memory(rows, width + LINE // dtype.itemsize, dtype)[:, :width]
 
 
 class Products:
-    """Products of a kernel's dtype, with matrices packed when they are first asked for.
+    """Products of a kernel's dtype, with matrices packed at their first use.
 
     Args:
         kernel: gives the dtype.
@@ -42,7 +42,7 @@ class Products:
         self._packed: dict[str, Tensor] = {}
 
     def packed(self, name: str) -> Tensor:
-        """A matrix in the layout that products read."""
+        """Return a matrix in the layout that products read."""
         if name not in self._packed:
             matrix = find_matrix(self.weights, name)
             rows, columns = matrix.shape
@@ -53,7 +53,7 @@ class Products:
         return self._packed[name]
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
-        """The product of `(total, rows)` and a matrix `(rows, columns)`, its rows filled up to whole vectors."""
+        """Multiply `(total, rows)` by a matrix `(rows, columns)`, in rows of whole vectors."""
         plain = find_matrix(self.weights, name)
         is_packed = operand.shape[0] >= WORTH_PACKING or not self._has_whole_vectors(plain)
         matrix = self.packed(name) if is_packed else plain
@@ -73,9 +73,9 @@ class Products:
         )
 
     def outer(self, operand: Tensor, gradient: Tensor, total: Tensor | None = None) -> Tensor:
-        """The sum over all steps of the outer products of `(total, rows)` and `(total, columns)`.
+        """Sum the outer products of `(total, rows)` and `(total, columns)` over all steps.
 
-        With `total`, what an earlier call gave, it is added to that.
+        With `total`, the result of an earlier call, add them to it.
         """
         wide = self._whole_vectors(gradient)
         if total is None:
@@ -91,7 +91,7 @@ class Products:
         return out[:, : gradient.shape[1]]
 
     def sum_by_id(self, value: Tensor, ids: Tensor, count: int) -> Tensor:
-        """The sums of all rows of the same id: from `(total, columns)` to `(count, columns)`."""
+        """Sum the rows of each id: from `(total, columns)` to `(count, columns)`."""
         wide = self._whole_vectors(value)
         out = new_memory(count, wide.shape[1], self.kernel.type)
         given = ids.shape[0], count, ids.data_ptr(), wide.data_ptr(), wide.stride(0), out.data_ptr(), out.stride(0)
@@ -99,11 +99,11 @@ class Products:
         return out[:, : value.shape[1]]
 
     def _whole_vectors(self, value: Tensor) -> Tensor:
-        """The value with the rest of its rows' last vectors, which may hold anything."""
+        """Extend the rows of a value to whole vectors, whose additional numbers may be anything."""
         width, distance = self.kernel.width(value.shape[1]), value.stride(0)
         if distance >= width and distance % self.kernel.native.lanes == 0 and value.stride(1) == 1:
             end = value.storage_offset() + (value.shape[0] - 1) * distance + width
-            # The right half of a wider tensor may end with its last number: nothing to read lies behind it.
+            # The right half of a wider tensor may end with the last number of its memory.
             if end * value.element_size() <= value.untyped_storage().nbytes():
                 return value.as_strided((value.shape[0], width), (distance, 1))
         filled = value.new_zeros(value.shape[0], width)
@@ -121,7 +121,7 @@ def run_loop(
     backward: bool = False,
     ids: Tensor | None = None,
 ) -> tuple[dict[Node, Tensor], tuple[Tensor, ...]]:
-    """Run a kernel's loop, and what stands before it. Nothing here is seen by autograd.
+    """Run a kernel's loop and the work before it, without autograd.
 
     Args:
         kernel: a compiled step.
@@ -130,15 +130,15 @@ def run_loop(
         states: each initial state, `(batch, size)`.
         order: of the batch.
         backward: read every sequence from its last step to its first.
-        ids: `(total,)`, for a kernel that reads by id: of the rows of the first input, which is `(ids, size)` then.
+        ids: `(total,)`, for a kernel that reads by id: rows of the first input, which is then `(ids, size)`.
 
     Returns:
-        The values of the nodes that are known now, for `finish`; the last states, `(batch, size)`.
+        The values of the nodes that are known, for `finish`; the last states, `(batch, size)`.
     """
     plan = kernel.schedule
     values = dict(zip(plan.graph.inputs, inputs, strict=True))
     _compute(plan.before, values, products, order.total if ids is None else inputs[0].shape[0])
-    # The first output is what others see: its rows lie side by side if they can.
+    # The caller reads the first output, whose rows are contiguous if possible.
     kept = [
         (new_memory if node is plan.graph.output else new_rows)(order.total, kernel.width(node.size), kernel.type)
         for node in plan.kept
@@ -153,14 +153,14 @@ def run_loop(
 def finish(
     kernel: Kernel, products: Products, values: dict[Node, Tensor], total: int, outputs: Sequence[Node]
 ) -> dict[Node, Tensor]:
-    """What stands after the loop.
+    """Compute what follows the loop.
 
     Args:
         kernel: a compiled step.
         products: with each parameter of its graph.
-        values: what `run_loop` gave; what is computed here is added to it.
+        values: those that `run_loop` returned; the new ones are added.
         total: steps of all sequences.
-        outputs: those that are wanted.
+        outputs: the wanted ones.
 
     Returns:
         The values of these outputs, `(total, size)`.
@@ -195,25 +195,25 @@ def _call(
     backward: bool,
     ids: Tensor | None,
 ) -> None:
-    places, threads = kernel.arguments, products.threads
+    arguments, threads = kernel.arguments, products.threads
     rows = tile_rows(order.batch, threads)
     tiles = order.tiles(rows, threads)
     count = len(tiles.edges) - 1
     scratch = new_memory(count * rows, kernel.scratch, kernel.type)
     edges, sequences, lengths, starts, ends = tiles.addresses
-    entering = [_with_rows(values[node]) for node in places.entering]
-    vectors = [products.weights[name].contiguous() for name in places.vectors]
+    entering = [_with_rows(values[node]) for node in arguments.entering]
+    vectors = [products.weights[name].contiguous() for name in arguments.vectors]
     given = [
         *(edges, lengths, *((ends, -1) if backward else (starts, 1))),
         *(sequences, scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
         *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
-        *(products.packed(name).data_ptr() for name in places.matrices),
+        *(products.packed(name).data_ptr() for name in arguments.matrices),
         *(vector.data_ptr() for vector in vectors),
         *(state.data_ptr() for state in last),
         *(state.data_ptr() for state in last),
         *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
     ]
-    array = (ctypes.c_int64 * places.count)(*given)
+    array = (ctypes.c_int64 * arguments.count)(*given)
     parallel(kernel.address, ctypes.addressof(array), count, threads)
 
 
@@ -222,7 +222,10 @@ def _with_rows(value: Tensor) -> Tensor:
 
 
 def tile_rows(batch: int, threads: int) -> int:
-    """Sequences in a tile: a multiple of what a product computes at once, and every thread gets as many tiles."""
+    """Return the number of sequences in a tile.
+
+    It is a multiple of what a product computes at once, and every thread gets equally many tiles.
+    """
     share = -(-batch // threads)
     if share <= 8:
         return max(share, 1)

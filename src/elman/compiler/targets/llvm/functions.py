@@ -1,16 +1,16 @@
 """The elementwise operations of the language as vector instructions, with no calls.
 
-The largest errors found, in units of the last place: over every 64th float32, and over samples of float64 (the tests
-assert them with a little slack). The operations that are one instruction are rounded correctly.
+The largest errors found, in ulp (the distance of neighbouring numbers): over every 64th float32, and over samples of
+float64 (the tests assert them with a little slack). The operations that are one instruction are rounded correctly.
 
 | | exp | log | sin | cos | tanh | sigmoid | erf | erfc | log1p | expm1 | softplus | power |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 | float32 | 1.03 | 0.80 | 1.46 | 1.43 | 2.40 | 2.40 | 2.37 | 4.24 | 0.79 | 1.46 | 1.48 | 1.17 |
 | float64 | 0.99 | 0.82 | 1.48 | 1.48 | 2.56 | 2.44 | 1.97 | 3.51 | 0.75 | 1.56 | 1.26 | 0.97 |
 
-Nothing overflows on the way, results too small for a normal number are right, infinity gives the limit and NaN gives
-NaN. Beyond ±100,000, where the reduction by quarter turns would lose digits, sin and cos ask the system's library, one
-number after the other; so does remainder where the quotient has more digits than a number.
+No intermediate result overflows, results too small for a normal number are right, infinity gives the limit and NaN
+gives NaN. Beyond ±100,000, where the reduction by quarter turns would lose digits, sin and cos call the system's
+library, one number after the other; so does remainder where the quotient has more digits than a number.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ import numpy as np
 from llvmlite import ir
 
 from elman.compiler.targets.llvm import machine
-from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Code, Value, begin
+from elman.compiler.targets.llvm.vectors import Code, Value
 
 LN2 = Fraction("0.69314718055994530941723212145817656807550013436025525412068")
 QUARTER_TURN = Fraction("1.57079632679489661923132169163975144209858469968755291048747")
@@ -56,7 +56,7 @@ class Format:
         self.tail_limit = 28.0 if wide else 11.0  # erfc is 0 from here on
 
     def parts(self, value: Fraction, count: int) -> list[float]:
-        """A constant as the sum of that many numbers of the format."""
+        """Split a constant into that many numbers of the format, which add up to it."""
         found = []
         for _ in range(count):
             found.append(float(self.type(float(value))))
@@ -82,7 +82,7 @@ def emit(code: Code, operation: str, *values: Value) -> Value:
 
 
 def _polynomial(code: Code, x: Value, coefficients: Sequence[float]) -> Value:
-    """Horner's rule, lowest power first."""
+    """Evaluate a polynomial by Horner's rule, given its coefficients, lowest power first."""
     total = code.number(coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         total = code.fma(total, x, code.number(coefficient))
@@ -103,11 +103,11 @@ def _abs(code: Code, x: Value) -> Value:
     return code.intrinsic("fabs", x)
 
 
-# Exponential, and what is made of it
+# Exponential, and what is computed from it
 
 
 def _reduced(code: Code, x: Value, unit: Fraction, parts: int) -> tuple[Value, Value, Value]:
-    """The nearest multiple of a unit.
+    """Reduce x by the nearest multiple of a unit.
 
     Returns:
         The multiple `n` as a number, the same as an integer in the lowest bits of a vector, and `x − n·unit`.
@@ -121,7 +121,7 @@ def _reduced(code: Code, x: Value, unit: Fraction, parts: int) -> tuple[Value, V
 
 
 def _exp_minus_one(code: Code, r: Value, power: int = 1) -> Value:
-    """`exp(power·r) − 1` for `|power·r|` up to ln 2 / 2: r + r²·(1/2 + r/6 + …)."""
+    """Compute `exp(power·r) − 1` for `|power·r|` up to ln 2 / 2: r + r²·(1/2 + r/6 + …)."""
     terms = range(2, Format(code.dtype).exp_terms + 1)
     rest = _polynomial(code, r, [power**n / math.factorial(n) for n in terms])
     first = r if power == 1 else code.add(r, r)
@@ -129,14 +129,14 @@ def _exp_minus_one(code: Code, r: Value, power: int = 1) -> Value:
 
 
 def _power_of_two(code: Code, n: Value) -> Value:
-    """2ⁿ, when it is a normal number."""
+    """Compute 2ⁿ, if it is a normal number."""
     form = Format(code.dtype)
     exponent = code.builder.shl(n, code.whole_number(form.digits))
     return code.of_bits(code.builder.add(exponent, code.whole_number(form.bias << form.digits)))
 
 
 def _times_power(code: Code, x: Value, n: Value, bits: Value) -> Value:
-    """`x·2ⁿ`, also where the result is not a normal number."""
+    """Compute `x·2ⁿ`, also where the result is not a normal number."""
     if code.host.bits == 512:
         flags = ir.IntType(max(8, code.lanes))
         types = [code.vector, code.vector, code.vector, flags, ir.IntType(32)]
@@ -153,7 +153,7 @@ def _times_power(code: Code, x: Value, n: Value, bits: Value) -> Value:
 
 
 def _exp_within(code: Code, x: Value, more: Value | None = None) -> Value:
-    """`exp(x + more)` for x in the range of the exponential, and a `more` far smaller than 1."""
+    """Compute `exp(x + more)`, with x in the range of the exponential and a tiny `more`."""
     n, bits, r = _reduced(code, x, LN2, 2)
     r = r if more is None else code.add(r, more)
     return _times_power(code, code.add(_exp_minus_one(code, r), code.number(1.0)), n, bits)
@@ -169,7 +169,10 @@ def _exp(code: Code, x: Value) -> Value:
 
 
 def _expm1(code: Code, x: Value) -> Value:
-    """2·(2ⁿ⁻¹·m + 2ⁿ⁻¹ − ½) with m = exp(r) − 1 and x = n·ln 2 + r; 2ⁿ itself may be no normal number."""
+    """Compute 2·(2ⁿ⁻¹·m + 2ⁿ⁻¹ − ½) with m = exp(r) − 1 and x = n·ln 2 + r.
+
+    2ⁿ itself may not be a normal number.
+    """
     x = _at_least(code, -2.0 * Format(code.dtype).digits, _in_range(code, x))  # -1 from here on
     _, bits, r = _reduced(code, x, LN2, 2)
     half = _power_of_two(code, code.builder.sub(bits, code.whole_number(1)))
@@ -178,7 +181,7 @@ def _expm1(code: Code, x: Value) -> Value:
 
 
 def _sigmoid(code: Code, x: Value) -> Value:
-    """1/(1 + e) for x ≥ 0 and e/(1 + e) below, with e = exp(−|x|)."""
+    """Compute 1/(1 + e) for x ≥ 0 and e/(1 + e) below, with e = exp(−|x|)."""
     below = _at_least(code, Format(code.dtype).exp_range[0], code.builder.fneg(_abs(code, x)))
     e, one = _exp_within(code, below), code.number(1.0)
     top = code.choose(code.holds(x, "<", code.number(0.0)), e, one)
@@ -186,7 +189,7 @@ def _sigmoid(code: Code, x: Value) -> Value:
 
 
 def _tanh(code: Code, x: Value) -> Value:
-    """m/(m + 2) with m = exp(2|x|) − 1, and the sign of x."""
+    """Compute m/(m + 2) with m = exp(2|x|) − 1, and the sign of x."""
     size = _at_most(code, Format(code.dtype).tanh_limit, _abs(code, x))
     _, bits, r = _reduced(code, size, LN2 / 2, 2)
     scale = _power_of_two(code, bits)
@@ -202,7 +205,7 @@ def _log(code: Code, x: Value) -> Value:
 
 
 def _log1p(code: Code, x: Value) -> Value:
-    """log(u) + c/u with u = 1 + x, rounded, and c what the rounding left out."""
+    """Compute log(u) + c/u with u = 1 + x, rounded, and c the rounding error."""
     one, infinity = code.number(1.0), code.number(math.inf)
     u = code.add(one, x)
     left = code.choose(code.holds(x, ">", one), code.sub(one, code.sub(u, x)), code.sub(x, code.sub(u, one)))
@@ -212,7 +215,7 @@ def _log1p(code: Code, x: Value) -> Value:
 
 
 def _log_within(code: Code, x: Value, more: Value | None = None) -> Value:
-    """`log(x) + more` for positive numbers."""
+    """Compute `log(x) + more` for positive numbers."""
     k, f = _parts_of(code, x)
     high, low = Format(code.dtype).parts(LN2, 2)
     more = code.mul(k, code.number(low)) if more is None else code.fma(k, code.number(low), more)
@@ -220,7 +223,7 @@ def _log_within(code: Code, x: Value, more: Value | None = None) -> Value:
 
 
 def _parts_of(code: Code, x: Value) -> tuple[Value, Value]:
-    """k and m − 1 with x = m·2ᵏ and m between √½ and √2."""
+    """Return k and m − 1 with x = m·2ᵏ and m between √½ and √2."""
     form, builder = Format(code.dtype), code.builder
     tiny = code.holds(x, "<", code.number(form.smallest))
     grown = code.choose(tiny, code.mul(x, code.number(2.0 ** (form.digits + 2))), x)
@@ -233,7 +236,10 @@ def _parts_of(code: Code, x: Value) -> tuple[Value, Value]:
 
 
 def _log_of_one_plus(code: Code, f: Value, more: Value) -> Value:
-    """`log(1 + f) + more`, by 2·artanh(f/(2 + f)) = f − f²/2 + s·(f²/2 + 2s²/3 + 2s⁴/5 + …)."""
+    """Compute `log(1 + f) + more`.
+
+    2·artanh(s) with s = f/(2 + f) is f − f²/2 + s·(f²/2 + 2s²/3 + 2s⁴/5 + …).
+    """
     s = code.div(f, code.add(f, code.number(2.0)))
     square = code.mul(s, s)
     series = [2 / (2 * n + 1) for n in range(1, Format(code.dtype).log_terms)]
@@ -253,19 +259,22 @@ def _log_at_the_ends(code: Code, x: Value, result: Value) -> Value:
 
 
 def _pair_product(code: Code, a: Value, b: Value, rest: Value) -> tuple[Value, Value]:
-    """`a·b + rest`, the rest far smaller than the product."""
+    """Compute `a·b + rest`, the rest far smaller than the product."""
     high = code.mul(a, b)
     return high, code.add(code.fma(a, b, code.builder.fneg(high)), rest)
 
 
 def _pair_sum(code: Code, a: Value, b: Value, rest: Value) -> tuple[Value, Value]:
-    """`a + b + rest`, with a larger than b, or 0, and b larger than the rest."""
+    """Compute `a + b + rest`, with a larger than b, or 0, and b larger than the rest."""
     high = code.add(a, b)
     return high, code.add(code.add(code.sub(a, high), b), rest)
 
 
 def _log_pair(code: Code, x: Value) -> tuple[Value, Value]:
-    """The logarithm of a positive number, with half as many digits again: k·ln 2 + s·(2 + s²·(2/3 + 2s²/5 + …))."""
+    """Compute the logarithm of a positive number, with half as many digits again.
+
+    It is k·ln 2 + s·(2 + s²·(2/3 + 2s²/5 + …)).
+    """
     form, zero, two = Format(code.dtype), code.number(0.0), code.number(2.0)
     k, f = _parts_of(code, x)
     below, below_rest = _pair_sum(code, two, f, zero)
@@ -286,7 +295,7 @@ def _log_pair(code: Code, x: Value) -> tuple[Value, Value]:
 
 
 def _power(code: Code, x: Value, y: Value) -> Value:
-    """exp(y·log|x|), with the sign that an odd whole exponent gives."""
+    """Compute exp(y·log|x|), with the sign that an odd whole exponent gives."""
     size = _abs(code, x)
     high, low = _log_pair(code, size)
     exponent, rest = _pair_product(code, y, high, code.mul(y, low))
@@ -333,14 +342,14 @@ TAIL = {
 
 
 def _erf_near(code: Code, x: Value) -> Value:
-    """erf(x) up to 1/2: 2/√π · (x − x³/3 + x⁵/10 − …)."""
+    """Compute erf(x) up to 1/2: 2/√π · (x − x³/3 + x⁵/10 − …)."""
     terms = range(Format(code.dtype).erf_terms)
     series = [2 / math.sqrt(math.pi) * (-1) ** n / math.factorial(n) / (2 * n + 1) for n in terms]
     return code.mul(x, _polynomial(code, code.mul(x, x), series))
 
 
 def _erfc_far(code: Code, size: Value) -> Value:
-    """erfc(x) from 1/2 on."""
+    """Compute erfc(x) for x of at least 1/2."""
     size = _at_most(code, Format(code.dtype).tail_limit, size)
     minus_square, rest = _pair_product(code, code.builder.fneg(size), size, code.number(0.0))
     t = code.div(code.number(1.0), code.add(size, code.number(2.0)))
@@ -374,7 +383,7 @@ def _wave(code: Code, x: Value, name: str) -> Value:
 
 
 def _wave_near(code: Code, x: Value, ahead: int) -> Value:
-    """The sine, or the cosine, which is a quarter turn ahead of it."""
+    """Compute the sine, or the cosine, which is a quarter turn ahead of it."""
     builder = code.builder
     _, bits, r = _reduced(code, x, QUARTER_TURN, 3)
     quarter = builder.add(bits, code.whole_number(ahead))
@@ -390,7 +399,7 @@ def _wave_near(code: Code, x: Value, ahead: int) -> Value:
 
 
 def _by_library(code: Code, name: str, *arguments: Value) -> Value:
-    """A function of the system's mathematical library, lane by lane."""
+    """Call a function of the system's mathematical library, lane by lane."""
     builder, double = code.builder, ir.DoubleType()
     address = _library_address(name)
 
@@ -423,12 +432,15 @@ def _sign(code: Code, x: Value) -> Value:
 
 
 def _softplus(code: Code, x: Value) -> Value:
-    """max(x, 0) + log(1 + exp(−|x|))."""
+    """Compute max(x, 0) + log(1 + exp(−|x|))."""
     return code.add(_at_least(code, 0.0, x), _log1p(code, _exp(code, code.builder.fneg(_abs(code, x)))))
 
 
 def _remainder(code: Code, a: Value, b: Value) -> Value:
-    """a − b·⌊a/b⌋, exact while the quotient's whole part is; a quotient that was rounded up leaves −b too much."""
+    """Compute a − b·⌊a/b⌋, exact while the whole part of the quotient is.
+
+    After a quotient that was rounded up, the result is corrected by b.
+    """
     quotient, infinity = code.div(a, b), code.number(math.inf)
     limit = code.number(2.0 ** Format(code.dtype).digits)
     far = code.builder.or_(code.holds(_abs(code, quotient), ">=", limit), code.holds(_abs(code, b), "==", infinity))
@@ -441,7 +453,7 @@ def _remainder(code: Code, a: Value, b: Value) -> Value:
 
 
 def _extreme(code: Code, a: Value, b: Value, sign: str) -> Value:
-    """The larger or the smaller; NaN if either is."""
+    """Return the larger or the smaller, NaN if either is NaN."""
     chosen = code.choose(code.holds(a, sign, b), a, b)
     return code.choose(code.holds(a, "!=", a), a, chosen)
 
@@ -485,42 +497,3 @@ EMIT: dict[str, Callable[..., Value]] = {
     "power": _power,
     "where": lambda code, condition, a, b: code.choose(code.holds(condition, "!=", code.number(0.0)), a, b),
 }
-
-
-@cache
-def map_kernel(operation: str, dtype: Any, arity: int = 1) -> Callable[..., np.ndarray]:
-    """An operation over whole arrays, compiled: what the tests judge and `elman bench` times.
-
-    Args:
-        operation: a key of EMIT.
-        dtype: float32 or float64.
-        arity: how many arguments the operation takes.
-
-    Returns:
-        A function of that many one-dimensional arrays of one length, which gives the array of results.
-
-    Raises:
-        Unavailable: no kernel can be built here.
-    """
-    module = ir.Module(name=operation)
-    sources = [(f"source{n}", POINTER) for n in range(arity)]
-    code = begin(module, "run", [("count", INDEX), ("target", POINTER), *sources], dtype)
-    count, target, *pointers = code.arguments
-
-    def turn(i: Value, _: list[Value]) -> None:
-        mask = code.first_lanes(code.minus(count, i))
-        values = [code.load_some(mask, pointer, i) for pointer in pointers]
-        code.store_some(emit(code, operation, *values), mask, target, i)
-
-    code.loop(0, count, code.lanes, turn)
-    code.end()
-    library = machine.compile(module, f"{operation} of {np.dtype(dtype)}")
-    native = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * (1 + arity))(library.address("run"))
-
-    def run(*arrays: np.ndarray, library: machine.Library = library) -> np.ndarray:
-        given = [np.ascontiguousarray(array, dtype) for array in arrays]
-        result = np.empty_like(given[0])
-        native(len(result), *(array.ctypes.data for array in (result, *given)))
-        return result
-
-    return run

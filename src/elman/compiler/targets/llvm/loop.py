@@ -1,7 +1,7 @@
-"""The kernel of a step: all steps of a tile of sequences, from a schedule to LLVM's language.
+"""The kernel of a step, which runs all steps of a tile of sequences: from a schedule to LLVM's language.
 
-A tile is a few sequences of a batch sorted by length, longest first. It runs through all its own steps by itself, so
-that no thread ever waits for another inside a step; at every step the running sequences are the tile's first rows.
+A tile is a few sequences of a batch sorted by length, longest first. All its steps run in one call, so that no thread
+waits for another inside a step. At every step, the running sequences are the first rows of the tile.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from llvmlite import ir
 
+from elman.compiler.fission import LEAVES
 from elman.compiler.graph import Node, ordered
-from elman.compiler.schedule import LEAVES, Phase, Place, Schedule
+from elman.compiler.schedule import Phase, Schedule, Slot
 from elman.compiler.targets.llvm import functions, gemm, machine, whole_rows
 from elman.compiler.targets.llvm.vectors import INDEX, POINTER, VOID, Code, Integer, Value, begin
 
-# What a call of the kernel is told, as an array of 64-bit numbers: these, then the fields of `Arguments`.
+# The arguments of a kernel's call, as an array of 64-bit numbers: these, then the fields of `Arguments`.
 HEADER = ("tiles", "lengths", "first", "direction", "sequences", "scratch", "tile_rows", "ids")
 
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """Where each pointer stands in the array of a kernel's arguments.
+    """The position of each pointer in the array of a kernel's arguments.
 
     Args:
         entering: for each value read at every step, the pointer and, after it, the distance of two rows.
@@ -50,13 +51,13 @@ class Kernel:
     """A compiled step.
 
     Args:
-        schedule: what it does.
+        schedule: what the kernel does.
         dtype: float32 or float64.
         arguments: how it is called.
         scratch: numbers of scratch memory for each sequence of a tile.
         library: keeps the code alive.
         native: products of the same dtype.
-        by_id: of the values that are read at every step, those that have a row for each id, not for each step.
+        by_id: values that are read at every step and have a row for each id, not for each step.
     """
 
     schedule: Schedule
@@ -69,16 +70,16 @@ class Kernel:
 
     @cached_property
     def address(self) -> int:
-        """Of the function `tile(arguments, number of the tile)`."""
+        """The address of the function `tile(arguments, number of the tile)`."""
         return self.library.address("tile")
 
     @cached_property
     def type(self) -> torch.dtype:
-        """The dtype as torch calls it."""
+        """The dtype of torch."""
         return getattr(torch, self.dtype.name)
 
     def late(self, outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-        """What these outputs need after the loop, in order."""
+        """Return what these outputs need after the loop, in order."""
         if outputs not in self._late:
             needed = set(ordered(outputs))
             leaves = (node for node in outputs if node.op in LEAVES)
@@ -90,31 +91,36 @@ class Kernel:
         return {}
 
     def width(self, size: int) -> int:
-        """A size rounded up to whole vectors."""
+        """Round a size up to whole vectors."""
         return padded(size, self.native.lanes)
 
 
 def build(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> Kernel:
-    """The kernel of a schedule.
+    """Compile the kernel of a schedule.
 
     Args:
-        schedule: what it does.
+        schedule: what the kernel does.
         dtype: float32 or float64.
         by_id: see `Kernel`.
 
     Raises:
         Unavailable: this machine has no kernels.
     """
-    module = ir.Module("step")
-    writer = _Writer(schedule, begin(module, "tile", [("arguments", POINTER), ("tile", INDEX)], dtype), by_id)
-    writer.write()
-    library = machine.compile(module, schedule.graph.name)
-    dtype = np.dtype(dtype)
+    writer, dtype = write_kernel(schedule, dtype, by_id), np.dtype(dtype)
+    library = machine.compile(writer.code.module, schedule.graph.name)
     return Kernel(schedule, dtype, writer.arguments, writer.width, library, gemm.Native(dtype), by_id)
 
 
+def write_kernel(schedule: Schedule, dtype: Any, by_id: frozenset[Node] = frozenset()) -> "_Writer":
+    """Write the kernel of a schedule in LLVM's language, into `code.module` of the result."""
+    code = begin(ir.Module("step"), "tile", [("arguments", POINTER), ("tile", INDEX)], dtype)
+    writer = _Writer(schedule, code, by_id)
+    writer.write()
+    return writer
+
+
 def padded(size: int, lanes: int) -> int:
-    """The size rounded up to whole vectors."""
+    """Round a size up to whole vectors."""
     return -(-size // lanes) * lanes
 
 
@@ -122,13 +128,13 @@ def _arguments(schedule: Schedule) -> Arguments:
     graph = schedule.graph
     inside = [node for phase in schedule.phases for node in phase.whole if node.op == "product"]
     vectors = [node for node in graph.nodes if node.op == "vector"]
-    place = len(HEADER)
+    length = len(HEADER)
 
     def take(count: int, each: int = 1) -> list[int]:
-        nonlocal place
-        places = list(range(place, place + count * each, each))
-        place += count * each
-        return places
+        nonlocal length
+        found = list(range(length, length + count * each, each))
+        length += count * each
+        return found
 
     entering = dict(zip(schedule.entering, take(len(schedule.entering), 2), strict=True))
     names = list(dict.fromkeys(node.attribute[0] for node in inside))
@@ -137,7 +143,7 @@ def _arguments(schedule: Schedule) -> Arguments:
     learned = dict(zip(titles, take(len(titles)), strict=True))
     initial, last = take(len(graph.states)), take(len(graph.states))
     kept = take(len(schedule.kept), 2)
-    return Arguments(entering, matrices, learned, tuple(initial), tuple(last), tuple(kept), place)
+    return Arguments(entering, matrices, learned, tuple(initial), tuple(last), tuple(kept), length)
 
 
 class _Writer:
@@ -149,7 +155,7 @@ class _Writer:
         self.graph = schedule.graph
         self.code = code
         self.arguments = _arguments(schedule)
-        # Of the step that is being written: its number, the rows that run, the states' memory before and after it.
+        # While a step is written: its number, the running rows, the memory of the states before and after it.
         self.time: Value = None
         self.running: Value = None
         self.current: list[Value] = []
@@ -172,11 +178,11 @@ class _Writer:
     # Setting up
 
     def write(self) -> None:
-        """The whole function."""
+        """Write the whole function."""
         code = self.code
         array, tile = code.arguments
-        header = {name: code.load_index(array, place) for place, name in enumerate(HEADER)}
-        pointers = {name: code.load_pointer(array, place) for place, name in enumerate(HEADER)}
+        header = {name: code.load_index(array, index) for index, name in enumerate(HEADER)}
+        pointers = {name: code.load_pointer(array, index) for index, name in enumerate(HEADER)}
         self.direction, self.tile_rows = header["direction"], header["tile_rows"]
         self.lengths, self.first, self.sequences = (pointers[name] for name in ("lengths", "first", "sequences"))
         self.ids = pointers["ids"]
@@ -189,18 +195,18 @@ class _Writer:
         code.end()
 
     def _load_pointers(self, array: Value) -> None:
-        code, places = self.code, self.arguments
+        code, indices = self.code, self.arguments
         self.pointers: dict[Any, Value] = {}
         self.row_distance: dict[Any, Value] = {}
-        for node, place in places.entering.items():
-            self.pointers[node] = code.load_pointer(array, place)
-            self.row_distance[node] = code.load_index(array, place + 1)
-        for position, place in enumerate(places.kept):
-            self.pointers["kept", position] = code.load_pointer(array, place)
-            self.row_distance["kept", position] = code.load_index(array, place + 1)
-        for name, place in (*places.matrices.items(), *places.vectors.items()):
-            self.pointers[name] = code.load_pointer(array, place)
-        for position, (initial, last) in enumerate(zip(places.initial, places.last, strict=True)):
+        for node, index in indices.entering.items():
+            self.pointers[node] = code.load_pointer(array, index)
+            self.row_distance[node] = code.load_index(array, index + 1)
+        for position, index in enumerate(indices.kept):
+            self.pointers["kept", position] = code.load_pointer(array, index)
+            self.row_distance["kept", position] = code.load_index(array, index + 1)
+        for name, index in (*indices.matrices.items(), *indices.vectors.items()):
+            self.pointers[name] = code.load_pointer(array, index)
+        for position, (initial, last) in enumerate(zip(indices.initial, indices.last, strict=True)):
             self.pointers["initial", position] = code.load_pointer(array, initial)
             self.pointers["last", position] = code.load_pointer(array, last)
         self.buffers = {
@@ -218,7 +224,7 @@ class _Writer:
         self.code.loop(0, rows, 1, load_row)
 
     def _of_row(self, array: Value, row: Value) -> Value:
-        """What a whole-number array says of a row of this tile."""
+        """Load the entry of an integer array for a row of this tile."""
         return self.code.load_index(array, self.code.plus(self.start, row))
 
     def _row_of(self, base: Value, key: Any, row: Value) -> Value:
@@ -261,7 +267,7 @@ class _Writer:
         code.loop(0, longest, 1, step, [rows, *current, *following])
 
     def _running(self, rows: Value) -> Value:
-        """How many of the rows have a step at this time."""
+        """Count the rows that have a step at this time."""
         code = self.code
 
         def count(row: Value, found: list[Value]) -> list[Value]:
@@ -309,7 +315,7 @@ class _Writer:
         code.builder.call(callee, values)
 
     def _operand(self, node: Node, offset: int = 0) -> tuple[Value, int]:
-        """The first row of a value of the loop, and the distance of two rows."""
+        """Return the first row of a value of the loop, and the distance of two rows."""
         if node.op == "slice":
             return self._operand(node.args[0], offset + node.attribute[0])
         if node.op == "state":
@@ -318,22 +324,22 @@ class _Writer:
         return self.code.at(self.buffers[node], offset), self.strides[node]
 
     def _pointer(self, node: Node, row: Value) -> Value:
-        """Where the features of a value of this row and step lie."""
+        """Return the address of the features of a value of this row and step."""
         code = self.code
         if node.op == "slice":
             return code.at(self._pointer(node.args[0], row), node.attribute[0])
         if node.op == "vector":
             return self.pointers[node.attribute[0]]
         if node in self.arguments.entering:
-            place = self._step_of(row)
+            row_number = self._step_of(row)
             if node in self.by_id:
-                place = code.load_index(self.ids, place)
-            return code.at(self.pointers[node], code.times(place, self.row_distance[node]))
+                row_number = code.load_index(self.ids, row_number)
+            return code.at(self.pointers[node], code.times(row_number, self.row_distance[node]))
         base, stride = self._operand(node)
         return code.at(base, code.times(row, stride))
 
     def _step_of(self, row: Value) -> Value:
-        """Which step of the whole batch this row is at."""
+        """Return which step of the whole batch this row is at."""
         return self.code.plus(self._of_row(self.first, row), self.code.times(self.direction, self.time))
 
     def _whole_row(self, node: Node, row: Value) -> None:
@@ -371,7 +377,7 @@ class _Writer:
     # Columns
 
     def _row(self, size: int, nodes: tuple[Node, ...], row: Value) -> None:
-        """All that is computed column by column of one size, in one row."""
+        """Write what is computed feature by feature in one row, for values of one size."""
         pointers: dict[Any, Value] = {}
         computed = set(nodes)
         for node in nodes:
@@ -379,8 +385,8 @@ class _Writer:
             for source in sources:
                 if source.op != "number" and not (source in computed and self._is_computed(source)):
                     pointers[source] = self._pointer(source, row)
-            for place in self.schedule.places.get(node, ()):
-                pointers[node, place] = self._target(node, place, row)
+            for slot in self.schedule.slots.get(node, ()):
+                pointers[node, slot] = self._target(node, slot, row)
         if size == 1:
             self._one_column(nodes, pointers)
         else:
@@ -389,18 +395,18 @@ class _Writer:
     def _is_computed(self, node: Node) -> bool:
         return node.op in functions.EMIT or node.op == "expand"
 
-    def _target(self, node: Node, place: Place, row: Value) -> Value:
+    def _target(self, node: Node, slot: Slot, row: Value) -> Value:
         code = self.code
-        if place.kind == "row":
+        if slot.kind == "row":
             return self._row_of(self.buffers[node], node, row)
-        if place.kind == "part":
-            return code.at(self._row_of(self.buffers[place.node], place.node, row), place.offset)
-        if place.kind == "next":
-            state = self.graph.states[place.position]
-            return self._row_of(self.following[place.position], (state, 0), row)
-        key = ("kept", place.position)
+        if slot.kind == "part":
+            return code.at(self._row_of(self.buffers[slot.node], slot.node, row), slot.offset)
+        if slot.kind == "next":
+            state = self.graph.states[slot.position]
+            return self._row_of(self.following[slot.position], (state, 0), row)
+        key = ("kept", slot.position)
         return code.at(
-            self.pointers[key], code.plus(code.times(self._step_of(row), self.row_distance[key]), place.offset)
+            self.pointers[key], code.plus(code.times(self._step_of(row), self.row_distance[key]), slot.offset)
         )
 
     def _column(self, nodes: tuple[Node, ...], pointers: dict[Any, Value], column: Integer, mask: Value | None) -> None:
@@ -421,11 +427,11 @@ class _Writer:
             if self._is_computed(node):
                 args = [value(arg) for arg in node.args]
                 values[node] = args[0] if node.op == "expand" else functions.emit(code, node.op, *args)
-            for place in self.schedule.places.get(node, ()):
-                self._store(value(node), pointers[node, place], column, mask)
+            for slot in self.schedule.slots.get(node, ()):
+                self._store(value(node), pointers[node, slot], column, mask)
 
     def _one_column(self, nodes: tuple[Node, ...], pointers: dict[Any, Value]) -> None:
-        """Values of one feature: computed in all lanes, written once."""
+        """Write values of one feature, computed in all lanes and stored once."""
         code = self.code
         values: dict[Node, Value] = {}
 
@@ -439,6 +445,6 @@ class _Writer:
             if self._is_computed(node):
                 args = [value(arg) for arg in node.args]
                 values[node] = args[0] if node.op == "expand" else functions.emit(code, node.op, *args)
-            for place in self.schedule.places.get(node, ()):
+            for slot in self.schedule.slots.get(node, ()):
                 number = code.builder.extract_element(value(node), ir.Constant(ir.IntType(32), 0))
-                code.store_one(number, pointers[node, place])
+                code.store_one(number, pointers[node, slot])

@@ -1,4 +1,4 @@
-"""The processor kernels are built for, and the building: from LLVM's language to addresses that can be called."""
+"""The processor that kernels are built for, and building them: from LLVM's language to addresses to call."""
 
 import os
 import time
@@ -21,16 +21,16 @@ WIDTHS = (128, 256, 512)
 
 
 class Unavailable(ElmanError):
-    """A kernel that cannot be built on this machine; says why."""
+    """A kernel that cannot be built on this machine, with the reason."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """What kernels are built for.
+    """The processor that kernels are built for.
 
     Args:
         name: the processor as LLVM calls it.
-        features: LLVM's list of what it can and cannot do.
+        features: LLVM's list of what it has and has not.
         bits: width of a vector.
         registers: how many vectors the processor holds.
     """
@@ -41,14 +41,14 @@ class Host:
     registers: int
 
     def lanes(self, dtype: Any) -> int:
-        """How many numbers of a dtype one vector holds."""
+        """Return how many numbers of a dtype one vector holds."""
         return self.bits // (8 * np.dtype(dtype).itemsize)
 
 
 def host() -> Host:
-    """The processor at hand.
+    """Return the processor that kernels are built for.
 
-    The environment variable ELMAN_VECTOR_BITS (128, 256, 512) makes it a narrower one.
+    The environment variable ELMAN_VECTOR_BITS (128, 256, 512) selects narrower vectors.
 
     Raises:
         Unavailable: llvmlite is not installed, or the processor has none of AVX-512, AVX2 with FMA, and NEON.
@@ -58,7 +58,7 @@ def host() -> Host:
 
 
 def lanes(dtype: Any) -> int:
-    """How many numbers of a dtype one vector of this machine holds."""
+    """Return how many numbers of a dtype one vector of this machine holds."""
     return host().lanes(dtype)
 
 
@@ -76,12 +76,12 @@ def _host(asked: str) -> Host:
     if asked and asked not in map(str, WIDTHS[: WIDTHS.index(widest) + 1]):
         raise UsageError(
             f"ELMAN_VECTOR_BITS is {asked!r}, and this processor's vectors have at most {widest} bits.",
-            fix="Set it to 128, 256 or 512 and no more than that, or not at all.",
+            fix=f"Set it to 128, 256 or 512, at most {widest}, or unset it.",
         )
     bits = int(asked or widest)
     listed = [f"{'+' if present else '-'}{feature}" for feature, present in sorted(features.items())]
     if not is_arm:
-        # Left alone, LLVM splits wide vectors on some processors; and a narrower one has no AVX-512 registers.
+        # By default LLVM splits wide vectors on some processors; with narrower ones there are no AVX-512 registers.
         listed.append("-prefer-256-bit" if bits == 512 else "-avx512f")
     return Host(name, ",".join(listed), bits, 32 if is_arm or bits == 512 else 16)
 
@@ -98,8 +98,8 @@ class Library:
     """Compiled functions; they live as long as it does.
 
     Args:
-        name: what it was built as.
-        seconds: how long that took.
+        name: for messages.
+        seconds: how long the compilation took.
         engine: LLVM's owner of the code.
     """
 
@@ -108,10 +108,10 @@ class Library:
     engine: Any
 
     def address(self, function: str) -> int:
-        """Where a function of it begins.
+        """Return the address of a function.
 
         Raises:
-            KeyError: it has no such function.
+            KeyError: the library does not have the function.
         """
         address = self.engine.get_function_address(function)
         if not address:
@@ -120,9 +120,9 @@ class Library:
 
 
 def compile(module: Any, name: str, *, optimise: bool = True) -> Library:
-    """Machine code of a module, for this machine's processor.
+    """Compile a module for this machine's processor.
 
-    Numbers keep their meaning: nothing is reordered, NaN and infinity are honoured.
+    Results are exact: nothing is reordered, and NaN and infinity are respected.
 
     Args:
         module: an `llvmlite.ir.Module`, or LLVM's language as text.
@@ -156,10 +156,10 @@ def _engine(text: str, host: Host, name: str, optimise: bool) -> Any:
 
 
 def _optimise(parsed: Any, target: Any) -> None:
-    """Run the few passes that help code whose vectors and loops are written out: the rest is for code generation.
+    """Run the few passes that help code whose vectors and loops are written out.
 
-    LLVM's own list for the highest level makes code that is no faster, takes three times as long, and leaves a quarter
-    of a megabyte behind each time, which llvmlite never gives back.
+    Code generation does the rest. LLVM's own list of passes for the highest level gives code that is not faster, takes
+    three times as long, and leaks a quarter of a megabyte each time.
     """
     assert binding is not None
     tuning = binding.create_pipeline_tuning_options(speed_level=3)

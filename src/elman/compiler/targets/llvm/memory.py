@@ -1,8 +1,8 @@
-"""Memory that kernels write to, used again when nobody needs it any more.
+"""Memory that kernels write to, used again when it is free.
 
-The system gives out large memory in pages that it fills with zeros when they are first touched: for an LSTM of 300
-units that took 15% of the time of a training step; what the C library gives out is handed back to the system and taken
-again, too. A block goes back to a pool when the last tensor on it is gone, and the next call takes it from there.
+The system provides large memory in pages that it fills with zeros at the first access: for an LSTM of 300 units that
+took 15% of the time of a training step. The C library also returns large memory to the system and takes it again. Here
+a block is returned to a pool when the last tensor on it is deleted, and the next call takes it from there.
 """
 
 import math
@@ -17,8 +17,8 @@ from torch import Tensor
 
 LARGE = 1 << 17  # bytes: smaller memory is quicker to get from torch
 HUGE_PAGE = 1 << 21
-IDLE = 1 << 31  # bytes that may lie idle
-SPARE = 8  # a block may be larger than what is asked for by one part in so many
+IDLE = 1 << 31  # bytes that may be idle
+SPARE = 8  # a block may be larger than the wanted size by 1 / SPARE
 
 
 class Block:
@@ -30,7 +30,7 @@ class Block:
 
     def __init__(self, size: int):
         self.size = size
-        self.returned = 0  # when it came back, as a count
+        self.returned = 0  # when it was returned, as a count
         self.memory = mmap.mmap(-1, size)
         if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
             self.memory.madvise(mmap.MADV_HUGEPAGE)
@@ -38,7 +38,7 @@ class Block:
 
 
 class Lease:
-    """A block while arrays and tensors stand on it; it goes back when the last of them is gone."""
+    """A block while arrays and tensors use it; it is returned when the last of them is deleted."""
 
     def __init__(self, block: Block, returned: deque[Block], shape: tuple[int, ...], dtype: np.dtype):
         self.block, self.returned = block, returned
@@ -52,26 +52,26 @@ class Pool:
     """Blocks of memory by size; may be used by several threads at once.
 
     Args:
-        limit: bytes that may lie idle, at most.
+        limit: bytes that may be idle, at most.
     """
 
     def __init__(self, limit: int = IDLE):
         self.limit = limit
         self._lock = threading.Lock()
-        self._idle: dict[int, list[Block]] = {}  # by size, in the order in which they came back
+        self._idle: dict[int, list[Block]] = {}  # by size, in the order of their return
         self._sizes: list[int] = []  # of the idle ones, in order
         self._total = self._count = 0
-        # A tensor may die at any moment, also while this thread holds the lock: what it leaves waits here.
+        # A tensor may be deleted at any moment, even while this thread holds the lock: its block waits here.
         self._returned: deque[Block] = deque()
 
     def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array that holds anything, on a block that is hardly larger."""
+        """Return an array, not filled, on a block that is hardly larger."""
         wanted = block_size(math.prod(shape) * dtype.itemsize)
         with self._lock:
             self._collect()
-            place = bisect_left(self._sizes, wanted)
-            fits = place < len(self._sizes) and self._sizes[place] <= wanted + wanted // SPARE
-            block = self._pop(self._sizes[place], -1) if fits else None
+            index = bisect_left(self._sizes, wanted)
+            fits = index < len(self._sizes) and self._sizes[index] <= wanted + wanted // SPARE
+            block = self._pop(self._sizes[index], -1) if fits else None
         return np.asarray(Lease(block or Block(wanted), self._returned, shape, dtype))
 
     def _collect(self) -> None:
@@ -86,9 +86,9 @@ class Pool:
         while self._total > self.limit:
             self._pop(min(self._idle.values(), key=lambda blocks: blocks[0].returned)[0].size, 0)
 
-    def _pop(self, size: int, place: int) -> Block:
+    def _pop(self, size: int, index: int) -> Block:
         blocks = self._idle[size]
-        block = blocks.pop(place)
+        block = blocks.pop(index)
         self._total -= size
         if not blocks:
             del self._idle[size]
@@ -97,14 +97,16 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Bytes that lie idle."""
+        """Bytes that are idle."""
         with self._lock:
             self._collect()
             return self._total
 
 
 def block_size(size: int) -> int:
-    """A size rounded up to whole pages, and to one of 32 in every doubling: batches of similar size share blocks.
+    """Round a size up to whole pages, and to one of 32 sizes in every doubling.
+
+    Batches of similar size share blocks.
 
     >>> block_size(1 << 20), block_size((1 << 20) + 1), block_size(1_800_000)
     (1048576, 1081344, 1802240)
@@ -118,7 +120,10 @@ KINDS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64
 
 
 def new_memory(rows: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Memory that holds anything, `(rows, width)`, float32 or float64; all that kernels write comes from here."""
+    """Allocate `(rows, width)`, not filled, in float32 or float64.
+
+    All memory that kernels write is allocated here.
+    """
     if rows * width * dtype.itemsize < LARGE:
         return torch.empty(rows, width, dtype=dtype, device="cpu")
     return torch.from_numpy(POOL.take((rows, width), KINDS[dtype]))

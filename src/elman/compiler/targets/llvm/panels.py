@@ -1,4 +1,4 @@
-"""How the second matrix of a product lies in memory: in panels, packed so that a product reads it in one go.
+"""The layout of the second matrix of a product: panels, packed so that the product reads memory in order.
 
 A *packed* matrix is panel after panel, each 3 vectors wide (the last ones 2 + 2, 2 or 1) and in each of them row after
 row of the matrix, with zeros beyond its last column.
@@ -16,12 +16,12 @@ WIDTH = 3  # vectors in a panel
 
 
 def tile_rows(width: int = WIDTH) -> int:
-    """How many rows of C a tile of that many vectors has: what fits the registers (and few, for the rare width 1)."""
+    """Return how many rows of C a tile of that many vectors has: what fits the registers."""
     return 8 if machine.host().registers == 32 and width > 1 else 4
 
 
 def panel_widths(vectors: int) -> list[int]:
-    """The widths, in vectors, of the panels of a packed matrix.
+    """Return the widths, in vectors, of the panels of a packed matrix.
 
     >>> panel_widths(7), panel_widths(5), panel_widths(1)
     ([3, 2, 2], [3, 2], [1])
@@ -32,7 +32,7 @@ def panel_widths(vectors: int) -> list[int]:
 
 
 def panel_ranges(code: Code, vectors: Value) -> list[tuple[int, Value, Value]]:
-    """Where the panels of each width begin and end, in vectors; `panel_widths`, when the kernel runs."""
+    """Write where the panels of each width begin and end, in vectors: `panel_widths` as code."""
     rest = code.remainder(vectors, WIDTH)
     pairs = code.choose(code.compare(rest, "==", 1), code.index(2), code.quotient(rest, 2))
     pairs = code.choose(code.compare(vectors, "<", 2), code.index(0), pairs)
@@ -43,7 +43,10 @@ def panel_ranges(code: Code, vectors: Value) -> list[tuple[int, Value, Value]]:
 
 
 def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
-    """One vector's width of a matrix into its panel: along rows, or by turning squares, or number by number."""
+    """Write `pack_column`: pack one vector's width of a matrix into its panel.
+
+    It goes along rows, or transposes squares, or takes number by number.
+    """
     names = [("k", INDEX), ("count", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
     code = begin(module, "pack_column", [*names, ("target", POINTER), ("step", INDEX)], dtype, local=True)
     k, count, b, b_row, b_column, target, step = code.arguments
@@ -70,10 +73,10 @@ def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
     def one_by_one() -> None:
         def row(position: Value, _: list[Value]) -> None:
             code.store(code.number(0.0), target, code.times(position, step))
-            source, place = code.at(b, code.times(position, b_row)), code.at(target, code.times(position, step))
+            source, address = code.at(b, code.times(position, b_row)), code.at(target, code.times(position, step))
 
             def number(lane: Value, _: list[Value]) -> None:
-                code.store_one(code.load_one(source, code.times(lane, b_column)), place, lane)
+                code.store_one(code.load_one(source, code.times(lane, b_column)), address, lane)
 
             code.loop(0, code.smaller(count, code.lanes), 1, number)
 
@@ -89,7 +92,7 @@ def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
 
 
 def write_pack(module: ir.Module, dtype: Any) -> None:
-    """`pack(k, n, b, b_row, b_column, target)`, with `n` in columns."""
+    """Write `pack(k, n, b, b_row, b_column, target)`, with `n` in columns."""
     column = _pack_column(module, dtype)
     names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
     code = begin(module, "pack", [*names, ("target", POINTER)], dtype)
@@ -99,9 +102,9 @@ def write_pack(module: ir.Module, dtype: Any) -> None:
         for j in range(width):
             start = code.times(code.plus(first, j), code.lanes)
             source = code.at(b, code.times(start, b_column))
-            place = code.at(target, code.plus(code.times(code.times(first, code.lanes), k), j * code.lanes))
+            address = code.at(target, code.plus(code.times(code.times(first, code.lanes), k), j * code.lanes))
             step = code.index(width * code.lanes)
-            code.builder.call(column, [k, code.minus(n, start), source, b_row, b_column, place, step])
+            code.builder.call(column, [k, code.minus(n, start), source, b_row, b_column, address, step])
 
     vectors = code.quotient(code.plus(n, code.lanes - 1), code.lanes)
     for width, start, stop in panel_ranges(code, vectors):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Kept, Values, gradients
+from elman.compiler.derivation import Derivation, Engine, Kept, Values, gradients
+from elman.compiler.fission import LEAVES
 from elman.compiler.gradient import Gradient
 from elman.compiler.graph import Graph, Node, matrix_of
-from elman.compiler.schedule import LEAVES, Schedule, schedule
+from elman.compiler.schedule import Schedule, schedule
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm import machine
 from elman.compiler.targets.llvm.execute import Products, finish, new_rows, run_loop
@@ -59,17 +60,17 @@ class Program:
 
     @cached_property
     def inference_by_id(self) -> Kernel:
-        """The same where the first input is a table, and each step reads the row of its id."""
+        """The same kernel for a first input that is a table, of which each step reads the row of its id."""
         return self._build_by_id(self.graph)
 
     @cached_property
     def forward(self) -> Kernel:
-        """The step, saving what the backward step reads."""
+        """The step, which also saves what the backward step reads."""
         return build(schedule(self.gradient.kept), self.dtype)
 
     @cached_property
     def forward_by_id(self) -> Kernel:
-        """The same where the first input is a table, and each step reads the row of its id."""
+        """The same kernel for a first input that is a table, of which each step reads the row of its id."""
         return self._build_by_id(self.gradient.kept)
 
     def _build_by_id(self, graph: Graph) -> Kernel:
@@ -80,7 +81,7 @@ class Program:
     def can_read_by_id(self) -> bool:
         """Whether the step reads its first input only through products that can be made once for each id."""
         plans = schedule(self.graph), schedule(self.gradient.kept)
-        # The gradient of the table goes through the sums for the matrices' gradients, which fixed ones have not.
+        # The table's gradient is computed with those of the matrices, and fixed matrices have none.
         are_learned = all(
             matrix_of(node)[0] not in plan.graph.fixed for plan in plans for node in _products_of_input(plan)
         )
@@ -92,8 +93,12 @@ class Program:
         return build(schedule(self.gradient.backward), self.dtype)
 
     def refusal(self, *, trains: bool) -> str:
-        """Build the kernels of a step, or both of a training step; say why they cannot be built, or nothing."""
-        # Two threads would each make a gradient, and take nodes of one for those of the other.
+        """Build the kernels of a step, or both of a training step.
+
+        Returns:
+            Why they cannot be built, "" if they were built.
+        """
+        # Two threads would each make a gradient, and mix up their nodes.
         with self._building:
             if trains not in self._refusals:
                 try:
@@ -113,19 +118,19 @@ def _reads_products_only(plan: Schedule) -> bool:
     graph, products = plan.graph, _products_of_input(plan)
     x = graph.inputs[0]
     users = [node for node in graph.nodes if x in node.args]
-    # What backward reads of the input itself, for its matrices' gradients, is read after the loop.
+    # The backward step reads the input itself only after the loop, for the gradients of the matrices.
     kept = {*graph.outputs, *graph.following} - {x}
     return set(users) <= set(products) and not kept & set(products) and x not in (graph.output, *graph.following)
 
 
-RECENT = 32  # programs that are kept for layers to come, beside those in use
+RECENT = 32  # programs that are kept for new layers, besides those in use
 _PROGRAMS: WeakValueDictionary[tuple[str, torch.dtype, int], Program] = WeakValueDictionary()
 _LATEST: OrderedDict[tuple[str, torch.dtype, int], Program] = OrderedDict()
 _TABLE = threading.Lock()
 
 
 def program(graph: Graph, dtype: torch.dtype) -> Program:
-    """The compiled step: one for all steps with the same equations, in use as long as one of them is."""
+    """Return the compiled step, one for all steps with the same equations."""
     bits = machine.host().bits
     found = graph.derived.get((dtype, bits))
     if found is None:
@@ -152,11 +157,11 @@ def run(
     backward: bool = False,
     ids: Tensor | None = None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Run a step over every sequence of a batch; see `targets.eager.run`.
+    """Run a step over every sequence of a batch, as `targets.eager.run` does.
 
     With `ids`, `(total,)`, the first input is a table, and each step reads the row of its id. Where the step reads
-    nothing but products of it, and the table has no more rows than the batch steps, the products are made of the
-    table: there is no row for each step.
+    only products of it, and the table has at most as many rows as the batch has steps, the table itself is multiplied,
+    and not a row for each step.
 
     Raises:
         Unavailable: this machine has no kernels.
@@ -173,7 +178,10 @@ def run(
 
 
 def by_id(compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
-    """The tensors and the ids to read by; without ids where it is better to give each step the row of its id."""
+    """Return the tensors and the ids to read by.
+
+    Where it is better to give each step the row of its id, the rows are in the tensors, and the ids are None.
+    """
     table = tensors[0]
     if ids is None or (len(table) <= len(ids) and compiled.can_read_by_id):
         return list(tensors), ids
@@ -181,10 +189,10 @@ def by_id(compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None) -> t
 
 
 def private(ids: Tensor | None, table: Tensor) -> Tensor | None:
-    """A copy of the ids, each of which is a row of the table whatever becomes of the original.
+    """Check ids and copy them, so that they stay valid if the original changes.
 
     Raises:
-        ShapeError: an id that is no row of the table.
+        ShapeError: an id is not a row of the table.
     """
     if ids is None or not len(ids):
         return ids
@@ -201,7 +209,7 @@ def private(ids: Tensor | None, table: Tensor) -> Tensor | None:
 def infer(
     compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None, order: TimeMajor, reads_backward: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The output and the last states of the step alone, seen by no autograd."""
+    """Compute the output and the last states, without saving values and without autograd."""
     inputs, states, learned = compiled.derivation.split(tensors)
     kernel = compiled.inference if ids is None else compiled.inference_by_id
     products = Products(kernel, compiled.derivation.wide_weights(learned))
@@ -213,7 +221,7 @@ def infer(
 def forward(
     compiled: Program, tensors: Sequence[Tensor], ids: Tensor | None, order: TimeMajor, reads_backward: bool
 ) -> tuple[tuple[Tensor, ...], Kept]:
-    """The last states, and the output with what else `backward` reads; seen by no autograd."""
+    """Compute the last states, the output and the saved values, without autograd."""
     derivation, graph = compiled.derivation, compiled.gradient.kept
     inputs, states, learned = derivation.split(tensors)
     kernel = compiled.forward if ids is None else compiled.forward_by_id
@@ -226,7 +234,7 @@ def forward(
 
 
 class _BackwardKernel:
-    """The backward step's kernel over a batch: an `Engine`."""
+    """The kernel of a backward step over a batch: an `Engine`."""
 
     def __init__(self, kernel: Kernel, order: TimeMajor, reads_backward: bool):
         self.kernel, self.order, self.reads_backward = kernel, order, reads_backward
@@ -253,19 +261,9 @@ class _BackwardKernel:
         return self.products.sum_by_id(value, ids, count)
 
 
-def backward(
-    compiled: Program,
-    tensors: Sequence[Tensor],
-    kept: Kept,
-    given: Sequence[Tensor],
-    order: TimeMajor,
-    reads_backward: bool,
-    ids: Tensor | None,
-    wishes: Sequence[bool],
-) -> list[Tensor | None]:
-    """The gradients of the inputs, states and parameters, by kernels; see `derivation.gradients`."""
-    engine = _BackwardKernel(compiled.backward, order, not reads_backward)
-    return gradients(compiled.derivation, engine, tensors, kept, given, order, reads_backward, ids, wishes)
+def backward_engine(compiled: Program, order: TimeMajor, reads_backward: bool) -> Engine:
+    """Return the backward step's engine for sequences that were read in this direction."""
+    return _BackwardKernel(compiled.backward, order, not reads_backward)
 
 
 class _Run(torch.autograd.Function):
@@ -284,7 +282,7 @@ class _Run(torch.autograd.Function):
         with without_modes():
             own_ids = private(ids, tensors[0])
             last, kept = forward(compiled, tensors, own_ids, order, reads_backward)
-        # The ids that were given are saved for autograd's check that nothing has changed them; the copy is read.
+        # Autograd checks that the given ids have not changed; the copy is the one that is read.
         saved_ids = () if ids is None else (ids, own_ids)
         ctx.save_for_backward(*tensors, *saved_ids, *kept.wide, kept.output, *kept.values)
         ctx.counts = len(tensors), len(saved_ids), len(kept.wide)
@@ -307,7 +305,8 @@ class _Run(torch.autograd.Function):
         kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
         with without_modes():
             wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
-            found = backward(ctx.compiled, first, kept, slopes, ctx.order, ctx.reads_backward, own_ids, wishes)
+            engine = backward_engine(ctx.compiled, ctx.order, ctx.reads_backward)
+            found = gradients(ctx.compiled.derivation, engine, first, kept, slopes, own_ids, wishes)
         return (*[None] * NO_TENSORS, *found)
 
 
@@ -315,5 +314,5 @@ NO_TENSORS = 5  # the first arguments of `_Run`
 
 
 def _own(value: Tensor, node: Node) -> Tensor:
-    """The value in memory of its own: whoever changes an output must not change an input or a parameter."""
+    """Copy a value that is an input or a parameter, so that the caller may change the output."""
     return value.clone(memory_format=torch.contiguous_format) if node.op in ("input", *LEAVES) else value

@@ -11,12 +11,15 @@ SUM = ("vectors", "rows", "count", "ids", "source", "source_row", "target", "tar
 
 
 def write_sum_by_id(module: ir.Module, dtype: Any) -> None:
-    """`sum_by_id(array of SUM, task)`: target[i] (count × vectors) = the sum of source[r] over the r whose id is i."""
+    """Write `sum_by_id(array of SUM, task)`.
+
+    target[i] (count × vectors) is the sum of source[r] over the r whose id is i.
+    """
     code = begin(module, "sum_by_id", [("array", POINTER), ("task", INDEX)], dtype)
     array, task = code.arguments
-    place = {name: position for position, name in enumerate(SUM)}
-    pointer = {name: code.load_pointer(array, place[name]) for name in ("ids", "source", "target")}
-    number = {name: code.load_index(array, place[name]) for name in SUM if name not in pointer}
+    index = {name: position for position, name in enumerate(SUM)}
+    pointer = {name: code.load_pointer(array, index[name]) for name in ("ids", "source", "target")}
+    number = {name: code.load_index(array, index[name]) for name in SUM if name not in pointer}
     first = code.times(task, VECTORS)
     last = code.smaller(code.plus(first, VECTORS), number["vectors"])
     start, stop = code.times(first, code.lanes), code.times(last, code.lanes)

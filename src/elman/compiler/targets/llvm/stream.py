@@ -1,4 +1,4 @@
-"""One step at a time, with nothing made anew between two steps: packed matrices, memory and addresses are kept."""
+"""One step at a time: packed matrices, memory and addresses are kept from step to step."""
 
 import ctypes
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,10 @@ class StepKernel:
 
     @staticmethod
     def takes(graph: Graph) -> bool:
-        """Whether a step is simple enough: one input, nothing before the loop but products of it, nothing after."""
+        """Return whether a step is simple enough.
+
+        It has one input, only products of it before the loop, and nothing after the loop.
+        """
         plan = program(graph, torch.float32).inference.schedule
         x = plan.graph.inputs[0]
         simple = all(node.op == "product" and node.args[0] is x for node in plan.before)
@@ -78,28 +81,28 @@ class StepKernel:
 
     def _arguments(self, kept: Sequence[Tensor]) -> ctypes.Array:
         ones, positions, edges = self.order
-        places, batch = self.kernel.arguments, len(self.input)
-        self.held = kept, [self.products.weights[name] for name in places.vectors]
-        entering = [self.values[node] for node in places.entering]
+        arguments, batch = self.kernel.arguments, len(self.input)
+        self.held = kept, [self.products.weights[name] for name in arguments.vectors]
+        entering = [self.values[node] for node in arguments.entering]
         given = [
             *(edges.data_ptr(), ones.data_ptr(), positions.data_ptr(), 1, positions.data_ptr()),
             *(self.scratch.data_ptr(), batch, 0),
             *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
-            *(self.products.packed(name).data_ptr() for name in places.matrices),
+            *(self.products.packed(name).data_ptr() for name in arguments.matrices),
             *(vector.data_ptr() for vector in self.held[1]),
             *(state.data_ptr() for state in self.states),
             *(state.data_ptr() for state in self.states),
             *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
         ]
-        return (ctypes.c_int64 * places.count)(*given)
+        return (ctypes.c_int64 * arguments.count)(*given)
 
     def prepare(self) -> None:
-        """Multiply `input` by the matrices it meets."""
+        """Multiply `input` by its matrices."""
         for given in self.before:
             self.kernel.native.product(*given)
 
     def run(self) -> None:
-        """Change `states` and write `output`, when `input` is prepared."""
+        """Change `states` and write `output`, after `prepare`."""
         self._call(self._address, 0)
 
     def step(self) -> None:
@@ -107,13 +110,17 @@ class StepKernel:
         self.prepare()
         self.run()
 
+    def table_size(self, count: int) -> int:
+        """Return how many numbers the table of so many inputs holds."""
+        return count * sum(node.size for node in self.plan.before)
+
     def table(self, rows: Tensor) -> "StepTable":
-        """Prepares any of these inputs, `(count, input size)`, by a look-up."""
+        """Return what prepares any of these inputs, `(count, input size)`, by a look-up."""
         return StepTable(self, rows)
 
 
 class StepTable:
-    """What a step computes of its input alone, for each of a few inputs: an embedding times its matrices.
+    """The part of a step that reads only the input, for each of a few inputs: an embedding times the matrices.
 
     Args:
         kernel: the step.
@@ -126,15 +133,10 @@ class StepTable:
         sources |= {node: rows for node in plan.graph.inputs if node in plan.entering}
         self._copies = [(source.numpy(), kernel.values[node].numpy()) for node, source in sources.items()]
 
-    @staticmethod
-    def numbers(kernel: StepKernel, count: int) -> int:
-        """How many numbers such a table of so many inputs holds."""
-        return count * sum(node.size for node in kernel.plan.before)
-
     def prepare(self, index: np.ndarray) -> None:
-        """Prepare the inputs of these numbers, `(batch,)`, each one of the table's."""
+        """Prepare the inputs with these positions in the table, `(batch,)`."""
         for source, target in self._copies:
-            # Any other mode would read through a copy.
+            # Other modes make a copy.
             np.take(source, index, 0, target, "clip")
 
 
@@ -142,7 +144,7 @@ class LinearKernel:
     """`input · matrix + bias` for a fixed number of rows.
 
     Args:
-        matrix: `(input size, output size)`, with any strides; taken as it is now.
+        matrix: `(input size, output size)`, with any strides; copied now.
         bias: `(output size,)`, or none.
         input: `(batch, input size)`, read at every call; the caller writes it.
 
@@ -154,15 +156,17 @@ class LinearKernel:
         dtype = np.dtype(str(input.dtype).removeprefix("torch."))
         native, (rows, columns) = gemm.Native(dtype), matrix.shape
         width = gemm.vectors(columns, dtype) * native.lanes
-        self._packed = gemm.pack(matrix.detach().numpy())
+        self._packed = new_memory(rows, width, input.dtype)
+        row, column = matrix.stride()
+        native.pack(rows, columns, matrix.data_ptr(), row, column, self._packed.data_ptr())
         out = new_memory(len(input), width, input.dtype)
         self._bias = np.zeros(width, dtype)
         if bias is not None:
             self._bias[:columns] = bias.detach().numpy()
         self.output, self._out, self._input = out[:, :columns], out.numpy(), input
         sizes = len(input), width // native.lanes, rows
-        places = input.data_ptr(), *input.stride(), self._packed.ctypes.data, 1, 0, out.data_ptr(), width, 1
-        self._product, self._given = native.product, (*sizes, *places)
+        addresses = input.data_ptr(), *input.stride(), self._packed.data_ptr(), 1, 0, out.data_ptr(), width, 1
+        self._product, self._given = native.product, (*sizes, *addresses)
 
     def step(self) -> None:
         """Read `input`, write `output`."""

@@ -1,7 +1,7 @@
-"""Native functions run by several threads: by torch's own, so that no others compete with them.
+"""Running native functions on several threads: on torch's own, so that no others compete with them.
 
-Torch's operators run on the threads of an OpenMP runtime that torch brings along or finds. Kernels run on the same
-threads, and while they do the interpreter is free. Where no such runtime is found, Python's threads do it.
+Torch's operators run on the threads of an OpenMP runtime that torch ships or finds. Kernels run on the same threads,
+and the interpreter is free meanwhile. If there is no such runtime, Python's threads are used.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def parallel(function: int, argument: int, tasks: int, threads: int) -> None:
 
     Args:
         function: address of a `void f(void *argument, int64_t task)` that may run in several threads.
-        argument: what it gets, an address.
+        argument: its first argument, an address.
         tasks: how many there are: 0 … tasks − 1.
         threads: at most so many run at once; 1 is the caller alone.
     """
@@ -52,11 +52,6 @@ def parallel(function: int, argument: int, tasks: int, threads: int) -> None:
         _by_python(work, team)
     else:
         start(worker.address, ctypes.addressof(work), team, 0)
-
-
-def backend() -> str:
-    """Which threads run kernels, in words."""
-    return "threads of Python" if _openmp() is None else "torch's OpenMP threads"
 
 
 class _Worker:
@@ -94,7 +89,7 @@ def _take_tasks(code: Code, work: Value, tasks: Value, run: Callable[[Value], Va
 
 @cache
 def _openmp() -> Callable[[int, int, int, int], None] | None:
-    """GOMP_parallel(function, argument, threads, flags) of the runtime torch uses, if it can be found."""
+    """Find `GOMP_parallel(function, argument, threads, flags)` of the runtime that torch uses."""
     if not torch.backends.openmp.is_available():
         return None
     for path in _runtimes():
@@ -109,7 +104,7 @@ def _openmp() -> Callable[[int, int, int, int], None] | None:
 
 
 def _runtimes() -> list[str | None]:
-    """Files beside torch, and last whatever the process has loaded for everybody."""
+    """List runtimes beside torch, and last None, for what the process has loaded."""
     package = Path(torch.__file__).parent
     folders = package / "lib", package.parent / "torch.libs"
     patterns = "libgomp*.so*", "libiomp5*.so*", "libomp*.so*"
@@ -118,7 +113,7 @@ def _runtimes() -> list[str | None]:
 
 
 def _by_python(work: Work, team: int) -> None:
-    """The caller and threads of Python take tasks; ctypes lets the interpreter go meanwhile."""
+    """Run tasks on the caller and on Python's threads, without the interpreter's lock."""
     worker, address = _worker(), ctypes.addressof(work)
     helpers: list[Future[None]] = [_pool(team - 1).submit(worker.run, address) for _ in range(team - 1)]
     worker.run(address)

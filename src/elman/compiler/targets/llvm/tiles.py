@@ -1,4 +1,4 @@
-"""The code of matrix products: C (m×n) = A (m×k) · B (k×n), or added to what C holds.
+"""The code of matrix products: C (m×n) = A (m×k) · B (k×n), or added to the numbers in C.
 
 A tile of C (8 rows × 3 vectors with AVX-512) stays in registers while k runs. Rows of C are whole vectors long. B is
 either plain, with rows of whole vectors, or packed (see `panels`).
@@ -39,14 +39,17 @@ PRODUCT = [
 
 
 def _tile(module: ir.Module, dtype: Any, rows: int, width: int) -> ir.Function:
-    """A tile of C. Few sums would wait for each other, so that small tiles keep several for each number."""
+    """Write a tile of C.
+
+    Few sums would wait for each other, so that small tiles keep several for each number.
+    """
     code = begin(module, f"tile{rows}x{width}", TILE, dtype, local=True)
     code.function.attributes.add("noinline")
     k, a, a_row, a_column, b, b_step, c, c_row, accumulate = code.arguments
     cells = [(i, j) for i in range(rows) for j in range(width)]
-    places = [code.at(code.at(c, code.times(c_row, i)), j * code.lanes) for i, j in cells]
-    for place in places:
-        code.prefetch(place, write=True)
+    addresses = [code.at(code.at(c, code.times(c_row, i)), j * code.lanes) for i, j in cells]
+    for address in addresses:
+        code.prefetch(address, write=True)
     starts = [code.at(a, code.times(a_row, i)) for i in range(rows)]
     parts = 1 if len(cells) >= 8 else 2 if len(cells) >= 4 else 4
 
@@ -69,16 +72,19 @@ def _tile(module: ir.Module, dtype: Any, rows: int, width: int) -> ir.Function:
         sums = [code.add(x, y) for x, y in zip(sums[:half], sums[half:], strict=True)]
     if parts > 1:
         sums = code.loop(even, k, 1, multiply, sums)
-    more = lambda: [code.add(code.load(place), total) for place, total in zip(places, sums, strict=True)]  # noqa: E731
+    more = lambda: [code.add(code.load(address), total) for address, total in zip(addresses, sums, strict=True)]  # noqa: E731
     results = code.when(code.compare(accumulate, "!=", 0), more, lambda: sums)
-    for place, total in zip(places, results, strict=True):
-        code.store(total, place)
+    for address, total in zip(addresses, results, strict=True):
+        code.store(total, address)
     code.end()
     return code.function
 
 
 def _panel(module: ir.Module, dtype: Any, width: int) -> ir.Function:
-    """All rows of a block of C in one panel: whole tiles from a copy of A, the rows left over from A itself."""
+    """Write all rows of a block of C in one panel.
+
+    Whole tiles read a copy of A, the remaining rows read A itself.
+    """
     rows = tile_rows(width)
     tiles = {count: _tile(module, dtype, count, width) for count in range(1, rows + 1)}
     code = begin(module, f"panel{width}", PANEL, dtype, local=True)
@@ -105,7 +111,10 @@ def _panel(module: ir.Module, dtype: Any, width: int) -> ir.Function:
 
 
 def _row(module: ir.Module, dtype: Any) -> ir.Function:
-    """One row of C in several packed panels at once: so many streams of memory are read faster than one."""
+    """Write one row of C in several packed panels at once.
+
+    Several streams of memory are read faster than one.
+    """
     names = ["k", "a", "a_column", "b", "b_step", "b_panel", "c", "accumulate"]
     code = begin(module, "row", [(name, POINTER if name in "abc" else INDEX) for name in names], dtype, local=True)
     code.function.attributes.add("noinline")
@@ -118,10 +127,10 @@ def _row(module: ir.Module, dtype: Any) -> ir.Function:
         return [code.fma(number, weight, total) for weight, total in zip(weights, sums, strict=True)]
 
     sums = code.loop(0, k, 1, multiply, [code.number(0.0)] * (ROW_PANELS * WIDTH))
-    places = [code.at(c, number * code.lanes) for number in range(len(sums))]
-    more = lambda: [code.add(code.load(place), total) for place, total in zip(places, sums, strict=True)]  # noqa: E731
-    for place, total in zip(places, code.when(code.compare(accumulate, "!=", 0), more, lambda: sums), strict=True):
-        code.store(total, place)
+    addresses = [code.at(c, number * code.lanes) for number in range(len(sums))]
+    more = lambda: [code.add(code.load(address), total) for address, total in zip(addresses, sums, strict=True)]  # noqa: E731
+    for address, total in zip(addresses, code.when(code.compare(accumulate, "!=", 0), more, lambda: sums), strict=True):
+        code.store(total, address)
     code.end()
     return code.function
 
@@ -152,7 +161,7 @@ class Product:
         self._write()
 
     def _rounded_up(self, a: Value, b: Value | int) -> Value:
-        """a/b, rounded up; 1 for 0."""
+        """Divide a by b and round up, to at least 1."""
         code = self.code
         quotient = code.quotient(code.plus(a, code.minus(b, 1)), b)
         return code.choose(code.compare(quotient, "<", 1), code.index(1), quotient)
@@ -183,7 +192,7 @@ class Product:
         return [a, self.a_row, self.a_column, self.code.times(self.a_row, self.rows)]
 
     def _copied_a(self, m: Value, k: Value, a: Value) -> list[Value]:
-        """A tile's rows side by side."""
+        """Copy the rows of each tile side by side."""
         code, several = self.code, ir.VectorType(self.code.scalar, self.rows)
 
         def row(position: Value, _: list[Value]) -> None:
@@ -255,7 +264,10 @@ SHARE = ("row_share", "column_share", "across")
 
 
 def write_share(module: ir.Module, dtype: Any, product: ir.Function) -> None:
-    """One task of a product cut into rectangles: `share(array of the product's arguments and SHARE, task)`."""
+    """Write `share(array, task)`: one task of a product cut into rectangles.
+
+    The array has the product's arguments and then SHARE.
+    """
     code = begin(module, "share", [("array", POINTER), ("task", INDEX)], dtype)
     array, task = code.arguments
     given = {

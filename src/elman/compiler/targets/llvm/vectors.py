@@ -1,6 +1,6 @@
-"""Writing kernels: vectors of the machine's width, memory, loops.
+"""Writing kernels in LLVM's language: vectors of the machine's width, memory, loops.
 
-A `Code` stands inside one function and adds to its end. Numbers of Python may stand wherever an integer does.
+A `Code` writes one function and adds to its end. Wherever it takes an integer, a number of Python will do.
 
     module = ir.Module()
     code = begin(module, "double", [("n", INDEX), ("source", POINTER), ("target", POINTER)], np.float32)
@@ -29,32 +29,6 @@ INDEX, BIT, POINTER, VOID = ir.IntType(64), ir.IntType(1), ir.PointerType(), ir.
 LANE = ir.IntType(32)
 
 
-def function(
-    module: ir.Module,
-    name: str,
-    arguments: Sequence[tuple[str, ir.Type]],
-    *,
-    result: ir.Type = VOID,
-    local: bool = False,
-) -> ir.Function:
-    """A function without a body yet.
-
-    Args:
-        module: where it goes.
-        name: what it is called.
-        arguments: a name and a type for each.
-        result: what it gives.
-        local: nobody outside the module calls it.
-    """
-    made = ir.Function(module, ir.FunctionType(result, [type for _, type in arguments]), name)
-    made.attributes.add("nounwind")
-    if local:
-        made.linkage = "internal"
-    for argument, (title, _) in zip(made.args, arguments, strict=True):
-        argument.name = title
-    return made
-
-
 class Code:
     """Writes the body of a function for vectors of one dtype.
 
@@ -67,7 +41,7 @@ class Code:
         scalar, vector: LLVM's types of a number and of a vector.
         whole, wholes: the integers of the same width.
         arguments: of the function.
-        builder: llvmlite's, for everything that has no word here.
+        builder: llvmlite's, for everything that has no method here.
     """
 
     def __init__(self, function: ir.Function, dtype: Any):
@@ -85,133 +59,126 @@ class Code:
         self.arguments = function.args
         self.builder: Any = ir.IRBuilder(function.append_basic_block("entry"))
 
-    def end(self, value: Value | None = None) -> None:
+    def end(self) -> None:
         """Return from the function."""
-        if value is None:
-            self.builder.ret_void()
-        else:
-            self.builder.ret(value)
+        self.builder.ret_void()
 
     # Integers
 
     def index(self, value: Integer) -> Value:
-        """A count or an offset as a value."""
+        """Return a count or an offset as a value."""
         return ir.Constant(INDEX, value) if isinstance(value, int) else value
 
     def plus(self, a: Integer, b: Integer) -> Value:
-        """The sum of two integers."""
+        """Add two integers."""
         return self.builder.add(self.index(a), self.index(b), flags=("nsw",))
 
     def minus(self, a: Integer, b: Integer) -> Value:
-        """The difference of two integers."""
+        """Subtract two integers."""
         return self.builder.sub(self.index(a), self.index(b), flags=("nsw",))
 
     def times(self, a: Integer, b: Integer) -> Value:
-        """The product of two integers."""
+        """Multiply two integers."""
         return self.builder.mul(self.index(a), self.index(b), flags=("nsw",))
 
     def quotient(self, a: Integer, b: Integer) -> Value:
-        """How often `b` fits into `a`, neither of them negative."""
+        """Divide `a` by `b` and round down, for numbers that are not negative."""
         return self.builder.udiv(self.index(a), self.index(b))
 
     def remainder(self, a: Integer, b: Integer) -> Value:
-        """What is left of `a` after division by `b`, neither of them negative."""
+        """Return the remainder of `a` divided by `b`, for numbers that are not negative."""
         return self.builder.urem(self.index(a), self.index(b))
 
     def compare(self, a: Integer, sign: str, b: Integer) -> Value:
-        """Whether `a < b`, and so on, as a bit."""
+        """Compare two integers: `a < b`, and so on, as a bit."""
         return self.builder.icmp_signed(sign, self.index(a), self.index(b))
 
     def smaller(self, a: Integer, b: Integer) -> Value:
-        """The smaller of two integers."""
+        """Return the smaller of two integers."""
         return self.choose(self.compare(a, "<", b), self.index(a), self.index(b))
 
     def choose(self, condition: Value, a: Value, b: Value) -> Value:
-        """`a` where the bit (or each lane's bit) is set, `b` where it is not."""
+        """Return `a` where the bit (or each lane's bit) is set, `b` where it is not."""
         return self.builder.select(condition, a, b)
 
     # Numbers
 
     def number(self, value: float) -> Value:
-        """A vector of equal numbers."""
+        """Return a vector of equal numbers."""
         if str(value) == "0.0":
             return ir.Constant(self.vector, None)
         with np.errstate(over="ignore"):
             rounded = float(self.dtype.type(value))
         return ir.Constant(self.vector, [rounded] * self.lanes)
 
-    def one_number(self, value: float) -> Value:
-        """A single number."""
-        return ir.Constant(self.scalar, float(self.dtype.type(value)))
-
     def whole_number(self, value: int) -> Value:
-        """A vector of equal integers as wide as the numbers."""
+        """Return a vector of equal integers as wide as the numbers."""
         return ir.Constant(self.wholes, [value] * self.lanes)
 
     def splat(self, value: Value) -> Value:
-        """A vector with one number in every lane."""
+        """Return a vector with one number in every lane."""
         nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(LANE, self.lanes), None))
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
-        """Lanes picked from two vectors set side by side."""
+        """Pick lanes from two vectors side by side."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
 
     def intrinsic(self, name: str, *values: Value) -> Value:
-        """LLVM's `name` of vectors, with one vector as its result."""
+        """Call LLVM's `name` on vectors, with a vector as its result."""
         full = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
         return self.builder.call(self.declared(full, self.vector, [value.type for value in values]), values)
 
     def declared(self, name: str, result: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
-        """A function that LLVM or another module has, declared once."""
+        """Declare a function of LLVM or of another module, once."""
         known = self.module.globals.get(name)
         return known or ir.Function(self.module, ir.FunctionType(result, list(arguments)), name)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """`a·b + c`, rounded once."""
+        """Compute `a·b + c`, rounded once."""
         return self.intrinsic("fma", a, b, c)
 
     def add(self, a: Value, b: Value) -> Value:
-        """`a + b`."""
+        """Compute `a + b`."""
         return self.builder.fadd(a, b)
 
     def sub(self, a: Value, b: Value) -> Value:
-        """`a − b`."""
+        """Compute `a − b`."""
         return self.builder.fsub(a, b)
 
     def mul(self, a: Value, b: Value) -> Value:
-        """`a·b`."""
+        """Compute `a·b`."""
         return self.builder.fmul(a, b)
 
     def div(self, a: Value, b: Value) -> Value:
-        """`a / b`."""
+        """Compute `a / b`."""
         return self.builder.fdiv(a, b)
 
     def holds(self, a: Value, sign: str, b: Value) -> Value:
-        """Whether `a < b`, and so on, in each lane; never for NaN, except `!=`."""
+        """Compare lanes: `a < b`, and so on, with false for NaN except by `!=`."""
         compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
         return compare(sign, a, b)
 
     def any(self, mask: Value) -> Value:
-        """Whether any lane's bit is set."""
+        """Return whether any lane's bit is set."""
         bits = ir.IntType(self.lanes)
         return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, bits), ir.Constant(bits, 0))
 
     def bits_of(self, value: Value) -> Value:
-        """A vector's numbers as integers, bit by bit."""
+        """Return a vector's numbers as integers of the same bits."""
         return self.builder.bitcast(value, self.wholes)
 
     def of_bits(self, value: Value) -> Value:
-        """A vector of integers as numbers, bit by bit."""
+        """Return a vector of integers as numbers of the same bits."""
         return self.builder.bitcast(value, self.vector)
 
     def lanes_summed(self, value: Value) -> Value:
-        """The sum of a vector's numbers, pair by pair: one number."""
+        """Sum a vector's numbers, pair by pair, to one number."""
         return self._halved(value, self.add)
 
     def lanes_largest(self, value: Value) -> Value:
-        """The largest of a vector's numbers (NaN where there is one): one number."""
+        """Return the largest of a vector's numbers, NaN if there is one."""
         larger = lambda a, b: self.choose(self.builder.fcmp_unordered(">", a, b), a, b)  # noqa: E731
         either = lambda a, b: self.choose(self.builder.fcmp_unordered("uno", b, b), b, larger(a, b))  # noqa: E731
         return self._halved(value, either)
@@ -225,7 +192,7 @@ class Code:
         return self.builder.extract_element(value, ir.Constant(LANE, 0))
 
     def turned(self, rows: Sequence[Value]) -> list[Value]:
-        """A square of as many vectors as each has lanes, transposed."""
+        """Transpose a square of as many vectors as each has lanes."""
         rows, distance = list(rows), 1
         while distance < self.lanes:
             low = [lane if not lane & distance else lane - distance + self.lanes for lane in range(self.lanes)]
@@ -241,13 +208,13 @@ class Code:
     # Memory
 
     def at(self, pointer: Value, index: Integer = 0) -> Value:
-        """Where the number `index` after a pointer lies."""
+        """Return the address of the number `index` after a pointer."""
         if isinstance(index, int) and index == 0:
             return pointer
         return self.builder.gep(pointer, [self.index(index)], source_etype=self.scalar)
 
     def load(self, pointer: Value, index: Integer = 0) -> Value:
-        """The vector that begins `index` numbers after a pointer."""
+        """Load the vector that begins `index` numbers after a pointer."""
         return self.builder.load(self.at(pointer, index), align=self.bytes, typ=self.vector)
 
     def store(self, value: Value, pointer: Value, index: Integer = 0) -> None:
@@ -255,7 +222,7 @@ class Code:
         self.builder.store(value, self.at(pointer, index), align=self.bytes)
 
     def load_one(self, pointer: Value, index: Integer = 0) -> Value:
-        """One number."""
+        """Load one number."""
         return self.builder.load(self.at(pointer, index), align=self.bytes, typ=self.scalar)
 
     def store_one(self, value: Value, pointer: Value, index: Integer = 0) -> None:
@@ -263,15 +230,15 @@ class Code:
         self.builder.store(value, self.at(pointer, index), align=self.bytes)
 
     def load_spread(self, pointer: Value, index: Integer = 0) -> Value:
-        """One number from memory, in every lane."""
+        """Load one number into every lane."""
         return self.splat(self.load_one(pointer, index))
 
     def load_index(self, pointer: Value, index: Integer = 0) -> Value:
-        """An integer of 64 bits, out of an array of them."""
+        """Load an integer of 64 bits out of an array of them."""
         return self.builder.load(self.builder.gep(pointer, [self.index(index)], source_etype=INDEX), typ=INDEX)
 
     def load_pointer(self, pointer: Value, index: Integer = 0) -> Value:
-        """A pointer, out of an array of them."""
+        """Load a pointer out of an array of them."""
         return self.builder.load(self.builder.gep(pointer, [self.index(index)], source_etype=INDEX), typ=POINTER)
 
     def call(
@@ -282,19 +249,19 @@ class Code:
         return self.builder.call(self.builder.inttoptr(self.index(address), kind.as_pointer()), list(values))
 
     def first_lanes(self, count: Integer) -> Value:
-        """A mask of the first lanes; all of them where `count` is large enough."""
+        """Return a mask of the first `count` lanes, of all if `count` is large enough."""
         lane = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", lane, self.splat(self.index(count)))
 
     def load_some(self, mask: Value, pointer: Value, index: Integer = 0) -> Value:
-        """A vector whose masked lanes are read; the others are 0 and their memory is not touched."""
+        """Load the masked lanes of a vector, and zeros without touching memory for the others."""
         name = f"llvm.masked.load.v{self.lanes}f{8 * self.bytes}.p0"
         load = self.declared(name, self.vector, [POINTER, LANE, self.mask_type, self.vector])
         align = ir.Constant(LANE, self.bytes)
         return self.builder.call(load, [self.at(pointer, index), align, mask, self.number(0.0)])
 
     def store_some(self, value: Value, mask: Value, pointer: Value, index: Integer = 0) -> None:
-        """Write the masked lanes of a vector; the memory of the others is not touched."""
+        """Store the masked lanes of a vector, without touching the memory of the others."""
         name = f"llvm.masked.store.v{self.lanes}f{8 * self.bytes}.p0"
         store = self.declared(name, VOID, [self.vector, POINTER, LANE, self.mask_type])
         self.builder.call(store, [value, self.at(pointer, index), ir.Constant(LANE, self.bytes), mask])
@@ -305,7 +272,7 @@ class Code:
         self.builder.call(ask, [self.at(pointer, index), *(ir.Constant(LANE, n) for n in (int(write), near, 1))])
 
     def scratch(self, count: int) -> Value:
-        """Room for that many numbers on the stack, aligned to 64 bytes, once a call."""
+        """Reserve that many numbers on the stack, aligned to 64 bytes, once a call."""
         with self.builder.goto_entry_block():
             room: Any = self.builder.alloca(ir.ArrayType(self.scalar, count))
             room.align = 64
@@ -315,7 +282,7 @@ class Code:
     # Flow
 
     def block(self, name: str = "") -> ir.Block:
-        """A new basic block, not entered yet."""
+        """Add a basic block, not entered yet."""
         return self.function.append_basic_block(name)
 
     def loop(
@@ -330,9 +297,9 @@ class Code:
 
         Args:
             start: the first index.
-            stop: the index lies below it.
+            stop: the index is less than this.
             step: more than 0.
-            body: writes one turn from its index and the carried values, and gives their next ones.
+            body: writes one turn from its index and the carried values, and returns their next ones.
             carried: values before the first turn.
 
         Returns:
@@ -363,7 +330,7 @@ class Code:
         then: Callable[[], Sequence[Value] | None],
         otherwise: Callable[[], Sequence[Value] | None] | None = None,
     ) -> list[Value]:
-        """Take one of two ways; both give values of the same types, or none.
+        """Branch to one of two ways, both of which give values of the same types, or none.
 
         Returns:
             The values of the way taken.
@@ -387,7 +354,7 @@ class Code:
         return joined
 
     def switch(self, value: Value, ways: dict[int, Callable[[], None]]) -> None:
-        """Take the way of an integer; none for one that has no way."""
+        """Branch to the way of an integer, or to none if it has none."""
         done = self.block("joined")
         chosen = self.builder.switch(self.index(value), done)
         for key, write in ways.items():
@@ -402,5 +369,19 @@ class Code:
 def begin(
     module: ir.Module, name: str, arguments: Sequence[tuple[str, ir.Type]], dtype: Any, *, local: bool = False
 ) -> Code:
-    """A function and the code to write its body; see `function` and `Code`."""
-    return Code(function(module, name, arguments, local=local), dtype)
+    """Add a function to a module and return the code that writes its body.
+
+    Args:
+        module: to add it to.
+        name: of the function.
+        arguments: the name and the type of each.
+        dtype: of the vectors, float32 or float64.
+        local: whether only the module itself calls it.
+    """
+    made = ir.Function(module, ir.FunctionType(VOID, [type for _, type in arguments]), name)
+    made.attributes.add("nounwind")
+    if local:
+        made.linkage = "internal"
+    for argument, (title, _) in zip(made.args, arguments, strict=True):
+        argument.name = title
+    return Code(made, dtype)

@@ -28,7 +28,7 @@ def each_vector(code: Code, size: int, body: Callable[[Integer, Value | None], N
 
 
 def load(code: Code, pointer: Value, column: Integer, mask: Value | None) -> Value:
-    """A vector, or its masked lanes and zeros."""
+    """Load a vector, or its masked lanes and zeros."""
     return code.load(pointer, column) if mask is None else code.load_some(mask, pointer, column)
 
 
@@ -50,16 +50,16 @@ def cumsum(code: Code, source: Value, target: Value, size: int, *, backward: boo
         return [code.shuffle(total, total, [0 if backward else code.lanes - 1] * code.lanes)]
 
     rest = lambda carried: turn(whole, carried, code.first_lanes(size - whole)) if size > whole else carried  # noqa: E731
-    place = lambda column: code.minus(whole - code.lanes, column) if backward else column  # noqa: E731
+    start = lambda column: code.minus(whole - code.lanes, column) if backward else column  # noqa: E731
     carried = [code.number(0.0)]
     carried = rest(carried) if backward else carried
-    carried = code.loop(0, whole, code.lanes, lambda column, sums: turn(place(column), sums), carried)
+    carried = code.loop(0, whole, code.lanes, lambda column, sums: turn(start(column), sums), carried)
     if not backward:
         rest(carried)
 
 
 def _summed_up(code: Code, value: Value, backward: bool) -> Value:
-    """The sums within one vector, by adding it to itself, moved by 1, 2, 4, … lanes."""
+    """Sum within one vector, by adding it to itself, moved by 1, 2, 4, … lanes."""
     distance = 1
     while distance < code.lanes:
         lanes = [lane + distance if backward else lane - distance for lane in range(code.lanes)]
@@ -92,7 +92,7 @@ def contract(code: Code, matrix: Value, vector: Value, target: Value, rows: int,
 
 
 def _dot(code: Code, matrix: Value, vector: Value, target: Value, row: Value, count: int, columns: int) -> None:
-    lines = [code.at(matrix, code.times(code.plus(row, place), columns)) for place in range(count)]
+    lines = [code.at(matrix, code.times(code.plus(row, number), columns)) for number in range(count)]
     whole = columns // code.lanes * code.lanes
 
     def turn(column: Integer, sums: Sequence[Value], mask: Value | None = None) -> list[Value]:
@@ -104,8 +104,8 @@ def _dot(code: Code, matrix: Value, vector: Value, target: Value, row: Value, co
     sums = code.loop(0, whole, code.lanes, turn, [code.number(0.0)] * count)
     if columns > whole:
         sums = turn(whole, sums, code.first_lanes(columns - whole))
-    for place, total in enumerate(sums):
-        code.store_one(code.lanes_summed(total), target, code.plus(row, place))
+    for number, total in enumerate(sums):
+        code.store_one(code.lanes_summed(total), target, code.plus(row, number))
 
 
 def contract_transposed(code: Code, matrix: Value, vector: Value, target: Value, rows: int, columns: int) -> None:
@@ -131,7 +131,7 @@ def _sum_of_rows(
     count: int,
     mask: Value | None,
 ) -> None:
-    columns = [code.plus(start, place * code.lanes) for place in range(count)]
+    columns = [code.plus(start, number * code.lanes) for number in range(count)]
 
     def turn(row: Value, sums: list[Value]) -> list[Value]:
         factor, line = code.load_spread(vector, row), code.at(matrix, code.times(row, shape[1]))

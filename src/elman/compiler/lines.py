@@ -1,4 +1,4 @@
-"""Lines of the user's own, to quote in messages."""
+"""Lines of the user's code, to quote in messages."""
 
 import linecache
 import sys
@@ -9,7 +9,7 @@ from elman.compiler.graph import Source
 
 
 def user_line() -> Source:
-    """The innermost line that is not the compiler's own, nor one of a library that it was called through."""
+    """Return the innermost line that belongs neither to the compiler nor to torch or numpy."""
     frame = sys._getframe(1)
     while frame.f_back and in_library(frame):
         frame = frame.f_back
@@ -17,16 +17,16 @@ def user_line() -> Source:
 
 
 def in_library(frame: FrameType) -> bool:
-    """Whether the frame runs code of the compiler, of torch or of numpy."""
+    """Return whether the frame runs code of the compiler, of torch or of numpy."""
     module = frame.f_globals.get("__name__", "")
     return module.startswith("elman.compiler.") or module.split(".")[0] in ("torch", "numpy")
 
 
-def quote(place: Source | None) -> str | None:
-    """The place and, below it, the line that stands there."""
-    if place is None:
+def quote(line: Source | None) -> str | None:
+    """Return a line's file and number and, below them, its text."""
+    if line is None:
         return None
-    text = linecache.getline(place.file, place.line).strip()
-    file = Path(place.file)
+    text = linecache.getline(line.file, line.line).strip()
+    file = Path(line.file)
     near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    return f"{near}:{place.line}\n  {text}" if text else f"{near}:{place.line}"
+    return f"{near}:{line.line}\n  {text}" if text else f"{near}:{line.line}"

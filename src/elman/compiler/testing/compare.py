@@ -18,21 +18,21 @@ from elman.compiler.testing.interpreted import interpreted_gradients
 from elman.compiler.testing.jumps import distance_to_jumps
 from elman.compiler.tolerances import TOLERANCES, relative_error
 
-# A value nearer than this to a point where an operation jumps or bends is on another side after a rounding.
+# A value nearer than this to a jump or bend of an operation may be on the other side after rounding.
 MARGIN = 1e-4
-# Where torch's own operations have a larger error in float32, the numbers are ill-conditioned: sums of another order
-# may have ten times that error, which is what is allowed, and say nothing about a target.
+# Where torch's own operations have a larger error in float32, the numbers are ill-conditioned: a sum in another order
+# may have ten times that error, the largest that is allowed, without any mistake of a target.
 ROUGHEST = TOLERANCES[torch.float32].relative / 10
 DRAWS = 12
 
-# What other targets are compared with; small operations are slower on several threads.
-JUDGES = ("reference", "eager")
+# The targets that kernels are compared with, whose small operations are slower on several threads.
+PLAIN = ("reference", "eager")
 
 Named = list[tuple[str, Tensor]]
 
 
-class Unjudged(Enum):
-    """Why nothing can be said of a cell."""
+class NotCompared(Enum):
+    """Why a cell was not compared."""
 
     JUMP = "a rounding decides on which side of a jump or a bend a value is"
     ROUGH = "the numbers nearly cancel, and float32 keeps too few digits of what is left"
@@ -66,7 +66,10 @@ ALL_KERNELS = tuple(
 
 
 def kernels_in_turn(seed: int) -> tuple[Kernels, ...]:
-    """Kernels of a quarter of the kinds: those for training, and for inference those of the other form and dtype."""
+    """Return a quarter of the kernels: one kind for training, and another for inference.
+
+    The one for inference is of the other form and dtype.
+    """
     kinds = [kernels[:2] for kernels in ALL_KERNELS if kernels.trains]
     turn = seed % len(kinds)
     return Kernels(*kinds[turn], trains=True), Kernels(*kinds[-1 - turn], trains=False)
@@ -74,12 +77,12 @@ def kernels_in_turn(seed: int) -> tuple[Kernels, ...]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where a target or the gradient's rules differ from what they should give.
+    """Where a target or the gradient rules differ from the right result.
 
     Args:
-        what: the target, the type, the result or the gradient.
+        what: the target, the type, and which result or gradient.
         error: the largest, relative to the number and its scale.
-        allowed: how large it might have been.
+        allowed: the largest error that is allowed.
     """
 
     what: str
@@ -92,13 +95,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a cell gives on some data, and how exactly float32 can know it.
+    """What a cell gives on some data, and how exactly float32 can represent it.
 
     Args:
         results: of the reference.
         gradients: of torch's autograd on torch's operations in float64.
         roughness: the largest relative error of torch's operations in float32.
-        parameters: which of the gradients are those of parameters: no rows of features.
+        parameters: names of the gradients of parameters, which have no rows of features.
     """
 
     results: Named
@@ -107,39 +110,39 @@ class Truth:
     parameters: frozenset[str]
 
 
-def judge(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> list[Difference] | Unjudged:
+def compare(draft: Graph, seed: int, kernels: Sequence[Kernels] = ALL_KERNELS) -> list[Difference] | NotCompared:
     """Compare a cell, as it is and simplified, on all targets.
 
     Args:
         draft: the cell. Its numbers are rounded to float32, as the data are: every target gets the same problem.
-        seed: of the data; where those lie too near to a jump, or are ill-conditioned, others are drawn.
+        seed: of the data; data too near to a jump, or ill-conditioned, are drawn again.
         kernels: those to build.
 
     Returns:
-        The differences, or why no data could be found on which anything can be said.
+        The differences, or why no data could be found on which the cell can be compared.
     """
     draft = rounded_numbers(draft)
     found = well_conditioned(draft, (draw(draft, seed + 1_000_003 * number) for number in range(DRAWS)))
-    return found if isinstance(found, Unjudged) else list(differences(draft, *found, kernels))
+    return found if isinstance(found, NotCompared) else list(differences(draft, *found, kernels))
 
 
-def well_conditioned(draft: Graph, draws: Iterable[Data]) -> tuple[Data, Truth] | Unjudged:
-    """The first of the data on which float32 can be compared, with what is right there; or why there are none."""
-    reasons: Counter[Unjudged] = Counter()
+def well_conditioned(draft: Graph, draws: Iterable[Data]) -> tuple[Data, Truth] | NotCompared:
+    """Return the first data on which float32 can be compared, with the truth, or the reason."""
+    reasons: Counter[NotCompared] = Counter()
     for drawn in draws:
         data = rounded_data(drawn)
         if distance_to_jumps(draft, data) < MARGIN:
-            reasons[Unjudged.JUMP] += 1
+            reasons[NotCompared.JUMP] += 1
             continue
         truth = find_truth(draft, data)
         if truth.roughness <= ROUGHEST:
             return data, truth
-        reasons[Unjudged.ROUGH if truth.roughness < torch.inf else Unjudged.OVERFLOW] += 1
+        reasons[NotCompared.ROUGH if truth.roughness < torch.inf else NotCompared.OVERFLOW] += 1
     return reasons.most_common(1)[0][0]
 
 
 def find_truth(draft: Graph, data: Data) -> Truth:
-    """The right results and gradients."""
+    """Compute the right results and gradients."""
     data = rounded_data(data)
     results, exact = forward(draft, data, "reference"), backward(draft, data, "eager")
     rough = backward(draft, data.to(torch.float32), "eager")
@@ -151,7 +154,7 @@ def find_truth(draft: Graph, data: Data) -> Truth:
 def differences(
     draft: Graph, data: Data, truth: Truth, kernels: Sequence[Kernels] = ALL_KERNELS
 ) -> Iterator[Difference]:
-    """Everything that is not as it should be, of a cell as it is and simplified."""
+    """Yield every difference, of a cell as it is and simplified."""
     data = rounded_data(data)
     graphs = forms(draft)
     for form, graph in graphs.items():
@@ -167,7 +170,7 @@ def differences(
 
 
 def _interpreted_differences(form: str, graph: Graph, data: Data, truth: Truth) -> Iterator[Difference]:
-    """Of what needs no kernels: the interpreter, torch's operations and the interpreted backward step."""
+    """Yield the differences without kernels: reference, torch's operations, backward step."""
     suffix = " draft" if form == "draft" else ""
     found: Mapping[str, tuple[Named, Named]] = {
         "reference": (forward(graph, data, "reference"), truth.results),
@@ -188,7 +191,10 @@ def _compare(
 
 
 def _errors(found: Named, wanted: Named, parameters: frozenset[str]) -> Iterator[tuple[str, float]]:
-    """The largest error of each; a parameter that a simplified cell no longer reads has a gradient of zeros."""
+    """Yield the largest error of each.
+
+    A parameter that a simplified cell no longer reads has a gradient of zeros.
+    """
     named = dict(found)
     for name, right in wanted:
         errors = relative_error(named.get(name, torch.zeros_like(right)), right, by_feature=name not in parameters)
@@ -196,22 +202,22 @@ def _errors(found: Named, wanted: Named, parameters: frozenset[str]) -> Iterator
 
 
 def forward(graph: Graph, data: Data, target: str | None) -> Named:
-    """The output and the last states, without gradients."""
+    """Compute the output and the last states, without gradients."""
     inputs, states, weights = split_tensors(graph, data.tensors)
-    with torch.no_grad(), _threads(1 if target in JUDGES else data.threads):
+    with torch.no_grad(), _threads(1 if target in PLAIN else data.threads):
         output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
     return _name_results(graph, [output, *last])
 
 
 def backward(graph: Graph, data: Data, target: str | None) -> Named:
-    """The output and the last states, and the gradient of every tensor."""
+    """Compute the output, the last states, and the gradient of every tensor."""
     names = names_of_tensors(graph)
     leaves = [
         tensor.detach().requires_grad_(name not in graph.fixed)
         for name, tensor in zip(names, data.tensors, strict=True)
     ]
     inputs, states, weights = split_tensors(graph, leaves)
-    with torch.enable_grad(), _threads(1 if target in JUDGES else data.threads):
+    with torch.enable_grad(), _threads(1 if target in PLAIN else data.threads):
         output, last = run(graph, weights, inputs, states, data.order, backward=data.backward, target=target)
         results = [output, *last]
         differentiable = [(one, d) for one, d in zip(results, data.d_results, strict=True) if one.requires_grad]
@@ -241,5 +247,5 @@ def _name_results(graph: Graph, tensors: Sequence[Tensor]) -> Named:
 
 
 def name_gradients(graph: Graph, tensors: Sequence[Tensor]) -> Named:
-    """Gradients in the order of `Data.tensors`, each with its name."""
+    """Give each gradient, in the order of `Data.tensors`, its name."""
     return list(zip((f"gradient of {name}" for name in names_of_tensors(graph)), tensors, strict=True))

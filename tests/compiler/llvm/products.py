@@ -1,0 +1,31 @@
+"""The native products, on NumPy arrays."""
+
+import numpy as np
+
+from elman.compiler.targets.llvm import gemm
+
+
+def _address_and_strides(matrix: np.ndarray) -> tuple[int, ...]:
+    return matrix.ctypes.data, *(stride // matrix.itemsize for stride in matrix.strides)
+
+
+def pack(matrix: np.ndarray) -> np.ndarray:
+    """Pack a matrix with any strides for `product`."""
+    k, n = matrix.shape
+    native = gemm.Native(matrix.dtype)
+    packed = np.empty(k * gemm.vectors(n, matrix.dtype) * native.lanes, matrix.dtype)
+    native.pack(k, n, *_address_and_strides(matrix), packed.ctypes.data)
+    return packed
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, *, accumulate: bool = False, threads: int = 1) -> np.ndarray:
+    """Multiply `a` (m, k), with any strides, by `b`, which is (k, n) or packed, into `out` (m, n), or add to it."""
+    native, packed = gemm.Native(a.dtype), b.ndim == 1
+    sizes = out.shape[0], out.shape[1] // native.lanes, a.shape[1]
+    target, out_row, _ = _address_and_strides(out)
+    right, b_row = (b.ctypes.data, 0) if packed else _address_and_strides(b)[:2]
+    native.product(
+        *(*sizes, *_address_and_strides(a), right, int(packed), b_row, target, out_row, int(accumulate)),
+        threads=threads,
+    )
+    return out
