@@ -124,7 +124,7 @@ def test_one_layer_takes_batches_of_every_size_and_length():
 def test_a_stateful_layer_refuses_another_batch_size_until_it_is_reset(inputs):
     layer = LSTM(FEATURES, UNITS, stateful=True)
     fresh, _ = layer(inputs[:1])
-    with pytest.raises(UsageError, match="states of 1 sequences, and a batch of 2 came") as error:
+    with pytest.raises(UsageError, match="Expected a batch of 1 sequences.*got 2") as error:
         layer(inputs)
     assert "reset_state()" in str(error.value)
     layer.reset_state()
@@ -238,14 +238,14 @@ WRONG_SETTINGS = {
     ("name", "value"), [(name, value) for name, values in WRONG_SETTINGS.items() for value in values]
 )
 def test_a_wrong_setting_is_named(name, value):
-    with pytest.raises(UsageError, match=f"{name} is {value!r}"):
+    with pytest.raises(UsageError, match=f"Expected {name} to be .*got {value!r}"):
         LSTM(FEATURES, UNITS, **{name: value})
 
 
-def test_all_wrong_settings_are_told_at_once():
+def test_all_wrong_settings_are_reported_at_once():
     with pytest.raises(UsageError) as error:
         Recurrent("lstm", FEATURES, UNITS, num_layers=0, merge="cat", dropout=2, bidirectional=True, go_backwards=True)
-    assert all(word in str(error.value) for word in ("num_layers", "`concat`", "dropout", "go_backwards"))
+    assert all(word in str(error.value) for word in ("num_layers", "concat", "dropout", "go_backwards"))
 
 
 @pytest.mark.parametrize(
