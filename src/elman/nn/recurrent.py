@@ -274,11 +274,7 @@ class Recurrent(nn.Module):
         >>> stream.step(torch.ones(1, 3)).shape
         torch.Size([1, 5])
         """
-        if self.bidirectional or self.go_backwards or self.cell.constants:
-            raise UsageError(
-                "Only a layer that reads forward and takes no constants can run step by step.",
-                fix="Run it over whole sequences: layer(batch).",
-            )
+        refuse(wrong_size("batch_size", batch_size))
         return Stream(self, self.zero_state(batch_size) if state is None else state)
 
     def reset_state(self) -> None:
