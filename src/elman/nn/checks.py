@@ -30,7 +30,7 @@ def wrong_probability(name: str, value: Any, *, below_one: bool = False) -> list
 
 
 def wrong_weight(name: str, value: Any) -> list[str]:
-    """Return what is wrong with a weight or a deviation: nothing, or one problem with its repair."""
+    """Return what is wrong with a weight: nothing, or one problem with its repair."""
     if _is_number(value) and math.isfinite(value) and value >= 0.0:
         return []
     return [f"Expected {name} to be a finite number, got {value!r}: give 0 or more."]

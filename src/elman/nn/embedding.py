@@ -123,7 +123,7 @@ class Embedding(nn.Module):
         return self.table(torch.arange(self.size, device=next(self.parameters(), torch.empty(())).device))
 
     def _is_plain(self) -> bool:
-        """Return whether the table returns the rows of its weight and their gradients without change."""
+        """Return whether the table returns the rows of its weight without change."""
         return is_as_built(self.table, nn.Embedding) and (
             self.table.padding_idx is None
             and self.table.max_norm is None
@@ -162,7 +162,7 @@ class Embedding(nn.Module):
 
 
 def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Return whether a call of the module runs this class's `forward` alone: no subclass, hook or other `forward`."""
+    """Return whether a call runs this class's `forward` alone, without hooks."""
     return (
         type(module) is kind
         and "forward" not in vars(module)
@@ -194,7 +194,7 @@ class EachStep(nn.Module):
         self.module = module
 
     def forward(self, inputs):
-        """Apply the module to the rows of a `Ragged` batch, or to the last axis of `(batch, time, feature)`."""
+        """Apply the module to the steps of a `Ragged` batch or of `(batch, time, feature)`."""
         if isinstance(inputs, Ragged):
             return inputs.map(self.module)
         if not isinstance(inputs, torch.Tensor) or inputs.dim() != 3:

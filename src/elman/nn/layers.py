@@ -43,7 +43,7 @@ class LayerSettings(TypedDict, total=False):
 
 
 def _described(layer: Layer) -> Layer:
-    """Write the arguments of `LayerSettings` into a layer's signature and docstring, as `Recurrent` has them."""
+    """Write `Recurrent`'s arguments into the signature and the docstring of a layer."""
     names = LayerSettings.__annotations__
     own, general = (inspect.signature(kind.__init__).parameters.values() for kind in (layer, Recurrent))
     parameters = [each for each in own if each.kind is not each.VAR_KEYWORD]

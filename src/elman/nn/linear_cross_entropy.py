@@ -23,7 +23,7 @@ TOKENS_AT_A_TIME, MOST_ROWS = 1024, 2048
 def linear_cross_entropy(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, others: Tensor | None = None
 ) -> Tensor:
-    """Return the mean cross entropy, in nats, of `softmax(hidden · weightᵀ + bias)` and the targets.
+    """Return the mean cross entropy in nats of `softmax(hidden · weightᵀ + bias)`.
 
     loss = 1/total Σ_i (log Σ_j exp(z_ij) - z_{i, target_i})
     ∂loss/∂z_ij = (softmax(z_i)_j - [j = target_i]) / total
@@ -115,7 +115,7 @@ def _check_weights(weight: Tensor, bias: Tensor | None, others: Tensor | None) -
 
 
 def is_plain(*tensors: Tensor | None) -> bool:
-    """Return whether torch just runs operations on these tensors, and does not record or transform them."""
+    """Return whether torch neither records nor transforms operations on these tensors."""
     given = [tensor for tensor in tensors if tensor is not None]
     return not (is_recorded(given[0]) or is_transformed() or any(kind_of(tensor) is Kind.OTHER for tensor in given))
 
@@ -157,7 +157,7 @@ def _gradients(
 
 @torch.no_grad()
 def _by_tokens(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """Return the loss without gradients, with the logits of some rows and some tokens in memory at a time."""
+    """Return the loss alone, from the logits of some rows and some tokens at a time."""
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     loss = hidden.new_zeros((), dtype=torch.float64)
     memory = hidden.new_empty(min(len(hidden), MOST_ROWS) * TOKENS_AT_A_TIME)

@@ -51,7 +51,7 @@ class NamedParameters(nn.Module):
 
     @torch.no_grad()
     def assign(self, name: str, value: Tensor) -> None:
-        """Set a parameter to a value, or the parameters that it is computed from, so that it has this value.
+        """Set a parameter, or the parameters that it is computed from, to get this value.
 
         Raises:
             UsageError: the parameter is computed in a way that cannot be reversed.

@@ -10,7 +10,7 @@ _collecting: ContextVar[list[Tensor] | None] = ContextVar("collecting", default=
 
 
 def add_penalty(penalty: Tensor) -> None:
-    """Add a scalar to the loss, from a module's `forward`, if the caller of the network collects penalties."""
+    """Add a scalar to the loss from a module's `forward`, if penalties are collected."""
     if (penalties := _collecting.get()) is not None:
         penalties.append(penalty)
 

@@ -188,7 +188,7 @@ class Recurrent(nn.Module):
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
 
     def _carry(self, last: State) -> None:
-        """Keep the last states for the next call, unless they are symbols that are valid in this call only."""
+        """Keep the last states for the next call, unless they are valid in this call only."""
         if is_transformed() or torch.compiler.is_exporting():
             return
         if not torch.compiler.is_compiling() and any(kind_of(each) is Kind.OTHER for each in last.tensors.values()):
@@ -296,13 +296,13 @@ class Recurrent(nn.Module):
         return self._place(layer, backward).named()
 
     def get_weights(self) -> list[Tensor]:
-        """Return copies of all parameters in Keras's order: W, H, b of each layer and direction, then vectors."""
+        """Return copies of all parameters in Keras's order: W, H, b of each layer, then vectors."""
         copies = [keras_layout.to_arrays(place.graph, place.named()) for place in self._places()]
         return [array.detach().clone() for arrays in copies for array in arrays]
 
     @torch.no_grad()
     def set_weights(self, arrays: Sequence[Any]) -> None:
-        """Set all parameters from arrays in Keras's order, as `get_weights` here or in Keras returns them.
+        """Set all parameters from arrays in Keras's order, as `get_weights` returns them.
 
         Args:
             arrays: tensors or NumPy arrays.
@@ -338,7 +338,7 @@ def _place_name(layer: int, backward: bool) -> str:
 
 
 def _end(graph: Graph, steps: Ragged, last: Sequence[Tensor], backward: bool) -> Tensor:
-    """Return the output of the last step; of an empty sequence its initial state, or 0 if the output is not a state."""
+    """Return the last output, or for an empty sequence the initial state or 0."""
     if graph.output_state is not None:
         # A copy: changing the last output in place must not change the state that is passed on.
         return last[graph.output_state].clone()

@@ -42,7 +42,7 @@ def read_input(inputs: Any, input_size: int) -> Ragged:
 
 
 def read_ids(inputs: Any, table: Tensor, input_size: int) -> Ragged:
-    """Return a batch of ids `(total,)`, each the number of a row of the table `(ids, input_size)`.
+    """Return a batch of ids `(total,)` that are rows of the table `(ids, input_size)`.
 
     Raises:
         ShapeError: a table of another width, or ids that are not whole numbers or not in the table.

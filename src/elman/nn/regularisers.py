@@ -16,7 +16,7 @@ from elman.tensors import constant_in_compiled_code
 
 
 def scaled_mask(like: Tensor, *shape: int, probability: float) -> Tensor:
-    """Draw a mask of mean 1 with zeros of this probability, of the type and on the device of `like`."""
+    """Draw a mask of mean 1, with zeros of this probability, of the type of `like`."""
     kept = like.new_empty(shape).bernoulli_(1.0 - probability)
     return kept if probability == 1.0 else kept.div_(1.0 - probability)
 
@@ -65,7 +65,7 @@ class SequenceDropout(nn.Module):
         return self(Ragged.from_dense(batch)).data.unflatten(0, batch.shape[:2])
 
     def with_last(self, steps: Ragged, last: Tensor) -> tuple[Ragged, Tensor]:
-        """Drop the same features from the outputs at every step and from the last outputs `(batch, feature)`."""
+        """Drop the same features from the outputs at every step and the last outputs."""
         if not self.training or self.probability == 0.0:
             return steps, last
         kept = scaled_mask(last, *last.shape, probability=self.probability)

@@ -52,7 +52,7 @@ class Softmax(nn.Module):
         return self.logits(hidden)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return the unnormalised logarithms of probabilities, `(…, tokens)`, of rows `(…, features)`."""
+        """Return the logits `(…, tokens)` of rows `(…, features)`, not normalised."""
         return nn.functional.linear(self._projected(hidden), self.weight, self.bias)
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -65,11 +65,11 @@ class Softmax(nn.Module):
         return linear_cross_entropy(self._projected(hidden), self.weight, self.bias, targets)
 
     def chains(self) -> list[list[Linear]]:
-        """Return chains of linear layers that run one after the other: one chain, whose result are the logits."""
+        """Return chains of linear layers: one chain, whose results are the logits."""
         return [[*(() if self.project is None else [(self.project.weight, None)]), (self.weight, self.bias)]]
 
     def joiner(self) -> Callable[..., np.ndarray]:
-        """Return the function that turns the results of the chains into logits `(batch, tokens)`: the identity."""
+        """Return the function that joins the results of the chains: the identity."""
         return lambda logits: logits
 
     def _check(self, hidden: Tensor, targets: Tensor) -> None:
@@ -126,7 +126,7 @@ class SampledSoftmax(Softmax):
         self.register_buffer("chance", _chances(share, samples).float())
 
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of rows `(total, features)` and ids `(total,)` in nats, in training an estimate.
+        """Return the mean loss of rows `(total, features)` in nats, estimated in training.
 
         Raises:
             ShapeError: other shapes, or ids that are not those of tokens.
@@ -241,7 +241,7 @@ class AdaptiveSoftmax(nn.Module):
         return loss
 
     def chains(self) -> list[list[Linear]]:
-        """Return chains of linear layers: one for the frequent tokens and the clusters, and one for each cluster."""
+        """Return chains of linear layers: one for the head, and one for each cluster."""
         first, clusters = self.softmax.head, [list(cluster) for cluster in self.softmax.tail]  # type: ignore[arg-type]
         return [[(layer.weight, layer.bias) for layer in layers] for layers in ([first], *clusters)]
 
@@ -261,7 +261,7 @@ class AdaptiveSoftmax(nn.Module):
 
 
 def default_cutoffs(tokens: int) -> tuple[int, ...]:
-    """Return cutoffs for a head of a sixteenth of the tokens, a cluster up to a quarter, and one for the rest.
+    """Return cutoffs at a sixteenth and at a quarter of the tokens.
 
     >>> default_cutoffs(32_000)
     (2000, 8000)
@@ -284,7 +284,7 @@ def _wrong_cutoffs(cutoffs: Any) -> list[str]:
 
 
 def _check_rows(tokens: int, counts: Tensor | None, tied: Tensor | None) -> None:
-    """Refuse counts without one number for each token, and a tied table without one row for each."""
+    """Refuse counts and a tied table that do not have one row for each token."""
     if counts is not None and (not isinstance(counts, Tensor) or counts.shape != (tokens,)):
         raise ShapeError(
             f"Expected counts to be a tensor ({tokens},), got {described(counts)}.",

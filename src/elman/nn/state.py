@@ -86,7 +86,7 @@ class State:
         return next(iter(self.tensors.values())).shape[1]
 
     def __getitem__(self, name: str) -> Tensor:
-        """Return the state of this name; see the class for its shape."""
+        """Return the state of this name, shaped as the class says."""
         if name not in self.tensors:
             raise KeyError(f"no state `{name}`. {nearest(name, self.tensors)}")
         return self.tensors[name][0] if self.places == 1 else self.tensors[name]
@@ -141,7 +141,7 @@ class State:
         )
 
     def repeat(self, times: int) -> "State":
-        """Repeat the state of each sequence, its copies side by side, to continue it in several ways.
+        """Repeat the state of each sequence, with its copies side by side.
 
         Raises:
             ShapeError: a number below 1.
@@ -151,7 +151,7 @@ class State:
         return self.select(torch.arange(self.batch_size).repeat_interleave(times))
 
     def detach(self) -> "State":
-        """Return the same numbers detached from the graph of gradients, for truncated backpropagation."""
+        """Return the state detached from the graph of gradients (truncated backpropagation)."""
         return self._each(Tensor.detach)
 
     def clone(self) -> "State":
@@ -299,7 +299,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Return a copy on the CPU in memory of its own, with the sign of a view such as `z.conj().imag` resolved."""
+    """Return a plain copy on the CPU, also of a view with a sign such as `z.conj().imag`."""
     return tensor.detach().resolve_neg().resolve_conj().cpu().clone(memory_format=torch.contiguous_format)
 
 

@@ -112,7 +112,7 @@ class TokenStream:
 
     @torch.no_grad()
     def first_scores(self) -> np.ndarray:
-        """Return the scores of the first token: those of an output of zeros, as after an empty sequence."""
+        """Return the scores of the first token, which are those of an output of zeros."""
         output = self._stream.output
         kept = output.clone()
         output.zero_()
@@ -168,7 +168,7 @@ def _check_parts(embedding: Any, layer: Any, head: Any) -> None:
 
 
 def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
-    """Return the chains of linear layers that make up a head, and the function that joins their results to scores.
+    """Return a head's chains of linear layers, and the function that joins their results.
 
     A head of another type, which may compute something else, and a head with hooks have no chains.
     """
@@ -205,7 +205,7 @@ def _check_chains(chains: list[list[Linear]], output: Tensor) -> None:
 
 
 def _kernels(chain: list[Linear], read: Tensor) -> list[Any]:
-    """Return a kernel for each layer of a chain: the first reads `read`, each other the output of the one before."""
+    """Return the kernels of a chain, the first of which reads `read`."""
     # llvmlite is only needed where kernels are built.
     from elman.compiler.targets.llvm.stream import LinearKernel
 

@@ -96,7 +96,7 @@ class _Layer(nn.RNNBase):
         return (self._output_size, self.hidden_size)[: len(self._layout.cell.states)]
 
     def _places(self) -> Iterator[tuple[str, int]]:
-        """Iterate over layers and directions: the ending of the parameters' names, and the width of the input."""
+        """Iterate over the endings of parameter names and the input widths of all directions."""
         for layer in range(self.num_layers):
             width = self._output_size * self._directions if layer else self.input_size
             yield from ((f"l{layer}{ending}", width) for ending in ("", "_reverse")[: self._directions])

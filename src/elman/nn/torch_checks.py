@@ -137,7 +137,7 @@ def check_input(layer: nn.RNNBase, inputs: Any) -> None:
 
 
 def _read_form(layer: nn.RNNBase, inputs: Any) -> tuple[Tensor, tuple[int, ...], str]:
-    """Return the data of an input, the valid numbers of axes, and a repair that describes the form."""
+    """Return the data of an input, the valid numbers of axes, and the repair."""
     size = layer.input_size
     if isinstance(inputs, Ragged):
         return inputs.data, (2,), f"Give a Ragged batch of steps with {size} features."

@@ -134,7 +134,7 @@ def _find_mode(cell: Cell) -> str | None:
 
 
 def _functions(cell: Cell) -> dict[str, Any]:
-    """Return the options that change the cell's equations, except its size and its biases, which torch has too."""
+    """Return the options of the equations, except size and biases, which torch has too."""
     options = describe_options(cell)
     options["output_activation"] = options.get("output_activation") or options.get("activation")
     return {name: options[name] for name in options.keys() - {"projection", "use_bias", "unit_forget_bias"}}
@@ -155,7 +155,7 @@ def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[st
 
 
 def _partly_learned(recurrent: Recurrent, mode: str | None) -> list[str]:
-    """Return the problems of arrays that torch would learn in part: it learns an array of all gates or none of it."""
+    """Return a problem for each array of torch that would be learned in part."""
     if mode is None:
         return []
     return [

@@ -58,7 +58,7 @@ LAYOUTS: dict[str, Layout] = {
 
 @constant_in_compiled_code
 def find_layout(mode: str, proj_size: int = 0, *, bias: bool = True) -> Layout:
-    """Return the layout of a cell: torch's name of it, the size of its projection or 0, and whether it has biases."""
+    """Return the layout of a cell by torch's name, projection (0 for none) and biases."""
     return _find_layout(mode, proj_size, bias)
 
 
@@ -71,7 +71,7 @@ def _find_layout(mode: str, proj_size: int, bias: bool) -> Layout:
 
 
 def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
-    """Return the arrays of one layer and direction in torch's order; `suffix` is `l0`, `l1_reverse` and so on."""
+    """Return the arrays of one layer and direction (`l0`, `l1_reverse`) in torch's order."""
     biases = ("bias_ih", "bias_hh") if module.bias else ()
     names = ("weight_ih", "weight_hh", *biases, *(("weight_hr",) if module.proj_size else ()))
     # By attribute, so that a parametrization of a parameter is found too.
@@ -79,7 +79,7 @@ def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
 
 
 def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
-    """Return the arrays of one layer and direction that were assigned into `_flat_weights`, as torch uses them.
+    """Return the arrays that were assigned into `_flat_weights`, as torch uses them.
 
     torch keeps a reference to each array that it has put into the list itself. Inside `torch.compile` there are no
     assigned arrays: compiled code reads every parameter by its attribute.
@@ -95,13 +95,13 @@ def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
 
 
 def read_cell_arrays(module: Any) -> dict[str, Tensor]:
-    """Return the arrays of one of torch's cells, such as `LSTMCell`, in torch's order, with the biases if any."""
+    """Return the arrays of one of torch's cells in torch's order, with the biases if any."""
     arrays = {name: getattr(module, name) for name in Gate._fields}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
 def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return each parameter of the step by its name: views of torch's arrays, and sums of its biases.
+    """Return each parameter by its name: views of torch's arrays, and sums of its biases.
 
     Args:
         layout: layout of the cell.
@@ -119,7 +119,7 @@ def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return torch's arrays of one layer and direction, with zeros in `bias_hh` where elman has one bias.
+    """Return torch's arrays of a layer, with zeros in `bias_hh` where elman has one bias.
 
     A step without biases has no arrays of biases.
     """
@@ -143,7 +143,7 @@ def has_biases(layout: Layout, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def learned(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, set[bool]]:
-    """Return, for each of torch's arrays, whether its parameters are learned: both values if only some are."""
+    """Return for each of torch's arrays whether all, none or some parameters are learned."""
     columns = {array: names for array, names in _columns(layout).items() if names[0] in tensors}
     columns |= {"weight_hr": (PROJECTION,)} if PROJECTION in tensors else {}
     return {array: {tensors[name].requires_grad for name in names} for array, names in columns.items()}

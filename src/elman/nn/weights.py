@@ -46,7 +46,7 @@ class Weights(NamedParameters):
         self.reset_parameters()
 
     def named(self) -> dict[str, Tensor]:
-        """Return each parameter by its name as the step uses it, parametrized or pruned by torch's tools."""
+        """Return each parameter by its name, parametrized or pruned by torch's tools."""
         return self.values([parameter.name for parameter in self.graph.parameters])
 
     @torch.no_grad()
@@ -93,7 +93,7 @@ def _described(parameter: Parameter) -> str:
 
 
 def _wide_groups(graph: Graph) -> Iterable[list[Parameter]]:
-    """Return the matrices without a declared start in groups: those that multiply one value, once, are together."""
+    """Group the matrices without a declared start by the value that they multiply."""
     products = [node for node in graph.nodes if node.op == "product"]
     uses = Counter(matrix_of(node)[0] for node in products)
     operands = {node.attribute[0]: node.args[0] for node in products}
