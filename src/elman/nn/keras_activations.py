@@ -63,5 +63,5 @@ def keras_activation(name: str | None) -> Callable[..., Any]:
     name = "linear" if name is None else name
     if name not in KERAS:
         fix = ELSEWHERE.get(str(name)) or nearest(name, KERAS)
-        raise UsageError(f"Expected the name of an activation in Keras, got {name!r}.", fix=fix)
+        raise UsageError(f"Expected the name of an activation of Keras, got {name!r}.", fix=fix)
     return read_word(KERAS[name])
