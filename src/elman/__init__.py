@@ -1,23 +1,53 @@
 """Recurrent sequence models on PyTorch: write a cell once, run it over sequences of any length.
 
-Models, each fitted, evaluated, asked, saved and loaded in one line::
+Fit, evaluate, use, save and load a model, each in one line::
 
     from elman import SequenceClassifier
     model = SequenceClassifier().fit(texts, labels)
     model.predict(["stupendous", "dreadful"])
 
-- Models: `SequenceClassifier`, `SequenceTagger`, `LanguageModel`; `open_model` opens a saved one of any task.
-- Layers: `Recurrent` runs any cell; `SimpleRNN`, `LSTM`, `GRU` by name; `Embedding`, `Pooling`; `State` is what they
-  carry; `summary` shows them. `elman.nn.torch` has drop-in layers with the arguments of `torch.nn`.
-- Sequences: `Ragged` is a batch of sequences of any lengths; `Vocabulary` numbers tokens.
-- Cells: `@cell` makes one of a function, `CELLS` has those of elman, `zoneout` regularises one. The words of a step
-  (`affine`, `sigmoid`, `tanh`, `where`, …) are here, and in `elman.language` (`from elman import language as L`).
-- Training: `Trainer` trains any network on any task; `progress_for` prints its progress; `TrainingInterrupted`.
-- Errors: `ElmanError` is the base of `UsageError`, `DataError`, `ShapeError`, `CellError`, `ModelError`,
-  `TrainingError`.
+Or build a network of layers::
 
-Each name is imported when it is first used, so that `import elman` costs nothing and a cell can be written without
-torch.
+    from elman import LSTM, Ragged
+    layer = LSTM(input_size=3, hidden_size=5)
+    steps, last = layer(Ragged.from_list([[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]))
+
+Models, for whole tasks:
+    `SequenceClassifier`    one label for each sequence
+    `SequenceTagger`        one label for each step
+    `LanguageModel`         the next token; generates text
+    `open_model`            open a saved model of any task
+
+Layers, each a `torch.nn.Module`:
+    `SimpleRNN`, `LSTM`, `GRU`    the textbook layers
+    `Recurrent`             a layer of any cell
+    `Embedding`             a learned row for each id
+    `Attention`, `Pooling`  one row for each sequence
+    `State`                 the states of a recurrent layer, to continue from
+    `summary`               a table of a network's layers, shapes and parameters
+    `elman.nn`              more layers; `elman.nn.torch` has those of `torch.nn` with the same arguments
+
+Sequences:
+    `Ragged`                a batch of sequences of any length, without padding
+    `Vocabulary`            tokens of text to ids and back
+
+Cells, the equations of one step:
+    `@cell`                 make a cell of a function
+    `CELLS`                 the cells that elman has, by name
+    `zoneout`               regularise a cell
+    `elman.language`        the words of a step (`affine`, `sigmoid`, `tanh`, `where`, …), which are also here
+
+Training:
+    `Trainer`               train any network on any task
+    `progress_for`          print the progress of a training run
+    `TrainingInterrupted`   raised by Ctrl-C once the run is saved
+
+Errors, each with what is wrong and how to repair it:
+    `ElmanError`            the base of `UsageError`, `DataError`, `ShapeError`, `CellError`, `ModelError` and
+                            `TrainingError`
+
+`help(elman.LSTM)` describes one name. Each name is imported when it is first used: `import elman` takes no time, and
+cells can be written without torch.
 """
 
 import builtins
@@ -116,6 +146,7 @@ if TYPE_CHECKING:
     from elman.nn.layers import GRU as GRU
     from elman.nn.layers import LSTM as LSTM
     from elman.nn.layers import SimpleRNN as SimpleRNN
+    from elman.nn.pooling import Attention as Attention
     from elman.nn.pooling import Pooling as Pooling
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.nn.state import State as State
@@ -130,7 +161,7 @@ _MODULES = {
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",
-    "elman.nn.pooling": "Pooling",
+    "elman.nn.pooling": "Attention Pooling",
     "elman.nn.state": "State",
     "elman.nn.summary": "summary",
     "elman.data.ragged.ragged": "Ragged",
@@ -161,7 +192,7 @@ def __getattr__(name: str) -> Any:
 
         return version("elman")
     if name not in _HOMES:
-        # What other libraries call a word; not needed unless a name is missing.
+        # The names that other libraries use, which are needed only if a name is missing.
         from elman.compiler.value import OTHER_NAMES
 
         hint = f"; use elman.{OTHER_NAMES[name]}" if name in OTHER_NAMES else ""

@@ -44,7 +44,7 @@ class RowNetwork(nn.Module):
         self.dense = _dense(settings, self.pooling.output_size, outputs)
 
     def forward(self, batch: Ragged) -> Tensor:
-        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(batch, outputs)`."""
+        """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
         return self.dense(self.pooling(*_read_steps(self, batch)))
 
     def example(self) -> Ragged:
@@ -69,7 +69,7 @@ class StepNetwork(nn.Module):
         self.dense = _dense(settings, _build_steps(self, settings, cell, **sizes), outputs)
 
     def forward(self, batch: Ragged) -> Ragged:
-        """From ids `(total,)`, or numbers `(total, feature)`, to rows `(total, outputs)`."""
+        """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
         steps, _ = _read_steps(self, batch)
         return steps.map(self.dense)
 
@@ -79,7 +79,7 @@ class StepNetwork(nn.Module):
 
 
 class Reading(NamedTuple):
-    """What the network makes of a batch, before the head.
+    """The results of a batch before the head.
 
     Attributes:
         steps: the outputs of the recurrent body at every step, `(total, feature)`.
@@ -93,7 +93,7 @@ class Reading(NamedTuple):
 
 
 class LanguageNetwork(nn.Module):
-    """A network that reads tokens and tells at every step how probable each token is as the next one.
+    """A network that reads tokens and predicts the next token at every step.
 
     Args:
         settings: the layers.
@@ -151,7 +151,7 @@ class LanguageNetwork(nn.Module):
         return reading.outputs.data.unflatten(0, tokens.shape), reading.last
 
     def read(self, tokens: Ragged, state: State | None = None) -> Reading:
-        """As `forward` for a `Ragged` batch, with the body's outputs as they are besides."""
+        """Read a `Ragged` batch as `forward` does, and return the body's outputs too."""
         rows, table = embed(self.embedding, tokens, plain=self.training and self.input_dropout is not None)
         if self.input_dropout is not None:
             rows = self.input_dropout(rows)
@@ -162,11 +162,11 @@ class LanguageNetwork(nn.Module):
         return Reading(steps, outputs, last)
 
     def answer(self, tokens: Ragged) -> Tensor:
-        """The logits of the token after each step, `(total, tokens)`."""
+        """Return the logits of the token after each step, `(total, tokens)`."""
         return self.head(self.read(tokens).outputs.data)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
-        """The network fed one token of each text at a time, nothing dropped; see `TokenStream`.
+        """Return a `TokenStream`, which runs the network one token at a time.
 
         Args:
             state: where to go on from; zeros if not given.
@@ -175,7 +175,7 @@ class LanguageNetwork(nn.Module):
         return TokenStream(self.embedding.rows(), self.body, self.head, state, batch_size=batch_size)
 
     def example(self) -> Ragged:
-        """A small batch of the kind that the network reads."""
+        """Return a small batch, as the network reads it."""
         return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
 
 
@@ -208,7 +208,7 @@ def _build_steps(
 
 
 def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
-    """Return the outputs of the steps, and of the last step of each sequence; None without a recurrent layer."""
+    """Return the outputs of all steps and the last outputs, None without a recurrent layer."""
     dropout, body = network.dropout, network.body
     steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
     if dropout is not None:
@@ -233,7 +233,7 @@ def _example(network: Any, max_length: int | None) -> Ragged:
 
 
 def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = False) -> tuple[Ragged, Tensor | None]:
-    """What the recurrent body reads: rows, or ids with the table that has their rows.
+    """Return the rows that the recurrent body reads, or ids and the table of their rows.
 
     Args:
         embedding: of the ids; None for numbers that are read as they are.
@@ -271,7 +271,7 @@ def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: in
 
 
 def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Recurrent:
-    """The recurrent layers that these settings mean.
+    """Build the recurrent layers of the settings.
 
     Args:
         settings: the layers.
@@ -295,7 +295,7 @@ def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **d
 
 
 def build_activation_regulariser(settings: BodySettings) -> ActivationRegulariser | None:
-    """The penalty on the outputs of the recurrent layers that the settings ask for."""
+    """Build the penalty on the outputs of the recurrent layers, if the settings have one."""
     weights = settings.activation_regularisation, settings.temporal_regularisation
     return ActivationRegulariser(*weights) if any(weights) else None
 

@@ -113,13 +113,17 @@ def test_pooling_side_by_side(steps):
 
 
 def test_flatten_refuses_a_sequence_that_is_too_long(steps):
-    with pytest.raises(ShapeError, match="3 steps, and this network has inputs for 2"):
+    with pytest.raises(ShapeError, match="at most 2 steps, got one of 3"):
         Flatten(2)(steps)
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(("average",), "no pooling `average`"), (("last", "flatten"), "needs max_length"), ((), "No pooling")],
+    [
+        (("average",), "got 'average'"),
+        (("last", "flatten"), "Expected max_length for `flatten`"),
+        ((), "Expected names of poolings"),
+    ],
 )
 def test_poolings_that_do_not_exist_are_named(names, message):
     with pytest.raises(UsageError, match=message):

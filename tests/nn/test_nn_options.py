@@ -115,11 +115,11 @@ def test_each_direction_has_its_own_activation(merge: str):
 
 
 def test_what_cannot_be_a_pair_of_cells_is_refused():
-    with pytest.raises(UsageError, match=r"layer of 1 direction\(s\) is given 2 cells"):
+    with pytest.raises(UsageError, match="Expected one cell, since bidirectional is False, got 2"):
         SimpleRNN(3, 5, activation=("tanh", "relu"))
-    with pytest.raises(UsageError, match="`activation` has 3 values"):
+    with pytest.raises(UsageError, match="Expected one value of `activation` or two, got 3"):
         SimpleRNN(3, 5, activation=("tanh", "relu", "tanh"), bidirectional=True)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="differ in their states"):
+    with pytest.raises(UsageError, match="Expected two cells with the same states"):
         Recurrent(("gru", "lstm"), 3, 5, bidirectional=True)
     with pytest.raises(UsageError, match="its directions have different cells"):
         to_torch(SimpleRNN(3, 5, activation=("tanh", "relu"), bidirectional=True))

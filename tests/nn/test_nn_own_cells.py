@@ -325,7 +325,7 @@ def test_states_of_the_inputs_size_stack_where_the_input_is_as_wide_as_the_outpu
 
     layer = Recurrent(remembers, 4, 4, num_layers=3)
     assert layer(torch.zeros(2, 3, 4))[1].before.shape == (3, 2, 4)
-    with pytest.raises(UsageError, match=r"'before': 3.*in layer0 and .*'before': 4.*in layer1"):
+    with pytest.raises(UsageError, match=r"'before': 3.*in layer0, got .*'before': 4.*in layer1"):
         Recurrent(remembers, 3, 4, num_layers=2)
 
 

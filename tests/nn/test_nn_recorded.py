@@ -241,28 +241,32 @@ UNUSUAL: dict[str, Tensor] = {
 }
 
 
+def in_memory(tensor: Tensor) -> Tensor:
+    """The same numbers in memory of their own."""
+    return (tensor.inner if isinstance(tensor, Wrapper) else tensor).resolve_neg().clone()
+
+
 @every_layer
 @pytest.mark.parametrize("kind", UNUSUAL)
 def test_tensors_of_any_kind_are_read_as_what_they_mean(name: str, kind: str):
-    given = UNUSUAL[kind]
-    plain = (given.inner if isinstance(given, Wrapper) else given) * 1.0
     module = Results(LAYERS[name]())
-    found = [one.inner if isinstance(one, Wrapper) else one for one in module(given)]
-    assert_near(found, list(module(plain)), torch.float32)
+    found = [one.inner if isinstance(one, Wrapper) else one for one in module(UNUSUAL[kind])]
+    assert_near(found, list(module(in_memory(UNUSUAL[kind]))), torch.float32)
 
 
-@pytest.mark.parametrize("kind", ["a view with a sign"])
-def test_states_weights_and_gradients_of_any_kind(kind: str):
+@pytest.mark.parametrize("kind", ["a view with a sign", "zeros without memory"])
+def test_states_and_gradients_of_any_kind(kind: str):
     layer = dropins.LSTM(3, 3)
-    judge = nn.LSTM(3, 3)
-    judge.load_state_dict(layer.state_dict())
-    state = UNUSUAL[kind][:1]
-    slope = UNUSUAL[kind]
+    reference = nn.LSTM(3, 3)
+    reference.load_state_dict(layer.state_dict())
+    # torch's LSTM gets copies in memory: with oneDNN, torch 2.13 reads memory that is not initialised for states that
+    # are zeros without memory, so that its results are NaN now and then.
+    given, plain = UNUSUAL[kind], in_memory(UNUSUAL[kind])
     inputs = batch(2, 5, 3).requires_grad_()
     slopes = []
-    for each in (layer, judge):
-        output, _ = each(inputs, (state, state))
-        slopes.append(torch.autograd.grad(output, [inputs, *each.parameters()], slope))
+    for each, values in ((layer, given), (reference, plain)):
+        output, _ = each(inputs, (values[:1], values[:1]))
+        slopes.append(torch.autograd.grad(output, [inputs, *each.parameters()], values))
     assert_near(*slopes, torch.float32)
 
 

@@ -1,8 +1,9 @@
-"""Settings and inputs that make no sense: each public constructor of `elman.nn` names the argument and the repair."""
+"""Wrong settings and inputs: each public constructor of `elman.nn` names the argument and the repair."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,9 @@ from elman.errors import ShapeError, UsageError
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, SequenceDropout
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.state import State
+from elman.nn.stream import Stream
+from elman.nn.token_stream import TokenStream
 
 BATCH = Ragged(torch.zeros(3, 4), [2, 1])
 NAN = float("nan")
@@ -176,3 +180,68 @@ def test_heads_have_one_type_under_every_default_type(dtype: torch.dtype):
     finally:
         torch.set_default_dtype(before)
     assert [loss.dtype for loss in losses] == [dtype] * 2
+
+
+# States and streams
+
+STATE = State({"h": torch.zeros(1, 1, 4)})
+NOT_A_STATE = ([torch.zeros(1, 4)], torch.zeros(1, 1, 4), np.zeros((1, 4)), {"h": torch.zeros(1, 1, 4)}, "state")
+NOT_TENSORS = ([1.0], np.zeros((1, 1, 4)), None, torch.zeros(4), torch.zeros(1, 4), torch.zeros(()))
+
+
+def gru() -> Recurrent:
+    return Recurrent("gru", 3, 4)
+
+
+def tokens(**changed: Any) -> TokenStream:
+    parts = {"embedding": torch.zeros(5, 3), "layer": gru(), "head": nn.Linear(4, 5)} | changed
+    return TokenStream(**parts)
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
+    "states": (State, (None, [torch.zeros(1, 1, 4)], torch.zeros(1, 1, 4), np.zeros((1, 1, 4)), {}, "h")),
+    "a state": (lambda given: State({"h": given}), NOT_TENSORS),
+    "bidirectional": (lambda given: State(STATE.tensors, bidirectional=given), (True, None, 1, "yes")),
+    "attached": (lambda given: State(STATE.tensors, attached=given), ([1], torch.zeros(2), "tokens", {"token": None})),
+    "an attached value": (
+        lambda given: State(STATE.tensors, attached={"token": given}),
+        ([1], np.zeros(1), None, torch.zeros(()), torch.zeros(2)),
+    ),
+    "concatenate": (lambda given: State.concatenate([STATE, given]), (*NOT_A_STATE, None)),
+    "Stream's layer": (lambda given: Stream(given, STATE), (None, "gru", nn.GRU(3, 4), [gru()])),
+    "Stream's state": (lambda given: Stream(gru(), given), (*NOT_A_STATE, None)),
+    "stream": (lambda given: gru().stream(given), (*NOT_A_STATE, State({"h": torch.zeros(1, 1, 5)}))),
+    "stream's batch_size": (lambda given: gru().stream(batch_size=given), SIZES),
+    "stream.state": (lambda given: setattr(gru().stream(), "state", given), (*NOT_A_STATE, None)),
+    "stream.step": (lambda given: gru().stream().step(given), (None, [[1.0] * 3], np.zeros((1, 3)), torch.zeros(3))),
+    "stream.reader": (
+        lambda given: gru().stream().reader(given),
+        (None, [[1.0] * 3], np.zeros((5, 3)), torch.zeros(3)),
+    ),
+    "stream.reader's rows": (
+        lambda given: gru().stream().reader(torch.zeros(5, 3))(given),
+        (None, [1], torch.tensor([1]), np.array([1.0]), np.array([5]), np.array([[1]]), np.array([True])),
+    ),
+    "TokenStream's embedding": (
+        lambda given: tokens(embedding=given),
+        (None, [[1.0] * 3], np.zeros((5, 3)), torch.zeros(3), nn.Embedding(5, 3), torch.zeros(5, 4)),
+    ),
+    "TokenStream's layer": (lambda given: tokens(layer=given), (None, "gru", nn.GRU(3, 4))),
+    "TokenStream's head": (lambda given: tokens(head=given), (None, torch.zeros(4, 5), [nn.Linear(4, 5)])),
+    "TokenStream's state": (
+        lambda given: tokens(state=given),
+        (*NOT_A_STATE, State({"h": torch.zeros(1, 1, 5)}), State({"c": torch.zeros(1, 1, 4)})),
+    ),
+    "TokenStream's batch_size": (lambda given: tokens(batch_size=given), SIZES),
+    "TokenStream.state": (lambda given: setattr(tokens(), "state", given), (*NOT_A_STATE, None)),
+    "TokenStream.read": (lambda given: tokens().read(given), (None, [1], torch.tensor([1]), np.array([5]))),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_states_and_streams_refuse_other_kinds_of_values_with_the_repair(name: str):
+    run, wrong = REFUSED[name]
+    for given in wrong:
+        with pytest.raises((UsageError, ShapeError), match="Expected") as refused:
+            run(given)
+        assert refused.value.fix or ": give" in str(refused.value)

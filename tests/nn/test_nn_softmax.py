@@ -121,10 +121,10 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("cutoffs", [(), (0, 5), (5, 5), (7, 3), (40,)])
-def test_cutoffs_that_make_no_sense_are_refused(cutoffs):
-    with pytest.raises(UsageError, match="cannot be cut"):
+def test_wrong_cutoffs_are_refused(cutoffs):
+    with pytest.raises(UsageError, match="Expected cutoffs that rise"):
         AdaptiveSoftmax(16, 40, cutoffs=cutoffs)
-    with pytest.raises(UsageError, match="too small for 2 clusters"):
+    with pytest.raises(UsageError, match="Expected at least 16 features for 2 clusters"):
         AdaptiveSoftmax(15, 40)
 
 

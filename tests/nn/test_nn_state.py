@@ -35,7 +35,7 @@ def test_states_have_names():
     assert repr(state) == "State(h=(3, 4), c=(3, 4))"
 
 
-def test_an_unknown_name_is_told_with_the_names():
+def test_an_unknown_name_is_reported_with_the_valid_names():
     with pytest.raises(AttributeError, match=r"no state `hidden`\. Valid: c, h"):
         _ = make().hidden
     with pytest.raises(KeyError, match="no state `hidden`"):
@@ -48,7 +48,7 @@ def test_layers_and_directions():
         assert torch.equal(state.layer(layer, backward=backward).h, state.tensors["h"][place])
         assert torch.equal(state.layer(layer - 3, backward=backward).c, state.tensors["c"][place])
     for layer, backward in ((3, False), (-4, True)):
-        with pytest.raises(ShapeError, match="no layer"):
+        with pytest.raises(ShapeError, match="got layer"):
             state.layer(layer, backward=backward)
     with pytest.raises(ShapeError, match="backward"):
         make(2).layer(0, backward=True)
@@ -93,28 +93,28 @@ def test_what_is_attached_is_selected_joined_and_copied_with_the_states():
     converted = state.to(torch.float64)
     assert converted.h.dtype == torch.float64
     assert torch.equal(converted.attached["token"], state.attached["token"])
-    with pytest.raises(ShapeError, match="same things attached"):
+    with pytest.raises(ShapeError, match="same names attached"):
         State.concatenate([state, make(2)])
-    with pytest.raises(ShapeError, match="is attached"):
+    with pytest.raises(ShapeError, match="Expected attached tensors with a row for each"):
         State(state.tensors, attached={"token": torch.zeros(2)})
 
 
 def test_sequences_are_repeated_side_by_side():
     state = make(2)
     assert torch.equal(state.repeat(2).h, state.h[:, [0, 0, 1, 1, 2, 2]])
-    with pytest.raises(ShapeError, match="0 times"):
+    with pytest.raises(ShapeError, match="Expected a number of times, got 0"):
         state.repeat(0)
 
 
 @pytest.mark.parametrize("sequence", [3, -4])
 def test_a_sequence_that_is_not_there_is_refused(sequence: int):
-    with pytest.raises(ShapeError, match=f"no sequence {sequence} among 3"):
+    with pytest.raises(ShapeError, match=f"Expected sequences below 3, got {sequence}"):
         make().select([0, sequence])
 
 
 @pytest.mark.parametrize("states", [[], [make(1), make(2)], [make(2), make(1, bidirectional=True)]])
 def test_only_states_of_one_layer_are_joined(states):
-    with pytest.raises(ShapeError, match="same layer"):
+    with pytest.raises(ShapeError, match="states of the same layer"):
         State.concatenate(states)
 
 
@@ -131,7 +131,7 @@ def test_detached_cloned_and_converted():
     "tensors", [{"h": torch.zeros(2, 3)}, {"h": torch.zeros(1, 2, 3), "c": torch.zeros(1, 3, 3)}, {}]
 )
 def test_states_must_agree(tensors):
-    with pytest.raises(ShapeError, match="shapes"):
+    with pytest.raises(ShapeError, match="Expected states of shape"):
         State(tensors)
 
 
@@ -160,7 +160,7 @@ def test_a_single_wrong_bit_is_refused(tmp_path: Path):
         damaged = bytearray(whole)
         damaged[place] ^= 4
         path.write_bytes(damaged)
-        with pytest.raises(ModelError, match="not those that were written"):
+        with pytest.raises(ModelError, match="differ from those that were written"):
             State.load(path)
 
 

@@ -1,4 +1,4 @@
-"""Layers: `torch.nn.Module`s over sequences of any length. `elman.nn.torch` has those with torch's own names."""
+"""Layers: `torch.nn.Module`s over sequences of any length. `elman.nn.torch` has layers with torch's own names."""
 
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.keras_activations import keras_activation

@@ -1,4 +1,4 @@
-"""From token ids to rows of numbers."""
+"""Layers that turn token ids into rows of numbers, and `EachStep`."""
 
 import torch
 from torch import nn
@@ -12,11 +12,11 @@ from elman.nn.regularisers import scaled_mask
 
 
 class OneHot(nn.Module):
-    """Each id as a row with a single 1; some ids, such as that of an unknown token, as a row of zeros.
+    """A row with a single 1 for each id, and a row of zeros for some ids, such as that of an unknown token.
 
     Args:
         size: number of ids.
-        zeros: how many of the first ids are rows of zeros; the rows have `size - zeros` features.
+        zeros: number of ids, from 0 up, whose rows are zeros. Default 0. The rows have `size - zeros` features.
 
     Raises:
         UsageError: no ids, or more rows of zeros than ids.
@@ -36,34 +36,39 @@ class OneHot(nn.Module):
         self.register_buffer("table", table, persistent=False)
 
     def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor] | None:
-        """Return the ids and the table whose rows `forward` gives for them; `None` as for `Embedding.lookup`."""
+        """Return the ids and the table with their rows, or `None` as `Embedding.lookup` does."""
         check_ragged(self, batch, "ids (total,)")
         return (batch, self.table) if is_as_built(self, OneHot) else None
 
     def forward(self, batch: Ragged) -> Ragged:
-        """From ids `(total,)` to rows `(total, output_size)`."""
+        """Return the rows `(total, output_size)` of ids `(total,)`."""
         check_ragged(self, batch, "ids (total,)")
         return batch.replace(self.table.index_select(0, batch.data))
 
 
 class Embedding(nn.Module):
-    """Each id as a learned row.
+    """A learned row for each id.
 
     Args:
         size: number of ids.
-        features: length of a row.
-        zeros: how many of the first rows start from 0, so that an id that training never meets says nothing.
-        deviation: standard deviation of the other rows at the start.
-        dropout: the probability with which an id is read as id 0 while training.
-        row_dropout: the probability with which a whole row of the table is read as zeros while training, wherever its
-            id stands in the batch, and the others scaled up: embedding dropout.
+        features: number of features of a row.
+        zeros: number of rows, from the first, that start from zeros, so that an id without training contributes
+            nothing. Default 0.
+        deviation: standard deviation of the other rows at the start. Default 1.
+        dropout: probability, from 0 to 1, of reading an id as id 0 in training. Default 0.
+        row_dropout: probability, from 0 to 1, of reading a row of the table as zeros in training, at every occurrence
+            of its id in the batch; the other rows are scaled up: embedding dropout. Default 0.
 
     Attributes:
-        table: an `nn.Embedding`, which may be replaced: by one with options (`padding_idx`, `max_norm`, …), or by any
-            module that gives a row for each id.
+        table: an `nn.Embedding`, which may be replaced by one with options (`padding_idx`, `max_norm`, …), or by any
+            module that returns a row for each id.
 
     Raises:
         UsageError: sizes below 1, more rows of zeros than ids, or probabilities that are not from 0 to 1.
+
+    >>> rows = Embedding(7, 3)(Ragged(torch.tensor([5, 0, 2]), [1, 2]))
+    >>> rows.data.shape, rows.lengths
+    (torch.Size([3, 3]), tensor([1, 2]))
 
     Source:
         Y. Bengio et al., A Neural Probabilistic Language Model, 2003, section 2. The rows start from a normal
@@ -98,11 +103,11 @@ class Embedding(nn.Module):
             self.table.weight.mul_(deviation)[:zeros] = 0.0
 
     def lookup(self, batch: Ragged) -> tuple[Ragged, torch.Tensor] | None:
-        """Return the ids and the table whose rows `forward` gives for them, for `Recurrent`'s `table`.
+        """Return the ids and the table with their rows, for the `table` of `Recurrent`.
 
         Returns:
-            `None` where the rows have to be computed by `forward`: several ids a step, dropped rows, a hook, or a
-            table that is not a plain `nn.Embedding`.
+            `None` where only `forward` computes the rows: for several ids a step, dropped rows, a hook, or a table that
+            is not a plain `nn.Embedding`.
         """
         check_ragged(self, batch, "ids (total,)")
         if batch.data.dim() > 1 or (self.training and self.row_dropout):
@@ -112,13 +117,13 @@ class Embedding(nn.Module):
         return batch.replace(self._some_dropped(batch.data)), self.table.weight
 
     def rows(self) -> torch.Tensor:
-        """Return the row of each id as in evaluation, `(size, features)`."""
+        """Return the row of each id in evaluation, `(size, features)`."""
         if self._is_plain():
             return self.table.weight
         return self.table(torch.arange(self.size, device=next(self.parameters(), torch.empty(())).device))
 
     def _is_plain(self) -> bool:
-        """Whether the table gives the rows of its weight as they are, and their gradients without change."""
+        """Return whether the table returns the rows of its weight without change."""
         return is_as_built(self.table, nn.Embedding) and (
             self.table.padding_idx is None
             and self.table.max_norm is None
@@ -132,9 +137,9 @@ class Embedding(nn.Module):
         return ids * (torch.rand(ids.shape, device=ids.device) >= self.dropout)
 
     def forward(self, batch: Ragged) -> Ragged:
-        """From ids to rows `(total, features)`.
+        """Return the rows of ids, `(total, features)`.
 
-        The ids are `(total,)`, or `(total, ids)` for several a step, whose rows add up, those of id 0 left out.
+        The ids are `(total,)`, or `(total, ids)` for several ids a step: their rows are added, except that of id 0.
         """
         check_ragged(self, batch, "ids (total,), or (total, ids)")
         ids = self._some_dropped(batch.data)
@@ -149,15 +154,15 @@ class Embedding(nn.Module):
         return batch.replace(rows if ids.dim() == 1 else (rows * (ids != 0).unsqueeze(-1)).sum(1))
 
     def _kept(self, ids: torch.Tensor, like: torch.Tensor) -> torch.Tensor | None:
-        """The factor of each id's row: 0 for dropped rows; `None` where no rows are dropped."""
+        """Return the factor of each id's row, 0 for dropped rows, or `None` if no rows are dropped."""
         if not (self.training and self.row_dropout):
             return None
-        # One number a row of the table, looked up: the table itself, which can be large, is not multiplied.
+        # One factor for each row of the table is looked up: the table can be large, and is not multiplied.
         return scaled_mask(like, self.size, probability=self.row_dropout)[ids]
 
 
 def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether calling a module does what its class does: no subclass, no hook, no `forward` of its own."""
+    """Return whether a call runs this class's `forward` alone, without hooks."""
     return (
         type(module) is kind
         and "forward" not in vars(module)
@@ -168,13 +173,13 @@ def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 class EachStep(nn.Module):
-    """A module applied to every step: what Keras calls TimeDistributed.
+    """A module applied to every step, as Keras's TimeDistributed.
 
     Args:
-        module: takes `(rows, feature)`; `nn.Linear`, or any stack of such modules.
+        module: a module that takes `(rows, feature)`, such as `nn.Linear` or a stack of such modules.
 
     Raises:
-        UsageError: the module is no `nn.Module`.
+        UsageError: the module is not an `nn.Module`.
 
     >>> EachStep(nn.Linear(3, 2))(Ragged(torch.zeros(5, 3), [4, 1])).data.shape
     torch.Size([5, 2])
@@ -189,7 +194,7 @@ class EachStep(nn.Module):
         self.module = module
 
     def forward(self, inputs):
-        """The module on the rows of a `Ragged` batch, or on the last axis of `(batch, time, feature)`."""
+        """Apply the module to the steps of a `Ragged` batch or of `(batch, time, feature)`."""
         if isinstance(inputs, Ragged):
             return inputs.map(self.module)
         if not isinstance(inputs, torch.Tensor) or inputs.dim() != 3:

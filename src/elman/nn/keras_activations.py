@@ -1,4 +1,4 @@
-"""Keras's activations: the words that mean the same, with the options that they have in Keras."""
+"""Keras's activations as words of the cell language, with the defaults that they have in Keras."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from elman.compiler.spelling import read_word
 from elman.errors import UsageError, nearest
 
-# Names of Keras 3 and the words here.
+# Names of Keras 3, each with the word here.
 KERAS: dict[str, str] = {
     "celu": "celu",
     "elu": "elu",
@@ -47,7 +47,7 @@ ELSEWHERE = {
 
 
 def keras_activation(name: str | None) -> Callable[..., Any]:
-    """Return the activation that Keras means by a name, for an option of a cell.
+    """Return the activation of this name in Keras, for an option of a cell.
 
     >>> from elman import SimpleRNN
     >>> from elman.nn import keras_activation
@@ -55,10 +55,10 @@ def keras_activation(name: str | None) -> Callable[..., Any]:
     Cell(simple_rnn, activation=leaky_relu(slope=0.2))
 
     Args:
-        name: as in `keras.layers.SimpleRNN(activation=name)` of Keras 3; None is `linear`.
+        name: the name in `keras.layers.SimpleRNN(activation=name)` of Keras 3; `None` is `linear`.
 
     Raises:
-        UsageError: Keras has no such activation, or elman does not have it.
+        UsageError: Keras or elman has no such activation.
     """
     name = "linear" if name is None else name
     if name not in KERAS:

@@ -1,9 +1,9 @@
 """Weights in Keras's order: for each layer and direction the kernel W, the recurrent kernel H, the bias b.
 
-Columns stand in the order in which the cell names its affines, which for `lstm` is Keras's i, f, c, o and for `gru`
-and `gru_reset_after` its z, r, h. The bias of Keras's GRU with reset_after=True has two rows; elman keeps one bias a
-gate and two for the candidate, so its first row is written with the gates' biases and the second with zeros there.
-What is not learned comes last, an array each, as Keras's non-trainable weights.
+Columns are in the order in which the cell names its affines, which for `lstm` is Keras's i, f, c, o and for `gru` and
+`gru_reset_after` its z, r, h. The bias of Keras's GRU with reset_after=True has two rows. elman keeps one bias for each
+gate and two for the candidate, so the first row has the gates' biases, and the second row has zeros in their columns.
+Parameters that are not learned come last, one array each, as Keras's non-trainable weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ RESET_AFTER = "gru_reset_after"
 
 
 def groups(graph: Graph) -> list[list[Parameter]]:
-    """The parameters that stand side by side in one array, array by array."""
+    """Return the parameters of each array, side by side."""
     arrays: list[list[Parameter]] = []
     learned = [parameter for parameter in graph.parameters if parameter.is_learned]
     for role in ("input", "recurrent", "bias"):
@@ -31,7 +31,7 @@ def groups(graph: Graph) -> list[list[Parameter]]:
 
 
 def to_arrays(graph: Graph, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """The arrays of one layer and direction."""
+    """Return the arrays of one layer and direction."""
     arrays = [torch.cat([tensors[parameter.name] for parameter in members], -1) for members in groups(graph)]
     if _has_two_biases(graph):
         gates, candidate, memory = arrays[2].split([2 * len(arrays[2]) // 4, *[len(arrays[2]) // 4] * 2])
@@ -44,13 +44,13 @@ def _has_two_biases(graph: Graph) -> bool:
 
 
 def shapes(graph: Graph) -> list[tuple[int, ...]]:
-    """The shape of each array."""
+    """Return the shape of each array."""
     zeros = {parameter.name: torch.zeros(parameter.shape, device="meta") for parameter in graph.parameters}
     return [tuple(array.shape) for array in to_arrays(graph, zeros)]
 
 
 def from_arrays(graph: Graph, arrays: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Each parameter by its name, from the arrays of one layer and direction."""
+    """Return each parameter by its name, from the arrays of one layer and direction."""
     arrays = list(arrays)
     if _has_two_biases(graph):
         first, second = arrays[2]

@@ -1,4 +1,4 @@
-"""A linear layer and the cross entropy of its softmax in one, without ever holding the logits of all rows."""
+"""A linear layer and the cross entropy of its softmax in one, without the logits of all rows in memory."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,39 +11,39 @@ from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.errors import ShapeError
 from elman.tensors import Kind, is_recorded, is_transformed, kind_of, unwrapped
 
-# Logits at a time: few enough to stay in the cache, enough rows to keep a matrix product busy, and the gradient
-# of the weights, which each part is added to, from being read too often.
+# Logits at a time: few enough to stay in the cache, and enough rows to keep a matrix product busy and to read the
+# gradient of the weights, to which each part is added, seldom enough.
 LOGITS_AT_A_TIME = 2**18
 FEWEST_ROWS = 512
-# Where there are more tokens than this and no gradient is wanted, they are taken some at a time as well, for at most
-# so many rows: eight megabytes of logits, which are memory once and not an array for each product.
+# With more tokens than this and no gradient, the tokens are also divided, for at most so many rows: eight megabytes of
+# logits, allocated once and not for each product.
 TOKENS_AT_A_TIME, MOST_ROWS = 1024, 2048
 
 
 def linear_cross_entropy(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, *, others: Tensor | None = None
 ) -> Tensor:
-    """The mean cross entropy, in nats, of `softmax(hidden · weightᵀ + bias)` and the targets.
+    """Return the mean cross entropy in nats of `softmax(hidden · weightᵀ + bias)`.
 
     loss = 1/total Σ_i (log Σ_j exp(z_ij) - z_{i, target_i})
     ∂loss/∂z_ij = (softmax(z_i)_j - [j = target_i]) / total
 
-    z = hidden · weightᵀ + bias, and where j is not the row's own target, z_ij + others_j.
+    z = hidden · weightᵀ + bias; where j is not the target of the row, z_ij + others_j.
 
-    Rows are taken some at a time, and their part of the gradient is computed while their logits are still in the
-    cache: memory is that of the gradients, not of `(total, tokens)` logits, and nothing is computed twice.
+    The rows are divided into parts, and the gradient of a part is computed while its logits are still in the cache.
+    Memory is that of the gradients, not of `(total, tokens)` logits, and nothing is computed twice.
 
     Where torch records or transforms the computation (torch.compile, make_fx, torch.func), and for the gradient of a
     gradient, torch's own operations are used, which hold the logits of all rows. Under autocast the loss is float32,
-    as torch's is; the CPU computes it in float32, other devices hold all logits in autocast's type.
+    as in torch. The CPU computes it in float32; other devices hold all logits in autocast's type.
 
     Args:
         hidden: `(total, feature)`.
         weight: `(tokens, feature)`.
-        bias: `(tokens,)`, or none.
+        bias: `(tokens,)`, or `None`.
         targets: `(total,)` of int64, from 0 to below tokens.
-        others: `(tokens,)`, what is added to the logits of each token but in the rows whose target it is: -∞ leaves it
-            out of their sums. It gets no gradient.
+        others: `(tokens,)`, added to the logits of each token, except in the rows whose target the token is; -∞ leaves
+            a token out of their sums. It has no gradient. Default none.
 
     Raises:
         ShapeError: tensors of other shapes, targets of another type, or a target that is not one of the tokens.
@@ -89,7 +89,7 @@ def check_rows(hidden: Tensor, targets: Tensor, features: int, tokens: int) -> N
 
 
 def _check_range(targets: Tensor, tokens: int) -> None:
-    # Numbers that are not known yet are checked by the operation that gathers the targets' logits.
+    # Targets whose numbers are not known yet are checked by the operation that gathers their logits.
     if is_recorded(targets) or targets.is_meta or not targets.numel():
         return
     least, most = map(int, torch.aminmax(unwrapped(targets)))
@@ -110,12 +110,12 @@ def _check_weights(weight: Tensor, bias: Tensor | None, others: Tensor | None) -
         if value is not None and value.shape != weight.shape[:1]:
             raise ShapeError(
                 f"Expected {name} of shape ({weight.shape[0]},), got {tuple(value.shape)}.",
-                fix="Give one number for each row of the weight.",
+                fix="Give a number for each row of the weight.",
             )
 
 
 def is_plain(*tensors: Tensor | None) -> bool:
-    """Whether torch only runs operations on these tensors, and does not record or transform them."""
+    """Return whether torch neither records nor transforms operations on these tensors."""
     given = [tensor for tensor in tensors if tensor is not None]
     return not (is_recorded(given[0]) or is_transformed() or any(kind_of(tensor) is Kind.OTHER for tensor in given))
 
@@ -132,12 +132,12 @@ def _loss(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, 
 
 
 def _by_torch(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None) -> Tensor:
-    """The loss by operations that torch records, transforms and differentiates."""
+    """Return the loss by operations that torch records, transforms and differentiates."""
     return -_logs(hidden, weight, bias, targets, others).gather(1, targets.unsqueeze(1)).mean()
 
 
 def _logs(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None) -> Tensor:
-    """The logarithms of the softmax, `(total, tokens)`."""
+    """Return the logarithms of the softmax, `(total, tokens)`."""
     logits = functional.linear(hidden, weight, bias)
     if others is not None:
         is_own = torch.arange(weight.shape[0], device=targets.device) == targets.unsqueeze(1)
@@ -148,7 +148,7 @@ def _logs(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, 
 def _gradients(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, others: Tensor | None, slope: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The gradients of `_by_torch`, by operations that torch differentiates again."""
+    """Return the gradients of `_by_torch` by operations that torch differentiates again."""
     chances = _logs(hidden, weight, bias, targets, others).exp()
     own = torch.full_like(targets, -1, dtype=chances.dtype).unsqueeze(1)
     of_logits = chances.scatter_add(1, targets.unsqueeze(1), own) * (slope / hidden.shape[0])
@@ -157,7 +157,7 @@ def _gradients(
 
 @torch.no_grad()
 def _by_tokens(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
-    """The loss alone, of logits that are in memory for a part of the rows and a part of the tokens at a time."""
+    """Return the loss alone, from the logits of some rows and some tokens at a time."""
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     loss = hidden.new_zeros((), dtype=torch.float64)
     memory = hidden.new_empty(min(len(hidden), MOST_ROWS) * TOKENS_AT_A_TIME)
@@ -209,7 +209,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     # A product is faster than a sum over the first axis.
                     gradients[2].addmv_(slope.T, slope.new_ones(len(slope)))
         if wanted:
-            # What the loss is made of is read for the gradient of a gradient only.
+            # The inputs are read for the gradient of a gradient only.
             ctx.save_for_backward(hidden, weight, bias, targets, others, *gradients)
         return (loss / total).to(hidden.dtype)
 
@@ -223,7 +223,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _scaled(gradients: Sequence[Tensor], slope: Tensor) -> Sequence[Tensor]:
-    # Where the loss is all there is, a copy of the largest gradient is saved.
+    # For a loss that is not scaled, this saves a copy of the largest gradient.
     if is_plain(slope) and slope.device.type == "cpu" and slope.item() == 1.0:
         return gradients
     return [gradient * slope for gradient in gradients]

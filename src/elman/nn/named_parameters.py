@@ -1,4 +1,4 @@
-"""A module whose parameters have names of the user's, and what torch's tools make of them."""
+"""A module whose parameters have names given by the user, and work with torch's tools."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,22 +9,24 @@ from torch.nn.utils import parametrize
 
 from elman.errors import UsageError
 
-# Methods of a module that are called on the whole layer only, so that here the name may be a parameter's.
+# Methods of a module that are called on the whole layer only, so that a parameter here may have their names.
 CONVERSIONS = ("bfloat16", "cpu", "cuda", "double", "float", "half", "ipu", "mtia", "to", "to_empty", "type", "xpu")
 OF_THE_WHOLE = frozenset((*CONVERSIONS, "compile", "eval", "forward", "share_memory", "zero_grad"))
 
 
 class NamedParameters(nn.Module):
-    """Parameters by names that may be any text without a dot, such as `hidden/0`, or `half`.
+    """Parameters whose names may be any text without a dot, such as `hidden/0` or `half`.
 
-    torch's tools know a parameter by the name of an attribute, and some put something else in its place: a
-    parametrization computes it (`torch.nn.utils.parametrizations`), pruning multiplies it by a mask, the older
-    `weight_norm` sets it before each call. `values` gives each parameter as it is then, and `assign` sets what it is
-    computed from.
+    torch's tools know a parameter by the name of an attribute, and some replace it: a parametrization computes it
+    (`torch.nn.utils.parametrizations`), pruning multiplies it by a mask, the older `weight_norm` sets it before each
+    call. `values` returns each parameter with these changes, and `assign` sets the parameters that it is computed from.
 
-    A name may also be that of a method which every module has. Where the method is called on the whole layer only
-    (`half`, `type`, `forward`; see `OF_THE_WHOLE`), the attribute is the parameter, as torch's tools need it; where
-    not (`train`, `parameters`), the parameter works, but those tools do not find it.
+    A name may also be that of a method of every module. If the method is called on the whole layer only (`half`,
+    `type`, `forward`; see `OF_THE_WHOLE`), the attribute is the parameter, as torch's tools need it. Under the name of
+    another method (`train`, `parameters`) the parameter works, but those tools do not find it.
+
+    Args:
+        names: the names of the parameters.
     """
 
     def __init__(self, names: Iterable[str]):
@@ -32,9 +34,9 @@ class NamedParameters(nn.Module):
         self._taken = OF_THE_WHOLE.intersection(names)
 
     def values(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Each parameter by its name, as a step computes with it."""
+        """Return each parameter by its name, as a step computes with it."""
         own = self.__dict__
-        # This module is not called, so what is to happen before its call happens here.
+        # This module is not called, so the hooks that run before a call run here.
         for key, hook in own["_forward_pre_hooks"].items():
             hook(self, (), {}) if key in own["_forward_pre_hooks_with_kwargs"] else hook(self, ())
         found: dict[str, Tensor] = {}
@@ -49,12 +51,12 @@ class NamedParameters(nn.Module):
 
     @torch.no_grad()
     def assign(self, name: str, value: Tensor) -> None:
-        """Set a parameter to a value, or what it is computed from so that it gets that value.
+        """Set a parameter, or the parameters that it is computed from, to get this value.
 
         Raises:
-            UsageError: it is computed in a way that cannot be reversed.
+            UsageError: the parameter is computed in a way that cannot be reversed.
         """
-        # A pruned parameter is kept whole under another name; its mask acts again when it is used.
+        # A pruned parameter is kept whole under another name, and its mask acts again when the parameter is used.
         for stored in (name, f"{name}_orig"):
             found = self._parameters.get(stored)
             found = self._buffers.get(stored) if found is None else found
@@ -62,14 +64,14 @@ class NamedParameters(nn.Module):
                 found.copy_(value)
                 return
         if not parametrize.is_parametrized(self, name):
-            raise _cannot_be_set(name, "it is computed before each call")
+            raise _not_settable(name, "it is computed before each call")
         try:
             setattr(self, name, value.to(getattr(self, name)))
         except (NotImplementedError, RuntimeError, ValueError) as error:
-            raise _cannot_be_set(name, str(error)) from error
+            raise _not_settable(name, str(error)) from error
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
-        """Add a parameter; its name may be one of `OF_THE_WHOLE`."""
+        """Add a parameter, whose name may be one of `OF_THE_WHOLE`."""
         if name in OF_THE_WHOLE:
             self._parameters[name] = param
         else:
@@ -83,20 +85,20 @@ class NamedParameters(nn.Module):
         return super().__getattribute__(name)
 
     def _taken_attribute(self, name: str, own: dict[str, Any]) -> Any:
-        """The parameter, or what a tool has put in its place: an attribute of the module, a property of its class."""
-        for place in (own["_parameters"], own["_buffers"], own):
-            if place.get(name) is not None:
-                return place[name]
+        """Return the parameter, or the attribute or property by which a tool has replaced it."""
+        for values in (own["_parameters"], own["_buffers"], own):
+            if values.get(name) is not None:
+                return values[name]
         if isinstance(getattr(type(self), name, None), property):
             return super().__getattribute__(name)
-        raise AttributeError(f"The parameter `{name}` has been taken out of the module.")
+        raise AttributeError(f"The parameter `{name}` was removed from the module.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "training":
-            # The module's mode, also where a parameter has this name.
+            # The module's mode, even if a parameter has this name.
             self.__dict__[name] = value
             return
-        # torch keeps parametrizations in a ModuleDict, which takes no key that is one of its own attributes.
+        # torch keeps parametrizations in a ModuleDict, which refuses keys that are names of its own attributes.
         is_first = name == "parametrizations" and type(value) is nn.ModuleDict and not len(value)
         super().__setattr__(name, _AnyKey() if is_first else value)
 
@@ -111,9 +113,9 @@ class _AnyKey(nn.ModuleDict):
         return iter(self._modules)
 
 
-def _cannot_be_set(name: str, reason: str) -> UsageError:
+def _not_settable(name: str, reason: str) -> UsageError:
     return UsageError(
         f"The parameter `{name}` cannot be set: {reason}.",
-        fix="Remove what computes it first (torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm), "
-        "or set its own parameters.",
+        fix="Remove the parametrization first (torch.nn.utils.parametrize.remove_parametrizations, "
+        "remove_weight_norm), or set the parameters that it is computed from.",
     )

@@ -1,4 +1,4 @@
-"""What the layers of a network add to its loss while it is trained."""
+"""Penalties that the layers of a network add to its loss in training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ _collecting: ContextVar[list[Tensor] | None] = ContextVar("collecting", default=
 
 
 def add_penalty(penalty: Tensor) -> None:
-    """Called inside a module's `forward`: adds a scalar to the loss, where whoever calls the network collects it."""
+    """Add a scalar to the loss from a module's `forward`, if penalties are collected."""
     if (penalties := _collecting.get()) is not None:
         penalties.append(penalty)
 
 
 @contextmanager
 def collected_penalties() -> Iterator[list[Tensor]]:
-    """Inside, the list gets what modules add with `add_penalty`.
+    """Collect the penalties that modules add by `add_penalty` inside the context.
 
     >>> import torch
     >>> with collected_penalties() as penalties:

@@ -1,4 +1,4 @@
-"""From the outputs at every step to one row a sequence."""
+"""Layers that turn the outputs at every step into one row for each sequence."""
 
 from collections.abc import Callable
 from typing import Any, get_args
@@ -8,21 +8,29 @@ from torch import Tensor, nn
 
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, nearest
-from elman.nn.checks import check_ragged, refuse, wrong_size
+from elman.nn.checks import check_ragged, refuse, wrong_name, wrong_size
 from elman.settings.network import PoolingName as PoolingName
 
 
 class Attention(nn.Module):
-    """The mean over the steps, weighted by a learned score of each step.
+    """Pooling by attention: the mean over the steps, weighted by a learned score of each step.
 
     a_t = softmax_t(v · tanh(W h_t + b))        result = Σ_t a_t h_t
 
+    It has no query: the attention of a decoder to the steps of another sequence is another layer.
+
     Args:
-        features: of a step.
+        features: number of features of a step.
+
+    Raises:
+        UsageError: features below 1.
 
     Source:
         Z. Yang et al., Hierarchical Attention Networks for Document Classification, NAACL 2016, equations 5 to 7.
-        Difference: the hidden layer has the size of the step. An empty sequence gives zeros.
+        Difference: the hidden layer has the size of the step. The row of an empty sequence is zeros.
+
+    >>> Attention(3)(Ragged(torch.zeros(5, 3), [4, 1])).shape
+    torch.Size([2, 3])
     """
 
     def __init__(self, features: int):
@@ -32,7 +40,7 @@ class Attention(nn.Module):
         self.score = nn.Linear(features, 1, bias=False)
 
     def forward(self, steps: Ragged) -> Tensor:
-        """From `(total, feature)` to `(batch, feature)`."""
+        """Pool the steps `(total, feature)` to rows `(batch, feature)`."""
         check_ragged(self, steps, "steps (total, feature)")
         scores = steps.map(lambda data: self.score(torch.tanh(self.hidden(data))))
         index = scores.sequence_index()
@@ -42,13 +50,13 @@ class Attention(nn.Module):
 
 
 class Flatten(nn.Module):
-    """All the steps of a sequence side by side, filled up with zeros to a fixed number of steps.
+    """All steps of a sequence side by side, padded with zeros to a fixed number of steps.
 
     Args:
-        max_length: steps.
+        max_length: number of steps.
 
     Raises:
-        ShapeError: a sequence is longer.
+        UsageError: a max_length below 1.
     """
 
     def __init__(self, max_length: int):
@@ -57,12 +65,16 @@ class Flatten(nn.Module):
         self.max_length = max_length
 
     def forward(self, steps: Ragged) -> Tensor:
-        """From `(total, feature)` to `(batch, max_length · feature)`."""
+        """Flatten the steps `(total, feature)` to rows `(batch, max_length · feature)`.
+
+        Raises:
+            ShapeError: a sequence has more than `max_length` steps.
+        """
         check_ragged(self, steps, "steps (total, feature)")
         if steps.longest > self.max_length:
             raise ShapeError(
-                f"A sequence has {steps.longest} steps, and this network has inputs for {self.max_length}.",
-                fix="Give shorter sequences, or train it anew with a larger max_length.",
+                f"Expected sequences of at most {self.max_length} steps, got one of {steps.longest}.",
+                fix="Give shorter sequences, or train the network again with a larger max_length.",
             )
         filled = steps.data.new_zeros(steps.batch_size * self.max_length, steps.data.shape[1])
         index = steps.sequence_index() * self.max_length + steps.step_index()
@@ -73,15 +85,20 @@ POOLS: dict[str, Callable[[Ragged], Tensor]] = {"mean": Ragged.mean, "max": Ragg
 
 
 class Pooling(nn.Module):
-    """One row a sequence from the outputs at every step; several ways side by side.
+    """One row for each sequence from the outputs at every step, by one or several poolings side by side.
 
     Args:
-        names: `last` (the last output of each direction), `mean`, `max`, `sum`, `attention`, `flatten`.
-        features: of a step.
-        max_length: steps, for `flatten`.
+        names: names of poolings: `"last"` (the last output of each direction), `"mean"`, `"max"`, `"sum"`,
+            `"attention"`, `"flatten"`.
+        features: number of features of a step.
+        max_length: number of steps of `"flatten"`. Default none.
 
     Raises:
-        UsageError: no name, one that is no pooling, `flatten` without `max_length`, or sizes below 1.
+        UsageError: no name, an unknown name, `flatten` without `max_length`, or sizes below 1.
+
+    >>> pooling = Pooling(("mean", "max"), features=3)
+    >>> pooling(Ragged(torch.zeros(5, 3), [4, 1])).shape
+    torch.Size([2, 6])
     """
 
     def __init__(self, names: tuple[PoolingName, ...], features: int, max_length: int | None = None):
@@ -93,11 +110,15 @@ class Pooling(nn.Module):
         sizes = {"flatten": features * (max_length or 0)}
         self.output_size = sum(sizes.get(name, features) for name in names)
 
-    def forward(self, steps: Ragged, last: Tensor | None) -> Tensor:
-        """From the steps `(total, feature)` and the last outputs `(batch, feature)` to `(batch, output_size)`.
+    def forward(self, steps: Ragged, last: Tensor | None = None) -> Tensor:
+        """Pool the steps `(total, feature)` to rows `(batch, output_size)`.
+
+        Args:
+            steps: the outputs at every step.
+            last: the last outputs `(batch, feature)`, which only `"last"` reads.
 
         Raises:
-            ShapeError: the steps are no `Ragged` batch, or `last` is pooled and the last outputs are missing.
+            ShapeError: the steps are not a `Ragged` batch, or the last outputs are missing.
         """
         check_ragged(self, steps, "steps (total, feature)")
         if "last" in self.names and not isinstance(last, Tensor):
@@ -117,9 +138,9 @@ class Pooling(nn.Module):
 def _wrong_names(names: Any, max_length: Any) -> list[str]:
     valid = get_args(PoolingName)
     if not isinstance(names, tuple | list):
-        return [f"Expected names to be a tuple, got {names!r}: give the names of poolings, as ('last', 'mean')."]
-    problems = [f"There is no pooling `{name}`. {nearest(name, valid)}" for name in names if name not in valid]
-    problems += [] if names else [f"No pooling is named. {nearest('', valid)}"]
+        return [f"Expected names to be a tuple, got {names!r}: give names of poolings, such as ('last', 'mean')."]
+    problems = [problem for name in names for problem in wrong_name("each of names", name, valid)]
+    problems += [] if names else [f"Expected names of poolings, got none. {nearest('', valid)}"]
     if "flatten" in names and max_length is None:
-        return [*problems, "`flatten` needs max_length: give its number of steps."]
+        return [*problems, "Expected max_length for `flatten`, got None: give its number of steps."]
     return problems + ([] if max_length is None else wrong_size("max_length", max_length))

@@ -1,7 +1,7 @@
 """A cell run over whole sequences: the recurrent layer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,9 @@ from elman.compiler import dispatch
 from elman.compiler.cell import Cell
 from elman.compiler.graph import Graph
 from elman.data.ragged.ragged import Ragged
-from elman.errors import ShapeError, UsageError, nearest
+from elman.errors import ShapeError, UsageError
 from elman.nn import keras_layout
-from elman.nn.checks import wrong_flag
+from elman.nn.checks import refuse, wrong_flag, wrong_mapping, wrong_name, wrong_probability, wrong_size
 from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state
 from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
@@ -22,6 +22,7 @@ from elman.nn.weights import Init, Weights
 from elman.settings.network import Merge as Merge
 from elman.tensors import Kind, is_transformed, kind_of
 
+BETWEEN_LAYERS = "it acts between layers; put a SequenceDropout before or after the layer"
 MERGES: dict[Merge, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda forward, backward: torch.cat([forward, backward], -1),
     "sum": torch.add,
@@ -34,27 +35,32 @@ class Recurrent(nn.Module):
     """A recurrent layer, or a stack of them, over sequences of any length.
 
     Args:
-        cell: a cell, or the name of one in `elman.CELLS`; for a bidirectional layer also a pair of them, forward and
-            backward, with the same states and constants, such as one cell with two activations.
-        input_size: features of the input.
-        hidden_size: size of the states.
-        num_layers: layers in the stack; each reads the output of the one before.
-        bidirectional: whether each layer also reads the sequences from their own ends to their starts.
-        merge: what becomes of the outputs of the two directions: `concat`, `sum`, `mul`, `average`, or `None` for a
-            pair of them (the layers below the last concatenate).
-        go_backwards: read every sequence from its own end to its start and give the outputs in that order (Keras).
-        dropout: the probability with which a feature of what one layer gives the next is dropped while training, the
-            same at all steps of a sequence, and what stays scaled up (Y. Gal, Z. Ghahramani, 2016).
-        weight_drop: the probability with which a weight of the recurrent matrices is dropped while training, the same
-            at all steps of all sequences of a call; see `elman.nn.regularisers.drop_weights`.
-        stateful: go on from the last states of the call before; see `reset_state`.
-        init: where the parameters start from, see `elman.nn.weights.Weights`.
-        constants: size of each constant that the cell takes.
-        target: run on this target; `None` leaves it to elman (`explain` tells which).
+        cell: a cell, or the name of one in `elman.CELLS`. A bidirectional layer also takes a pair: (forward, backward),
+            two cells with the same states and constants, such as one cell with two activations.
+        input_size: number of features of a step of the input.
+        hidden_size: number of units: the size of each state whose size the cell does not declare.
+        num_layers: number of layers in the stack; each reads the output of the layer before it. Default 1.
+        bidirectional: whether each layer also reads every sequence from its end to its start. Default False.
+        merge: how the outputs of the two directions are merged: `"concat"`, `"sum"`, `"mul"`, `"average"`, or `None` to
+            return a pair of outputs (the layers below the last then concatenate). Default `"concat"`.
+        go_backwards: whether to read every sequence from its end to its start, and return the outputs in that order, as
+            Keras does. Default False.
+        dropout: probability, from 0 to below 1, of dropping a feature between two layers of the stack in training. A
+            sequence has one mask for all its steps, and the remaining features are scaled up (Y. Gal, Z. Ghahramani,
+            2016). Default 0; needs two layers or more.
+        weight_drop: probability, from 0 to below 1, of dropping a weight of the recurrent matrices in training, for
+            all steps of all sequences of a call; see `elman.nn.regularisers.drop_weights`. Default 0.
+        stateful: whether a call continues from the last states of the previous call, until `reset_state` is called.
+            Default False.
+        init: how the parameters are initialised: `"keras"` or `"torch"`; see `elman.nn.weights.Weights`. Default
+            `"keras"`.
+        constants: size of each constant that the cell takes, by name. Default none.
+        target: name of the target that runs the layer. `None`, the default, lets elman choose; `explain` says which
+            target runs the layer, and why.
 
     Raises:
-        UsageError: a setting that makes no sense.
-        CellError: the cell's step is no step.
+        UsageError: a setting that is out of range, or two settings that exclude each other.
+        CellError: the cell's step cannot be traced.
 
     >>> import torch
     >>> layer = Recurrent("lstm", input_size=3, hidden_size=5)
@@ -109,14 +115,14 @@ class Recurrent(nn.Module):
             width = _merged_size(graphs, "concat" if layer < num_layers - 1 and merge is None else merge)
         if weight_drop and not self._place(0, False).graph.recurrent_matrices:
             raise UsageError(
-                f"The cell `{self.cell.name}` has no recurrent matrix for weight_drop to drop weights of.",
-                fix="Leave out weight_drop, or take another cell.",
+                f"Expected a cell with a recurrent matrix for weight_drop, got `{self.cell.name}`, which has none.",
+                fix="Leave out weight_drop, or use another cell.",
             )
         self.output_size = width
 
     @property
     def like(self) -> Tensor:
-        """A tensor of the float type in which, and on the device where, the layer computes."""
+        """A tensor of the float type and on the device with which the layer computes."""
         parameter = self._parameter()
         return self._empty if parameter is None else parameter
 
@@ -139,7 +145,7 @@ class Recurrent(nn.Module):
     def _place(self, layer: int, backward: bool) -> Weights:
         name = _place_name(layer + self.num_layers if layer < 0 else layer, backward)
         if name not in self._modules:
-            raise UsageError(f"There is no {name}.", fix=f"Layers and directions: {', '.join(self._modules)}.")
+            raise UsageError(f"Expected one of {', '.join(self._modules)}; got {name}.", fix="Layers count from 0.")
         return self._modules[name]  # type: ignore[return-value]
 
     def _places(self) -> list[Weights]:
@@ -159,22 +165,22 @@ class Recurrent(nn.Module):
         """Run the cell over every sequence.
 
         Args:
-            inputs: a `Ragged` batch with `input_size` features, or a tensor `(batch, time, input_size)`.
-            initial: the states to start from: a `State`, a mapping from names to tensors `(batch, size)` (or
-                `(layers · directions, batch, size)`), such tensors in the order of the cell's states, or for a cell of
-                one state that tensor; zeros if not given.
-            table: rows `(ids, input_size)`, such as an embedding's: the inputs are ids then, `(total,)` or
-                `(batch, time)`, and each step reads the row of its id. The first layer's products with the rows are
-                made once for each id and not for each step, if there are fewer ids than steps.
-            constants: each constant of the cell, `(batch, size)`.
+            inputs: a `Ragged` batch with data `(total, input_size)`, or a tensor `(batch, time, input_size)`.
+            initial: the initial states: a `State`, a mapping from names to tensors `(batch, size)` or
+                `(layers · directions, batch, size)`, a sequence of such tensors in the order of the cell's states, or,
+                for a cell with one state, the tensor itself. Default zeros.
+            table: rows `(ids, input_size)`, such as those of an embedding. The inputs are then ids, `(total,)` or
+                `(batch, time)`, and each step reads the row of its id. Where there are fewer ids than steps, the first
+                layer multiplies each row once and not at each step.
+            constants: each constant of the cell by its name, `(batch, size)`.
 
         Returns:
-            The output at every step, in the form of the input: `Ragged`, or `(batch, time, output_size)`; a pair of
-            these for `merge=None`. And the last states by name, a `State`, whose `output` is the last output.
+            The outputs at every step in the form of the input: `Ragged`, or `(batch, time, output_size)`; a pair of
+            them for `merge=None`. And the last states, a `State`, whose `output` is the last output.
 
         Raises:
-            ShapeError: an input, a state or a constant that does not fit.
-            UsageError: a stateful layer is given a batch of another size than the states it carries.
+            ShapeError: an input, a state or a constant of another shape or type.
+            UsageError: the batch of a stateful layer has another size than the carried states.
         """
         size, first = self.input_size, self._place(0, False)
         batch = read_input(inputs, size) if table is None else read_ids(inputs, table, size)
@@ -191,7 +197,7 @@ class Recurrent(nn.Module):
         return (tuple(finished) if len(finished) > 1 else finished[0]), last
 
     def _carry(self, last: State) -> None:
-        """Keep the last states for the next call, unless they are stand-ins that mean something in this call only."""
+        """Keep the last states for the next call, unless they are valid in this call only."""
         if is_transformed() or torch.compiler.is_exporting():
             return
         if not torch.compiler.is_compiling() and any(kind_of(each) is Kind.OTHER for each in last.tensors.values()):
@@ -241,8 +247,8 @@ class Recurrent(nn.Module):
         if initial is None and self._carried is not None:
             if self._carried.batch_size != batch_size:
                 raise UsageError(
-                    f"This stateful layer carries the states of {self._carried.batch_size} sequences, "
-                    f"and a batch of {batch_size} came.",
+                    f"Expected a batch of {self._carried.batch_size} sequences, whose states this stateful layer "
+                    f"carries, got {batch_size}.",
                     fix="Call reset_state() before other sequences, or give the states: layer(batch, state).",
                 )
             return self._carried.to(like)
@@ -250,11 +256,11 @@ class Recurrent(nn.Module):
         return zeros if initial is None else read_state(initial, zeros)
 
     def zero_state(self, batch_size: int, *, like: Tensor | None = None) -> State:
-        """States of zeros for a batch.
+        """Return states of zeros for a batch.
 
         Args:
             batch_size: number of sequences.
-            like: gives the float type and the device; those of the layer if not given.
+            like: a tensor of the wanted float type, on the wanted device. Default `like` of the layer.
         """
         graph = self._place(0, False).graph
         like = self.like if like is None else like
@@ -263,24 +269,21 @@ class Recurrent(nn.Module):
         return State(zeros, bidirectional=self.bidirectional)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> Stream:
-        """The layer fed one step at a time, for as long as one likes.
+        """Return a stream that runs the layer one step at a time.
 
         Args:
-            state: where to go on from; zeros if not given.
-            batch_size: sequences that run side by side, if no state is given.
+            state: the states to continue from. Default zeros.
+            batch_size: number of sequences that run side by side, if no state is given. Default 1.
 
         Raises:
-            UsageError: the layer reads backward, or takes constants.
+            UsageError: the layer reads backward, or takes constants; or the state is not a `State`.
+            ShapeError: a state of other shapes or of another type than the layer's.
 
         >>> stream = Recurrent("gru", 3, 5).stream()
         >>> stream.step(torch.ones(1, 3)).shape
         torch.Size([1, 5])
         """
-        if self.bidirectional or self.go_backwards or self.cell.constants:
-            raise UsageError(
-                "Only a layer that reads forward, and takes no constants, can be fed step by step.",
-                fix="Give it whole sequences.",
-            )
+        refuse(wrong_size("batch_size", batch_size))
         return Stream(self, self.zero_state(batch_size) if state is None else state)
 
     def reset_state(self) -> None:
@@ -288,40 +291,40 @@ class Recurrent(nn.Module):
         self._carried = None
 
     def weights(self, layer: int = 0, backward: bool = False) -> dict[str, Tensor]:
-        """The parameters of one layer in one direction.
+        """Return the parameters of one layer in one direction, by name.
 
         Args:
-            layer: counts from 0, or from the last with -1.
-            backward: the backward direction of a bidirectional layer.
+            layer: index of the layer, from 0; -1 is the last.
+            backward: whether to return the backward direction of a bidirectional layer.
 
         Returns:
-            From `affine/position` to a matrix `(operand size, affine size)`, from `affine/bias` and from the name of a
-            vector to `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`. A
-            parametrized or pruned one (see `elman.nn.named_parameters`) is what is computed from its parameters.
+            `affine/position` is a matrix `(operand size, affine size)`; `affine/bias` and the name of a vector are
+            `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`. A
+            parametrized or pruned one (see `elman.nn.named_parameters`) is computed from its parameters.
         """
         return self._place(layer, backward).named()
 
     def get_weights(self) -> list[Tensor]:
-        """Copies of all parameters in Keras's order: W, H, b of each layer and direction, then a cell's vectors."""
+        """Return copies of all parameters in Keras's order: W, H, b of each layer, then vectors."""
         copies = [keras_layout.to_arrays(place.graph, place.named()) for place in self._places()]
         return [array.detach().clone() for arrays in copies for array in arrays]
 
     @torch.no_grad()
     def set_weights(self, arrays: Sequence[Any]) -> None:
-        """Set all parameters from arrays in Keras's order, as `get_weights` or Keras's own gives them.
+        """Set all parameters from arrays in Keras's order, as `get_weights` returns them.
 
         Args:
             arrays: tensors or NumPy arrays.
 
         Raises:
-            ShapeError: another number of arrays, or other shapes; nothing is changed then.
+            ShapeError: another number of arrays, or other shapes. No parameter is changed.
         """
         tensors = [torch.as_tensor(array) for array in arrays]
         wanted = [shape for place in self._places() for shape in keras_layout.shapes(place.graph)]
-        came = [tuple(tensor.shape) for tensor in tensors]
-        if wanted != came:
+        got = [tuple(tensor.shape) for tensor in tensors]
+        if wanted != got:
             raise ShapeError(
-                f"The layer has arrays of shapes {wanted}, and {came} came.",
+                f"Expected arrays of shapes {wanted}, got {got}.",
                 fix="Give W, H and b of each layer and direction, in this order.",
             )
         for place in self._places():
@@ -331,11 +334,11 @@ class Recurrent(nn.Module):
                 place.assign(name, value)
 
     def explain(self) -> str:
-        """Which target runs this layer as it is now, and why."""
+        """Return which target runs this layer with its present type and device, and why."""
         return str(dispatch.choose(self.target, self.like.device, self.like.dtype, self._place(0, False).graph))
 
     def extra_repr(self) -> str:
-        """The settings, for printing the module."""
+        """Return the settings for printing the module."""
         return f"{self.cell.name}, input_size={self.input_size}, hidden_size={self.hidden_size}"
 
 
@@ -344,9 +347,9 @@ def _place_name(layer: int, backward: bool) -> str:
 
 
 def _end(graph: Graph, steps: Ragged, last: Sequence[Tensor], backward: bool) -> Tensor:
-    """The output after the last step; for an empty sequence the initial state, or 0 where the output is no state."""
+    """Return the last output, or for an empty sequence the initial state or 0."""
     if graph.output_state is not None:
-        # A copy: who changes the last output must not change the state that is passed on.
+        # A copy: changing the last output in place must not change the state that is passed on.
         return last[graph.output_state].clone()
     return steps.first() if backward else steps.last()
 
@@ -361,8 +364,8 @@ def _merged_size(graphs: Sequence[Graph], merge: Merge | None) -> int:
         return sum(sizes)
     if merge is not None and len(set(sizes)) > 1:
         raise UsageError(
-            f"The two directions have outputs of sizes {sizes[0]} and {sizes[1]}, which `{merge}` cannot merge.",
-            fix="Merge them by `concat`, or give them the same size.",
+            f"Expected outputs of one size from both directions to merge by `{merge}`, got {sizes[0]} and {sizes[1]}.",
+            fix="Merge them by `concat`, or give both cells outputs of the same size.",
         )
     return sizes[0]
 
@@ -372,27 +375,27 @@ def _read_cells(cell: Any, bidirectional: bool) -> tuple[Cell, Cell]:
         return (find_cell(cell), find_cell(cell))
     if not bidirectional or len(cell) != 2:
         raise UsageError(
-            f"A layer of {2 if bidirectional else 1} direction(s) is given {len(cell)} cells.",
-            fix="Give one cell, or with bidirectional=True a pair of them: (forward, backward).",
+            f"Expected {'one cell or two' if bidirectional else 'one cell'}, since bidirectional is {bidirectional}, "
+            f"got {len(cell)}.",
+            fix="Give one cell, or with bidirectional=True a pair: (forward, backward).",
         )
     forward, backward = map(find_cell, cell)
     signatures = [(each.states, each.constants) for each in (forward, backward)]
     if signatures[0] != signatures[1]:
         raise UsageError(
-            f"The two cells differ in their states or constants: {signatures[0]} and {signatures[1]}.",
-            fix="Give two cells with the same states and constants.",
+            f"Expected two cells with the same states and constants, got {signatures[0]} and {signatures[1]}.",
+            fix="Name the states and the constants of both cells alike.",
         )
     return forward, backward
 
 
-def _check_states(first: Graph, graph: Graph, place: str) -> None:
+def _check_states(first: Graph, graph: Graph, name: str) -> None:
     sizes = [{node.attribute[0]: node.size for node in each.states} for each in (first, graph)]
     if sizes[0] != sizes[1]:
         raise UsageError(
-            f"{graph.name}: the states have the sizes {sizes[0]} in layer0 and {sizes[1]} in {place}.",
-            fix="The layers and directions of a stack have states of the same sizes, since a State holds them as one "
-            "tensor. Declare a size that does not follow the input's, give the stack an input as wide as its layers' "
-            "outputs, or build separate layers.",
+            f"{graph.name}: expected states of the sizes {sizes[0]}, as in layer0, got {sizes[1]} in {name}.",
+            fix="A State holds those of all layers and directions as one tensor. Declare a size that does not depend "
+            "on the input's, give the stack an input as wide as its layers' outputs, or build separate layers.",
         )
 
 
@@ -405,21 +408,16 @@ def _check_settings(
     init: object,
     constants: object,
 ) -> None:
-    problems = [problem for name, value in flags.items() for problem in wrong_flag(name, value)]
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
-        problems.append(f"num_layers is {num_layers!r}: give a whole number from 1 on.")
-    if merge is not None and merge not in list(MERGES):
-        problems.append(f"merge is {merge!r}. {nearest(merge, [*MERGES, None])}")
-    if flags["bidirectional"] is True and flags["go_backwards"] is True:
-        problems.append("A bidirectional layer reads both ways already: leave out go_backwards.")
-    for name, value in (("dropout", dropout), ("weight_drop", weight_drop)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
-            problems.append(f"{name} is {value!r}: give a probability from 0 to below 1.")
-        elif name == "dropout" and value and num_layers == 1:
-            problems.append("dropout acts between layers, and there is one: put a SequenceDropout before or after it.")
-    if init not in ("keras", "torch"):
-        problems.append(f"init is {init!r}. {nearest(init, ['keras', 'torch'])}")
-    if constants is not None and not isinstance(constants, Mapping):
-        problems.append(f"constants is {constants!r}: give the size of each by its name, as {{'topic': 3}}.")
-    if problems:
-        raise UsageError("\n".join(problems))
+    both = flags["bidirectional"] is True and flags["go_backwards"] is True
+    alone = num_layers == 1 and not wrong_probability("dropout", dropout) and dropout > 0.0
+    refuse(
+        *(wrong_flag(name, value) for name, value in flags.items()),
+        wrong_size("num_layers", num_layers),
+        wrong_name("merge", merge, [*MERGES, None]),
+        ["Expected go_backwards only without bidirectional, got both: leave out go_backwards."] if both else [],
+        wrong_probability("dropout", dropout, below_one=True),
+        [f"Expected dropout to be 0 for one layer, got {dropout!r}: {BETWEEN_LAYERS}."] if alone else [],
+        wrong_probability("weight_drop", weight_drop, below_one=True),
+        wrong_name("init", init, get_args(Init)),
+        wrong_mapping("constants", constants or {}, "the size of each constant by its name, as {'topic': 3}"),
+    )

@@ -1,6 +1,6 @@
-"""What stands beside the kernel and keeps a network from learning by heart.
+"""Regularisers, which keep a network from learning its training data by heart.
 
-All of it acts in training mode only, and draws from torch's random generator.
+All of them act in training mode only, and draw from torch's random generator.
 """
 
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from elman.tensors import constant_in_compiled_code
 
 
 def scaled_mask(like: Tensor, *shape: int, probability: float) -> Tensor:
-    """Zeros with this probability, else the number that keeps the mean at 1; of the type and device of `like`."""
+    """Draw a mask of mean 1, with zeros of this probability, of the type of `like`."""
     kept = like.new_empty(shape).bernoulli_(1.0 - probability)
     return kept if probability == 1.0 else kept.div_(1.0 - probability)
 
 
 def drop_features(data: Tensor, batch: Ragged, probability: float, training: bool) -> Tensor:
-    """The data with features dropped, the same ones at all steps of a sequence, and the others scaled up.
+    """Drop features, the same ones at all steps of a sequence, and scale up the others.
 
     Args:
         data: `(total, feature)`.
-        batch: the batch whose steps the rows of `data` are.
-        probability: of dropping a feature of a sequence.
-        training: nothing is dropped otherwise.
+        batch: the batch whose steps are the rows of `data`.
+        probability: probability of dropping a feature of a sequence.
+        training: whether to drop at all.
     """
     if not training or probability == 0.0:
         return data
@@ -37,12 +37,12 @@ def drop_features(data: Tensor, batch: Ragged, probability: float, training: boo
 
 
 class SequenceDropout(nn.Module):
-    """Dropout whose mask is the same at all steps of a sequence.
+    """Dropout with one mask for all steps of a sequence.
 
-    Where a long sequence is read in parts with carried states, each part has a mask of its own.
+    If a long sequence is read in parts with carried states, each part has a mask of its own.
 
     Args:
-        probability: of dropping a feature of a sequence while training; with 1, all are dropped.
+        probability: probability, from 0 to 1, of dropping a feature of a sequence in training.
 
     Raises:
         UsageError: a probability that is not from 0 to 1.
@@ -57,7 +57,7 @@ class SequenceDropout(nn.Module):
         self.probability = probability
 
     def forward(self, batch):
-        """The same `Ragged` batch, or `(batch, time, feature)`, with features dropped."""
+        """Drop features of a `Ragged` batch or of a tensor `(batch, time, feature)`."""
         if isinstance(batch, Ragged):
             return batch.replace(drop_features(batch.data, batch, self.probability, self.training))
         if not isinstance(batch, Tensor) or batch.dim() != 3:
@@ -65,28 +65,31 @@ class SequenceDropout(nn.Module):
         return self(Ragged.from_dense(batch)).data.unflatten(0, batch.shape[:2])
 
     def with_last(self, steps: Ragged, last: Tensor) -> tuple[Ragged, Tensor]:
-        """Outputs at every step, and the last ones `(batch, feature)`, with the same features dropped from both."""
+        """Drop the same features from the outputs at every step and the last outputs."""
         if not self.training or self.probability == 0.0:
             return steps, last
         kept = scaled_mask(last, *last.shape, probability=self.probability)
         return steps.replace(steps.data * kept.index_select(0, steps.sequence_index())), last * kept
 
     def extra_repr(self) -> str:
-        """The settings, for printing the module."""
+        """Return the settings for printing the module."""
         return f"probability={self.probability}"
 
 
 def drop_weights(graph: Graph, weights: Mapping[str, Tensor], probability: float, training: bool) -> dict[str, Tensor]:
-    """The parameters of a step with weights dropped from its recurrent matrices, and the others scaled up.
+    """Drop weights of the recurrent matrices of a step, and scale up their other weights.
 
-    A recurrent matrix is one through which a state reaches a later one: U of a simple network, all four of an LSTM.
-    What is dropped is so at all steps of all sequences, and gets no gradient; the parameters are left alone.
+    A state reaches a later state through a recurrent matrix: U of a simple network, all four of an LSTM. A weight is
+    dropped at all steps of all sequences, and gets no gradient. The parameters themselves do not change.
 
     Args:
         graph: the step.
         weights: each parameter by its name.
-        probability: of dropping a weight.
-        training: nothing is dropped otherwise.
+        probability: probability of dropping a weight.
+        training: whether to drop at all.
+
+    Returns:
+        Each parameter by its name.
 
     Source:
         S. Merity, N. Keskar, R. Socher, Regularizing and Optimizing LSTM Language Models, 2018, section 2, after
@@ -104,12 +107,12 @@ def _recurrent_matrices(graph: Graph) -> tuple[str, ...]:
 
 
 def draw_inputs(graph: Graph, batch: Ragged, like: Tensor) -> list[Tensor]:
-    """Ones and zeros for each draw of a step, `(total, size)`.
+    """Draw the ones and zeros of each random input of a step, `(total, size)`.
 
     Args:
         graph: the step.
-        batch: the batch that it is to be run over.
-        like: gives the type and the device.
+        batch: the batch over which the step runs.
+        like: a tensor of the wanted type, on the wanted device.
     """
     return [
         _draw(like, batch, node.size, draw.probability, draw.per == "sequence")
@@ -129,19 +132,19 @@ class ActivationRegulariser(nn.Module):
 
     penalty = activation · mean(d²) + temporal · mean((h_t+1 - h_t)²)
 
-    h are the outputs of the recurrent layers, d the same with features dropped; the first mean is over all steps and
-    features, the second over all pairs of steps that follow each other within a sequence, and features.
+    h are the outputs of the recurrent layers, and d these outputs with features dropped. The first mean is over all
+    steps and features, the second over all pairs of consecutive steps within a sequence and over features.
 
     Args:
-        activation: weight of the first (AR).
-        temporal: weight of the second (TAR).
+        activation: weight of the first term (AR). Default 0.
+        temporal: weight of the second term (TAR). Default 0.
 
     Raises:
         UsageError: a weight that is not a finite number of at least 0.
 
     Source:
         S. Merity, B. McCann, R. Socher, Revisiting Activation Regularization for Language RNNs, 2017. Difference:
-        a mean of squares in place of the norm, as in the authors' own program.
+        a mean of squares instead of the norm, as in the authors' program.
     """
 
     def __init__(self, activation: float = 0.0, temporal: float = 0.0):
@@ -151,7 +154,7 @@ class ActivationRegulariser(nn.Module):
         self.temporal = temporal
 
     def forward(self, steps: Ragged, dropped: Ragged) -> Ragged:
-        """The outputs with features dropped, as they are; adds the penalty to the loss, see `elman.nn.penalties`."""
+        """Add the penalty to the loss (see `elman.nn.penalties`), and return `dropped` unchanged."""
         check_ragged(self, steps, "outputs (total, feature)")
         check_ragged(self, dropped, "outputs (total, feature)")
         if self.training:
@@ -159,15 +162,15 @@ class ActivationRegulariser(nn.Module):
         return dropped
 
     def penalty(self, steps: Ragged, dropped: Ragged) -> Tensor:
-        """The penalty of these outputs, a scalar."""
+        """Return the penalty of these outputs, a scalar."""
         changes = steps.data.diff(dim=0)[steps.step_index()[1:] > 0]
         return self.activation * _mean_square(dropped.data) + self.temporal * _mean_square(changes)
 
     def extra_repr(self) -> str:
-        """The settings, for printing the module."""
+        """Return the settings for printing the module."""
         return f"activation={self.activation}, temporal={self.temporal}"
 
 
 def _mean_square(values: Tensor) -> Tensor:
-    """The mean of the squares; 0 of nothing."""
+    """Return the mean of the squares, or 0 if there are none."""
     return values.square().sum() / max(values.numel(), 1)

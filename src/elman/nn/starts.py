@@ -1,4 +1,4 @@
-"""Draws what parameters start from, by torch's random generator."""
+"""Initial values of parameters, drawn from torch's random generator."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,8 @@ def _given(start: starts.Given, tensor: Tensor) -> None:
 
 
 def orthogonal(tensor: Tensor, gain: float = 1.0) -> None:
-    """Fill a matrix with a random orthogonal one times a gain, drawn in float32 where torch has no QR of its type."""
+    """Fill a matrix with a random orthogonal matrix times a gain."""
+    # torch has no QR decomposition of half precision.
     drawn = tensor.new_empty(tensor.shape, dtype=torch.promote_types(tensor.dtype, torch.float32))
     tensor.copy_(nn.init.orthogonal_(drawn, gain))
 
@@ -35,5 +36,5 @@ DRAWS: dict[type[Start], Draw] = {
 
 
 def draw(start: Start, tensor: Tensor) -> None:
-    """Fill a parameter with what it starts from; `Opposite` starts are the caller's."""
+    """Fill a parameter with its initial values, except for `Opposite`, which the caller fills."""
     DRAWS[type(start)](start, tensor)

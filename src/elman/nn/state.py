@@ -13,34 +13,45 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from elman.data.ragged.lengths import integers
-from elman.errors import ModelError, ShapeError, nearest, os_errors_as
+from elman.errors import ModelError, ShapeError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write
+from elman.nn.checks import described, wrong_flag
 
 HEADER = "elman_state"
 ATTACHED = "attached/"
-FIX_STATE = "Give a file that State.save has written."
+FIX_FILE = "Give a file that State.save has written."
+FIX_STATE = (
+    "Give the last states of a call (steps, last = layer(batch)), layer.zero_state(batch_size) or State.load(path)."
+)
+AXES = "(layers · directions, batch, size)"
 
 
 class State:
-    """The states of a layer, by name: where a later call goes on from.
+    """The states of a recurrent layer by name, from which a later call can continue.
 
     `state.h` is `(batch, size)` if the layer has one layer and one direction, else `(layers · directions, batch, size)`
-    in torch's order: layer 0 forward, layer 0 backward, layer 1 forward and so on; `state.layer(0, backward=True).h` is
-    one of them.
+    in torch's order: layer 0 forward, layer 0 backward, layer 1 forward and so on. `state.layer(0, backward=True).h` is
+    the state of one layer and direction.
 
-    It is a node of torch's trees of tensors (`torch.utils._pytree`), whose leaves are the states, what is attached and
-    the output.
+    A `State` is a node of torch's trees of tensors (`torch.utils._pytree`); its leaves are the states, the attached
+    tensors and the output.
 
     Args:
         tensors: each state by its name, `(layers · directions, batch, size)`.
-        bidirectional: whether every layer has two directions.
-        output: the last output, `(batch, output size)`, if this state comes out of a layer (a pair of them for
-            `merge=None`); Keras's `return_sequences=False`. It is no state: what is selected or saved goes without it.
-        attached: what else is known of each sequence, by name, `(batch, …)`, such as the last tokens of a text. It is
-            selected, joined and saved with the states; layers neither read it nor give it.
+        bidirectional: whether every layer has two directions. Default False.
+        output: the last output, `(batch, output size)`, of a state that a layer returns, or a pair of outputs for
+            `merge=None`: Keras's `return_sequences=False`. It is not a state, and is not selected, joined or saved.
+            Default None.
+        attached: other tensors about each sequence by name, `(batch, …)`, such as the last tokens of a text. They are
+            selected, joined and saved with the states; layers neither read nor return them. Default none.
 
     Raises:
-        ShapeError: states whose layers or batches differ.
+        UsageError: arguments of another kind, such as a list or a tensor in place of a mapping.
+        ShapeError: states of other shapes, or whose layers or batches differ.
+
+    >>> state = State({"h": torch.zeros(1, 2, 5)})
+    >>> state, state.batch_size, state.select([1]).h.shape
+    (State(h=(2, 5)), 2, torch.Size([1, 5]))
     """
 
     def __init__(
@@ -51,22 +62,13 @@ class State:
         output: Any = None,
         attached: Mapping[str, Tensor] | None = None,
     ):
-        each = list(tensors.values())
-        if not each or any(tensor.dim() != 3 or tensor.shape[:2] != each[0].shape[:2] for tensor in each):
-            raise ShapeError(
-                f"The states have the shapes { {name: tuple(tensor.shape) for name, tensor in tensors.items()} }.",
-                fix="Each is (layers · directions, batch, size), with the same layers and batch.",
-            )
+        _check_tensors(tensors, bidirectional)
         self.tensors = dict(tensors)
         self.bidirectional = bidirectional
         self.output = output
+        if attached is not None:
+            _check_attached(attached, self.batch_size)
         self.attached = dict(attached) if attached else {}
-        strays = {name: tuple(value.shape) for name, value in self.attached.items() if len(value) != self.batch_size}
-        if strays:
-            raise ShapeError(
-                f"The states are of {self.batch_size} sequences, and {strays} is attached.",
-                fix="Attach one row for each sequence.",
-            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,7 +86,7 @@ class State:
         return next(iter(self.tensors.values())).shape[1]
 
     def __getitem__(self, name: str) -> Tensor:
-        """The state of that name; see the class for its shape."""
+        """Return the state of this name, shaped as the class says."""
         if name not in self.tensors:
             raise KeyError(f"no state `{name}`. {nearest(name, self.tensors)}")
         return self.tensors[name][0] if self.places == 1 else self.tensors[name]
@@ -99,20 +101,31 @@ class State:
         return iter(self.tensors)
 
     def layer(self, index: int, *, backward: bool = False) -> "State":
-        """The state of one layer and one direction; layers count from 0, or from the last with -1."""
+        """Return the state of one layer and direction.
+
+        Args:
+            index: index of the layer, from 0; -1 is the last.
+            backward: whether to return the backward direction of a bidirectional layer.
+
+        Raises:
+            ShapeError: there is no such layer or direction.
+        """
         directions = 2 if self.bidirectional else 1
         layers = self.places // directions
         if not -layers <= index < layers or (backward and not self.bidirectional):
             which = f"layer {index}" + (", backward" if backward else "")
             raise ShapeError(
-                f"There is no {which} among {layers} layer(s) of {directions} direction(s).",
+                f"Expected one of {layers} layer(s) and {directions} direction(s), got {which}.",
                 fix="Layers count from 0; only a bidirectional layer has a backward direction.",
             )
-        place = (index % layers) * directions + backward
-        return State({name: tensor[place : place + 1] for name, tensor in self.tensors.items()})
+        position = (index % layers) * directions + backward
+        return State({name: tensor[position : position + 1] for name, tensor in self.tensors.items()})
 
     def select(self, sequences: Sequence[int] | Tensor) -> "State":
-        """The states of some sequences, in the order given; one may be taken more than once (branching).
+        """Return the states of some sequences in the order given.
+
+        Args:
+            sequences: indices of sequences, from 0; an index may occur several times, which branches a state.
 
         Raises:
             ShapeError: there is no such sequence, or the sequences are not integers.
@@ -121,34 +134,34 @@ class State:
         wrong = index[(index < -self.batch_size) | (index >= self.batch_size)]
         if len(wrong):
             raise ShapeError(
-                f"There is no sequence {int(wrong[0])} among {self.batch_size}.", fix="Sequences count from 0."
+                f"Expected sequences below {self.batch_size}, got {int(wrong[0])}.", fix="Sequences count from 0."
             )
         return self._each(
             lambda tensor: tensor[:, index.to(tensor.device)], lambda value: value[index.to(value.device)]
         )
 
     def repeat(self, times: int) -> "State":
-        """Each sequence so many times, its copies side by side: several ways to go on from one state.
+        """Repeat the state of each sequence, with its copies side by side.
 
         Raises:
             ShapeError: a number below 1.
         """
         if times < 1:
-            raise ShapeError(f"A state cannot be repeated {times} times.", fix="Give 1 or more.")
+            raise ShapeError(f"Expected a number of times, got {times}.", fix="Give 1 or more.")
         return self.select(torch.arange(self.batch_size).repeat_interleave(times))
 
     def detach(self) -> "State":
-        """The same numbers without their history, for truncated backpropagation."""
+        """Return the state detached from the graph of gradients (truncated backpropagation)."""
         return self._each(Tensor.detach)
 
     def clone(self) -> "State":
-        """A copy that later changes do not reach."""
+        """Return a copy in memory of its own."""
         return self._each(Tensor.clone, Tensor.clone)
 
     def to(self, *args: Any, **kwargs: Any) -> "State":
-        """The state on another device or in another float type; arguments as those of `Tensor.to`.
+        """Return the state on another device or in another float type.
 
-        What is attached keeps its type.
+        The arguments are those of `Tensor.to`. Attached tensors keep their types.
         """
         moved = {name: tensor.to(*args, **kwargs) for name, tensor in self.tensors.items()}
         device = next(iter(moved.values())).device
@@ -164,15 +177,18 @@ class State:
 
     @staticmethod
     def concatenate(states: Sequence["State"]) -> "State":
-        """The states of several batches as that of one batch.
+        """Join the states of several batches into the state of one batch.
 
         Raises:
-            ShapeError: no states, or states of different layers, or with other things attached.
+            UsageError: one of the states is not a `State`.
+            ShapeError: no states, states of different layers, or other names attached.
         """
+        for state in states:
+            check_state(state)
         if len({(state.names, state.places, state.bidirectional, tuple(state.attached)) for state in states}) != 1:
             raise ShapeError(
-                "Only states of the same layer, with the same things attached, can be joined.",
-                fix="Give one or more states of one layer.",
+                "Expected one or more states of the same layer, with the same names attached.",
+                fix="Join the states of each layer for itself.",
             )
         tensors = {name: torch.cat([state.tensors[name] for state in states], 1) for name in states[0].names}
         attached = {name: torch.cat([state.attached[name] for state in states]) for name in states[0].attached}
@@ -182,7 +198,7 @@ class State:
         """Write the state to a file (safetensors), with a checksum of its numbers.
 
         Raises:
-            ModelError: the file cannot be written (the disk is full, there is no such folder); what was there stays.
+            ModelError: the file cannot be written (the disk is full, the folder is missing); an existing file is kept.
         """
         named = self.tensors | {ATTACHED + name: value for name, value in self.attached.items()}
         tensors = {name: _plain(tensor) for name, tensor in named.items()}
@@ -199,10 +215,10 @@ class State:
 
     @staticmethod
     def load(path: str | Path) -> "State":
-        """The state that `save` wrote.
+        """Read a state that `save` wrote.
 
         Raises:
-            ModelError: no such file, no state in it, or one that is damaged; with the reason.
+            ModelError: the file is missing, holds no state, or is damaged; with the reason.
         """
         try:
             with safe_open(str(path), "pt") as file:
@@ -211,22 +227,79 @@ class State:
                 attached = {name: file.get_tensor(ATTACHED + name) for name in header["attached"]}
             named = tensors | {ATTACHED + name: value for name, value in attached.items()}
             if header["sha256"] != _checksum(named):
-                raise ValueError("its numbers are not those that were written")
+                raise ValueError("its numbers differ from those that were written")
             return State(tensors, bidirectional=header["bidirectional"], attached=attached)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             if not Path(path).is_file():
-                what = "This is a folder" if Path(path).is_dir() else "There is no such file"
-                raise ModelError(f"{what}; a state is a file.", where=str(path), fix=FIX_STATE) from None
-            reason = f"no {error} in it" if isinstance(error, KeyError) else error
-            raise ModelError("This file holds no state.", where=f"{path}: {reason}", fix=FIX_STATE) from None
+                problem = "This is a folder, not a file." if Path(path).is_dir() else "There is no such file."
+                raise ModelError(problem, where=str(path), fix=FIX_FILE) from None
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ModelError("This file holds no state.", where=f"{path}: {reason}", fix=FIX_FILE) from None
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name}={tuple(self[name].shape)}" for name in self.tensors)
         return f"State({shapes})"
 
 
+def check_state(state: Any) -> None:
+    """Refuse a value that is not a `State`.
+
+    Raises:
+        UsageError: the value is not a `State`.
+    """
+    if not isinstance(state, State):
+        raise UsageError(f"Expected state to be a State, got {described(state)}.", fix=FIX_STATE)
+
+
+def _check_tensors(tensors: Any, bidirectional: Any) -> None:
+    """Refuse arguments of `State` that are not tensors of fitting shapes by name."""
+    if problems := wrong_flag("bidirectional", bidirectional):
+        raise UsageError(problems[0])
+    if not isinstance(tensors, Mapping):
+        raise UsageError(
+            f"Expected the states as a mapping from names to tensors, got {described(tensors)}.",
+            fix=f"Give {{'h': tensor {AXES}}}.",
+        )
+    each = list(tensors.values())
+    if not each or any(
+        not isinstance(value, Tensor) or value.dim() != 3 or value.shape[:2] != each[0].shape[:2] for value in each
+    ):
+        raise ShapeError(
+            f"Expected states of shape {AXES}, with the same layers and batch, got {_listed(tensors) or 'none'}.",
+            fix="Give each as such a tensor: torch.as_tensor(array), and tensor.unsqueeze(0) for one layer.",
+        )
+    if bidirectional and each[0].shape[0] % 2:
+        raise ShapeError(
+            f"Expected states of two directions, got {_listed(tensors)}.",
+            fix=f"Give {AXES}, two rows for each layer, or leave out bidirectional.",
+        )
+
+
+def _check_attached(attached: Any, batch_size: int) -> None:
+    """Refuse attached values that are not tensors with one row for each sequence."""
+    if not isinstance(attached, Mapping):
+        raise UsageError(
+            f"Expected attached to be a mapping from names to tensors, got {described(attached)}.",
+            fix="Give {'tokens': tensor (batch, …)}.",
+        )
+    strays = {
+        name: value
+        for name, value in attached.items()
+        if not isinstance(value, Tensor) or not value.dim() or len(value) != batch_size
+    }
+    if strays:
+        raise ShapeError(
+            f"Expected attached tensors with a row for each of {batch_size} sequences, got {_listed(strays)}.",
+            fix="Attach tensors (batch, …).",
+        )
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {described(value)}" for name, value in values.items())
+
+
 def _plain(tensor: Tensor) -> Tensor:
-    """A copy in memory of its own, on the CPU, with the signs of a view such as `z.conj().imag` resolved."""
+    """Return a plain copy on the CPU, also of a view with a sign such as `z.conj().imag`."""
     return tensor.detach().resolve_neg().resolve_conj().cpu().clone(memory_format=torch.contiguous_format)
 
 
@@ -239,7 +312,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 class _Form(NamedTuple):
-    """What a state is besides its tensors."""
+    """The parts of a state besides its tensors."""
 
     names: tuple[str, ...]
     attached: tuple[str, ...]
@@ -260,7 +333,7 @@ def _flatten_with_keys(state: State) -> tuple[list[tuple[Any, Any]], _Form]:
 
 
 def _unflatten(leaves: Iterable[Any], form: _Form) -> State:
-    # Whatever a function on trees makes of the tensors, which need not be tensors of fitting shapes.
+    # The leaves are results of a function on trees, and need not be tensors of fitting shapes.
     left = iter(leaves)
     state = object.__new__(State)
     state.tensors = {name: next(left) for name in form.names}

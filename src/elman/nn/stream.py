@@ -1,8 +1,8 @@
-"""A recurrent layer fed one step at a time."""
+"""A recurrent layer that runs one step at a time."""
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,36 +10,60 @@ from torch import Tensor
 
 from elman.compiler import dispatch
 from elman.compiler.draws import expectation
-from elman.errors import ShapeError
+from elman.errors import ShapeError, UsageError
+from elman.nn.checks import described
 from elman.nn.recurrent_inputs import read_state
-from elman.nn.state import State
+from elman.nn.state import State, check_state
 from elman.order import equal
 from elman.tensors import resolved
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
 
-TABLE_NUMBERS = 1 << 24  # beyond, what a table saves at a step is little beside the memory it takes
+TABLE_NUMBERS = 1 << 24  # a larger table saves little time at a step, and takes much memory
+
+
+def check_streamable(layer: Any) -> None:
+    """Refuse a layer that cannot run step by step.
+
+    Raises:
+        UsageError: not a recurrent layer, or one that reads backward or takes constants.
+    """
+    if not hasattr(layer, "zero_state"):
+        raise UsageError(
+            f"Expected layer to be a recurrent layer, got {described(layer)}.", fix="Give a Recurrent layer."
+        )
+    if layer.bidirectional or layer.go_backwards or layer.cell.constants:
+        raise UsageError(
+            "Expected a layer that reads forward and takes no constants, to run step by step.",
+            fix="Run this layer over whole sequences: layer(batch).",
+        )
 
 
 class Stream:
-    """Sequences that arrive step by step: each call of `step` takes one step of all of them and gives the output.
+    """Sequences that arrive step by step: each call of `step` reads a step of all of them and returns the output.
 
-    It has the layer's weights as they were when it was made, and the state of its sequences, which can be read, saved
-    and set. Nothing is dropped, as in evaluation, and gradients do not pass through it.
+    A stream keeps the weights that the layer had when the stream was made, and the state of its sequences, which can be
+    read, saved and set. Nothing is dropped, as in evaluation, and no gradient passes through a stream.
 
     Args:
-        layer: a layer that reads forward.
-        state: where to go on from.
+        layer: a layer that reads forward and takes no constants.
+        state: the states to continue from.
 
     Attributes:
-        input: `(batch, input_size)`, what `advance` reads.
-        output: `(batch, output_size)`, what `advance` writes: the same memory at every step.
+        input: `(batch, input_size)`, which `advance` reads.
+        output: `(batch, output_size)`, which `advance` writes, in the same memory at every step.
+
+    Raises:
+        UsageError: another kind of layer, or a state that is not a `State`.
+        ShapeError: a state of other shapes or of another type than the layer's.
     """
 
     def __init__(self, layer: "Recurrent", state: State):
+        check_streamable(layer)
+        check_state(state)
         self._layer = layer
-        # What is made here is changed at every step, also outside of an inference mode.
+        # Tensors made here are changed at every step, also outside an inference mode.
         with torch.inference_mode(False), torch.no_grad():
             like = next(layer.parameters(), next(iter(state.tensors.values())))
             checked = read_state(state, layer.zero_state(state.batch_size, like=like))
@@ -55,10 +79,10 @@ class Stream:
 
     @property
     def target(self) -> dispatch.Choice:
-        """What runs the steps, and why."""
+        """The target that runs the steps, and why."""
         if self.kernels:
             return dispatch.Choice(self._chosen, "kernels compiled for this processor, called step by step")
-        return dispatch.Choice("eager", "the layer itself, on sequences of one step: its cell or its device needs that")
+        return dispatch.Choice("eager", "the layer itself on sequences of one step, as its cell or device needs")
 
     def _build(self, like: Tensor) -> list:
         layer = self._layer
@@ -79,15 +103,18 @@ class Stream:
 
     @property
     def state(self) -> State:
-        """A copy of the states as they are now."""
+        """A copy of the present states."""
         return State({name: tensor.clone() for name, tensor in self._tensors.items()})
 
     @state.setter
     def state(self, state: State) -> None:
+        check_state(state)
         shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
-        came = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
-        if shapes != came:
-            raise ShapeError(f"The stream has states of shapes {shapes}, and {came} came.", fix="Make a new stream.")
+        got = {name: tuple(tensor.shape) for name, tensor in state.tensors.items()}
+        if shapes != got:
+            raise ShapeError(
+                f"Expected states of shapes {shapes}, got {got}.", fix="Make a new stream: layer.stream(state)."
+            )
         for name, tensor in self._tensors.items():
             tensor.copy_(state.tensors[name])
 
@@ -102,19 +129,19 @@ class Stream:
             The output, `(batch, output_size)`.
 
         Raises:
-            ShapeError: another shape.
+            ShapeError: not a tensor of this shape.
         """
-        if x.shape != self.input.shape:
+        if not isinstance(x, Tensor) or x.shape != self.input.shape:
             raise ShapeError(
-                f"The stream takes {tuple(self.input.shape)}, and {tuple(x.shape)} came.",
-                fix="Give (batch, input_size).",
+                f"Expected a tensor of shape {tuple(self.input.shape)}, got {described(x)}.",
+                fix="Give a tensor (batch, input_size).",
             )
         self.input.copy_(x)
         self.advance()
         return self.output.clone()
 
     def advance(self) -> None:
-        """Take one step from `input` to `output`; with kernels, nothing is allocated."""
+        """Take one step from `input` to `output`, allocating nothing where kernels run it."""
         if not self.kernels:
             self._advance_layer()
         for kernel in self.kernels:
@@ -123,7 +150,7 @@ class Stream:
     @torch.no_grad()
     def _advance_layer(self) -> None:
         was_training = self._layer.training
-        # Nothing is dropped or drawn where answers are asked for; the kernels know of no training at all.
+        # A stream drops and draws nothing, and the layer may be in training mode.
         self._layer.eval()
         steps, last = self._layer(self.input.unsqueeze(1), State(self._tensors))
         self._layer.train(was_training)
@@ -132,17 +159,23 @@ class Stream:
             tensor.copy_(last.tensors[name])
 
     def reader(self, rows: Tensor) -> Callable[[np.ndarray], None]:
-        """A function that advances by inputs out of a table, given the number of each: `(batch,)`, int64.
+        """Return a function that takes one step, given the row of each input in a table.
 
-        With kernels, the table is multiplied by the first layer's matrices here, once for all steps.
+        Where kernels run the steps, the table is multiplied by the first layer's matrices here, once for all steps.
 
         Args:
-            rows: the inputs, `(count, input_size)`, as they are now: an embedding.
+            rows: the inputs, `(count, input_size)`, such as an embedding; later changes have no effect.
+
+        Returns:
+            A function of an array of row numbers, `(batch,)`, int64.
+
+        Raises:
+            ShapeError: not a tensor of this shape; later, row numbers that are not in the table.
         """
-        if rows.dim() != 2 or rows.shape[1] != self.input.shape[1]:
+        if not isinstance(rows, Tensor) or rows.dim() != 2 or rows.shape[1] != self.input.shape[1]:
             raise ShapeError(
-                f"Expected rows of {self.input.shape[1]} features, got a table of shape {tuple(rows.shape)}.",
-                fix="Give (count, input_size).",
+                f"Expected a table of rows of {self.input.shape[1]} features, got {described(rows)}.",
+                fix="Give a tensor (count, input_size).",
             )
         rows = resolved([rows.detach()])[0].to(self.input)
         if not self.kernels or self.kernels[0].table_size(len(rows)) > TABLE_NUMBERS:
@@ -160,11 +193,13 @@ class Stream:
         return read
 
     def _check_index(self, index: np.ndarray, count: int) -> None:
-        """Refuse numbers of rows that are not in a table."""
-        if index.shape != (len(self.input),) or index.min() < 0 or index.max() >= count:
+        """Refuse row numbers that are not in a table."""
+        fits = isinstance(index, np.ndarray) and index.shape == (len(self.input),) and index.dtype.kind == "i"
+        if not fits or index.min() < 0 or index.max() >= count:
             raise ShapeError(
-                f"Expected {len(self.input)} whole numbers from 0 to {count - 1}, one for each sequence; got {index}.",
-                fix="Give (batch,), each a row of the table.",
+                f"Expected an array of {len(self.input)} whole numbers from 0 to {count - 1}, one for each sequence; "
+                f"got {index!r}.",
+                fix="Give an int64 array (batch,), each number a row of the table.",
             )
 
     def _row_reader(self, rows: Tensor) -> Callable[[np.ndarray], None]:
@@ -177,5 +212,5 @@ class Stream:
 
 
 def _own(tensor: Tensor) -> Tensor:
-    """A copy in memory of its own, its numbers side by side."""
+    """Return a contiguous copy in memory of its own."""
     return resolved([tensor.detach()])[0].clone(memory_format=torch.contiguous_format)

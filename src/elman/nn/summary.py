@@ -1,4 +1,4 @@
-"""A network as a table: its layers, the shapes they give, their parameters."""
+"""A table of a network: its layers, the shapes of their outputs, their parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ WHOLE = (Recurrent, Embedding)
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: where it stands in the model, what it is, the shape it gives, how many numbers it has learned."""
+    """One layer: its name in the model, its kind, the shape of its output, its number of parameters."""
 
     name: str
     kind: str
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a network and the sum of their parameters."""
+    """The layers of a network and the number of its parameters; printed, it is a table."""
 
     rows: tuple[Row, ...]
     parameters: int
@@ -43,14 +43,14 @@ class Summary:
 
 
 def summary(model: nn.Module, *inputs: Any) -> Summary:
-    """The layers of a model with the shapes they give for an example.
+    """Run a model on an example, and return its layers with the shapes of their outputs.
 
     Args:
         model: any module.
-        inputs: what the model takes; a model with an `example()` of its own needs none.
+        inputs: the inputs of the model. Not needed for a model with a method `example()`.
 
     Returns:
-        One row for each layer, in the order in which they run. In the shapes `batch` and `time` stand for any numbers.
+        One row for each layer, in the order in which they run. In the shapes, `batch` and `time` are any numbers.
 
     >>> print(summary(Recurrent("lstm", 26, 200), torch.zeros(2, 5, 26)))
     layer  kind       output              parameters
@@ -64,7 +64,7 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
     training = model.training
     try:
         with torch.no_grad():
-            # A network whose own output is not yet its answer has a method that goes on to it.
+            # Some networks return the input of their heads, and have a method that runs the head too.
             getattr(model.eval(), "answer", model)(*batch)
     finally:
         model.train(training)
@@ -74,7 +74,7 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
 
 
 def _is_layer(model: nn.Module, module: nn.Module) -> bool:
-    """A layer that is told as one, whatever it is made of, or a module without parts."""
+    """Return whether a module has a row: one of `WHOLE`, or a module outside them without parts."""
     if isinstance(module, WHOLE):
         return True
     inner = any(module is part for layer in model.modules() if isinstance(layer, WHOLE) for part in layer.modules())

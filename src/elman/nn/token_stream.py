@@ -1,4 +1,4 @@
-"""A language network fed one token at a time: embedding, recurrent layers, head."""
+"""A language network that runs one token at a time: embedding, recurrent layers, head."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,29 +10,32 @@ from torch.nn.utils import parametrize
 
 from elman.compiler import dispatch
 from elman.errors import ShapeError, UsageError
+from elman.nn.checks import described
 from elman.nn.recurrent import Recurrent
 from elman.nn.softmax import AdaptiveSoftmax, Linear, SampledSoftmax, Softmax
-from elman.nn.state import State
+from elman.nn.state import State, check_state
+from elman.nn.stream import check_streamable
 from elman.tensors import resolved
 
 
 class TokenStream:
-    """Texts that are read token by token, side by side, and what may follow each of them.
+    """Texts that are read token by token, side by side, with the scores of the next token of each.
 
-    It has the weights as they were when it was made. On a CPU a step allocates nothing: what the first layer computes
-    of a token alone stands in a table, and the scores are written to the same memory every time.
+    A token stream keeps the weights that the network had when the stream was made. On a CPU a step allocates nothing:
+    the first layer's products with each token's row are in a table, and the scores are written to the same memory every
+    time.
 
     Args:
         embedding: the row of each token, `(tokens, features)`.
-        layer: reads forward.
-        head: from outputs `(batch, output size)` to the score of each token (its logit), `(batch, tokens)`; those of
-            `elman.nn.softmax` and an `nn.Linear` become kernels.
-        state: where to go on from; zeros if not given.
-        batch_size: texts side by side, if no state is given.
+        layer: a recurrent layer that reads forward.
+        head: a function from outputs `(batch, output size)` to the score (logit) of each token, `(batch, tokens)`. The
+            heads of `elman.nn.softmax` and an `nn.Linear` run as kernels.
+        state: the states to continue from. Default zeros.
+        batch_size: number of texts side by side, if no state is given. Default 1.
 
     Raises:
-        UsageError: a layer that cannot be fed step by step.
-        ShapeError: a state of another network.
+        UsageError: arguments of another kind, a layer that cannot run step by step, or a head that does not fit.
+        ShapeError: an embedding that does not fit the layer, or a state of another network.
 
     >>> stream = TokenStream(torch.eye(4), Recurrent("gru", 4, 5), nn.Linear(5, 4))
     >>> stream.read(np.array([2]))
@@ -49,9 +52,11 @@ class TokenStream:
         *,
         batch_size: int = 1,
     ):
-        zero = layer.zero_state(batch_size if state is None else state.batch_size)
+        _check_parts(embedding, layer, head)
+        if state is not None:
+            check_state(state)
         self.tokens = len(embedding)
-        self._stream = layer.stream(zero)
+        self._stream = layer.stream(batch_size=batch_size if state is None else state.batch_size)
         if state is not None:
             self.state = state
         self._advance = self._stream.reader(embedding)
@@ -60,27 +65,29 @@ class TokenStream:
 
     @property
     def batch_size(self) -> int:
-        """Texts side by side."""
+        """Number of texts side by side."""
         return len(self._stream.input)
 
     @property
     def target(self) -> dispatch.Choice:
-        """What runs the recurrent layers, and why."""
+        """The target that runs the recurrent layers, and why."""
         return self._stream.target
 
     @property
     def state(self) -> State:
-        """A copy of the layers' states as they are now."""
+        """A copy of the present states of the layers."""
         return self._stream.state
 
     @state.setter
     def state(self, state: State) -> None:
-        mine = self._stream.state
-        expected = {name: (tensor.shape[0], tensor.shape[2]) for name, tensor in mine.tensors.items()}
-        came = {name: (tensor.shape[0], tensor.shape[2]) for name, tensor in state.tensors.items()}
-        if came != expected or state.bidirectional:
+        check_state(state)
+        expected, got = (
+            {name: (tensor.shape[0], tensor.shape[2]) for name, tensor in each.tensors.items()}
+            for each in (self._stream.state, state)
+        )
+        if got != expected or state.bidirectional:
             raise ShapeError(
-                f"The network's states have these (layers, size): {expected}, and a state with {came} came.",
+                f"Expected states of these (layers, size): {expected}, got {got}.",
                 fix="Give a state of the same model.",
             )
         self._stream.state = state
@@ -89,20 +96,23 @@ class TokenStream:
         """Read the next token of each text.
 
         Args:
-            tokens: `(batch,)`, int64; each must be one of the embedding's.
+            tokens: ids of tokens, `(batch,)`, int64.
+
+        Raises:
+            ShapeError: not such an array, or ids that are not in the embedding.
         """
         self._advance(tokens)
 
     def scores(self) -> np.ndarray:
-        """The score of each token as the next of each text, `(batch, tokens)`; the next call overwrites them.
+        """Return the score of each token as the next token of each text, `(batch, tokens)`.
 
-        Before anything was read they are `first_scores`.
+        The next call overwrites them. Before the first token is read they are `first_scores`.
         """
         return self._score(self._stream.output)
 
     @torch.no_grad()
     def first_scores(self) -> np.ndarray:
-        """The scores before anything was read: the head on an output of zeros, as after an empty sequence."""
+        """Return the scores of the first token, which are those of an output of zeros."""
         output = self._stream.output
         kept = output.clone()
         output.zero_()
@@ -138,16 +148,29 @@ class TokenStream:
     def _check_scores(self, shape: tuple[int, ...]) -> None:
         if shape != (self.batch_size, self.tokens):
             raise UsageError(
-                f"The head gives scores of shape {shape}, and the embedding has {self.tokens} tokens for "
-                f"{self.batch_size} texts.",
+                f"Expected scores of shape {(self.batch_size, self.tokens)}, for {self.tokens} tokens as the embedding "
+                f"has, got scores of shape {shape}.",
                 fix="Give a head with one score for each token.",
             )
 
 
-def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
-    """The linear layers that a head is made of, in chains, and what makes scores of their ends.
+def _check_parts(embedding: Any, layer: Any, head: Any) -> None:
+    if not isinstance(embedding, Tensor) or embedding.dim() != 2:
+        raise ShapeError(
+            f"Expected embedding to be a tensor (tokens, features), got {described(embedding)}.",
+            fix="Give the rows of an embedding: Embedding(tokens, features).rows().",
+        )
+    check_streamable(layer)
+    if not callable(head):
+        raise UsageError(
+            f"Expected head to be a module, got {described(head)}.", fix="Give a head: nn.Linear(output size, tokens)."
+        )
 
-    There are none for a head of another type, which may do something else, or one with hooks.
+
+def _in_parts(head: Callable[[Tensor], Tensor]) -> tuple[list[list[Linear]], Callable[..., np.ndarray]]:
+    """Return a head's chains of linear layers, and the function that joins their results.
+
+    A head of another type, which may compute something else, and a head with hooks have no chains.
     """
     known = type(head) in (Softmax, SampledSoftmax, AdaptiveSoftmax, nn.Linear)
     if not known or any(_has_hooks(module) for module in cast("nn.Module", head).modules()):
@@ -163,7 +186,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _check_chains(chains: list[list[Linear]], output: Tensor) -> None:
-    """Refuse a head that does not read the layers' output: kernels read as many numbers as its matrices say."""
+    """Refuse a head that does not fit the layers' output: a kernel would read past its end."""
     for chain in chains:
         width = output.shape[1]
         for matrix, bias in chain:
@@ -182,7 +205,7 @@ def _check_chains(chains: list[list[Linear]], output: Tensor) -> None:
 
 
 def _kernels(chain: list[Linear], read: Tensor, target: str) -> list[Any]:
-    """A kernel for each layer, the first of which reads this memory, and each other the output before it."""
+    """Return the kernels of a chain, the first of which reads `read`."""
     available, kernels = dispatch.step_kernels(target), []
     for matrix, bias in chain:
         plain = resolved([matrix.detach(), *([] if bias is None else [bias.detach()])])

@@ -23,12 +23,44 @@ from elman.tensors import check_layout
 
 
 class _Cell(nn.RNNCellBase):
-    """What elman's `RNNCell`, `GRUCell` and `LSTMCell` share: the step, and what is refused."""
+    """The parts that elman's `RNNCell`, `GRUCell` and `LSTMCell` have in common: the step and the checks."""
 
-    def __init__(self, *settings: Any, **named: Any):
-        super().__init__(*settings, **named)
-        # Kept, so that what is compiled of it is in use as long as the cell is.
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        """Build the cell.
+
+        Args:
+            input_size: number of features of the input.
+            hidden_size: number of features of the state.
+            bias: whether there are biases. Default True.
+            device: device of the parameters. Default torch's default device.
+            dtype: type of the parameters. Default torch's default type.
+
+        Raises:
+            SettingError: wrong settings, all of which are named.
+        """
+        self._build(input_size, hidden_size, bias, device=device, dtype=dtype)
+
+    def _build(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any, **settings: Any) -> None:
+        check_settings(input_size=input_size, hidden_size=hidden_size, **settings)
+        with torch_errors_as_settings():
+            super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype, **settings)
+        # Kept, so that compiled code for this step is in use as long as the cell is.
         self._step = self._layout.cell.trace(self.input_size, self.hidden_size)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """Run one step.
+
+        Args:
+            input: `(batch, input_size)`, or `(input_size,)` for one sequence.
+            hx: the state, `(batch, hidden_size)`, or `(hidden_size,)` for one sequence. Default zeros.
+
+        Returns:
+            The next state, in the form of `hx`.
+
+        Raises:
+            InputError: an input or a state that does not fit.
+        """
+        return self._run(input, None if hx is None else [hx])[0]
 
     @property
     def _mode(self) -> str:
@@ -39,7 +71,7 @@ class _Cell(nn.RNNCellBase):
         return find_layout(self._mode, bias=bool(self.bias))
 
     def _run(self, inputs: Any, states: list[Any] | None) -> tuple[Tensor, ...]:
-        """The states after one step, in the form of the input: with a batch or without."""
+        """Return the states after one step, in the form of the input: with a batch or without."""
         if isinstance(inputs, Tensor):
             check_layout(inputs)
         rows = self._read_input(inputs)
@@ -60,8 +92,8 @@ class _Cell(nn.RNNCellBase):
         low = autocast_type([rows, *initial, *weights.values()])
         if low is None or self._mode.startswith("RNN"):
             return dispatch.run(self._step, weights, [rows], initial, order)[1]
-        # Under autocast torch's gated cells compute the gates in its type and the states in theirs, so that what is
-        # added to a state of float32 over many steps is not rounded away.
+        # Under autocast torch's gated cells compute the gates in autocast's type and the states in their own, so that
+        # small changes of a float32 state over many steps are not rounded away.
         wide = torch.promote_types(low, initial[-1].dtype)
         kind = torch.float32 if rows.device.type == "cpu" else wide
         weights = {name: weight.to(kind) for name, weight in weights.items()}
@@ -96,7 +128,7 @@ class _Cell(nn.RNNCellBase):
 
 
 def _wrong_state(state: Any, expected: str, index: int, axes: tuple[int, ...], size: int, like: Tensor) -> str:
-    """What is wrong with an initial state; empty if it fits."""
+    """Return what is wrong with an initial state, or an empty text if it fits."""
     if not isinstance(state, Tensor):
         return f"{expected} to be a tensor, got an object of type {type(state).__name__}."
     if state.dim() not in (1, 2):
@@ -116,15 +148,15 @@ class RNNCell(_Cell, nn.RNNCell):
     """`torch.nn.RNNCell`, run by elman: h' = activation(x·W + b_ih + h·U + b_hh).
 
     Args:
-        input_size: features of the input.
-        hidden_size: features of the state.
-        bias: whether there are biases.
-        nonlinearity: `tanh` or `relu`.
-        device: of the parameters.
-        dtype: of the parameters.
+        input_size: number of features of the input.
+        hidden_size: number of features of the state.
+        bias: whether there are biases. Default True.
+        nonlinearity: `"tanh"` or `"relu"`. Default `"tanh"`.
+        device: device of the parameters. Default torch's default device.
+        dtype: type of the parameters. Default torch's default type.
 
     Raises:
-        SettingError: settings that make no sense; all of them are named.
+        SettingError: wrong settings, all of which are named.
 
     >>> import torch
     >>> RNNCell(3, 5)(torch.zeros(2, 3)).shape
@@ -140,61 +172,43 @@ class RNNCell(_Cell, nn.RNNCell):
         device: Any = None,
         dtype: Any = None,
     ):
-        check_settings(input_size=input_size, hidden_size=hidden_size, nonlinearity=nonlinearity)
-        with torch_errors_as_settings():
-            super().__init__(input_size, hidden_size, bias, nonlinearity, device=device, dtype=dtype)
+        self._build(input_size, hidden_size, bias, device, dtype, nonlinearity=nonlinearity)
 
     @property
     def _mode(self) -> str:
         return NONLINEARITIES[self.nonlinearity]
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Make one step.
-
-        Args:
-            input: `(batch, input_size)`, or `(input_size,)` for one sequence.
-            hx: the state, `(batch, hidden_size)`, without the batch for one sequence; zeros if not given.
-
-        Returns:
-            The next state, in the form of `hx`.
-
-        Raises:
-            InputError: an input or a state that does not fit.
-        """
-        return self._run(input, None if hx is None else [hx])[0]
-
 
 class GRUCell(_Cell, nn.GRUCell):
-    """`torch.nn.GRUCell`, run by elman; equations: see `elman.cells.gru_reset_after`, arguments: see `RNNCell`."""
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
-        check_settings(input_size=input_size, hidden_size=hidden_size)
-        with torch_errors_as_settings():
-            super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)
+    """`torch.nn.GRUCell`, run by elman; equations: see `elman.cells.gru_reset_after`, arguments: see `__init__`."""
 
     @property
     def _mode(self) -> str:
         return "GRU"
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Make one step; see `RNNCell.forward`."""
-        return self._run(input, None if hx is None else [hx])[0]
-
 
 class LSTMCell(_Cell, nn.LSTMCell):
-    """`torch.nn.LSTMCell`, run by elman; equations: see `elman.cells.lstm`, arguments: see `RNNCell`."""
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
-        check_settings(input_size=input_size, hidden_size=hidden_size)
-        with torch_errors_as_settings():
-            super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)
+    """`torch.nn.LSTMCell`, run by elman; equations: see `elman.cells.lstm`, arguments: see `__init__`."""
 
     @property
     def _mode(self) -> str:
         return "LSTM"
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Make one step; see `RNNCell.forward`, with the pair of states h and c."""
+    def forward(  # type: ignore[override]
+        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run one step.
+
+        Args:
+            input: `(batch, input_size)`, or `(input_size,)` for one sequence.
+            hx: the states h and c, each `(batch, hidden_size)`, or `(hidden_size,)` for one sequence. Default zeros.
+
+        Returns:
+            The next states h and c.
+
+        Raises:
+            InputError: an input or a state that does not fit.
+        """
         if hx is not None and not (isinstance(hx, tuple | list) and len(hx) == 2):
             got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else f"a {type(hx).__name__}"
             raise InputError(f"LSTMCell: Expected hx to be two hidden states, got {got}.", fix="Give the pair (h, c).")

@@ -1,7 +1,7 @@
-"""What the layers of `elman.nn.torch` refuse: with torch's types and words, and the repair.
+"""Checks of the layers of `elman.nn.torch`, with torch's error types and words, and the repair.
 
-A program written for torch catches the errors that torch raises, so each error here is also an instance of every type
-that torch raises in its place, and its problem is worded as torch words it.
+A program written for torch catches the errors that torch raises. Each error here is therefore an instance of every type
+that torch raises for the same mistake, and begins with torch's words.
 """
 
 import numbers
@@ -15,15 +15,16 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.compiler.autocast import fits
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError, nearest
+from elman.nn.checks import described
 from elman.tensors import check_layout
 
 
 class SettingError(UsageError, TypeError, RuntimeError):
-    """A setting that torch's layers refuse, too: with a ValueError, a TypeError or a RuntimeError."""
+    """A setting that torch's layers refuse too, with a ValueError, a TypeError or a RuntimeError."""
 
 
 class InputError(ShapeError, TypeError, RuntimeError, AttributeError, IndexError, KeyError):
-    """An input or a state that torch's layers refuse, too, with one of these errors according to what is wrong."""
+    """An input or a state that torch's layers refuse too, with one of these errors."""
 
 
 NONLINEARITIES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
@@ -42,13 +43,13 @@ def check_settings(
     projects: bool = False,
     nonlinearity: Any = "tanh",
 ) -> None:
-    """Refuse what no layer can be built with.
+    """Refuse settings with which a layer cannot be built.
 
     Args:
-        projects: whether the layer is one that takes `proj_size`.
+        projects: whether the layer is an LSTM, which has projections; the other arguments are settings.
 
     Raises:
-        SettingError: names every setting that is wrong.
+        SettingError: one or several wrong settings, all of which are named.
     """
     problems = _wrong_nonlinearity(nonlinearity)
     problems += _wrong_dropout(dropout)
@@ -69,12 +70,12 @@ Problem = tuple[str, str]
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; True and False are none."""
+    """Return whether a value is a whole number, and not True or False."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _wrong_size(name: str, value: Any) -> list[Problem]:
-    # torch takes NumPy's whole numbers where it counts with a value, and refuses them as sizes.
+    # torch accepts NumPy's whole numbers as counts, and refuses them as sizes.
     valid = is_whole(value) if name == "num_layers" else is_whole(value) and isinstance(value, int)
     repair = f"{name}: give a whole number, 1 or more."
     if not valid:
@@ -104,7 +105,7 @@ def _no_projection(proj_size: Any) -> list[Problem]:
     if is_whole(proj_size) and proj_size == 0:
         return []
     problem = f"proj_size argument is only supported for LSTM, not RNN or GRU; got {proj_size!r}."
-    return [(problem, "Leave out proj_size, or take an LSTM.")]
+    return [(problem, "Leave out proj_size, or use an LSTM.")]
 
 
 def _wrong_nonlinearity(nonlinearity: Any) -> list[Problem]:
@@ -115,10 +116,10 @@ def _wrong_nonlinearity(nonlinearity: Any) -> list[Problem]:
 
 
 def check_input(layer: nn.RNNBase, inputs: Any) -> None:
-    """Refuse an input that is no batch of sequences with the layer's features and float type.
+    """Refuse an input that is not a batch of sequences with the layer's features and float type.
 
     Raises:
-        InputError: says what the layer reads.
+        InputError: another kind of value, shape, type or device.
     """
     if isinstance(inputs, Tensor):
         check_layout(inputs)
@@ -136,7 +137,7 @@ def check_input(layer: nn.RNNBase, inputs: Any) -> None:
 
 
 def _read_form(layer: nn.RNNBase, inputs: Any) -> tuple[Tensor, tuple[int, ...], str]:
-    """The data of an input, how many axes it may have, and the form of such an input."""
+    """Return the data of an input, the valid numbers of axes, and the repair."""
     size = layer.input_size
     if isinstance(inputs, Ragged):
         return inputs.data, (2,), f"Give a Ragged batch of steps with {size} features."
@@ -149,13 +150,13 @@ def _read_form(layer: nn.RNNBase, inputs: Any) -> tuple[Tensor, tuple[int, ...],
 
 
 def wrong_kind(layer: nn.Module, inputs: Any, fix: str) -> InputError:
-    """The error for an input that is no tensor."""
+    """Return the error for an input that is not a tensor."""
     kind = type(inputs).__name__
     return InputError(f"{layer._get_name()}: Expected input to be a tensor, got an object of type {kind}.", fix=fix)
 
 
 def check_kind(data: Tensor, weight: Tensor) -> None:
-    """Refuse an input of another float type, or on another device, than the parameters.
+    """Refuse an input of another float type or on another device than the parameters.
 
     Raises:
         InputError: the types or the devices differ.
@@ -175,11 +176,11 @@ def check_kind(data: Tensor, weight: Tensor) -> None:
 
 
 def check_states(hidden: Any, wanted: Mapping[str, tuple[int, ...]], like: Tensor) -> list[Tensor]:
-    """The initial states as a list.
+    """Return the initial states as a list.
 
     Args:
-        hidden: what the caller gave: a tensor for one state, a sequence of tensors for two.
-        wanted: the shape of each state, by its name.
+        hidden: the caller's value: a tensor for one state, a sequence of tensors for two.
+        wanted: the shape of each state by its name.
         like: the input, whose type and device the states must have.
 
     Raises:
@@ -190,33 +191,33 @@ def check_states(hidden: Any, wanted: Mapping[str, tuple[int, ...]], like: Tenso
     given = [hidden] if single else list(hidden) if isinstance(hidden, tuple | list) else None
     fix = f"Give {_listed(wanted)}." if single else f"Give the pair ({', '.join(names)}): {_listed(wanted)}."
     if given is None or len(given) != len(names):
-        got = "one tensor" if isinstance(hidden, Tensor) else f"a {type(hidden).__name__}"
+        got = "one tensor" if isinstance(hidden, Tensor) else described(hidden)
         count = "" if given is None else f" of {len(given)}"
         raise InputError(f"Expected hx to be {len(names)} hidden states, got {got}{count}.", fix=fix)
     for index, (state, shape) in enumerate(zip(given, wanted.values(), strict=True)):
-        place = "" if single else f"[{index}]"
+        which = "" if single else f"[{index}]"
         if not isinstance(state, Tensor):
-            raise InputError(f"Expected hidden{place} to be a tensor, got a {type(state).__name__}.", fix=fix)
+            raise InputError(f"Expected hidden{which} to be a tensor, got {described(state)}.", fix=fix)
         if tuple(state.shape) != shape:
-            raise InputError(_wrong_shape(place, state, shape), fix=fix)
+            raise InputError(_wrong_shape(which, state, shape), fix=fix)
         if not fits(state.dtype, like) or state.device != like.device:
             raise InputError(
-                f"Expected hidden{place} to be {like.dtype} on {like.device}, got {state.dtype} on {state.device}.",
+                f"Expected hidden{which} to be {like.dtype} on {like.device}, got {state.dtype} on {state.device}.",
                 fix="Convert the states with .to(input).",
             )
     return given
 
 
 def check_arrays(arrays: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], suffix: str) -> None:
-    """Refuse parameters that were replaced by some of other shapes.
+    """Refuse parameters that were replaced by parameters of other shapes.
 
     Args:
-        arrays: by torch's name, without its ending.
+        arrays: the parameters by torch's names without their ending.
         wanted: the shape of each.
-        suffix: the ending of the names, as `l0`.
+        suffix: the ending of the names, such as `l0`.
 
     Raises:
-        InputError: names each that does not fit.
+        InputError: one or several parameters of other shapes, all of which are named.
     """
     wrong = [
         f"{name}_{suffix}: expected {wanted[name]}, got {tuple(array.shape)}"
@@ -227,15 +228,15 @@ def check_arrays(arrays: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, .
         raise InputError(
             "Parameters have other shapes than the layer was built with.",
             where="\n".join(wrong),
-            fix="Give each parameter the shape that is expected, or build another layer.",
+            fix="Give each parameter the expected shape, or build another layer.",
         )
 
 
-def _wrong_shape(place: str, state: Tensor, shape: tuple[int, ...]) -> str:
+def _wrong_shape(which: str, state: Tensor, shape: tuple[int, ...]) -> str:
     if state.dim() == len(shape):
-        return f"Expected hidden{place} size {shape}, got {list(state.shape)}."
+        return f"Expected hidden{which} size {shape}, got {list(state.shape)}."
     batched = "batched 3-D" if len(shape) == 3 else "unbatched 2-D"
-    return f"For {batched} input, hx{place} should also be {len(shape)}-D but got {state.dim()}-D tensor."
+    return f"For {batched} input, hx{which} should also be {len(shape)}-D but got {state.dim()}-D tensor."
 
 
 def _listed(shapes: Mapping[str, Sequence[int]]) -> str:
@@ -244,7 +245,7 @@ def _listed(shapes: Mapping[str, Sequence[int]]) -> str:
 
 @contextmanager
 def torch_errors_as_settings() -> Iterator[None]:
-    """Raise what torch raises for a device or a dtype that no parameters can be made with as a `SettingError`."""
+    """Turn torch's errors for a wrong device or dtype into a `SettingError`."""
     try:
         yield
     except (TypeError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""From torch's recurrent modules to elman's layer and back, with the weights."""
+"""Conversion of torch's recurrent modules to elman's layer and back, with the weights."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from torch import nn
 from elman.cells import CELLS
 from elman.compiler.cell import Cell, describe_options
 from elman.errors import UsageError
+from elman.nn.checks import described
 from elman.nn.recurrent import Recurrent
 from elman.nn.torch_layout import (
     LAYOUTS,
@@ -23,33 +24,34 @@ from elman.nn.torch_layout import (
 Module = nn.RNN | nn.LSTM | nn.GRU
 MODULES: dict[str, type[Module]] = {"RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 FIX = (
-    "It has simple_rnn (tanh or relu), lstm, projected_lstm and gru_reset_after with their own activations, that read "
-    "forwards or both ways, concatenate, and are given their states with each call."
+    "torch has simple_rnn (tanh or relu), lstm, projected_lstm, gru_reset_after with their default activations. They "
+    "read forward or in both directions, concatenate, and take their states with each call."
 )
 
 
 def from_torch(module: Any, **settings: Any) -> Recurrent:
-    """The layer of elman with the same weights, and so the same results.
+    """Return elman's layer with the weights, and so the results, of a module of torch.
 
-    Its dense tensors are `(batch, time, feature)` whatever `batch_first` of the module says. Its biases are the sums of
-    the module's, and it has none if the module has none. A parameter that is not learned in the module
-    (`requires_grad=False`) is not learned in the layer; the sum of two biases is learned if one of them is. Dropout is
-    not carried over, since the two libraries' is not the same: torch's drops single elements between layers, elman's
-    the same features at all steps.
+    Dense tensors are `(batch, time, feature)`, with either `batch_first` of the module. The biases are the sums of the
+    module's biases; without them the layer has none. A parameter that is not learned in the module
+    (`requires_grad=False`) is not learned in the layer; the sum of two biases is learned if one of them is. Dropout of
+    the module is left out, since elman's is different: torch drops single elements between layers, elman drops the same
+    features at all steps.
 
     Args:
-        module: `RNN`, `LSTM` or `GRU` of `torch.nn` or of `elman.nn.torch`.
-        settings: further ones of `Recurrent`, such as `dropout` or `stateful`.
+        module: an `RNN`, `LSTM` or `GRU` of `torch.nn` or of `elman.nn.torch`.
+        settings: other settings of `Recurrent`, such as `dropout` or `stateful`.
 
     Raises:
-        UsageError: the module is none of these.
+        UsageError: another kind of module.
 
     >>> from_torch(nn.GRU(3, 5, bidirectional=True))(torch.zeros(2, 7, 3))[0].shape
     torch.Size([2, 7, 10])
     """
     if getattr(module, "mode", None) not in LAYOUTS:
         raise UsageError(
-            f"A {type(module).__name__} came.", fix="Give an RNN, LSTM or GRU of torch.nn or of elman.nn.torch."
+            f"Expected a recurrent module of torch, got {described(module)}.",
+            fix="Give an RNN, LSTM or GRU of torch.nn or of elman.nn.torch.",
         )
     layout = find_layout(module.mode, module.proj_size, bias=bool(module.bias))
     recurrent = Recurrent(
@@ -70,17 +72,17 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
 
 
 def to_torch(recurrent: Recurrent) -> Module:
-    """The module of `torch.nn` with the same weights, and so the same results.
+    """Return the module of `torch.nn` with the weights, and so the results, of elman's layer.
 
-    It has `batch_first=True`, as elman's layers, and no dropout (see `from_torch`). An array is learned if the layer's
-    parameters in it are.
+    The module has `batch_first=True`, as elman's layers do, and no dropout (see `from_torch`). An array is learned if
+    the layer's parameters in it are.
 
     Args:
         recurrent: a layer whose cell torch has: `lstm`, `projected_lstm`, `gru_reset_after` or `simple_rnn` (with tanh
-            or relu), with their own activations.
+            or relu), with the default activations.
 
     Raises:
-        UsageError: torch has no such cell or no such setting; all that stands in the way is named.
+        UsageError: torch has no such cell or setting; every reason is named.
 
     >>> to_torch(Recurrent("lstm", 3, 5))
     LSTM(3, 5, batch_first=True)
@@ -90,7 +92,7 @@ def to_torch(recurrent: Recurrent) -> Module:
     proj_size = 0 if projection is None else projection.shape[1]
     if problems := _problems(recurrent, mode, proj_size):
         raise UsageError("torch.nn has no such layer: " + "; ".join(problems) + ".", fix=FIX)
-    assert mode is not None  # one of the problems
+    assert mode is not None  # otherwise there is a problem
     options: dict[str, Any] = {"nonlinearity": "relu"} if mode == "RNN_RELU" else {}
     module = MODULES[mode](
         input_size=recurrent.input_size,
@@ -112,7 +114,7 @@ def to_torch(recurrent: Recurrent) -> Module:
 
 
 def _places(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
-    """Each layer and direction, and the ending of its parameters' names in torch."""
+    """Return each layer and direction, with the ending of its parameters' names in torch."""
     directions = {False: "", True: "_reverse"} if recurrent.bidirectional else {False: ""}
     return [
         (layer, backward, f"l{layer}{ending}")
@@ -132,7 +134,7 @@ def _find_mode(cell: Cell) -> str | None:
 
 
 def _functions(cell: Cell) -> dict[str, Any]:
-    """The options that change what the cell computes, apart from its size and its biases, which torch has too."""
+    """Return the options of the equations, except size and biases, which torch has too."""
     options = describe_options(cell)
     options["output_activation"] = options.get("output_activation") or options.get("activation")
     return {name: options[name] for name in options.keys() - {"projection", "use_bias", "unit_forget_bias"}}
@@ -149,11 +151,11 @@ def _problems(recurrent: Recurrent, mode: str | None, proj_size: int) -> list[st
         "go_backwards is set": recurrent.go_backwards,
         "it is stateful": recurrent.stateful,
     }
-    return [problem for problem, stands in settings.items() if stands] + _learned_in_part(recurrent, mode)
+    return [problem for problem, is_found in settings.items() if is_found] + _partly_learned(recurrent, mode)
 
 
-def _learned_in_part(recurrent: Recurrent, mode: str | None) -> list[str]:
-    """torch's arrays hold the parameters of all gates, and each is learned as a whole or not at all."""
+def _partly_learned(recurrent: Recurrent, mode: str | None) -> list[str]:
+    """Return a problem for each array of torch that would be learned in part."""
     if mode is None:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The forms in which torch's recurrent layers take a batch, and the way back from them."""
+"""Reads the forms of a batch that torch's recurrent layers take, and restores outputs to the same form."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ from elman.tensors import outside_compiled_code
 class Steps(NamedTuple):
     """An input of any form as elman runs it, and the way back.
 
-    Args:
+    Attributes:
         data: `(total, feature)`, sequence after sequence.
-        order: the lengths, and where the steps lie.
-        restore: makes the input's own form of the outputs, `(total, size)`.
-        sorting: where each sequence of this batch stands in the caller's states, or `None` for the same order.
-        restored: where each of the caller's sequences stands in this batch.
+        order: the lengths, and the order of the steps.
+        restore: turns outputs `(total, size)` into the form of the input.
+        sorting: the index of each sequence of this batch in the caller's states, or `None` for the same order.
+        restored: the index of each of the caller's sequences in this batch.
         batched: whether the caller's states have an axis for the batch.
     """
 
@@ -34,13 +34,13 @@ class Steps(NamedTuple):
 
 
 def read_ragged(batch: Ragged) -> Steps:
-    """The steps of a `Ragged` batch."""
+    """Read the steps of a `Ragged` batch."""
     return Steps(batch.data, batch.order, batch.replace)
 
 
 @outside_compiled_code
 def read_packed(packed: PackedSequence) -> Steps:
-    """The steps of a `PackedSequence`, its sequences longest first, as they stand in it."""
+    """Read the steps of a `PackedSequence` in its own order of sequences, the longest first."""
     lengths = packed_lengths(packed.batch_sizes)
     order = TimeMajor(lengths)
     index = order.index.to(packed.data.device)
@@ -54,7 +54,7 @@ def read_packed(packed: PackedSequence) -> Steps:
 
 
 def read_dense(inputs: Tensor, batch_first: bool) -> Steps:
-    """The steps of sequences of one length, or, without a batch, of a single sequence `(time, feature)`."""
+    """Read the steps of a dense batch, or of a single sequence `(time, feature)`."""
     batched = inputs.dim() == 3
     rows = inputs if batch_first or not batched else inputs.transpose(0, 1)
     shape = rows.shape[:-1]

@@ -1,7 +1,7 @@
 """Weights in torch's order: `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` and, with a projection, `weight_hr`.
 
-torch keeps every matrix transposed and the gates of a cell one below the other; and it keeps two biases where elman
-keeps their sum, but for the candidate of `gru_reset_after`, whose two biases differ.
+torch keeps every matrix transposed, with the gates of a cell one below the other. It keeps two biases for each gate, of
+which elman keeps the sum, except for the candidate of `gru_reset_after`, which needs both.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ def _gate(name: str) -> Gate:
 
 @dataclass(frozen=True)
 class Layout:
-    """A cell of torch's.
+    """A cell of torch.
 
     Args:
-        cell: the same cell of elman's.
-        gates: in torch's order, from the first row of its arrays to the last.
+        cell: elman's cell with the same equations.
+        gates: the gates in torch's order, from the first row of its arrays to the last.
     """
 
     cell: Cell
@@ -58,7 +58,7 @@ LAYOUTS: dict[str, Layout] = {
 
 @constant_in_compiled_code
 def find_layout(mode: str, proj_size: int = 0, *, bias: bool = True) -> Layout:
-    """Return the layout by torch's name of the cell, the size of its projection or 0, and whether it has biases."""
+    """Return the layout of a cell by torch's name, projection (0 for none) and biases."""
     return _find_layout(mode, proj_size, bias)
 
 
@@ -71,18 +71,18 @@ def _find_layout(mode: str, proj_size: int, bias: bool) -> Layout:
 
 
 def read_arrays(module: Any, suffix: str) -> dict[str, Tensor]:
-    """The arrays of one layer and direction of a module, in torch's order; `suffix` is as `l0` or `l1_reverse`."""
+    """Return the arrays of one layer and direction (`l0`, `l1_reverse`) in torch's order."""
     biases = ("bias_ih", "bias_hh") if module.bias else ()
     names = ("weight_ih", "weight_hh", *biases, *(("weight_hr",) if module.proj_size else ()))
-    # By attribute, so that what stands in for a parameter (a parametrization) is found too.
+    # By attribute, so that a parametrization of a parameter is found too.
     return {name: getattr(module, f"{name}_{suffix}") for name in names}
 
 
 def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
-    """The arrays of one layer and direction that were assigned into `_flat_weights`, which torch's layers then use.
+    """Return the arrays that were assigned into `_flat_weights`, as torch uses them.
 
-    Each other array of the list is the one that torch itself has put there and keeps a reference to.
-    Inside `torch.compile` there are none: compiled code reads every parameter by its attribute.
+    torch keeps a reference to each array that it has put into the list itself. Inside `torch.compile` there are no
+    assigned arrays: compiled code reads every parameter by its attribute.
     """
     if torch.compiler.is_compiling():
         return {}
@@ -95,17 +95,17 @@ def assigned_arrays(layer: nn.RNNBase, suffix: str) -> dict[str, Tensor]:
 
 
 def read_cell_arrays(module: Any) -> dict[str, Tensor]:
-    """The arrays of one of torch's cells, such as `LSTMCell`, in torch's order; without the biases if it has none."""
+    """Return the arrays of one of torch's cells in torch's order, with the biases if any."""
     arrays = {name: getattr(module, name) for name in Gate._fields}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
 def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each parameter of the step by its name: views of torch's arrays, and sums of its biases.
+    """Return each parameter by its name: views of torch's arrays, and sums of its biases.
 
     Args:
-        layout: of the cell.
-        arrays: torch's arrays of one layer and direction, with the biases or without.
+        layout: layout of the cell.
+        arrays: torch's arrays of one layer and direction, with biases or without.
     """
     parts = {name: array.chunk(len(layout.gates)) for name, array in arrays.items() if name in Gate._fields}
     tensors = {PROJECTION: arrays["weight_hr"].t()} if "weight_hr" in arrays else {}
@@ -119,9 +119,9 @@ def to_step(layout: Layout, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torch's arrays of one layer and direction; where elman has one bias, `bias_hh` is zeros.
+    """Return torch's arrays of a layer, with zeros in `bias_hh` where elman has one bias.
 
-    A step without biases gives none.
+    A step without biases has no arrays of biases.
     """
     arrays = {"weight_hr": tensors[PROJECTION].t()} if PROJECTION in tensors else {}
     columns = _columns(layout)
@@ -138,17 +138,17 @@ def from_step(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def has_biases(layout: Layout, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a step with these parameters has biases."""
+    """Return whether a step with these parameters has biases."""
     return layout.gates[0].bias_ih in tensors
 
 
 def learned(layout: Layout, tensors: Mapping[str, Tensor]) -> dict[str, set[bool]]:
-    """For each of torch's arrays, whether the step's parameters in it are learned: both, if some are and some not."""
+    """Return for each of torch's arrays whether all, none or some parameters are learned."""
     columns = {array: names for array, names in _columns(layout).items() if names[0] in tensors}
     columns |= {"weight_hr": (PROJECTION,)} if PROJECTION in tensors else {}
     return {array: {tensors[name].requires_grad for name in names} for array, names in columns.items()}
 
 
 def _columns(layout: Layout) -> dict[str, tuple[str, ...]]:
-    """For each of torch's arrays, the parameters of the step that are side by side in it."""
+    """Return, for each of torch's arrays, the parameters of the step in it."""
     return dict(zip(Gate._fields, zip(*layout.gates, strict=True), strict=True))

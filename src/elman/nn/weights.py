@@ -1,4 +1,4 @@
-"""The parameters of one layer in one direction, and where they start from."""
+"""The parameters of one layer in one direction, and their initial values."""
 
 import math
 from collections import Counter
@@ -18,17 +18,17 @@ Init = Literal["keras", "torch"]
 
 
 class Weights(NamedParameters):
-    """The parameters of one step, under the names the step gave them; buffers those that are not learned.
+    """The parameters of one step, under the names in the step; those that are not learned are buffers.
 
     Args:
         graph: the step.
-        hidden_size: the layer's.
-        init: `keras`: matrices that multiply the input are Glorot-uniform, recurrent ones orthogonal (each drawn for
-            all affines on the same value together), biases and vectors what the cell says, which for forget gates is 1;
-            `torch`: everything uniform in ±1/√hidden_size, but vectors, which are what the cell says. A matrix is a
-            recurrent one if a value that it multiplies depends on a state, and is drawn alone if the step multiplies
-            by it more than once, or by its transposed. In both, what the cell gives a start of its own (an array,
-            `identity`, `uniform(...)`, …) begins there.
+        hidden_size: number of units of the layer.
+        init: `"keras"`: matrices that multiply the input are Glorot-uniform and recurrent matrices orthogonal, each
+            drawn for all affines on the same value together; biases and vectors have the values of the cell, 1 for
+            forget gates. `"torch"`: everything is uniform in ±1/√hidden_size except vectors, which have the values of
+            the cell. Default `"keras"`. A matrix is recurrent if a value that it multiplies depends on a state. It is
+            drawn alone if the step multiplies by it, or by its transpose, more than once. With both, a parameter for
+            which the cell declares a start (an array, `identity`, `uniform(...)`, …) begins there.
     """
 
     def __init__(self, graph: Graph, hidden_size: int, init: Init = "keras"):
@@ -38,7 +38,7 @@ class Weights(NamedParameters):
         self.hidden_size = hidden_size
         self.init: Init = init
         for parameter in graph.parameters:
-            # A name of the user's may also be a name of nn.Module's own (`half`, `type`), so no attribute is set.
+            # The name may be that of a method of nn.Module (`half`, `type`), so no attribute is set.
             if parameter.is_learned:
                 self._parameters[parameter.name] = nn.Parameter(torch.empty(parameter.shape))
             else:
@@ -46,12 +46,12 @@ class Weights(NamedParameters):
         self.reset_parameters()
 
     def named(self) -> dict[str, Tensor]:
-        """Each parameter by its name, as the step uses it: parametrized or pruned where torch's tools made it so."""
+        """Return each parameter by its name, parametrized or pruned by torch's tools."""
         return self.values([parameter.name for parameter in self.graph.parameters])
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the parameters anew from torch's random generator."""
+        """Draw the parameters again from torch's random generator."""
         tensors = {name: torch.empty_like(tensor) for name, tensor in self.named().items()}
         for parameter in self.graph.parameters:
             tensor, initial = tensors[parameter.name], parameter.initial
@@ -83,7 +83,7 @@ class Weights(NamedParameters):
         tensor.uniform_(-bound, bound)
 
     def extra_repr(self) -> str:
-        """The names and shapes, with starts of their own, for printing the module."""
+        """Return the names, shapes and declared starts, for printing the module."""
         return ", ".join(map(_described, self.graph.parameters))
 
 
@@ -93,7 +93,7 @@ def _described(parameter: Parameter) -> str:
 
 
 def _wide_groups(graph: Graph) -> Iterable[list[Parameter]]:
-    """The matrices without a start of their own: those that multiply one value, once, together."""
+    """Group the matrices without a declared start by the value that they multiply."""
     products = [node for node in graph.nodes if node.op == "product"]
     uses = Counter(matrix_of(node)[0] for node in products)
     operands = {node.attribute[0]: node.args[0] for node in products}
