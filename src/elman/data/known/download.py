@@ -76,7 +76,7 @@ def get_dataset(
 
 
 def _part(folder: Path, file: DataFile) -> Path:
-    """Return the path of an incomplete download; files of one archive share it."""
+    """Return the path of an incomplete download, which files of one archive share."""
     return folder / f".{file.address.rpartition('/')[2] or file.name}.part"
 
 
@@ -86,7 +86,7 @@ def _whole(folder: Path, file: DataFile) -> Path | None:
 
 
 def _refuse_without_address(dataset: Dataset, folder: Path) -> None:
-    """Refuse a data set if a missing file has no address: the other files are of no use without it."""
+    """Refuse a data set if a missing file has no address."""
     made = [file for file in dataset.files if not file.address and _whole(folder, file) is None]
     if made:
         other = f"Get `{dataset.instead}` instead, or put" if dataset.instead else "Put"
