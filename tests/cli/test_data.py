@@ -96,7 +96,7 @@ def test_without_a_network_there_is_one_message_and_a_repair(elman, tmp_path, mo
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     done = elman("data", "get", "enwik8", "--data", tmp_path, "--json")
     assert done.code == 1
-    assert done.json["error"] == "enwik8 of enwik8 cannot be got through the proxy."
+    assert done.json["error"] == "enwik8 of enwik8 cannot be downloaded through the proxy."
     assert done.json["where"] == "http://mattmahoney.net/dc/enwik8.zip"
     assert "HTTP_PROXY" in done.json["fix"]
     assert "Traceback" not in done.err

@@ -46,6 +46,22 @@ def test_the_json_of_a_run_is_that_of_its_evaluation(elman, book: Path, tmp_path
     assert elman("explain", out).code == 0
 
 
+def test_the_encoding_is_given_once_and_kept_with_the_model(elman, tmp_path: Path):
+    text = "le garçon a mangé; la fée est née\n" * 40
+    (tmp_path / "a.txt").write_bytes(text.encode("cp1252"))
+    (tmp_path / "b.txt").write_text(text)
+    data, out = tmp_path / "a.txt", tmp_path / "m"
+    train = ("train", "language", data, "--out", out, *SMALL)
+    refused = elman(*train)
+    assert (refused.code, "is not UTF-8" in refused.err, "--encoding cp1252" in refused.err) == (1, True, True)
+    done = elman(*train, "--validation", data, "--encoding", "cp1252", "--overwrite", "--json")
+    assert done.code == 0, done.err
+    loss = pytest.approx(done.json["loss"], rel=1e-6)
+    for file in ("a.txt", "b.txt"):
+        assert elman("evaluate", out, tmp_path / file, "--json").json["loss"] == loss
+    assert elman("evaluate", out, data, "--encoding", "ascii").code == 1
+
+
 def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tmp_path: Path):
     import lzma
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elman.data.text import corpus as module
 from elman.data.text.corpus import open_corpus
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 
 TEXT = "Æther, naïve — 𝄞 music\nand a second line\n" * 3
 
@@ -58,7 +58,56 @@ def test_what_is_no_utf_8_is_told_by_its_byte_and_line(tmp_path, content, said):
     with pytest.raises(DataError, match=r"text\.txt is not UTF-8") as caught:
         list(open_corpus(tmp_path / "text.txt").pieces())
     assert said in str(caught.value)
-    assert "bytes" in str(caught.value)
+    assert "(--encoding)" in str(caught.value)
+    assert "--tokens bytes" in str(caught.value)
+
+
+ENCODINGS = {
+    "latin-1": "Æther, naïve\n",
+    "utf-8-sig": TEXT,
+    "utf-16": TEXT,
+    "utf-16-le": "\ufeff" + TEXT,
+    "gbk": "\u5faa\u73af\n\u7f51\u7edc",
+}
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_files_in_another_encoding_are_the_text(tmp_path, encoding):
+    text = ENCODINGS[encoding]
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt.gz"]
+    text = text.removeprefix("\ufeff")
+    for path in paths:
+        corpus = open_corpus(path, encoding=encoding)
+        assert ("".join(corpus.pieces()), corpus.name, corpus.digest) == (text, str(path), open_corpus(text).digest)
+    both = open_corpus(paths, encoding=encoding)
+    line_end = "" if text.endswith("\n") else "\n"
+    assert "".join(both.pieces()) == text + line_end + text
+    assert both.locate(len(text + line_end)) == f"{paths[1]}, line 1, column 1"
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_the_first_byte_that_is_not_in_the_encoding_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match=r"a\.txt is not ascii") as caught:
+        open_corpus(tmp_path / "a.txt", encoding="ascii")
+    assert caught.value.where == "byte 0xe9 at offset 3"
+    (tmp_path / "a.txt").write_bytes("a€".encode("utf-16-le")[:-1])
+    with pytest.raises(DataError, match=r"a\.txt is not utf-16-le: truncated data") as caught:
+        open_corpus(tmp_path / "a.txt", encoding="utf-16-le")
+    assert caught.value.where == "byte 0xac at offset 2"
+    with pytest.raises(UsageError, match="not a text encoding"):
+        open_corpus(tmp_path / "a.txt", encoding="klingon")
+
+
+def test_the_encoding_of_the_training_text_is_for_files_that_are_not_utf_8(tmp_path):
+    for name, encoding in (("a.txt", "utf-8"), ("b.txt", "latin-1")):
+        (tmp_path / name).write_bytes("naïve\n".encode(encoding))
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    assert "".join(open_corpus(paths, fallback="latin-1").pieces()) == "naïve\n" * 2
+    assert "".join(open_corpus(paths, encoding="latin-1", fallback="utf-16").pieces()) == "naÃ¯ve\nnaïve\n"
 
 
 @pytest.mark.usefixtures("small_pieces")

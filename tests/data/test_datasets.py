@@ -111,8 +111,8 @@ def test_a_damaged_file_is_named_with_both_checksums(small_dataset):
         open_dataset("sentiment-words", small_dataset)
     expected = DATASETS["sentiment-words"].files[1].sha256
     found = hashlib.sha256(b"fine,-1\n").hexdigest()
-    assert caught.value.where == f"{damaged}: expected sha256 {expected}, found {found}"
-    assert f"Get it again: elman data get sentiment-words --data {small_dataset}" in caught.value.fix
+    assert caught.value.where == f"{damaged}: expected sha256 {expected}, got {found}"
+    assert f"Download it again: elman data get sentiment-words --data {small_dataset}" in caught.value.fix
 
 
 def test_one_missing_file_of_two(small_dataset):
@@ -159,5 +159,5 @@ def test_a_foreign_word_list_is_refused(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "vader_lexicon.txt").write_text("good\t1.9\t0.5\t[2]\nbad -2.5\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DataError, match="line 2: 1 fields, where 4 are expected"):
+    with pytest.raises(DataError, match="line 2: expected 4 fields, got 1"):
         vader_words()

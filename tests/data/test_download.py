@@ -127,7 +127,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_file_arrives_whole_and_unpacked_and_is_not_got_twice(known, tmp_path, path, changes):
     known(path, **changes)
     seen = []
-    (got,) = get_dataset("small", tmp_path / "new", progress=lambda *told: seen.append(told))
+    (got,) = get_dataset("small", tmp_path / "new", progress=lambda *given: seen.append(given))
     assert (got.path, got.downloaded) == (tmp_path / "new" / "small" / "text", True)
     assert contents(tmp_path / "new") == {"text": TEXT}
     assert seen[-1][:2] == ("text", seen[-1][2])
@@ -167,13 +167,13 @@ def test_a_damaged_file_goes_only_when_the_new_one_is_there(known, tmp_path, sha
     assert contents(tmp_path) == {"text": TEXT}
 
 
-def test_a_cut_connection_is_told_and_the_next_call_goes_on_from_there(known, tmp_path):
+def test_a_cut_connection_is_reported_and_the_next_call_resumes(known, tmp_path):
     known("cut/text")
     Server.cuts[:] = [2 * CHUNK, 3 * CHUNK]
     for kept in ("131,072", "327,680"):
         with pytest.raises(DataError, match="was cut short") as caught:
             get_dataset("small", tmp_path)
-        assert f"The {kept} bytes that have come are kept" in caught.value.fix
+        assert f"The {kept} bytes received so far are kept" in caught.value.fix
         assert "text" not in contents(tmp_path)
     get_dataset("small", tmp_path)
     assert [wanted for _, wanted in Server.asked] == [None, "bytes=131072-", "bytes=327680-"]
@@ -193,7 +193,7 @@ def test_a_file_that_changed_while_it_was_cut_is_refused_and_then_got_whole(know
     known()
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / ".text.part").write_bytes(b"x" * 1000)
-    with pytest.raises(DataError, match="not the file that elman knows"):
+    with pytest.raises(DataError, match="not the one that elman knows"):
         get_dataset("small", tmp_path)
     assert contents(tmp_path) == {}
     get_dataset("small", tmp_path)
@@ -212,14 +212,14 @@ def test_a_file_that_changed_while_it_was_cut_is_refused_and_then_got_whole(know
 )
 def test_another_file_is_refused_and_leaves_nothing(known, tmp_path, changes):
     file = known("whole/other", **changes)
-    with pytest.raises(DataError, match="not the file that elman knows") as caught:
+    with pytest.raises(DataError, match="not the one that elman knows") as caught:
         get_dataset("small", tmp_path)
     assert file.address in caught.value.where
     assert "Try once more" in caught.value.fix
     assert contents(tmp_path) == {}
 
 
-def test_both_checksums_are_told(known, tmp_path):
+def test_both_checksums_are_reported(known, tmp_path):
     known("whole/other")
     with pytest.raises(DataError) as caught:
         get_dataset("small", tmp_path)
@@ -236,7 +236,7 @@ def test_both_checksums_are_told(known, tmp_path):
         ("silent/text", "silent for too long", "--timeout"),
     ],
 )
-def test_what_a_server_refuses_is_told_with_the_repair(known, tmp_path, path, problem, fix):
+def test_a_refusal_of_the_server_is_reported_with_its_repair(known, tmp_path, path, problem, fix):
     file = known(path)
     with pytest.raises(DataError, match=problem) as caught:
         get_dataset("small", tmp_path, timeout=0.2)
@@ -259,7 +259,7 @@ def test_no_server_and_no_proxy(known, tmp_path, monkeypatch):
     assert "HTTP_PROXY" in caught.value.fix
 
 
-def test_a_disk_with_too_little_room_is_told_before_anything_comes(known, tmp_path, monkeypatch):
+def test_a_disk_with_too_little_room_is_reported_before_the_download(known, tmp_path, monkeypatch):
     known()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
@@ -272,7 +272,7 @@ def test_a_disk_with_too_little_room_is_told_before_anything_comes(known, tmp_pa
 def test_a_disk_that_fills_up_on_the_way_leaves_no_file_that_looks_whole(known, tmp_path, monkeypatch):
     known()
 
-    def fill_up(name: str, come: int, total: int | None) -> None:
+    def fill_up(name: str, received: int, total: int | None) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(DataError, match="The disk is full: No space left on device"):
@@ -300,8 +300,8 @@ def test_files_that_were_put_together_are_named_with_what_to_get_instead(tmp_pat
 def test_an_interrupted_download_goes_on(known, tmp_path):
     known()
 
-    def interrupt(name: str, come: int, total: int | None) -> None:
-        if come > 200_000:
+    def interrupt(name: str, received: int, total: int | None) -> None:
+        if received > 200_000:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -38,7 +38,7 @@ def test_a_data_set_that_is_absent_or_no_text(tmp_path: Path):
         open_text("enwik8", tmp_path)
     assert str(tmp_path / "enwik8") in caught.value.where
     assert f"elman data get enwik8 --data {tmp_path}" in caught.value.fix
-    with pytest.raises(UsageError, match="no text for language models"):
+    with pytest.raises(UsageError, match="not a text for language models"):
         open_text("sick", tmp_path)
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from elman.data.hashing import hash_of
 from elman.errors import ModelError, ShapeError
 from elman.nn import LSTM, State
-from elman.nn.state import _checksum
 
 SIZE = 4
 
@@ -185,7 +185,7 @@ RUBBISH = {
     "no checksum": header(names=["a"], attached=[], bidirectional=False),
     "a foreign checksum": header(names=["a"], attached=[], bidirectional=False, sha256="0"),
     "a tensor that is no state": header(
-        names=["a"], attached=[], bidirectional=False, sha256=_checksum({"a": torch.zeros(2)})
+        names=["a"], attached=[], bidirectional=False, sha256=hash_of({"a": torch.zeros(2)})
     ),
 }
 

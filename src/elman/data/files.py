@@ -200,22 +200,35 @@ def _decode_as(name: str, content: bytes, encoding: str) -> str:
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} is not {encoding}: {error.reason}.",
-            where=f"byte 0x{content[error.start]:02x} at offset {error.start}",
-            fix=f"Give the encoding that the file was saved in (--encoding). {_guess_encoding(content)}",
-        ) from None
+        raise not_decoded(name, encoding, error, error.start, guess_encoding(content)) from None
     if "\0" in text:
         before = split_lines(text[: text.index("\0")] + "x")
         raise DataError(
             f"{name} holds a NUL character when it is read as {encoding}.",
             where=place(len(before), len(before[-1])),
-            fix=f"Give the encoding that the file was saved in (--encoding). {_guess_encoding(content)}",
+            fix=f"Give the encoding that the file was saved in (--encoding). {guess_encoding(content)}",
         )
     return text
 
 
-def _guess_encoding(content: bytes) -> str:
+def not_decoded(name: str, encoding: str, error: UnicodeDecodeError, offset: int, guess: str) -> DataError:
+    """Return the error that names the byte of a file that is not in an encoding.
+
+    Args:
+        name: of the file.
+        encoding: in which it was read.
+        error: that Python raised.
+        offset: of the byte in the file.
+        guess: as `guess_encoding` gave it.
+    """
+    return DataError(
+        f"{name} is not {encoding}: {error.reason}.",
+        where=f"byte 0x{error.object[error.start]:02x} at offset {offset}",
+        fix=f"Give the encoding that the file was saved in (--encoding). {guess}",
+    )
+
+
+def guess_encoding(content: bytes) -> str:
     """Name the encoding that the first bytes suggest."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "It begins as UTF-16 does: --encoding utf-16."
@@ -239,5 +252,5 @@ def _encoding_error(name: str, body: bytes, marked: int, at: int, problem: str) 
     return DataError(
         f"{name} {problem}.",
         where=f"byte 0x{body[at]:02x} at offset {marked + at}, {place(len(before), len(before[-1]))}",
-        fix=f"Save the file as UTF-8 text, or give its encoding (--encoding). {_guess_encoding(body)}",
+        fix=f"Save the file as UTF-8 text, or give its encoding (--encoding). {guess_encoding(body)}",
     )

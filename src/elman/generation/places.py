@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.data.hashing import hash_of
 from elman.data.text.vocabulary import Vocabulary
 from elman.errors import ModelError, UsageError
 from elman.generation.writing import MEMORY
@@ -108,17 +109,13 @@ def _why_not(state: State, vocabulary: Vocabulary, weights: int) -> str | None:
 def fingerprint(vocabulary: Vocabulary) -> int:
     """A number that tells one vocabulary from another, below 2⁶³."""
     text = json.dumps(vocabulary.to_json(), sort_keys=True)
-    return _number(hashlib.sha256(text.encode()).digest())
+    return _number(hashlib.sha256(text.encode()).hexdigest())
 
 
 def fingerprint_weights(weights: Iterable[tuple[str, Tensor]]) -> int:
     """A number that tells the weights of one network, by their names, from those of another, below 2⁶³."""
-    found = hashlib.sha256()
-    for name, weight in weights:
-        found.update(f"{name} {tuple(weight.shape)}".encode())
-        found.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return _number(found.digest())
+    return _number(hash_of({name: weight.detach().cpu() for name, weight in weights}))
 
 
-def _number(digest: bytes) -> int:
-    return int.from_bytes(digest[:8], "big") >> 1
+def _number(digest: str) -> int:
+    return int(digest[:16], 16) >> 1

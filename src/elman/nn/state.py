@@ -1,6 +1,5 @@
 """The states of a recurrent layer as an explicit value."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from elman.data.hashing import hash_of
 from elman.data.ragged.lengths import integers
 from elman.errors import ModelError, ShapeError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write
@@ -206,7 +206,7 @@ class State:
             "bidirectional": self.bidirectional,
             "names": self.names,
             "attached": list(self.attached),
-            "sha256": _checksum(tensors),
+            "sha256": hash_of(tensors),
         }
         content = save(tensors, {HEADER: json.dumps(header)})
         fix = "Give a file that you may write, on a disk with room."
@@ -226,7 +226,7 @@ class State:
                 tensors = {name: file.get_tensor(name) for name in header["names"]}
                 attached = {name: file.get_tensor(ATTACHED + name) for name in header["attached"]}
             named = tensors | {ATTACHED + name: value for name, value in attached.items()}
-            if header["sha256"] != _checksum(named):
+            if header["sha256"] != hash_of(named):
                 raise ValueError("its numbers differ from those that were written")
             return State(tensors, bidirectional=header["bidirectional"], attached=attached)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -301,14 +301,6 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _plain(tensor: Tensor) -> Tensor:
     """Return a plain copy on the CPU, also of a view with a sign such as `z.conj().imag`."""
     return tensor.detach().resolve_neg().resolve_conj().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        found.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 class _Form(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import DataError, ElmanError
-from elman.tasks.task import Asked, Column, Data, Known, Option, Values, inputs, targets
+from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Values, inputs, targets
 
 if TYPE_CHECKING:
     from elman.data.tables.table_format import TableFormat
@@ -41,7 +41,7 @@ class Rows:
             "CHAR",
             'What is around fields with separators in them; none if quotes are part of the texts. ["]',
         ),
-        Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]"),
+        ENCODING,
     )
 
     def read(

@@ -7,7 +7,7 @@ from elman.data.listing import listed
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError
 from elman.tasks.rows import Rows
-from elman.tasks.task import Asked, Column, Data, Known, Option, Unknown, Values, inputs, targets
+from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Unknown, Values, inputs, targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ class Sentences:
     placeholder = "DATA"
     options = (
         Option("column", str, "COL", "Column of the tags: name or number. [CoNLL-U: upos, else the last]"),
-        Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]"),
+        ENCODING,
     )
 
     def read(

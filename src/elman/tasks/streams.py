@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, UsageError
-from elman.tasks.task import Asked, Batch, Column, Data, Known, Option, Unknown, Values
+from elman.tasks.task import ENCODING, Asked, Batch, Column, Data, Known, Unknown, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class Stream:
     columns_are_flags = False
     several = True
     placeholder = "TEXT.txt"
-    options: tuple[Option, ...] = ()
+    options = (ENCODING,)
 
     def read(
         self,
@@ -43,10 +43,15 @@ class Stream:
         known: Known | None = None,
     ) -> Values:
         """Open a file, or several, which are read one after the other."""
+        from elman.data.tables.table_format import TableFormat
         from elman.data.text.corpus import open_corpus
 
-        corpus = open_corpus([Path(path)] if isinstance(path, str) else list(map(Path, path)))
-        return Values({columns[0].name: corpus}, source=corpus.name)
+        paths = [Path(path)] if isinstance(path, str) else list(map(Path, path))
+        encoding = options.get("encoding")
+        form = known.form if known else None
+        corpus = open_corpus(paths, encoding=encoding, fallback=form.encoding if form else None)
+        form = TableFormat(encoding=encoding) if encoding else form
+        return Values({columns[0].name: corpus}, source=corpus.name, form=form)
 
     def typed(self, text: str) -> str:
         """Return the text itself."""
@@ -57,8 +62,8 @@ class Stream:
         return Asked((), iter(()))
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
-        """Return nothing: every text is read in the same way."""
-        return Known()
+        """Return how the file was read."""
+        return Known(values.form)
 
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
         """Return the text of a string, a path or an iterable of parts.

@@ -247,6 +247,9 @@ class Option(NamedTuple):
     help: str
 
 
+ENCODING = Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]")
+
+
 class Source(Protocol):
     """Where the values of a task come from: rows of a table, or one long text.
 

@@ -1,4 +1,4 @@
-"""The data sets that elman knows: what for, where from, under which licence. None of them comes with elman."""
+"""The data sets that elman knows, with their addresses, checksums and licences. None is shipped with elman."""
 
 import importlib.resources
 import tomllib
@@ -16,15 +16,15 @@ class DataFile:
     """One file of a data set.
 
     Attributes:
-        part: what it is for, as `train`.
-        name: its name in the folder of the data set; it may also lie there packed, as `NAME.xz` or `NAME.gz`.
+        part: its use, such as `train`.
+        name: its name in the folder of the data set, where it may also be packed, as `NAME.xz` or `NAME.gz`.
         size: bytes, unpacked.
-        address: where it is downloaded from; empty for a file that somebody put together.
-        sha256: checksum of its bytes, unpacked; `None` where only that of the archive is known.
-        packing: what the address gives: the file itself (`None`); `zip`, an archive that has it as `member`; `gz`; or
-            `head`, a file of which it is the first `size` bytes.
+        address: where it is downloaded from; empty for a file that was put together from others.
+        sha256: checksum of its unpacked bytes; `None` where only that of the archive is known.
+        packing: how the file is contained in the download: not at all (`None`), in a `zip` archive as `member`, as
+            `gz`, or as the first `size` bytes (`head`).
         member: its name in the archive.
-        packed_sha256: checksum of what the address gives, where that is known and is not the file itself.
+        packed_sha256: checksum of the download, where that is known and is not the file itself.
     """
 
     part: str
@@ -42,15 +42,15 @@ class Dataset:
     """A data set.
 
     Attributes:
-        name: as the command line knows it, and its folder below the data folder.
-        use: what for, a phrase.
-        description: what is in it.
+        name: its name on the command line, and of its folder below the data folder.
+        use: what it is used for, a phrase.
+        description: its contents.
         licence: as its source states it.
-        source: where it is described.
+        source: the page that describes it.
         files: its files.
         is_text: whether it is a text for language models: one file that is cut, or `train`, `validation` and `test`.
-        split: of a text in one file, the shares for training, validation and, if there is one, the test.
-        instead: a data set of the same kind whose files can all be downloaded, where those of this one cannot.
+        split: of a text in one file, the fractions for training, validation and, if there is one, the test.
+        instead: a similar data set whose files can all be downloaded, where those of this one cannot.
     """
 
     name: str
@@ -70,10 +70,10 @@ class Dataset:
 
 
 def find_dataset(name: str) -> Dataset:
-    """The data set of that name.
+    """Return the data set of this name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it is unknown.
     """
     if name not in DATASETS:
         raise UsageError(f"There is no data set `{name}`.", fix=nearest(name, DATASETS))

@@ -1,4 +1,4 @@
-"""Known data sets, found in a folder and proved by their checksums, and their readers."""
+"""Known data sets, found in a folder and checked by their checksums, and their readers."""
 
 import hashlib
 import importlib.resources
@@ -17,31 +17,31 @@ from elman.errors import DataError, UsageError, nearest
 
 
 def open_dataset(name: str, folder: str | Path, *parts: str) -> dict[str, Path]:
-    """The path of each part of a data set, its checksum proved.
+    """Return the path of each part of a data set, after checking its checksum.
 
     Args:
         name: one of `DATASETS`.
         folder: the data folder, which has a folder for each data set.
-        parts: those that are wanted; all if none is named.
+        parts: the parts to open; all if none is named.
 
     Returns:
-        A path for each part; of a packed file if it ends in `.xz`, `.gz` or `.bz2` (see `files.open_unpacked`).
+        A path for each part. The file is packed if it ends in `.xz`, `.gz` or `.bz2` (see `files.open_unpacked`).
 
     Raises:
-        UsageError: no such data set, or it has no such part.
-        DataError: files that are missing, and how to get them, or that differ from the original.
+        UsageError: no such data set or part.
+        DataError: files are missing, or differ from the original; the message has the command that downloads them.
     """
     dataset = find_dataset(name)
     files = _wanted(dataset, parts)
-    place = Path(folder) / name
-    paths = {file: find_file(place, file) for file in files}
+    own = Path(folder) / name
+    paths = {file: find_file(own, file) for file in files}
     missing = [file for file, path in paths.items() if path is None]
     if missing:
         raise DataError(
             f"The data set {name} is not in {folder}: {len(missing)} of {len(files)} files are missing.",
-            where="\n".join(f"{place / file.name}, from {file.address or dataset.source}" for file in missing),
-            fix=f"Get it: {_command(dataset, missing, folder)}. "
-            f"Or give the folder that has `{name}` in it: --data DIR.",
+            where="\n".join(f"{own / file.name}, from {file.address or dataset.source}" for file in missing),
+            fix=f"Download it: {_command(dataset, missing, folder)}. "
+            f"Or give the folder that contains `{name}` (--data DIR).",
         )
     found = {file: path for file, path in paths.items() if path is not None}
     _check(dataset, found, folder)
@@ -49,29 +49,29 @@ def open_dataset(name: str, folder: str | Path, *parts: str) -> dict[str, Path]:
 
 
 def is_there(name: str, folder: str | Path) -> bool:
-    """Whether the data folder has anything of a data set, whole or not.
+    """Report whether the data folder has any file of a data set, whole or not.
 
     Args:
         name: one of `DATASETS`.
         folder: the data folder.
     """
-    place = Path(folder) / name
-    return any(find_file(place, file) for file in find_dataset(name).files)
+    own = Path(folder) / name
+    return any(find_file(own, file) for file in find_dataset(name).files)
 
 
-def find_file(place: Path, file: DataFile) -> Path | None:
-    """Where a file of a data set lies: as it is, or packed; `None` if it is not there.
+def find_file(folder: Path, file: DataFile) -> Path | None:
+    """Return the path of a file of a data set, packed or not; `None` if it is missing.
 
     Args:
-        place: the folder of the data set.
+        folder: of the data set.
         file: the file.
     """
-    candidates = (place / (file.name + ending) for ending in ("", *PACKED))
+    candidates = (folder / (file.name + ending) for ending in ("", *PACKED))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def difference(path: Path, file: DataFile) -> str | None:
-    """How a file differs from the original, in words; `None` if it does not, as far as can be known."""
+    """Describe how a file differs from the original, or return `None` if it does not."""
     try:
         with open_unpacked(path) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -79,8 +79,8 @@ def difference(path: Path, file: DataFile) -> str | None:
     except UNPACKING_ERRORS as error:
         return f"cannot be read: {error}"
     if file.sha256 is None:
-        return None if size == file.size else f"expected {file.size:,} bytes, found {size:,}"
-    return None if digest == file.sha256 else f"expected sha256 {file.sha256}, found {digest}"
+        return None if size == file.size else f"expected {file.size:,} bytes, got {size:,}"
+    return None if digest == file.sha256 else f"expected sha256 {file.sha256}, got {digest}"
 
 
 def _wanted(dataset: Dataset, parts: tuple[str, ...]) -> list[DataFile]:
@@ -98,21 +98,21 @@ def _check(dataset: Dataset, found: Mapping[DataFile, Path], folder: str | Path)
         raise DataError(
             f"The data set {dataset.name} is damaged: {', '.join(found[file].name for file in damaged)}.",
             where="\n".join(f"{found[file]}: {differences[file]}" for file in damaged),
-            fix=f"Get it again: {_command(dataset, damaged, folder)}.",
+            fix=f"Download it again: {_command(dataset, damaged, folder)}.",
         )
 
 
 def _command(dataset: Dataset, files: list[DataFile], folder: str | Path) -> str:
-    """The command that gets these files, or the data set that can be had in their place."""
+    """Return the command that downloads these files, or the data set to use instead."""
     able = all(file.address for file in files) or dataset.instead is None
     return shlex.join(["elman", "data", "get", dataset.name if able else dataset.instead or "", "--data", str(folder)])
 
 
 def read_sentiment_words(folder: str | Path) -> tuple[Table, Table]:
-    """The words to train on and the words to test on, labelled `1` or `-1`.
+    """Return the words to train on and to test on, labelled `1` or `-1`.
 
     Args:
-        folder: the data folder, which has `sentiment-words` in it.
+        folder: the data folder, which contains `sentiment-words`.
 
     Raises:
         DataError: as `open_dataset`.
@@ -123,7 +123,7 @@ def read_sentiment_words(folder: str | Path) -> tuple[Table, Table]:
 
 
 def vader_words() -> Table:
-    """The words that people rated for the package vaderSentiment, as `positive` or `negative`.
+    """Return the words rated for the package vaderSentiment, labelled `positive` or `negative`.
 
     Kept are the entries of lower-case letters a to z and hyphens, 3,196 positive and 4,031 negative,
     by the sign of their mean rating; emoticons and entries with digits or blanks are left out. Ten
@@ -149,7 +149,7 @@ def vader_words() -> Table:
 
 
 def _vader_entries() -> Iterator[tuple[int, str, float]]:
-    """Line, entry and mean rating, from the installed package, which is not imported."""
+    """Yield line, entry and mean rating from the installed package, without importing it."""
     spec = importlib.util.find_spec("vaderSentiment")
     if spec is None:
         raise DataError(
@@ -163,7 +163,7 @@ def _vader_entries() -> Iterator[tuple[int, str, float]]:
         if len(fields) == 4:
             yield number, fields[0], float(fields[1])
         elif line:
-            wrong.append(f"line {number}: {len(fields)} fields, where 4 are expected")
+            wrong.append(f"line {number}: expected 4 fields, got {len(fields)}")
     if wrong:
         raise DataError(
             "The word list of the package vaderSentiment is not as expected.",

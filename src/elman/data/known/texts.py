@@ -1,4 +1,4 @@
-"""The texts of known data sets for language models: what to train, validate and test on."""
+"""The texts of known data sets for language models, in parts to train, validate and test on."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Texts(NamedTuple):
     Attributes:
         train: to train on.
         validation: to choose settings by.
-        test: to judge the model on; `None` if there is none.
+        test: to evaluate the model on; `None` if there is none.
     """
 
     train: Corpus
@@ -27,24 +27,24 @@ class Texts(NamedTuple):
 
 
 def open_text(name: str, folder: str | Path) -> Texts:
-    """The texts of a data set for language models, its checksums proved.
+    """Return the texts of a data set for language models, after checking its checksums.
 
-    A data set of one file is cut in shares of its bytes, at the next character that begins there.
+    A data set of one file is cut at fractions of its bytes, each rounded up to the start of a character.
 
     Args:
         name: one of `TEXTS`.
         folder: the data folder, which has a folder for each data set.
 
     Raises:
-        UsageError: no such data set, or it is no text.
+        UsageError: no such data set, or it is not a text.
         DataError: as `open_dataset`.
 
-    Source: the shares of enwik8 are those in which language models report on it, 90, 5 and 5 million bytes; those of
-    tiny-shakespeare are 9 and 1 tenths, as in A. Karpathy's nanoGPT.
+    Source: the fractions of enwik8 are those usual for language models, 90, 5 and 5 million bytes; those of
+    tiny-shakespeare, 90% and 10%, are those of A. Karpathy's nanoGPT.
     """
     dataset = find_dataset(name)
     if not dataset.is_text:
-        raise UsageError(f"The data set {name} is no text for language models.", fix=nearest(name, TEXTS))
+        raise UsageError(f"The data set {name} is not a text for language models.", fix=nearest(name, TEXTS))
     paths = open_dataset(name, folder)
     if dataset.split is None:
         return Texts(*(open_corpus(paths[part]) for part in PARTS))

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elman.data.files import PACKED, missing_file, open_unpacked, place
+from elman.data.files import PACKED, check_encoding, guess_encoding, missing_file, not_decoded, open_unpacked, place
 from elman.errors import DataError, os_errors_as
 
 PIECE_BYTES = 2**20
@@ -150,8 +150,34 @@ class Corpus:
             raise DataError(
                 f"{self.name} is not UTF-8.",
                 where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
-                fix='Save it as UTF-8 text; a model with tokens="bytes" (--tokens bytes) reads any bytes.',
+                fix=f"Save it as UTF-8 text, or give its encoding (--encoding). {self._guess_encoding()} "
+                'A model with tokens="bytes" (--tokens bytes) reads any bytes.',
             ) from None
+
+    def _guess_encoding(self) -> str:
+        return guess_encoding(next(replace(self, start=0, stop=None).byte_pieces(), b""))
+
+    def recoded(self, encoding: str) -> "Corpus":
+        """Return the text of bytes in another encoding, kept in a temporary file as UTF-8.
+
+        Raises:
+            DataError: bytes that are not in that encoding; and as `byte_pieces`.
+        """
+        return _kept(self.name, self._recoded_pieces(encoding))
+
+    def _recoded_pieces(self, encoding: str) -> Iterator[bytes]:
+        decoder, done, is_first = codecs.getincrementaldecoder(encoding)(), 0, True
+        for piece in chain(self.byte_pieces(), [b""]):
+            done += len(piece)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                # The error's bytes begin with those that an earlier piece ended in.
+                offset = done - len(error.object) + error.start
+                raise not_decoded(self.name, encoding, error, offset, self._guess_encoding()) from None
+            if text:
+                yield encode_utf8(text.removeprefix(_BYTE_ORDER_MARK) if is_first else text, self.name)
+                is_first = False
 
 
 def numbered(character: int) -> str:
@@ -182,7 +208,9 @@ def encode_utf8(text: str, name: str = "the text", locate: Locate = numbered) ->
 Text = str | Path | Iterable[str] | Iterable[Path] | Corpus
 
 
-def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
+def open_corpus(
+    text: Text, *, name: str = "the text", encoding: str | None = None, fallback: str | None = None
+) -> Corpus:
     """The text as a corpus.
 
     Args:
@@ -190,23 +218,28 @@ def open_corpus(text: Text, *, name: str = "the text") -> Corpus:
             or a list of paths, which are read one after the other, each from a line of its own; or an
             iterable of parts of the text; or a corpus, which stays what it is. What can be read once only (parts,
             standard input, a pipe), and what is put together, is kept in a temporary file.
-        name: what a text that is no file is called in messages.
+        name: what a text that is not a file is called in messages.
+        encoding: of files, as Python names it; UTF-8 if not given.
+        fallback: the encoding of files that are not UTF-8, where no encoding is given.
 
     Raises:
-        DataError: a file that is missing, a part that is no string, or text that cannot be written as UTF-8.
+        DataError: a file that is missing, a part that is not a string, bytes that are not in the encoding, or text that
+            cannot be written as UTF-8.
+        UsageError: an encoding that Python does not have.
     """
+    check_encoding(encoding)
     if isinstance(text, Corpus):
         return text
     if isinstance(text, str):
         content = encode_utf8(text, name)
         return Corpus(name, lambda: io.BytesIO(content))
     if isinstance(text, Path):
-        return _open_file(text)
+        return _open_files([text], encoding, fallback)
     if not isinstance(text, Iterable):
         raise DataError(f"{name[0].upper()}{name[1:]} is a {type(text).__name__}.", fix=_FIX_TEXT)
     parts = text if isinstance(text, list | tuple) else iter(text)
     if isinstance(parts, list | tuple) and parts and all(isinstance(part, Path) for part in parts):
-        return _open_files([part for part in parts if isinstance(part, Path)])
+        return _open_files([part for part in parts if isinstance(part, Path)], encoding, fallback)
     return _kept(name, _encoded_parts(parts, name))
 
 
@@ -225,11 +258,26 @@ def name_of_files(paths: Sequence[Path]) -> str:
     return str(paths[0]) + (f" and {more} more file{'s' * (more > 1)}" if more else "")
 
 
-def _open_files(paths: Sequence[Path]) -> Corpus:
-    files = tuple(_open_file(path) for path in paths)
+def _open_files(paths: Sequence[Path], encoding: str | None, fallback: str | None) -> Corpus:
+    files = tuple(_decoded(_open_file(path), encoding, fallback) for path in paths)
     if len(files) == 1:
         return files[0]
     return replace(_kept(name_of_files(paths), _one_after_the_other(files)), files=files)
+
+
+def _decoded(file: Corpus, encoding: str | None, fallback: str | None) -> Corpus:
+    """Return the file, recoded where it is not in UTF-8."""
+    if encoding is None and fallback is not None and not _is_utf8(file):
+        encoding = fallback
+    return file if encoding is None or codecs.lookup(encoding).name == "utf-8" else file.recoded(encoding)
+
+
+def _is_utf8(file: Corpus) -> bool:
+    try:
+        deque(file.pieces(), maxlen=0)
+    except DataError:
+        return False
+    return True
 
 
 def _one_after_the_other(files: Iterable[Corpus]) -> Iterator[bytes]:
