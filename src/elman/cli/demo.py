@@ -48,9 +48,9 @@ def demo(
     Is an English word positive or negative? A network reads the letters of words that people rated (the lexicon in
     the package vaderSentiment), and is judged on words that it never saw.
     """
-    from elman.cli.folder import made_by, open_folder, stopped_in
+    from elman.cli.folder import open_folder, stopped_in
     from elman.data.known.datasets import vader_words
-    from elman.folders import folder_state
+    from elman.folders import RunFolder
     from elman.models import SequenceClassifier
     from elman.models.runs import Run, carry_out
     from elman.tasks.classify import Classify
@@ -65,8 +65,8 @@ def demo(
     labelled = Values({"text": words.texts, "label": words.labels}, source=words.source)
     rest, test = source.split(labelled, columns, TEST_FRACTION, seed)
     learn, judge = source.split(rest, columns, VALIDATION_FRACTION, seed)
-    again = made_by(out, "demo")
-    if folder_state(out) == "model" and not again:
+    again = shlex.split(RunFolder(out).command or "")[1:2] == ["demo"]
+    if RunFolder(out).state == "model" and not again:
         raise UsageError(
             "The folder holds a model that the demo did not make.", where=str(out), fix="Give another folder as --out."
         )

@@ -130,8 +130,9 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     data, validation, out = given["data"], given["validation"], given["out"]
     fraction = held_back(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only when everything said so far makes sense.
-    from elman.cli.folder import check_folder, open_folder, stopped_in
+    from elman.cli.folder import open_folder, stopped_in
     from elman.data.text.corpus import is_read_once
+    from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
     from elman.models.runs import Run, carry_out, closing_lines
     from elman.training.progress import progress_for
@@ -147,7 +148,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     model = model_for(task.name)(**settings, validation_fraction=fraction)
     model.settings()
     # A text that can be read once only is not read in vain.
-    check_folder(out, resume=given["resume"], overwrite=given["overwrite"])
+    RunFolder(out).check(resume=given["resume"], overwrite=given["overwrite"])
     train = task.source.read(data, task.columns, columns)
     say_notes(train)
     held = None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from elman.folders import LOG
 from elman.models.model import use_lines
 from elman.report.figures import table
 from elman.report.page import write_page
 from elman.tasks.task import Found, Values
 from elman.training.listener import Listener
-from elman.training.log import LOG, read_log
+from elman.training.log import read_log
 from elman.training.record import curves_of
 
 REPORT = "report.html"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
-from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
+from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, RunFolder, resume_command
 
 __all__ = ["SavedModel", "read_model", "write_model"]
 
@@ -119,7 +119,7 @@ def read_model(folder: str | Path) -> SavedModel:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if folder.is_dir() and folder_state(folder) == "foreign":
+    if folder.is_dir() and RunFolder(folder).state == "foreign":
         names = {path.name for path in folder.iterdir()} & {CONFIG, TENSORS, VOCABULARY, CARD}
         # Of a model whose config was lost, the others are elman's own.
         if names and not {TENSORS, VOCABULARY} <= names:
@@ -140,13 +140,13 @@ def _record(content: bytes) -> _FileRecord:
 
 
 def _require_model(folder: Path) -> None:
-    match folder_state(folder):
+    match RunFolder(folder).state:
         case "model":
             return
         case "missing":
             raise ModelError("There is no such model folder.", where=str(folder), fix=_neighbours(folder))
         case "unfinished" if not (folder / TENSORS).exists():
-            command = recorded_command(folder)
+            command = RunFolder(folder).command
             raise ModelError(
                 "This run is not finished: the folder holds no model yet.",
                 where=str(folder),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from elman.data.known.datasets import is_there
 from elman.errors import DataError
-from elman.folders import CHECKPOINT
+from elman.folders import RunFolder
 from elman.models import model_for
 from elman.models.model import Model
 from elman.models.runs import Run, carry_out, described
@@ -115,6 +115,8 @@ class Recipe:
             The measured figures, the reported ones, and the seconds that training took in all its parts.
         """
         found, parts = self.open(data)
+        if folder is not None:
+            _record(folder)
         runs, model = [], None
         for number in range(self.seeds):
             current = (seed or 0) + number
@@ -123,7 +125,7 @@ class Recipe:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
             own = _folder_of(folder, current, last=number == self.seeds - 1)
-            again = _goes_on(own, resume=resume)
+            again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
             runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
         assert model is not None
@@ -164,13 +166,23 @@ def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
     return folder if folder is None or last else folder / f"seed-{seed}"
 
 
-def _goes_on(folder: Path | None, *, resume: bool) -> bool:
-    """Whether a run continues; what a run that is started over left in the folder of a seed is removed."""
+def _continues(folder: Path | None, *, resume: bool) -> bool:
+    """Return whether a run continues; if not, the checkpoint of an earlier run of a seed is removed."""
     if folder is None:
         return False
+    own = _record(folder)
     if not resume and folder.name.startswith("seed-"):
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    return resume and (folder / CHECKPOINT).exists()
+        own.checkpoint.unlink(missing_ok=True)
+    return resume and own.checkpoint.exists()
+
+
+def _record(folder: Path) -> RunFolder:
+    """Record that the folder is of a run: it has folders of other runs before a checkpoint of its own."""
+    own = RunFolder(folder)
+    if own.command is None:
+        own.refuse_foreign()
+        own.record("")
+    return own
 
 
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,6 @@ from typing import Any
 from elman.errors import TrainingError, os_errors_as
 from elman.training.record import EpochRecord, finite
 
-LOG = "log.jsonl"
-
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The rows of a log, in order; none if it is not there."""

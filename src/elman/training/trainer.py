@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from elman.errors import TrainingError, UsageError
+from elman.errors import TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
-from elman.folders import CHECKPOINT, alone_in
+from elman.folders import CHECKPOINT, LOG, alone_in
 from elman.settings.training import RunSettings
 from elman.tasks.task import Data, Task
-from elman.training.begin import check_sets, checkpoint_in, make_folder, refuse_another_run
+from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
 from elman.training.evaluation import evaluate
 from elman.training.generators import (
@@ -27,7 +27,7 @@ from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
 from elman.training.learner import Learner, NotFiniteError
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Silent
-from elman.training.log import LOG, Log
+from elman.training.log import Log
 from elman.training.meter import Meter
 from elman.training.record import CheckRecord, EpochRecord, History
 from elman.training.schedules import depends_on_total, learning_rate_factor
@@ -116,7 +116,9 @@ class Trainer:
             TrainingInterrupted: the run was asked to stop.
         """
         if self._folder is not None and not resume:
-            make_folder(self._folder)
+            fix = "Give a folder that you may write to."
+            with os_errors_as(TrainingError, "The folder of the run cannot be made", where=self._folder, fix=fix):
+                self._folder.mkdir(parents=True, exist_ok=True)
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
