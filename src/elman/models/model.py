@@ -19,10 +19,10 @@ from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
 from elman.folders import alone_in
+from elman.models.card import write_card
 from elman.models.saved import SavedModel, read_model, write_model
 from elman.models.start import Start
 from elman.nn.recurrent import Recurrent
-from elman.report.card import write_card
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
 from elman.tasks.rows import places_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets

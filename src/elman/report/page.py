@@ -11,8 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from elman.files import atomic_write
-from elman.report.card import versions
-from elman.report.figures import figure
+from elman.report.figures import figure, versions
 from elman.report.parts import Curve, Part
 
 # More points than this are a line without marks.
