@@ -68,7 +68,7 @@ class RunFolder:
         return None
 
     def begin(self, command: str, *, resume: bool, overwrite: bool) -> bool:
-        """Prepare the folder for a run, and return whether the run continues from a checkpoint in it.
+        """Prepare the folder for a run, and return whether the run continues.
 
         Args:
             command: the command line of the run, quoted for a shell; it is recorded in the folder.
@@ -130,7 +130,7 @@ class RunFolder:
             )
 
     def record(self, command: str) -> None:
-        """Record the command of a run, so that the run can be continued; the folder is made if it is missing.
+        """Record the command of a run, so that it can be continued, in a folder made if missing.
 
         Raises:
             ModelError: the folder cannot be written, or is a file.
@@ -141,7 +141,7 @@ class RunFolder:
             atomic_write(self.path / RUN, json.dumps({"command": command}, indent=2, ensure_ascii=False) + "\n")
 
     def settle(self) -> None:
-        """Remove the run that was set aside if the new one has a checkpoint; restore it if not."""
+        """Remove the run that was set aside, or restore it if the new one has no checkpoint."""
         begun = self.checkpoint.exists()
         for name in (CHECKPOINT, RUN):
             # The run has already reported that the folder cannot be changed.
@@ -153,7 +153,7 @@ class RunFolder:
                     aside.replace(self.path / name)
 
     def _bytes(self, name: str) -> bytes:
-        """Return the bytes of a file; none if it cannot be read."""
+        """Return the bytes of a file, none if it cannot be read."""
         try:
             return (self.path / name).read_bytes()
         except OSError:
@@ -162,7 +162,9 @@ class RunFolder:
 
 @contextmanager
 def alone_in(folder: str | Path | None) -> Iterator[None]:
-    """Keep other runs out of a folder while inside; a process that is killed leaves it free.
+    """Keep other runs out of a folder while inside.
+
+    A process that is killed leaves the folder free.
 
     A folder that is missing, or that cannot be written, is not locked: the run itself reports it.
 

@@ -42,7 +42,7 @@ def test_what_is_there_is_said_and_not_downloaded(elman, lying_there):
     done = elman("data", "get", "sick", "--data", lying_there)
     assert done.code == 0
     assert [line.split("\t")[1] for line in done.out.splitlines()] == ["train", "validation", "test"]
-    assert done.out.count("was there, whole") == 3
+    assert done.out.count("already complete") == 3
     record = elman("data", "get", "sick", "--data", lying_there, "--json").json
     assert record["data_sets"]["sick"][0] == {
         "part": "train",

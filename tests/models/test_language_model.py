@@ -393,9 +393,9 @@ def test_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"zoneout": 2}, "\n  zoneout: 2 came; allowed: less than or equal to 1 or dictionary."),
-        ({"zoneout": {"h": 2}}, "\n  zoneout.h: 2 came; allowed: less than or equal to 1."),
-        ({"cell_options": {"p": math.nan}}, "\n  cell_options.p: nan came; allowed: "),
+        ({"zoneout": 2}, "\n  zoneout: expected a value less than or equal to 1 or a dictionary, got 2."),
+        ({"zoneout": {"h": 2}}, "\n  zoneout.h: expected a value less than or equal to 1, got 2."),
+        ({"cell_options": {"p": math.nan}}, "\n  cell_options.p: expected a boolean"),
         ({"softmax_samples": 10}, "only the sampled softmax draws tokens"),
     ],
 )

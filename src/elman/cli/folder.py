@@ -10,7 +10,7 @@ from elman.folders import CHECKPOINT, RunFolder
 
 
 def open_folder(path: Path, *, command: str, resume: bool, overwrite: bool) -> bool:
-    """Prepare a folder for a run; arguments, result and errors as for `RunFolder.begin`."""
+    """Prepare a folder for a run, with the result and errors of `RunFolder.begin`."""
     folder = RunFolder(path)
     continues = folder.begin(command, resume=resume, overwrite=overwrite)
     if resume and not folder.checkpoint.exists() and not any(path.glob(f"*/{CHECKPOINT}")):
@@ -20,7 +20,7 @@ def open_folder(path: Path, *, command: str, resume: bool, overwrite: bool) -> b
 
 @contextmanager
 def stopped_in(path: Path | None) -> Iterator[None]:
-    """Name the folder of a run that Ctrl-C ends inside, and restore what the run had set aside."""
+    """Report the folder of a run that Ctrl-C ends, and restore what was set aside."""
     folder = None if path is None else RunFolder(path)
     try:
         yield

@@ -50,7 +50,7 @@ def write_card(
 
 
 def _card_table(title: str, rows: Mapping[str, Any]) -> str:
-    """Return a table of names and values; a value that has a meaning beside it fills two columns."""
+    """Return a table of names and values, with a third column for what the values mean."""
     lines = [[name, *value] if isinstance(value, tuple) else [name, value] for name, value in rows.items()]
     body = "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
     width = max((len(line) for line in lines), default=2)

@@ -22,7 +22,7 @@ class SequenceClassifier(Model):
         vocabulary_: the tokens it knows; None for sequences of numbers.
 
     Raises:
-        UsageError: a setting that does not exist.
+        UsageError: there is no such setting.
 
     >>> model = SequenceClassifier(hidden_size=8, epochs=30, learning_rate=0.02, batch_size=2)
     >>> model.fit(["abab", "ba", "ccd", "dcd"], ["ab", "ab", "cd", "cd"]).predict(["baba", "dd"])
@@ -68,7 +68,7 @@ class SequenceClassifier(Model):
     def predict_proba(
         self, X: Sequence[Any], *, unknown: Unknown | None = None, tally: UnknownTally | None = None
     ) -> np.ndarray:
-        """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`.
+        """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`.
 
         Args:
             X: sequences.
@@ -91,7 +91,7 @@ class SequenceClassifier(Model):
         self.vocabulary_ = task.encoders["text"].vocabulary
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks of an estimator, so that its searches and pipelines take this one."""
+        """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
         # Only scikit-learn itself calls this.
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 

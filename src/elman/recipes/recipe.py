@@ -1,4 +1,4 @@
-"""What a recipe is: an experiment with everything it takes, and what its source reported."""
+"""A recipe: an experiment with all its settings, and the figures that its source reported."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     Attributes:
         train: what is learned.
         validation: what epochs are compared by; without it the weights are those of the last epoch.
-        test: what the model is evaluated on, if not on the validation part; it chooses nothing.
+        test: what the model is evaluated on, if not the validation part; nothing is chosen by it.
         settings: that follow from the data.
     """
 
@@ -43,16 +43,16 @@ class Recipe:
         name: as the command line knows it.
         summary: what is trained, a phrase.
         task: of the model.
-        data: the data sets that it reads, none if it has its data itself; the first that is there if `any_data`.
-        read: gives the parts of a data set, of which it is given the name and the data folder.
+        data: the data sets that it reads, none if it has its data itself; with `any_data`, the first that exists.
+        read: gives the parts of a data set for its name and the data folder.
         settings: of the model.
         reported: what the source reports, by the names of the result.
         source: where that is reported.
         seeds: how many runs with consecutive seeds the figures are the mean of.
-        start: what each run starts from, of which it is given the parts, the seed, the data folder, the folder of the
-            run and the listener.
+        start: gives what each run starts from, for the parts, the seed, the data folder, the folder of the run and
+            the listener.
         any_data: whether one of the data sets will do.
-        threads: to compute with; as many as there are cores if not given.
+        threads: to compute with; all cores if not given.
     """
 
     name: str
@@ -152,9 +152,9 @@ class Recipe:
     ) -> dict[str, Any]:
         if folder is None:
             model.fit_values(parts.train, parts.validation, listener=listener, **how)
-            judged = parts.test or parts.validation
-            assert judged is not None
-            result = {**model.evaluate_values(judged), **described(model)}
+            held = parts.test or parts.validation
+            assert held is not None
+            result = {**model.evaluate_values(held), **described(model)}
         else:
             run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
             result = carry_out(run, model, listener)
@@ -167,7 +167,7 @@ def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
 
 
 def _continues(folder: Path | None, *, resume: bool) -> bool:
-    """Return whether a run continues; if not, the checkpoint of an earlier run of a seed is removed."""
+    """Return whether a run continues, and remove the old checkpoint of a seed if not."""
     if folder is None:
         return False
     own = _record(folder)
@@ -177,7 +177,7 @@ def _continues(folder: Path | None, *, resume: bool) -> bool:
 
 
 def _record(folder: Path) -> RunFolder:
-    """Record that the folder is of a run: it has folders of other runs before a checkpoint of its own."""
+    """Record that the folder is of a run, as it may hold only folders of other runs."""
     own = RunFolder(folder)
     if own.command is None:
         own.refuse_foreign()
@@ -186,7 +186,7 @@ def _record(folder: Path) -> RunFolder:
 
 
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of one run, or the mean of the accuracies of several."""
+    """Return the figures of one run, or the mean accuracy of several."""
     if len(runs) == 1:
         kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
         return {name: value for name, value in runs[0].items() if name not in kept}

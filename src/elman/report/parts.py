@@ -1,4 +1,4 @@
-"""The parts that a report is made of: each knows its lines in a terminal; the page has a form for each kind."""
+"""The parts of a report: each has its lines for a terminal, and the page has a form for each kind."""
 
 import math
 from abc import ABC, abstractmethod
@@ -167,7 +167,7 @@ def cut(text: str) -> str:
 
 
 def share_interval(share: float, count: int) -> tuple[float, float]:
-    """Return where the true share is with 95% confidence, measured on `count` answers (Wilson's interval).
+    """Return the 95% confidence interval of a share measured on `count` answers (Wilson's).
 
     >>> [round(bound, 3) for bound in share_interval(0.5, 100)]
     [0.404, 0.596]

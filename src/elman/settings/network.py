@@ -24,7 +24,7 @@ SOFTMAX_SAMPLES = 1024
 
 
 class BodySettings(Settings):
-    """The recurrent layers of a network, whatever comes before and after them."""
+    """The recurrent layers of a network."""
 
     cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
     cell_options: dict[str, bool | str | float | None] = Field(

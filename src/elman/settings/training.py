@@ -12,7 +12,7 @@ NONMONOTONE_INTERVAL = 5
 
 
 class RunSettings(Settings):
-    """How a network is trained, whatever it learns."""
+    """How a network is trained, for any task."""
 
     epochs: PositiveInt = Field(20, description="Passes over the data.")
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="How gradients become steps.")

@@ -11,7 +11,9 @@ from elman.training.checkpoint import Checkpoint, read_checkpoint
 
 
 def check_run(settings: RunSettings, *, validated: bool, folder: Path | None, resume: bool) -> None:
-    """Refuse what is known to be a mistake before any data are read; a `Trainer` does so itself.
+    """Refuse mistakes that are known before any data are read.
+
+    A `Trainer` does so itself.
 
     Args:
         settings: of the run.
