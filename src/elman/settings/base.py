@@ -138,11 +138,10 @@ def _reason(cls: type[BaseModel], detail: Mapping[str, Any]) -> str:
     got = repr(detail["input"])
     if detail["type"] == "literal_error":
         options = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-        return (
-            f"expected one of {', '.join(options)}; got {got}."
-            if len(options) > 1
-            else f"expected {options[0]}, got {got}."
-        )
+        if len(options) == 1:
+            return f"expected {options[0]}, got {got}."
+        guess = nearest(detail["input"], options).rpartition("Valid: ")[0]
+        return f"expected one of {', '.join(options)}; got {got}. {guess}".rstrip()
     message = detail["msg"].removeprefix("Value error, ")
     if not (found := re.match(r"Input should be (.*?)(?:, unable.*)?$", message)):
         return f"{message}; got {got}."
