@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_generator_alone():
 
 def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
     for ask in (lambda m: m.predict(["a"]), lambda m: m.evaluate(["a"], ["b"]), lambda m: m.save(tmp_path / "m")):
-        with pytest.raises(NotFittedError, match="not learned anything"):
+        with pytest.raises(NotFittedError, match="has not been fitted"):
             ask(SequenceClassifier())
 
 
@@ -75,7 +75,7 @@ def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
     ("texts", "labels", "problem"),
     [
         (["a", "b"], ["x"], "2 sequences and 1 labels"),
-        ([], [], "no sequence"),
+        ([], [], "at least one sequence"),
         (["a", "b"], ["x", "x"], "only one label"),
         (["a", 3], ["x", "y"], "not texts"),
         (["a", "b"], ["x", 1.5], "Label 2 is 1.5"),

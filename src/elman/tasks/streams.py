@@ -214,8 +214,7 @@ def _check_kinds(counts: "np.ndarray", coder: "Coder", name: str) -> None:
         unknown = coder.vocabulary.specials.get("unknown") in kinds
         kind = "unknown ones" if unknown else reprlib.repr(coder.vocabulary.decode(kinds)[0])
         raise DataError(
-            f"The text has only one of the vocabulary's {len(coder.vocabulary):,} tokens, {kind}: there is nothing to "
-            "predict.",
+            f"Expected a text with at least two kinds of tokens, got only {kind}: there is nothing to predict.",
             where=name,
             fix="Give a text of these tokens, or another alphabet (--alphabet).",
         )
