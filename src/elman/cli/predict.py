@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli.commands import Parameters, add_lazily
+from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.errors import UsageError
@@ -24,19 +24,6 @@ _DATA = Annotated[
         metavar="DATA",
         show_default=False,
         help="Texts: a line each, CSV, TSV, JSONL, or a folder. - is standard input.",
-    ),
-]
-_TEXT = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="TEXT", show_default=False, help="A text itself; may be repeated."),
-]
-_COLUMN = Annotated[
-    str | None,
-    typer.Option(
-        "--column",
-        metavar="COL",
-        show_default=False,
-        help="Column of the texts: name or number from 1. [as in training, else by usual names, else the first]",
     ),
 ]
 _PROBABILITIES = Annotated[
@@ -59,12 +46,13 @@ def register(app: typer.Typer) -> None:
 def _parameters() -> Parameters:
     from elman.cli.reading import reading_flags
 
+    column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
     return {
         "model": (Model, ...),
         "data": (_DATA, None),
-        "text": (_TEXT, None),
+        "text": (option("--text", "TEXT", "A text itself; may be repeated.", list[str] | None), None),
         **{name: (annotation, None) for name, annotation in reading_flags(columns=False).items()},
-        "column": (_COLUMN, None),
+        "column": (option("--column", "COL", column), None),
         "probabilities": (_PROBABILITIES, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),

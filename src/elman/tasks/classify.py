@@ -33,7 +33,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         "Architecture, 2016, section 7.",
     )
     class_weight: Literal["balanced"] | None = Field(
-        None, description="Weigh each label by the inverse of its frequency."
+        None, description="Weight each label by the inverse of its frequency."
     )
 
 

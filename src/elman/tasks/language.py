@@ -28,13 +28,13 @@ class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
     """Every setting of a language model: how text becomes tokens, the network's layers, the training, and these."""
 
     epochs: PositiveInt = Field(10, description="Passes over the text.")
-    learning_rate: float = Field(2e-3, gt=0, description="Size of the optimizer's steps.")
-    clip_norm: float | None = Field(1.0, gt=0, description="The largest norm of the gradient. A longer one is scaled.")
+    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
+    clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
     streams: PositiveInt = Field(32, description="Parts of the text that are read side by side: the batch size.")
     window: PositiveInt = Field(
         100,
-        description="Tokens of each part in a minibatch. How far gradients go back; the state is carried on from each "
-        "to the next, throughout an epoch.",
+        description="Tokens of each part in a minibatch. Gradients go back one window; the state is carried "
+        "from window to window throughout an epoch.",
     )
     show_sample: NonNegativeInt = Field(0, description="Show a text of N tokens whenever the model is evaluated.")
 
@@ -45,7 +45,7 @@ class LanguageOptions(Settings):
     dynamic: float | None = Field(
         None,
         ge=0,
-        description="A language model learns the text it reads, at this rate. After each window the weights of a copy "
+        description="Rate at which a language model learns the text it reads. After each window the weights of a copy "
         "of the model go a step down the gradient of the window's loss; the model itself does not change.",
     )
     streams: PositiveInt | None = Field(
