@@ -92,7 +92,7 @@ def test_letters_never_seen_are_refused_by_name_or_read_as_unknown(fitted):
         fitted.predict(["ab", "aéb"], unknown="refuse")
     assert "text 2: 'é' in aéb" in str(caught.value)
     tally = UnknownTally()
-    assert len(fitted.predict_proba(["aéb", "ab"], tally=tally)) == 2
+    assert len(fitted.answers(["aéb", "ab"], tally=tally)) == 2
     assert (tally.unknown, tally.tokens) == (1, 5)
     scores = fitted.evaluate(["aéb"], ["ab"])
     assert (scores["unknown"], scores["tokens"]) == (1, 3)

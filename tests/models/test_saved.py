@@ -290,6 +290,7 @@ def test_the_card_says_what_a_reader_needs():
         data={"file": "a|b.csv", "texts": 6064},
         scores={"accuracy": 0.8421, "majority": 0.7048},
         settings={"cell": ("lstm", "A."), "seed": (3, "B."), "learning_rate": (1e-4, "C.")},
+        use=("elman predict words",),
         command="elman train classify a.csv --out words",
     )
     for part in (

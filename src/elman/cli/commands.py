@@ -21,16 +21,15 @@ class Command(TyperCommand):
         return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
 
-def add(app: typer.Typer, function: Callable[..., None], *lines: str, name: str | None = None) -> None:
+def add(app: typer.Typer, function: Callable[..., None], *lines: str) -> None:
     """Add a command to an app.
 
     Args:
         app: of typer.
         function: its parameters are the arguments and options, its docstring is the help.
         lines: examples, as they are typed.
-        name: of the command; that of the function if not given.
     """
-    app.command(name, cls=Command, epilog=examples(*lines))(function)
+    app.command(cls=Command, epilog=examples(*lines))(function)
 
 
 def add_lazily(

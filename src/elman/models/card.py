@@ -1,6 +1,5 @@
 """The card of a model: what it is, what it was trained on, how well it does, and how to repeat it."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ def write_card(
     data: Mapping[str, Any],
     scores: Mapping[str, float | int],
     settings: Mapping[str, tuple[Any, str]],
+    use: Sequence[str],
     command: str | None = None,
-    use: Sequence[str] = ("elman predict {name} TEXTS.txt", "elman evaluate {name} DATA.csv"),
 ) -> str:
     """Return the card of a model: what it is, its use, data, scores, settings and versions.
 
@@ -25,13 +24,13 @@ def write_card(
         data: what it was trained and evaluated on, a word or number for each heading.
         scores: name to value; fractions such as the accuracy are given from 0 to 1.
         settings: every setting, the seed among them: its value and what it means.
+        use: commands that use the model.
         command: the command that repeats the run.
-        use: commands that use the model, with `{name}` for its name, quoted for a shell.
 
     Returns:
         Markdown, with the front matter that model collections read.
     """
-    commands = "\n".join(use).replace("{name}", shlex.quote(name))
+    commands = "\n".join(use)
     return (
         "\n".join(
             [

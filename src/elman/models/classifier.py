@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from elman.data.text.unknown import UnknownTally
 from elman.data.text.vocabulary import Vocabulary
 from elman.models.model import Model
 from elman.tasks.classify import Classify
@@ -65,17 +64,14 @@ class SequenceClassifier(Model):
         probabilities = self.predict_proba(X, unknown=unknown)
         return self.classes_[probabilities.argmax(1)]
 
-    def predict_proba(
-        self, X: Sequence[Any], *, unknown: Unknown | None = None, tally: UnknownTally | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, X: Sequence[Any], *, unknown: Unknown | None = None) -> np.ndarray:
         """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`.
 
         Args:
             X: sequences.
             unknown: as for `predict`.
-            tally: counts the tokens, and those that training never saw.
         """
-        answers = self.answers(X, unknown=unknown, tally=tally)
+        answers = self.answers(X, unknown=unknown)
         rows = [list((answer.probabilities or {}).values()) for answer in answers]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.classes_))
 

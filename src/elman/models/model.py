@@ -277,14 +277,14 @@ class Model:
                         found[index] = answer
         return [answer for answer in found if answer is not None]
 
-    def answered(self, values: Values, *, unknown: Unknown | None = None) -> Iterator[Row]:
+    def answered(self, values: Values) -> Iterator[Row]:
         """Yield each row of values that a source has read, with its answer, in bounded memory."""
         names = [column.name for column in inputs(self.task.columns)]
         total = len(next(iter(values.columns.values())))
         for begin in range(0, total, CHUNK):
             chunk = select(values, range(begin, min(begin + CHUNK, total)))
             rows = list(zip(*(chunk.columns[name] for name in names), strict=True))
-            answers = self.answers([row[0] for row in rows] if len(names) == 1 else rows, unknown=unknown)
+            answers = self.answers([row[0] for row in rows] if len(names) == 1 else rows)
             for number, answer in enumerate(answers):
                 yield Row({name: column[number] for name, column in chunk.columns.items()}, answer)
 

@@ -143,18 +143,16 @@ class Examples(Part):
 
 @dataclass(frozen=True)
 class Picture(Part):
-    """A text or a drawing.
+    """A text that is shown as it is.
 
     Attributes:
         title: the heading.
-        text: shown as it is, with its lines.
-        svg: a drawing, without anything to load.
+        text: with its lines.
     """
 
     kind = "picture"
     title: str
-    text: str = ""
-    svg: str = ""
+    text: str
 
     def lines(self) -> Iterator[str]:
         """Yield the text."""
