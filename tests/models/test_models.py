@@ -327,3 +327,12 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):
     resumed = SequenceClassifier(**settings).fit(WORDS, LABELS, folder=tmp_path, resume=True)
     for one, other in zip(whole.model_.parameters(), resumed.model_.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_folder_of_others_is_refused_before_anything_is_written(tmp_path):
+    for name in ("letter.txt", "run.lock"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match="files that elman did not write"):
+        SequenceClassifier(hidden_size=4, epochs=1).fit(WORDS, LABELS, folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", "run.lock"]
+    assert (tmp_path / "run.lock").read_text() == "mine"

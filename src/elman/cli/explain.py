@@ -38,10 +38,11 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a cell is compiled: what is hoisted, fused and saved, and which target runs it.
+    """Show how a cell is compiled and which target runs it.
 
     For a cell, or for each recurrent layer of a model: the graph of the step, what is computed before, inside and after
-    the loop over time, what is saved for the backward step, the backward step itself, and the memory of both.
+    the loop over time, what is fused and what is saved for the backward step, the backward step itself, and the memory
+    of both.
     """
     from elman.cells import CELLS
 

@@ -101,7 +101,7 @@ def run_recipe(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat one experiment and show the measured figures next to the reported ones.
+    """Repeat one experiment, measured next to reported.
 
     If the data is missing, the message says how to get it. With --out, Ctrl-C saves the run and stops it, and
     --resume continues it.

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def summary(model: Model, as_json: AsJson = False) -> None:
-    """Show the layers of a model with their output shapes and parameters."""
+    """Show the layers of a model: output shapes and parameters."""
     from elman.models import open_model
     from elman.nn.summary import summary as summarise
 

@@ -13,7 +13,7 @@ from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threa
 from elman.cli.output import emit, emit_json, say_notes, say_unknown
 from elman.errors import UsageError, nearest
 
-HELP = "Train a model, save it and write a report; see `elman train TASK --help`."
+HELP = "Train a model, save it and write a report."
 VALIDATION_FRACTION = 0.1
 
 
