@@ -62,7 +62,7 @@ class LanguageModel(Model):
                 `unknown`, `refuse` to make unknown tokens an error.
 
         Returns:
-            `loss` (nats a token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
+            `loss` (nats per token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
             the first, which nothing precedes), `unknown` (how many of these the vocabulary does not have).
 
         Raises:

@@ -38,7 +38,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
 
 
 class Classify(Task):
-    """One label a sequence: cross entropy, accuracy, the probability of each label."""
+    """One label per sequence: cross entropy, accuracy, the probability of each label."""
 
     name = "classify"
     summary = "one label for each sequence"
@@ -64,7 +64,7 @@ class Classify(Task):
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
-        Metric("loss", note="Mean cross entropy, nats an answer."),
+        Metric("loss", note="Mean cross entropy, nats per answer."),
         Metric("count", title="texts"),
     )
     examples = (

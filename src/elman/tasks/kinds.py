@@ -95,7 +95,7 @@ class Text:
 
 
 class Label:
-    """One label a row; encoded they are their positions `(rows,)`.
+    """One label per row; encoded they are their positions `(rows,)`.
 
     Attributes:
         known: the labels, in order; None before they are learned.

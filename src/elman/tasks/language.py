@@ -55,7 +55,7 @@ class LanguageOptions(Settings):
 
 
 class Language(Task):
-    """The next token of a text: cross entropy in nats, bits a character and a byte, perplexity.
+    """The next token of a text: cross entropy in nats, bits per character and per byte, perplexity.
 
     bits_per_character = loss · targets / (characters · ln 2)        perplexity = exp(loss)
 
@@ -74,7 +74,7 @@ class Language(Task):
         Metric("bits_per_character", note="What a character costs, on average, to be predicted."),
         Metric("bits_per_byte", note="The same for each byte of UTF-8."),
         Metric("perplexity", note="As unsure as among so many tokens, each as likely."),
-        Metric("loss", note="Mean cross entropy, nats a token."),
+        Metric("loss", note="Mean cross entropy, nats per token."),
     )
     use = ("elman generate {model} --length 500", "elman evaluate {model} {data}")
     effect = "; the model predicts them as one token, so that its scores are too good"

@@ -20,7 +20,7 @@ class TagSettings(VocabularySettings, StepSettings, TrainingSettings):
 
 
 class Tag(Task):
-    """One label a word: a softmax for each step, cross entropy, accuracy over the words."""
+    """One label per word: a softmax for each step, cross entropy, accuracy over the words."""
 
     name = "tag"
     summary = "one label for each word of a sentence"
@@ -32,7 +32,7 @@ class Tag(Task):
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),
         Metric("macro_f1", larger_is_better=True, percent=True, title="macro F1", note="Every tag counts the same."),
-        Metric("loss", note="Mean cross entropy, nats a word."),
+        Metric("loss", note="Mean cross entropy, nats per word."),
         Metric("count", title="words"),
     )
     use = ('elman predict {model} --text "WORD WORD"', "elman evaluate {model} {data}")
