@@ -48,10 +48,10 @@ class BodySettings(Settings):
         'or one for each by its name, such as {"c": 0.5, "h": 0.05}.',
     )
     activation_regularisation: float = Field(
-        0.0, ge=0, description="Weight of the squared outputs of the last recurrent layer in the loss (AR)."
+        0.0, ge=0, description="Weight of the squared outputs in the loss (AR). Those of the last recurrent layer."
     )
     temporal_regularisation: float = Field(
-        0.0, ge=0, description="Weight of the squared changes of the outputs from step to step in the loss (TAR)."
+        0.0, ge=0, description="Weight of the outputs' squared changes in the loss (TAR). From each step to the next."
     )
     init: Literal["keras", "torch"] = Field("keras", description="Initialisation of the recurrent weights.")
 

@@ -61,7 +61,7 @@ class CoderSettings(VocabularySettings):
         None, min_length=1, description="Characters to know, instead of those of the training data."
     )
     max_tokens: PositiveInt | None = Field(
-        None, description="Largest number of known tokens; of subwords the number to learn, else 8,000."
+        None, description="Know only the N most frequent; of subwords learn N, else 8,000."
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
