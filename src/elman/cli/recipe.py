@@ -8,7 +8,7 @@ import typer
 
 from elman.cli.commands import CONTEXT, Command, examples
 from elman.cli.folder import open_folder, stopped_in
-from elman.cli.options import AsJson, Seed, use_threads
+from elman.cli.options import AsJson, Overwrite, Resume, Seed, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError, nearest
 from elman.report.figures import figure, table
@@ -80,15 +80,13 @@ def run_recipe(
         Path | None,
         typer.Option(
             "--out",
-            metavar="FOLDER",
+            metavar="MODEL",
             show_default=False,
             help="Folder for the model and what --resume needs. [nothing is kept]",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start over in a FOLDER that holds a run of elman.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER.")] = False,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -114,10 +112,9 @@ def run_recipe(
     if name not in RECIPES:
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
     recipe = RECIPES[name]
-    if resume and out is None:
-        raise UsageError("--resume needs the folder of the run.", fix="Give --out FOLDER.")
-    if overwrite and out is None:
-        raise UsageError("--overwrite needs the folder of the run.", fix="Give --out FOLDER.")
+    if out is None and (resume or overwrite):
+        flag = "--resume" if resume else "--overwrite"
+        raise UsageError(f"{flag} needs the folder of the run.", fix="Give --out MODEL.")
     if out is not None:
         open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
     # Minibatches of words are small: a second thread gains nothing and changes the last bits.

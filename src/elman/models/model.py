@@ -170,7 +170,7 @@ class Model:
             # Mistakes that need no data are reported before long data are read.
             cell = self._own_cell(settings)
             check_run(settings, validated=held is not None, folder=path, resume=resume)
-            task = self.task(settings, {column.name: column.encoder(settings) for column in self.task.columns})
+            task = self.task(settings)
             task.metric  # noqa: B018 - an unknown one is refused before training
             if start is not None:
                 start.prepare(task)
@@ -378,7 +378,7 @@ class Model:
     def _restore(cls, saved: SavedModel) -> Self:
         config = saved.config
         settings: Any = check_settings(cls.task.settings_class, config["settings"])
-        task = cls.task(settings, {column.name: column.encoder(settings) for column in cls.task.columns})
+        task = cls.task(settings)
         for name, encoder in task.encoders.items():
             encoder.load(saved.vocabulary[name])
         model = cls(**settings.model_dump())

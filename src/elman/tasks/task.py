@@ -356,7 +356,7 @@ class Task(ABC):
 
     Args:
         settings: of `settings_class`.
-        encoders: of the columns, by name.
+        encoders: of the columns, by name; new ones if not given.
 
     Attributes:
         name: of the command `elman train NAME`.
@@ -386,9 +386,9 @@ class Task(ABC):
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, settings: Any, encoders: Mapping[str, Any]):
+    def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):
         self.settings = settings
-        self.encoders = dict(encoders)
+        self.encoders = dict(encoders or {column.name: column.encoder(settings) for column in self.columns})
 
     @classmethod
     def summary_line(cls) -> str:
