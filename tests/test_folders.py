@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman.errors import UsageError
-from elman.folders import LOCK, alone_in, folder_state
+from elman.folders import LOCK, LOG, RunFolder, alone_in
 
 HOLDER = """
 import sys
@@ -43,9 +43,9 @@ def test_a_folder_belongs_to_one_process_at_a_time(other: subprocess.Popen, tmp_
 def test_a_killed_process_leaves_the_folder_free(other: subprocess.Popen, tmp_path: Path):
     other.kill()
     other.wait()
-    assert folder_state(tmp_path) == "empty"
+    assert RunFolder(tmp_path).state == "empty"
     with alone_in(tmp_path), alone_in(tmp_path):
-        assert folder_state(tmp_path) == "empty"
+        assert RunFolder(tmp_path).state == "empty"
     assert not (tmp_path / LOCK).exists()
 
 
@@ -53,3 +53,23 @@ def test_what_is_no_folder_is_not_locked(tmp_path: Path):
     with alone_in(None), alone_in(tmp_path / "missing"):
         pass
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_folder_of_others_is_refused_and_left_as_it_was(tmp_path: Path):
+    (tmp_path / LOCK).write_text("mine")
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError, match="files that elman did not write"), alone_in(tmp_path):
+        pytest.fail("it was locked")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", LOCK]
+    assert (tmp_path / LOCK).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [LOCK, "training-tokens.bin", ".checkpoint.safetensors.0a1b.tmp", LOG])
+def test_what_a_run_leaves_before_its_first_checkpoint_is_not_foreign(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("")
+    assert RunFolder(tmp_path).state == "empty"
+
+
+def test_a_log_of_others_is_foreign(tmp_path: Path):
+    (tmp_path / LOG).write_text('{"time": 3}\n')
+    assert RunFolder(tmp_path).state == "foreign"

@@ -1,6 +1,7 @@
-"""What a folder is to elman: a model, an unfinished run, or somebody else's."""
+"""The folder of a run: what it holds, which process writes to it, and how its run is continued or started over."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,70 +15,176 @@ from elman.files import atomic_write
 
 FORMAT = "elman-model"
 CONFIG, TENSORS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
-CHECKPOINT, RUN, LOCK = "checkpoint.safetensors", "run.json", "run.lock"
+CHECKPOINT, RUN, LOG, LOCK = "checkpoint.safetensors", "run.json", "log.jsonl", "run.lock"
 # At the end of the name of a file of a run that is being started over.
 ASIDE = ".before"
+# Files of a run that was killed before its first checkpoint.
+_LEFTOVER = re.compile(rf"{re.escape(LOCK)}|(training|validation)-tokens\.(bin|json)|\..*\.tmp")
 
 FolderState = Literal["missing", "empty", "model", "unfinished", "foreign"]
 
 
-def folder_state(folder: str | Path) -> FolderState:
-    """What a path is to elman: `missing`, `empty`, a `model`, an `unfinished` run, or `foreign` (somebody else's).
-
-    >>> folder_state("no such folder")
-    'missing'
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return "missing"
-    if not folder.is_dir():
-        return "foreign"
-    names = {path.name for path in folder.iterdir()} - {LOCK}
-    if CONFIG in names and _says_elman(folder / CONFIG):
-        return "model"
-    if names & {CHECKPOINT, RUN}:
-        return "unfinished"
-    return "foreign" if names else "empty"
-
-
-def record_run(folder: str | Path, command: str) -> None:
-    """Notes in the folder which command started its run, so that an interrupted one can be continued.
+class RunFolder:
+    """The folder of a run and of its model.
 
     Args:
-        folder: made if it is not there.
-        command: the command line, quoted for a shell.
-
-    Raises:
-        ModelError: the folder cannot be written, or is a file.
+        path: need not exist.
     """
-    folder = Path(folder)
-    fix = "Give a folder that you may write to."
-    with os_errors_as(ModelError, "The run cannot be kept here", where=folder, fix=fix):
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / RUN, json.dumps({"command": command}, indent=2, ensure_ascii=False) + "\n")
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoint = self.path / CHECKPOINT
+
+    @property
+    def state(self) -> FolderState:
+        """What the folder holds: a `model`, an `unfinished` run, or `foreign` files, which elman did not write.
+
+        `empty` includes the remains of a run that was killed before its first checkpoint.
+
+        >>> RunFolder("no such folder").state
+        'missing'
+        """
+        if not self.path.exists():
+            return "missing"
+        if not self.path.is_dir():
+            return "foreign"
+        names = {path.name for path in self.path.iterdir()}
+        # The name of the format is searched for in the bytes, so that a damaged config is recognised too.
+        if CONFIG in names and f'"{FORMAT}"'.encode() in self._bytes(CONFIG):
+            return "model"
+        if {name.removesuffix(ASIDE) for name in names} & {CHECKPOINT, RUN}:
+            return "unfinished"
+        if LOG in names and self._bytes(LOG)[:7] in (b"", b'{"kind"'):
+            names.remove(LOG)
+        return "empty" if all(map(_LEFTOVER.fullmatch, names)) else "foreign"
+
+    @property
+    def command(self) -> str | None:
+        """The command that started the run, quoted for a shell; None if the run was started from Python."""
+        with suppress(ValueError):
+            run = json.loads(self._bytes(RUN))
+            if isinstance(run, dict) and isinstance(run.get("command"), str):
+                return run["command"]
+        return None
+
+    def begin(self, command: str, *, resume: bool, overwrite: bool) -> bool:
+        """Prepare the folder for a run, and return whether the run continues.
+
+        Args:
+            command: the command line of the run, quoted for a shell; it is recorded in the folder.
+            resume: continue the run of the folder.
+            overwrite: start over; `settle` restores the old run if the new one ends before its first checkpoint.
+
+        Raises:
+            UsageError: as for `check`, or another run is writing to the folder.
+            ModelError: the folder cannot be written.
+        """
+        self.check(resume=resume, overwrite=overwrite)
+        with alone_in(self.path):
+            if overwrite:
+                for name in (CHECKPOINT, RUN):
+                    with suppress(FileNotFoundError):
+                        (self.path / name).replace(self.path / (name + ASIDE))
+            if not resume:
+                self.record(command)
+            return resume and self.checkpoint.exists()
+
+    def check(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Refuse a folder that a run must not write to, or that has nothing to continue.
+
+        A run that a killed process had set aside is restored first.
+
+        Raises:
+            UsageError: says what the folder holds.
+        """
+        if any((self.path / (name + ASIDE)).exists() for name in (CHECKPOINT, RUN)):
+            with alone_in(self.path):
+                self.settle()
+        if resume and overwrite:
+            raise UsageError("--resume continues a run and --overwrite starts over.", fix="Give one of the two.")
+        self.refuse_foreign()
+        state = self.state
+        if state in ("missing", "empty") and resume:
+            raise UsageError(
+                "There is no run to continue.", where=str(self.path), fix="Leave out --resume to start one."
+            )
+        # A run that was stopped before its first checkpoint has nothing to lose.
+        if (state == "model" or self.checkpoint.exists()) and not (resume or overwrite):
+            raise UsageError(
+                f"The folder already holds {'a model' if state == 'model' else 'an unfinished run'}.",
+                where=str(self.path),
+                fix="Continue it with --resume, start over with --overwrite, or give another folder as --out.",
+            )
+
+    def refuse_foreign(self) -> None:
+        """Refuse a folder with files that elman did not write.
+
+        Raises:
+            UsageError: the folder has such files.
+        """
+        if self.state == "foreign":
+            raise UsageError(
+                "The folder for the model holds files that elman did not write.",
+                where=str(self.path),
+                fix="Give a new folder.",
+            )
+
+    def record(self, command: str) -> None:
+        """Record the command of a run, so that it can be continued, in a folder made if missing.
+
+        Raises:
+            ModelError: the folder cannot be written, or is a file.
+        """
+        fix = "Give a folder that you may write to."
+        with os_errors_as(ModelError, "The run cannot be recorded", where=self.path, fix=fix):
+            self.path.mkdir(parents=True, exist_ok=True)
+            atomic_write(self.path / RUN, json.dumps({"command": command}, indent=2, ensure_ascii=False) + "\n")
+
+    def settle(self) -> None:
+        """Remove the run that was set aside, or restore it if the new one has no checkpoint."""
+        begun = self.checkpoint.exists()
+        for name in (CHECKPOINT, RUN):
+            # The run has already reported that the folder cannot be changed.
+            with suppress(OSError):
+                aside = self.path / (name + ASIDE)
+                if begun:
+                    aside.unlink()
+                else:
+                    aside.replace(self.path / name)
+
+    def _bytes(self, name: str) -> bytes:
+        """Return the bytes of a file, none if it cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return b""
 
 
 @contextmanager
 def alone_in(folder: str | Path | None) -> Iterator[None]:
-    """While it lasts, no other run writes into this folder; a process that is killed leaves it free.
+    """Keep other runs out of a folder while inside.
 
-    A folder that is not there, or cannot be written, is not locked: the run itself says so.
+    A process that is killed leaves the folder free.
+
+    A folder that is missing, or that cannot be written, is not locked: the run itself reports it.
 
     Args:
-        folder: of a run; may be asked for again by the one who has it.
+        folder: of a run; its holder may enter again.
 
     Raises:
-        UsageError: another run is writing into it.
+        UsageError: the folder has files that elman did not write, or another run is writing to it.
     """
     lock = None
     if folder is not None and Path(folder).is_dir():
+        # Before the lock, which is a file: nothing is written into such a folder.
+        RunFolder(folder).refuse_foreign()
         lock = FileLock(Path(folder) / LOCK, timeout=0, is_singleton=True, fallback_to_soft=False)
     try:
         if lock is not None:
             lock.acquire()
     except Timeout:
         raise UsageError(
-            "Another run is writing into this folder.",
+            "Another run is writing to this folder.",
             where=str(folder),
             fix="Wait until it has ended, stop it, or give another folder.",
         ) from None
@@ -88,53 +195,18 @@ def alone_in(folder: str | Path | None) -> Iterator[None]:
     finally:
         if lock is not None:
             if lock.lock_counter == 1:
-                # Whatever became of the folder, the run itself has told.
+                # The run has already reported problems with the folder.
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
             lock.release()
 
 
-def has_aside(folder: Path) -> bool:
-    """Whether a run of this folder was set aside, and neither given back nor removed."""
-    return any((folder / (name + ASIDE)).exists() for name in (CHECKPOINT, RUN))
-
-
-def set_aside(folder: Path) -> None:
-    """Set the run of a folder aside while another one is started over it."""
-    for name in (CHECKPOINT, RUN):
-        with suppress(FileNotFoundError):
-            (folder / name).replace(folder / (name + ASIDE))
-
-
-def settle(folder: Path) -> None:
-    """Remove the run that was set aside if the one after it has a checkpoint; give it back if not."""
-    began = (folder / CHECKPOINT).exists()
-    for name in (CHECKPOINT, RUN):
-        # The run has already reported that the folder cannot be changed.
-        with suppress(OSError):
-            aside = folder / (name + ASIDE)
-            if began:
-                aside.unlink()
-            else:
-                aside.replace(folder / name)
-
-
-def recorded_command(folder: str | Path) -> str | None:
-    """The command that started the run of this folder, if `record_run` noted one."""
-    try:
-        run = json.loads((Path(folder) / RUN).read_bytes())
-    except (OSError, ValueError):
-        return None
-    command = run.get("command") if isinstance(run, dict) else None
-    return command if isinstance(command, str) else None
-
-
 def resume_command(command: str, folder: str | Path | None = None) -> str:
-    """The command that continues the run which `command` started.
+    """Return the command that continues the run which `command` started.
 
     Args:
         command: a command line, quoted for a shell.
-        folder: where the run is, if it is no longer where the command says.
+        folder: of the run, if it was moved since.
 
     >>> resume_command("elman train classify words.csv --out words --overwrite", "copies/words")
     'elman train classify words.csv --out copies/words --resume'
@@ -143,11 +215,3 @@ def resume_command(command: str, folder: str | Path | None = None) -> str:
     if folder is not None and "--out" in words[:-1]:
         words[words.index("--out") + 1] = str(folder)
     return shlex.join([*words, "--resume"])
-
-
-def _says_elman(path: Path) -> bool:
-    """Whether a config is elman's own, a damaged one included: its mark is looked for in the bytes."""
-    try:
-        return f'"{FORMAT}"'.encode() in path.read_bytes()
-    except OSError:
-        return False

@@ -15,7 +15,7 @@ def test_every_data_set_is_listed_with_size_licence_and_source(elman):
     done = elman("data", "list")
     assert (done.code, done.err) == (0, "")
     header, *rows = done.out.splitlines()
-    assert header.split() == ["data", "set", "what", "for", "size", "licence", "source"]
+    assert header.split() == ["data", "set", "use", "size", "licence", "source"]
     assert [row.split()[0] for row in rows] == list(DATASETS)
     listed = elman("data", "list", "--json").json["data_sets"]
     assert {entry["data_set"]: entry["bytes"] for entry in listed}["enwik8"] == 100_000_000
@@ -42,7 +42,7 @@ def test_what_is_there_is_said_and_not_downloaded(elman, lying_there):
     done = elman("data", "get", "sick", "--data", lying_there)
     assert done.code == 0
     assert [line.split("\t")[1] for line in done.out.splitlines()] == ["train", "validation", "test"]
-    assert done.out.count("was there, whole") == 3
+    assert done.out.count("already complete") == 3
     record = elman("data", "get", "sick", "--data", lying_there, "--json").json
     assert record["data_sets"]["sick"][0] == {
         "part": "train",

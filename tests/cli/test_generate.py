@@ -226,7 +226,7 @@ def test_the_command_that_goes_on_writes_the_rest_of_the_text(
     )
     begun = ["".join(pieces) for pieces in zip(*first, strict=True)]
     assert [sample["text"] for sample in done.json["samples"]] == begun
-    go_on = shlex.split(done.json["fix"].removeprefix("Go on with: "))
+    go_on = shlex.split(done.json["fix"].removeprefix("Continue with: "))
     rest = elman(*go_on[1:], "--json").json["samples"]
     assert [begin + each["text"] for begin, each in zip(begun, rest, strict=True)] == [each["text"] for each in whole]
 

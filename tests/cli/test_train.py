@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman.cli.flags import flags_of, spelling
-from elman.folders import folder_state
+from elman.folders import RunFolder
 from elman.models import ClassifierSettings, model_for
 from elman.models.saved import read_model
 from elman.tasks import TASKS, find_task
@@ -162,7 +162,7 @@ def test_rubbish_is_refused_and_leaves_nothing_behind(elman, tmp_path: Path, kin
     assert "Traceback" not in done.err
     assert "defect" not in done.err
     assert done.json.keys() == {"error", "where", "fix"}
-    assert folder_state(tmp_path / "m") in ("missing", "unfinished")
+    assert RunFolder(tmp_path / "m").state in ("missing", "unfinished")
     data.write_text("text,label\n" + "ab,a\ncd,b\nabb,a\ncdd,b\n" * 5)
     assert elman("train", "classify", data, "--out", tmp_path / "m", *SMALL).code == 0
 

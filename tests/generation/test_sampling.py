@@ -170,7 +170,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
 def test_a_wrong_setting_is_named(name: str, value: object):
-    with pytest.raises(UsageError, match=rf"\n  {name}: .* came"):
+    with pytest.raises(UsageError, match=rf"\n  {name}: .* got"):
         check_settings(GenerationSettings, {name: value})
 
 

@@ -160,9 +160,9 @@ def test_dynamic_evaluation_is_gradient_descent_and_leaves_the_model_alone(fitte
         (TEXT[:40], {}, "40 tokens, which are too few for 4 streams of windows of 10"),
         (b"caf\xe9 " * 90, {}, "not UTF-8"),
         (Path("no such file"), {}, "no file"),
-        ("ab" * 90, {"alphabet": "xyz"}, "one only, unknown ones"),
+        ("ab" * 90, {"alphabet": "xyz"}, "got only unknown ones"),
         ("aab" * 90, {"alphabet": "axyz", "unknown": "refuse"}, "'b'"),
-        ("a" * 90, {"alphabet": "abc"}, "one only, 'a'"),
+        ("a" * 90, {"alphabet": "abc"}, "got only 'a'"),
         (TEXT, {"validation_fraction": 1e-6}, r"The text \(its held-out end\) is empty"),
         (TEXT, {"validation_fraction": 1 / len(TEXT)}, r"the text \(its held-out end\) has one token"),
     ],
@@ -393,9 +393,9 @@ def test_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"zoneout": 2}, "\n  zoneout: 2 came; allowed: less than or equal to 1 or dictionary."),
-        ({"zoneout": {"h": 2}}, "\n  zoneout.h: 2 came; allowed: less than or equal to 1."),
-        ({"cell_options": {"p": math.nan}}, "\n  cell_options.p: nan came; allowed: "),
+        ({"zoneout": 2}, "\n  zoneout: expected a value less than or equal to 1 or a dictionary, got 2."),
+        ({"zoneout": {"h": 2}}, "\n  zoneout.h: expected a value less than or equal to 1, got 2."),
+        ({"cell_options": {"p": math.nan}}, "\n  cell_options.p: expected a boolean"),
         ({"softmax_samples": 10}, "only the sampled softmax draws tokens"),
     ],
 )

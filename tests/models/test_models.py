@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_generator_alone():
 
 def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
     for ask in (lambda m: m.predict(["a"]), lambda m: m.evaluate(["a"], ["b"]), lambda m: m.save(tmp_path / "m")):
-        with pytest.raises(NotFittedError, match="not learned anything"):
+        with pytest.raises(NotFittedError, match="has not been fitted"):
             ask(SequenceClassifier())
 
 
@@ -75,7 +75,7 @@ def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
     ("texts", "labels", "problem"),
     [
         (["a", "b"], ["x"], "2 sequences and 1 labels"),
-        ([], [], "no sequence"),
+        ([], [], "at least one sequence"),
         (["a", "b"], ["x", "x"], "only one label"),
         (["a", 3], ["x", "y"], "not texts"),
         (["a", "b"], ["x", 1.5], "Label 2 is 1.5"),
@@ -92,7 +92,7 @@ def test_letters_never_seen_are_refused_by_name_or_read_as_unknown(fitted):
         fitted.predict(["ab", "aéb"], unknown="refuse")
     assert "text 2: 'é' in aéb" in str(caught.value)
     tally = UnknownTally()
-    assert len(fitted.predict_proba(["aéb", "ab"], tally=tally)) == 2
+    assert len(fitted.answers(["aéb", "ab"], tally=tally)) == 2
     assert (tally.unknown, tally.tokens) == (1, 5)
     scores = fitted.evaluate(["aéb"], ["ab"])
     assert (scores["unknown"], scores["tokens"]) == (1, 3)
@@ -327,3 +327,12 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):
     resumed = SequenceClassifier(**settings).fit(WORDS, LABELS, folder=tmp_path, resume=True)
     for one, other in zip(whole.model_.parameters(), resumed.model_.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_folder_of_others_is_refused_before_anything_is_written(tmp_path):
+    for name in ("letter.txt", "run.lock"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match="files that elman did not write"):
+        SequenceClassifier(hidden_size=4, epochs=1).fit(WORDS, LABELS, folder=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", "run.lock"]
+    assert (tmp_path / "run.lock").read_text() == "mine"

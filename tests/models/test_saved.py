@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save
 
 from elman.errors import ModelError, UsageError
-from elman.folders import folder_state, record_run, recorded_command, resume_command
+from elman.folders import RunFolder, resume_command
 from elman.models import saved
+from elman.models.card import write_card
 from elman.models.saved import read_model, write_model
-from elman.report.card import write_card
 
 CONFIG = {"task": "classify", "settings": {"hidden_size": 7, "cell": "lstm"}, "labels": ["no", "yes – ü"]}
 VOCABULARY = {"tokens": ["a", "b", "ß"]}
@@ -223,7 +223,7 @@ def test_a_file_inside_the_folder_points_at_the_folder(folder: Path):
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     assert "--resume" in refusal(tmp_path).fix
-    record_run(tmp_path, "elman train classify 'my words.csv' --out x --overwrite")
+    RunFolder(tmp_path).record("elman train classify 'my words.csv' --out x --overwrite")
     assert f"elman train classify 'my words.csv' --out {tmp_path} --resume" in refusal(tmp_path).fix
 
 
@@ -234,7 +234,7 @@ def test_a_model_whose_config_is_damaged_is_no_unfinished_run(folder: Path, cont
     if content is not None:
         (folder / "config.json").write_bytes(content)
     if made_by_a_run:
-        record_run(folder, "elman train language text.txt --out x")
+        RunFolder(folder).record("elman train language text.txt --out x")
     error = refusal(folder)
     assert error.problem.startswith("config.json ")
     assert "Copy the whole folder" in error.fix
@@ -259,23 +259,23 @@ def test_a_folder_that_may_not_be_read_is_refused(folder: Path):
 
 
 def test_states_of_folders(tmp_path: Path, folder: Path):
-    assert folder_state(folder) == "model"
-    assert folder_state(tmp_path / "none") == "missing"
-    assert folder_state(folder / "config.json") == "foreign"
+    assert RunFolder(folder).state == "model"
+    assert RunFolder(tmp_path / "none").state == "missing"
+    assert RunFolder(folder / "config.json").state == "foreign"
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert folder_state(empty) == "empty"
-    record_run(empty, "elman train")
-    assert folder_state(empty) == "unfinished"
+    assert RunFolder(empty).state == "empty"
+    RunFolder(empty).record("elman train")
+    assert RunFolder(empty).state == "unfinished"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    assert folder_state(tmp_path / "other") == "foreign"
+    assert RunFolder(tmp_path / "other").state == "foreign"
 
 
 def test_a_damaged_note_of_the_command_is_no_command(tmp_path: Path):
     for damaged in (b"", b"[]", b'{"command": 3}', b"\xff"):
         (tmp_path / "run.json").write_bytes(damaged)
-        assert recorded_command(tmp_path) is None
+        assert RunFolder(tmp_path).command is None
 
 
 def test_resuming_twice_says_resume_once():
@@ -290,6 +290,7 @@ def test_the_card_says_what_a_reader_needs():
         data={"file": "a|b.csv", "texts": 6064},
         scores={"accuracy": 0.8421, "majority": 0.7048},
         settings={"cell": ("lstm", "A."), "seed": (3, "B."), "learning_rate": (1e-4, "C.")},
+        use=("elman predict words",),
         command="elman train classify a.csv --out words",
     )
     for part in (

@@ -1,5 +1,6 @@
 """The recipes: exact sizes, what they return, and that their text features are what they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,15 @@ def test_missing_data_is_named_with_where_to_get_it(tmp_path):
         with pytest.raises(DataError, match=recipe.data[0]) as caught:
             recipe.run(tmp_path)
         assert "http" in str(caught.value)
+
+
+def test_each_seed_has_a_folder_and_is_resumed_in_it(tmp_path):
+    recipe = replace(RECIPES["tag-toy"], seeds=2)
+    first = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2)
+    again = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2, resume=True)
+    assert (tmp_path / "runs" / "seed-0" / "config.json").exists()
+    assert again["accuracy_each"] == first["accuracy_each"]
+    assert again["seconds_each"] == first["seconds_each"]
 
 
 def test_words_in_like_company_have_like_vectors():

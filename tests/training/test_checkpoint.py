@@ -123,7 +123,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
 def test_tensors_of_somebody_else_are_refused(tmp_path):
     path = tmp_path / CHECKPOINT
     safetensors.torch.save_file({"a": torch.ones(2)}, path)
-    assert "no checkpoint of elman's" in refusal(path).problem
+    assert "not a checkpoint of elman" in refusal(path).problem
 
 
 def test_a_later_format_is_refused(tmp_path):

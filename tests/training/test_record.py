@@ -74,7 +74,7 @@ def test_figures_that_json_cannot_hold_come_back_as_not_a_number():
 
 @pytest.mark.parametrize("document", [{}, {"metric": "a", "larger_is_better": True, "epochs": [{"epoch": 1}]}])
 def test_what_is_no_history_is_refused(document):
-    with pytest.raises(DataError, match="no history"):
+    with pytest.raises(DataError, match="not the history"):
         History.from_json(document)
 
 

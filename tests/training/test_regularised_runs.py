@@ -114,10 +114,13 @@ def test_the_trainer_adds_the_penalties_to_what_it_trains_and_not_to_what_it_tel
         ({"cell": "none", "pooling": "mean", "weight_drop": 0.5}, "cell, weight_drop: without a recurrent layer"),
         ({"cell": "none", "pooling": "mean", "zoneout": 0.5}, "cell, zoneout: without a recurrent layer"),
         ({"embedding": "one-hot", "embedding_dropout": 0.5}, "embedding, embedding_dropout: only learned rows"),
-        ({"weight_drop": 1.0}, "weight_drop: 1.0 came"),
+        ({"weight_drop": 1.0}, "weight_drop: expected a value less than 1, got 1.0"),
         ({"zoneout": 1.5}, "less than or equal to 1"),
         ({"zoneout": {"c": -0.5}}, "greater than or equal to 0"),
-        ({"activation_regularisation": -1.0}, "activation_regularisation: -1.0 came"),
+        (
+            {"activation_regularisation": -1.0},
+            "activation_regularisation: expected a value .*, got -1.0",
+        ),
     ],
 )
 def test_regularisers_that_make_no_sense_are_refused(values: dict, said: str):

@@ -165,7 +165,7 @@ class TestRefusals:
             def set_extra_state(self, state):
                 self.calls = state["calls"]
 
-        with pytest.raises(UsageError, match="state that is no tensor: _extra_state"):
+        with pytest.raises(UsageError, match="state that is not a tensor: _extra_state"):
             trainer(None, PLAIN, network=Odd()).run()
 
 

@@ -219,7 +219,7 @@ def test_a_loss_that_is_no_number_leaves_the_weights_and_the_checkpoint(tmp_path
 def test_a_learning_rate_that_is_far_too_high_ends_in_one_message():
     settings = {"epochs": 50, "batch_size": 8, "optimizer": "sgd", "learning_rate": 1e30, "momentum": 0.9}
     model = nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.Linear(8, 2))
-    with pytest.raises(TrainingError, match="no finite number") as caught:
+    with pytest.raises(TrainingError, match="not finite") as caught:
         trainer(None, settings, network=model, train=Words(40, longest=1), validation=None).run()
     assert "checkpoint" not in str(caught.value)
     assert all(parameter.isfinite().all() for parameter in model.parameters())

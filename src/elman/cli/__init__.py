@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """The command `elman`: runs what the process was asked for and ends it with the exit code.
+    """Run the command line of this process and end it with the exit code.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
     """

@@ -5,24 +5,50 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from elman.cli import bench, datasets, demo, doctor, evaluate, explain, fuzz, generate, predict, recipe, summary, train
+from elman.cli.commands import CONTEXT, examples
 from elman.cli.failures import report_failure
-from elman.cli.options import examples
 from elman.cli.output import emit, say, write_anything
 from elman.files import discard
 
+ORDER = [
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "generate",
+    "summary",
+    "explain",
+    "recipe",
+    "data",
+    "bench",
+    "fuzz",
+    "doctor",
+]
+
+
+class _Commands(TyperGroup):
+    """The sub-commands in the order in which a user meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the sub-commands."""
+        return list(ORDER)
+
+
 app = typer.Typer(
     name="elman",
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=examples("Start with:  elman demo", "Your own data:  elman train classify texts.csv --out my-model"),
+    context_settings=CONTEXT,
+    epilog=examples("elman demo", "elman train classify texts.csv --out my-model"),
 )
 for module in (demo, train, evaluate, predict, generate, summary, explain, recipe, datasets, bench, fuzz, doctor):
     module.register(app)
@@ -46,7 +72,7 @@ def elman(
         bool, typer.Option("--debug", help="Show the traceback of an error (also: ELMAN_DEBUG=1).")
     ] = False,
 ) -> None:
-    """Train, judge and use recurrent sequence models.
+    """Train, evaluate and use recurrent sequence models.
 
     Data goes to standard output, messages to standard error. With --json the last line of standard output is one
     JSON object. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
@@ -56,7 +82,7 @@ def elman(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and gives its exit code.
+    """Run one command line and return its exit code.
 
     Args:
         arguments: the words after `elman`.
@@ -75,7 +101,7 @@ def _invoke(arguments: list[str]) -> int:
     line = shlex.join(["elman", *arguments])
     try:
         code = _run_command(arguments, line)
-        # Here, so that a disk which takes no more is told as any other failure.
+        # Here, so that a full disk is reported as any other failure.
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -100,5 +126,5 @@ def _run_command(arguments: list[str], line: str) -> int:
     return 0
 
 
-def _say_warning(message: Warning | str, category: type[Warning], *_place: object) -> None:
+def _say_warning(message: Warning | str, category: type[Warning], *_where: object) -> None:
     say(f"elman: warning: {message}")

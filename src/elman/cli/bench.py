@@ -1,4 +1,4 @@
-"""`elman bench`: this machine, elman beside its peers, the same work in the same run."""
+"""`elman bench`: elman and its peers on this machine, the same work in the same run."""
 
 import os
 import sys
@@ -6,46 +6,47 @@ from typing import Annotated
 
 import typer
 
-from elman.cli.options import AsJson, Threads, examples, use_threads
+from elman.cli.commands import add
+from elman.cli.options import AsJson, Threads, use_threads
 from elman.cli.output import emit, emit_json, say
 
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CASE …]",
+        metavar="CASE",
         show_default=False,
-        help="Names of cases, or patterns of them with *. Any sizes do: lstm-b4-t50-i32-h64-ragged-forward. "
-        "language: all cases of language models. "
+        help="Names of cases, or patterns with *. Any sizes may be named, as in lstm-b4-t50-i32-h64-ragged-forward. "
+        "`language` stands for all cases of language models. "
         "[all of --list]",
     ),
 ]
-Listed = Annotated[bool, typer.Option("--list", help="Name the cases and run none.")]
+Listed = Annotated[bool, typer.Option("--list", help="List the cases without running them.")]
 Repeat = Annotated[
     int,
-    typer.Option("--repeat", min=1, metavar="N", help="Samples of each side, at most; slow ones get 3 or more."),
+    typer.Option("--repeat", min=1, metavar="N", help="Samples of each side at most; slow ones get at least 3."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    epilog = examples(
+    """Add the command to the app."""
+    add(
+        app,
+        bench,
         "elman bench --list",
         "elman bench lstm-b16-t40-i64-h64-forward+backward",
         'elman bench "gru-*-ragged-*" --threads 1 --json',
         "elman bench language --repeat 3 --json",
     )
-    app.command(epilog=epilog)(bench)
 
 
 def bench(
     cases: Words = None, listed: Listed = False, threads: Threads = None, repeat: Repeat = 25, as_json: AsJson = False
 ) -> None:
-    """Time elman beside its peers on this machine.
+    """Time elman and its peers on this machine.
 
-    The peers: the same cell written by hand in torch (over unbound steps, and over indexed ones, whose backward pass is
-    quadratic in time), torch.nn's layer (padded and packed), JAX's scan if it is installed; they take turns, when
-    streaming a burst of steps each, and medians count. All cases together take half an hour. With --json, one line a
-    case.
+    The peers are the same cell written by hand in torch (over unbound steps, and over indexed ones, whose backward pass
+    is quadratic in time), torch.nn's layer (padded and packed), and JAX's scan if it is installed. They take turns, and
+    medians are reported. All cases take half an hour. With --json, there is one line per case.
     """
     from elman.bench.cases import find_cases
 
@@ -76,7 +77,7 @@ def bench(
                 emit_json(results[-1].record())
                 sys.stdout.flush()
     finally:
-        # Also when it is interrupted: what is done is shown.
+        # An interrupted run shows the cases that were finished.
         if results and not as_json:
             emit("\n".join([limits, "", *lines_of(results)]))
 

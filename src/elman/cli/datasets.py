@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from elman.cli.options import AsJson, examples
+from elman.cli.commands import CONTEXT, Command, examples
+from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json, say
 from elman.report.figures import table
 
@@ -17,18 +18,18 @@ data = typer.Typer(
     help="List the data sets that elman knows, and download them.",
     rich_markup_mode=None,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
+    """Add the command to the app."""
     app.add_typer(data, name="data")
 
 
-@data.command("list", epilog=examples("elman data list", "elman data list --json"))
+@data.command("list", cls=Command, epilog=examples("elman data list", "elman data list --json"))
 def list_datasets(as_json: AsJson = False) -> None:
-    """List the data sets: what for, how large unpacked, licence, source."""
+    """List the data sets: use, unpacked size, licence, source."""
     from elman.data.known.catalogue import DATASETS
 
     if as_json:
@@ -50,29 +51,30 @@ def list_datasets(as_json: AsJson = False) -> None:
         )
         return
     rows = [(each.name, each.use, megabytes(each.size), each.licence, each.source) for each in DATASETS.values()]
-    for line in table(rows, header=("data set", "what for", "size", "licence", "source")):
+    for line in table(rows, header=("data set", "use", "size", "licence", "source")):
         emit(line)
 
 
 @data.command(
     "get",
+    cls=Command,
     epilog=examples("elman data get enwik8 --data ../data", "elman data get tiny-shakespeare wikitext-2-v1"),
 )
 def get_datasets(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME …", show_default=False, help="Data sets of `elman data list`.")
+        list[str], typer.Argument(metavar="NAME", show_default=False, help="Data sets of `elman data list`.")
     ],
     folder: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="Folder that holds the data sets, one folder each.")
     ] = FOLDER,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long the server may be silent.")
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Longest silence of the server.")
     ] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Download data sets by address and prove their checksums.
+    """Download data sets and check their checksums.
 
-    What is there and whole is not downloaded again; what was cut short goes on from where it stopped.
+    Complete files are not downloaded again; a download that was cut short continues where it stopped.
     """
     from elman.data.known.catalogue import find_dataset
     from elman.data.known.download import get_dataset
@@ -95,28 +97,28 @@ def get_datasets(
         return
     for name, files in found.items():
         for got in files:
-            state = "downloaded" if got.downloaded else "was there, whole"
+            state = "downloaded" if got.downloaded else "already complete"
             emit(f"{name}\t{got.file.part}\t{got.path}\t{state}")
 
 
 class _Lines:
-    """A line on standard error when a file begins, every few seconds, and when it has come."""
+    """Print the progress of a file at its begin and end, and every few seconds."""
 
     def __init__(self) -> None:
         self._name, self._said = "", 0.0
 
-    def __call__(self, name: str, come: int, total: int | None) -> None:
-        """Told by the download."""
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Print a line if it is time for one."""
         now = time.monotonic()
-        if name == self._name and come != total and now - self._said < SECONDS_BETWEEN_LINES:
+        if name == self._name and done != total and now - self._said < SECONDS_BETWEEN_LINES:
             return
         self._name, self._said = name, now
-        share = f" of {megabytes(total)} ({100 * come // max(total, 1)}%)" if total is not None else ""
-        say(f"{name}: {megabytes(come)}{share}")
+        share = f" of {megabytes(total)} ({100 * done // max(total, 1)}%)" if total is not None else ""
+        say(f"{name}: {megabytes(done)}{share}")
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes as a person reads it.
+    """Return a number of bytes in megabytes.
 
     >>> megabytes(100_000_000), megabytes(2180)
     ('100.0 MB', '0.1 MB')

@@ -1,4 +1,4 @@
-"""`elman demo`: a first model in two minutes, without a network."""
+"""`elman demo`: a first model in two minutes, offline."""
 
 import csv
 import io
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli.options import AsJson, Seed, examples, use_threads
+from elman.cli.commands import add
+from elman.cli.options import AsJson, Seed, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError
 from elman.report.figures import figure, table
@@ -31,8 +32,8 @@ SETTINGS: dict[str, Any] = {
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    app.command(epilog=examples("elman demo", "elman demo --out /tmp/elman-demo --seed 3 --json"))(demo)
+    """Add the command to the app."""
+    add(app, demo, "elman demo", "elman demo --out /tmp/elman-demo --seed 3 --json")
 
 
 def demo(
@@ -43,40 +44,42 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted demo.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a first model in two minutes, without a network.
+    """Train a first model in two minutes, offline.
 
-    Is an English word positive or negative? A network reads the letters of words that people rated (the lexicon in
-    the package vaderSentiment), and is judged on words that it never saw.
+    Is an English word positive or negative? An LSTM reads the letters of words that people rated (the lexicon of
+    the package vaderSentiment) and is tested on words that it never saw.
     """
-    from elman.cli.folder import made_by, open_folder, stopped_in
+    from elman.cli.folder import open_folder, stopped_in
     from elman.data.known.datasets import vader_words
-    from elman.folders import folder_state
+    from elman.folders import RunFolder
     from elman.models import SequenceClassifier
     from elman.models.runs import Run, carry_out
     from elman.tasks.classify import Classify
     from elman.tasks.task import Values
     from elman.training.progress import progress_for
 
-    # A second thread has nothing to gain from minibatches this small, and much to lose on a busy machine.
+    # Minibatches this small gain nothing from a second thread, which costs much on a busy machine.
     use_threads(threads)
     seed = seed or 0
     words = vader_words()
     source, columns = Classify.source, Classify.columns
     labelled = Values({"text": words.texts, "label": words.labels}, source=words.source)
     rest, test = source.split(labelled, columns, TEST_FRACTION, seed)
-    learn, judge = source.split(rest, columns, VALIDATION_FRACTION, seed)
-    again = made_by(out, "demo")
-    if folder_state(out) == "model" and not again:
+    train, validation = source.split(rest, columns, VALIDATION_FRACTION, seed)
+    again = shlex.split(RunFolder(out).command or "")[1:2] == ["demo"]
+    if RunFolder(out).state == "model" and not again:
         raise UsageError(
             "The folder holds a model that the demo did not make.", where=str(out), fix="Give another folder as --out."
         )
     going_on = open_folder(out, command=context.obj, resume=resume, overwrite=again and not resume)
     _write_words(out / TEST_FILE, test)
-    sizes = [f"{len(each.columns['text']):,}" for each in (learn, judge, test)]
-    say(f"{sizes[0]} words to train on, {sizes[1]} to choose the best epoch, {sizes[2]} to test.")
+    sizes = [f"{len(each.columns['text']):,}" for each in (train, validation, test)]
+    say(f"{sizes[0]} words to train on, {sizes[1]} to choose the best epoch by, {sizes[2]} to test on.")
     estimator = SequenceClassifier(**SETTINGS, seed=seed)
     example = shlex.quote(str(out / TEST_FILE))
-    run = Run(out, learn, judge, command=context.obj, test=test, resume=going_on, example=example, text="stupendous")
+    run = Run(
+        out, train, validation, command=context.obj, test=test, resume=going_on, example=example, text="stupendous"
+    )
     with stopped_in(out):
         result = carry_out(run, estimator, progress_for(sys.stderr, estimator.report_every))
     result["predictions"] = _some_predictions(estimator, test, seed)
@@ -88,7 +91,7 @@ def demo(
 
 
 def _write_words(path: Path, words: "Values") -> None:
-    """The test words as a file, for `elman evaluate`."""
+    """Write the test words to a file, for `elman evaluate`."""
     from elman.files import atomic_write
 
     lines = io.StringIO()
@@ -98,7 +101,7 @@ def _write_words(path: Path, words: "Values") -> None:
 
 
 def _some_predictions(estimator: Any, words: "Values", seed: int) -> list[dict[str, Any]]:
-    """The answers to a few test words drawn at random, right or wrong."""
+    """Return the answers to a few test words drawn at random, right or wrong."""
     from elman.tasks.rows import select
 
     size = len(words.columns["text"])

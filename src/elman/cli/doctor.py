@@ -1,4 +1,4 @@
-"""`elman doctor`: what this machine and this installation have, and what to do about what is missing."""
+"""`elman doctor`: what this machine and this installation have, and how to get what is missing."""
 
 import importlib
 import os
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import typer
 
-from elman.cli.options import AsJson, examples
+from elman.cli.commands import add
+from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json
 from elman.report.figures import table
 
@@ -27,9 +28,9 @@ class Finding(NamedTuple):
 
     Attributes:
         part: what was looked at.
-        found: what is there.
-        well: `False` if elman cannot work with it; `None` if it can do without.
-        fix: what to do about it, where there is something to do.
+        found: its version or state.
+        well: `False` if elman cannot work with it; `None` if elman works without it.
+        fix: how to mend it; None if there is nothing to mend.
     """
 
     part: str
@@ -39,16 +40,17 @@ class Finding(NamedTuple):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    app.command(epilog=examples("elman doctor", "elman doctor --json"))(doctor)
+    """Add the command to the app."""
+    add(app, doctor, "elman doctor", "elman doctor --json")
 
 
 def doctor(
     as_json: AsJson = False,
 ) -> None:
-    """Show what this machine and installation have.
+    """Show the versions, threads, CPU features and GPU that elman finds.
 
-    Versions, threads, CPU features, GPU and optional parts, and what to do about what is missing.
+    Optional parts that are missing are listed with the command that installs them. The exit code is 1 if elman cannot
+    work.
     """
     findings = examine()
     if as_json:
@@ -62,7 +64,7 @@ def doctor(
 
 
 def examine() -> list[Finding]:
-    """Everything that `elman doctor` looks at, in the order in which it is shown."""
+    """Return all findings, in the order in which they are shown."""
     parts: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _packages, _processor, _torch, _kernels, _extras)
     return [finding for part in parts for finding in part()]
 
@@ -111,7 +113,7 @@ def _torch() -> Iterator[Finding]:
     # torch takes seconds to import and may be the very thing that is broken.
     try:
         torch = importlib.import_module("torch")
-    except Exception as error:  # whatever stops the import is what the doctor is asked about
+    except Exception as error:  # any failure of the import is a finding
         yield Finding("torch runs", f"{type(error).__name__}: {error}", False, "pip install --force-reinstall torch")
         return
     yield Finding("threads", f"{torch.get_num_threads()} (set with --threads or OMP_NUM_THREADS)")
@@ -137,7 +139,7 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _requirements() -> Iterator[tuple[str, str | None]]:
-    """The packages that elman's own metadata asks for, each with the extra that asks for it."""
+    """Yield the packages that elman's metadata requires, each with the extra that requires it."""
     # Slow to import, and every `elman --help` imports this file.
     from importlib.metadata import requires
 

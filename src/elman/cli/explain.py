@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from elman.cli.options import AsJson, examples
+from elman.cli.commands import add
+from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json
 from elman.errors import UsageError, nearest
 
@@ -21,11 +22,8 @@ INPUT_SIZE, HIDDEN_SIZE = 64, 128
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    epilog = examples(
-        "elman explain lstm", "elman explain my_cells.py:mine --hidden-size 300", "elman explain my-model"
-    )
-    app.command(epilog=epilog)(explain)
+    """Add the command to the app."""
+    add(app, explain, "elman explain lstm", "elman explain cells.py:mine --hidden-size 300", "elman explain my-model")
 
 
 def explain(
@@ -40,10 +38,11 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is hoisted, fused and saved, and which target runs it.
+    """Show how a cell is compiled and which target runs it.
 
-    For a cell, or for each recurrent layer of a model: the step as a graph, what is computed before, inside and after
-    the loop over time, what is saved for the backward step, that step itself, and the memory of both.
+    For a cell, or for each recurrent layer of a model: the graph of the step, what is computed before, inside and after
+    the loop over time, what is fused and what is saved for the backward step, the backward step itself, and the memory
+    of both.
     """
     from elman.cells import CELLS
 
@@ -51,8 +50,8 @@ def explain(
         layers = _layers_of_cell(what, input_size or INPUT_SIZE, hidden_size or HIDDEN_SIZE)
     elif not Path(what).exists():
         raise UsageError(
-            f"There is no cell and no model folder `{what}`.",
-            fix=f"Cells: {nearest(what, CELLS)} Or give FILE.py:NAME.",
+            f"`{what}` is neither a cell nor a model folder.",
+            fix=f"{nearest(what, CELLS)} Your own cell is FILE.py:NAME.",
         )
     elif input_size or hidden_size:
         raise UsageError("A model has its own sizes.", fix="Leave out --input-size and --hidden-size.")
@@ -85,16 +84,16 @@ def _layers_of_model(folder: Path) -> list[tuple[dict[str, Any], str]]:
 
 
 def _layers_of(prefix: str, recurrent: Any) -> list[tuple[dict[str, Any], str]]:
-    """For each layer of a stack: what there is to say as a record, and as text."""
+    """Return for each layer of a stack its explanation as a record and as text."""
     from elman.compiler.explain import Explanation
 
     found = []
     for number, (input_size, hidden_size, constants) in enumerate(recurrent.cell_sizes):
         explanation = Explanation(recurrent.cell.trace(input_size, hidden_size, constants))
-        place = f"{prefix}layer {number}" if prefix or len(recurrent.cell_sizes) > 1 else ""
+        layer = f"{prefix}layer {number}" if prefix or len(recurrent.cell_sizes) > 1 else ""
         target, _, reason = recurrent.explain().partition(": ")
         record = {
-            "layer": place or None,
+            "layer": layer or None,
             "cell": recurrent.cell.name,
             "input_size": input_size,
             "hidden_size": hidden_size,
@@ -103,7 +102,7 @@ def _layers_of(prefix: str, recurrent: Any) -> list[tuple[dict[str, Any], str]]:
             "reason": reason,
         }
         both = ", in both directions with weights of their own" if recurrent.bidirectional else ""
-        title = f"{place + ': ' if place else ''}{recurrent.cell.name}, input {input_size}, hidden {hidden_size}{both}"
+        title = f"{layer + ': ' if layer else ''}{recurrent.cell.name}, input {input_size}, hidden {hidden_size}{both}"
         note = "" if target == "llvm" else "\n  What follows is how compiled kernels run it."
         text = f"{title}\n\nRun by\n  {target}: {reason}{note}\n\n{explanation}"
         found.append((record | explanation.record(), text))

@@ -1,4 +1,4 @@
-"""How a command ends when it cannot do what it was asked: one message, one exit code, no traceback."""
+"""How a command that fails ends: one message, one exit code, no traceback."""
 
 import sys
 import traceback
@@ -20,7 +20,7 @@ ClickException: Any = next(kind for kind in typer.BadParameter.__mro__ if kind._
 
 
 class RunStopped(KeyboardInterrupt):
-    """Ctrl-C outside the trainer's own minibatches; what the last checkpoint has is kept."""
+    """Ctrl-C outside the trainer's own minibatches; the last checkpoint is kept."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
@@ -28,11 +28,11 @@ class RunStopped(KeyboardInterrupt):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C in a command that knows what became of its work.
+    """Ctrl-C in a command that reports the state of its work.
 
     Args:
         problem: what to say.
-        result: what the JSON object of the command has of its work up to there.
+        result: of the work so far, for the JSON object of the command.
     """
 
     def __init__(self, problem: ElmanError, result: Mapping[str, Any]):
@@ -42,12 +42,12 @@ class Stopped(KeyboardInterrupt):
 
 
 def report_failure(error: BaseException, *, command: str, as_json: bool, debug: bool) -> int:
-    """Says what went wrong, and gives the exit code.
+    """Report an error and return the exit code.
 
     Args:
         error: what ended the command.
         command: the command line that was run, quoted for a shell.
-        as_json: also print one JSON object with `error`, `where` and `fix`, and what was done up to there.
+        as_json: also print one JSON object with `error`, `where` and `fix`, and the result so far.
         debug: also print the traceback of a defect.
     """
     code, problem = _explain(error, command)
@@ -62,7 +62,7 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
     except BrokenPipeError:
         raise
     except OSError:
-        # Standard output takes no more; standard error has the message.
+        # Standard output is full; the message is on standard error.
         discard(sys.stdout)
     return code
 
@@ -97,7 +97,7 @@ def _explain(error: BaseException, command: str) -> tuple[int, ElmanError]:
 
 
 def _no_memory(error: RuntimeError) -> bool:
-    """Whether it is what torch raises where memory cannot be had, of the processor or of a GPU."""
+    """Return whether torch raised it because the memory of the CPU or of a GPU is full."""
     return "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
@@ -108,9 +108,9 @@ def _interruption(error: KeyboardInterrupt, command: str) -> ElmanError:
     folder = getattr(error, "folder", None)
     if folder is None:
         return ElmanError("Stopped; nothing was being saved.", fix=f"Start again with: {command}")
-    place = f" in epoch {error.epoch} after minibatch {error.batch}" if hasattr(error, "epoch") else ""  # pyright: ignore[reportAttributeAccessIssue]
+    position = f" in epoch {error.epoch} after minibatch {error.batch}" if hasattr(error, "epoch") else ""  # pyright: ignore[reportAttributeAccessIssue]
     return ElmanError(
-        f"Stopped{place}; everything up to the last checkpoint is saved.",
+        f"Stopped{position}; everything up to the last checkpoint is saved.",
         where=str(folder),
         fix=f"Continue with: {resume_command(command)}",
     )

@@ -17,7 +17,7 @@ class Flag(NamedTuple):
     """One flag.
 
     Attributes:
-        name: of the setting; the flag is `--` and the same with hyphens, and `--no-` first for one that is on.
+        name: of the setting; `spelling` makes the flag of it.
         kinds: types of its value: `bool`, `int`, `float`, `str`, `dict`, `tuple`, or words to choose from.
         default: of the setting.
         help: one line.
@@ -36,7 +36,7 @@ def flags_of(settings: type[Settings], *, without: Iterable[str] = ()) -> tuple[
 
     Args:
         settings: the class.
-        without: settings that have no flag of this kind.
+        without: settings that have no flag.
     """
     return tuple(_flag(name, field) for name, field in fields_of(settings).items() if name not in set(without))
 
@@ -63,7 +63,7 @@ def option_of(flag: Flag) -> Any:
 def help_of(flag: Flag) -> str:
     """Return the line of help, with the words to choose from and the default."""
     if bool in flag.kinds:
-        return flag.help if not flag.default else f"Turn off: {flag.help[0].lower()}{flag.help[1:]}"
+        return flag.help if not flag.default else f"Do not {flag.help[0].lower()}{flag.help[1:]}"
     shown = _shown(flag.default)
     choices = ", ".join(word for kind in flag.kinds for word in _choices(kind))
     line = f"{flag.help.removesuffix('.')}: {choices}." if choices and len(flag.kinds) == 1 else flag.help
@@ -100,7 +100,7 @@ def _flag(name: str, field: FieldInfo) -> Flag:
 
 
 def _parts(annotation: Any) -> list[tuple[Any, str]]:
-    """The types of a setting's values, each with the word that stands for it in a help text."""
+    """Return the types of a setting's values, each with its word in a help text."""
     origin, inner = get_origin(annotation), list(get_args(annotation))
     if origin is Annotated:
         return _parts(inner[0])

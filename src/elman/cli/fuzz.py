@@ -1,4 +1,4 @@
-"""`elman fuzz`: random cells, compiled and compared with what they should give."""
+"""`elman fuzz`: random cells, compiled and compared with the reference."""
 
 import dataclasses
 import time
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.cli.options import AsJson, examples
+from elman.cli.commands import add
+from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 Count = Annotated[int, typer.Option("--count", min=1, metavar="N", help="Cells to try.")]
 FirstSeed = Annotated[
-    int, typer.Option("--seed", min=0, metavar="N", help="Of the first cell; those after it have the seeds after it.")
+    int,
+    typer.Option("--seed", min=0, metavar="N", help="Seed of the first cell; the others have those that follow."),
 ]
 Minutes = Annotated[
     float | None,
@@ -25,14 +27,13 @@ Minutes = Annotated[
 ]
 
 Thorough = Annotated[
-    bool, typer.Option("--thorough", help="Build all kernels of each cell, not a quarter of them in turn; slower.")
+    bool, typer.Option("--thorough", help="Build all kernels of each cell instead of a quarter in turn; slower.")
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    epilog = examples("elman fuzz", "elman fuzz --count 20000 --minutes 60", "elman fuzz --seed 1234 --count 1")
-    app.command(epilog=epilog)(fuzz)
+    """Add the command to the app."""
+    add(app, fuzz, "elman fuzz", "elman fuzz --count 20000 --minutes 60", "elman fuzz --seed 1234 --count 1")
 
 
 def fuzz(
@@ -42,12 +43,11 @@ def fuzz(
     thorough: Thorough = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compile random cells and compare them.
+    """Compile random cells and compare their results and gradients.
 
-    The kernels against the reference and against torch's autograd, in float32 and float64, results and every gradient,
-    of each cell as it was drawn and simplified. A cell that differs is made smaller and shown; its seed makes it again.
-    A cell is not compared, and counted by the reason, where a rounding alone could change its results. Exit code 1 if a
-    cell differs.
+    Kernels are compared with the reference and with torch's autograd, in float32 and float64, for each cell as drawn
+    and as simplified. A cell that differs is reduced and shown with its seed. Cells whose results a rounding could
+    change are not compared; they are counted by reason. The exit code is 1 if a cell differs.
     """
     # torch takes seconds to import; only commands that compute get here.
     from elman.compiler.testing.search import search
@@ -63,7 +63,7 @@ def fuzz(
 
 
 def _summary(found: "Findings") -> str:
-    """How many cells were compared and were wrong, and a line for each reason why others were not compared."""
+    """Return how many cells were compared and were wrong, and why others were not compared."""
     head = f"{found.count} cells from seed {found.seed} in {found.seconds:.0f} s, {len(found.failures)} of them wrong"
     return "\n".join([head, *(f"{number} not compared: {reason}" for reason, number in found.not_compared.items())])
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.failures import Stopped
-from elman.cli.lazy import lazy
-from elman.cli.options import AsJson, Model, Threads, examples, use_threads
+from elman.cli.options import AsJson, Model, Threads, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
 
@@ -25,29 +25,16 @@ LENGTH = 500
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    app.command(
-        cls=lazy(_command),
-        epilog=examples(
-            'elman generate my-model --prompt "Once upon a time" --length 300',
-            "elman generate my-model --temperature 0.7 --top-p 0.95 --samples 3",
-            "elman generate my-model --length 100 --save-state here",
-            "elman generate my-model --state here --length 100",
-        ),
-    )(generate)
-
-
-def generate() -> None:
-    """Write text with a language model, token by token.
-
-    The prompt is printed, and what the model writes after it. Of several samples the first is printed as it is
-    written, the others when all are done. With --json, one object holds everything, and no other line is printed.
-    A token is what the model was trained on: a character, a byte, a word or a part of one.
-
-    Ctrl-C ends the text; with --save-state it is kept, and the command that goes on with it is printed.
-
-    Defaults are in [brackets].
-    """
+    """Add the command to the app."""
+    add_lazily(
+        app,
+        generate,
+        _parameters,
+        'elman generate my-model --prompt "Once upon a time" --length 300',
+        "elman generate my-model --temperature 0.7 --top-p 0.95 --samples 3",
+        "elman generate my-model --length 100 --save-state here",
+        "elman generate my-model --state here --length 100",
+    )
 
 
 def _flags() -> tuple[Any, ...]:
@@ -58,32 +45,21 @@ def _flags() -> tuple[Any, ...]:
     return tuple(flag._replace(default=LENGTH) if flag.name == "length" else flag for flag in flags)
 
 
-def _command() -> Any:
+def _parameters() -> Parameters:
     from elman.cli.flags import option_of
-    from elman.cli.train import built
 
-    def text(flag: str, metavar: str, line: str, kind: Any = str) -> Any:
-        return Annotated[kind, typer.Option(flag, metavar=metavar, show_default=False, help=line)]
-
-    continued = "Continue where the state in this file ends."
-    kept = "Keep in this file where the text ends."
-    fixed: dict[str, tuple[Any, Any]] = {
+    return {
         "model": (Model, ...),
-        "prompt": (text("--prompt", "TEXT", "What the text begins with. - is standard input."), ""),
+        "prompt": (option("--prompt", "TEXT", "What the text begins with. - is standard input.", str), ""),
         **{flag.name: (option_of(flag), None) for flag in _flags()},
-        "state": (text("--state", "FILE", continued, Path | None), None),
-        "save_state": (text("--save-state", "FILE", kept, Path | None), None),
+        "state": (option("--state", "FILE", "Continue from the state in this file.", Path | None), None),
+        "save_state": (option("--save-state", "FILE", "Save the state at the end of the text.", Path | None), None),
         "threads": (Threads, None),
         "as_json": (AsJson, False),
     }
 
-    def run(**values: Any) -> None:
-        _generate(**values)
 
-    return built("generate", run, fixed, None)
-
-
-def _generate(
+def generate(
     *,
     model: Path,
     prompt: str,
@@ -93,6 +69,16 @@ def _generate(
     as_json: bool,
     **values: Any,
 ) -> None:
+    """Write text with a language model, token by token.
+
+    The prompt is printed, followed by what the model writes. The first of several samples is printed as it is
+    written, the others when all are complete. With --json, one object holds everything, and no other line is printed.
+    A token is what the model was trained on: a character, a byte, a word or a part of a word.
+
+    Ctrl-C ends the text; with --save-state the state is saved, and the command that continues is printed.
+
+    Defaults are in [brackets].
+    """
     from elman.cli.flags import given_values
 
     given = {"length": LENGTH, **given_values(_flags(), values)}
@@ -116,7 +102,7 @@ def _generate(
 
 
 def _check(given: Mapping[str, Any], save_state: Path | None) -> None:
-    """Finds every mistake before the model is read.
+    """Report every mistake before the model is read.
 
     Raises:
         UsageError: names the options.
@@ -142,7 +128,7 @@ def _option(name: str) -> str:
 
 
 def _read_standard_input() -> str:
-    """All of it, without a byte order mark, and without the line end that most commands put at the end."""
+    """Return standard input without a byte order mark and without a final line end."""
     content = sys.stdin.buffer.read()
     try:
         return content.decode().removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
@@ -165,7 +151,7 @@ def _load(file: Path) -> Any:
 
 @contextmanager
 def _naming(option: str | None) -> Iterator[None]:
-    """Adds the option to what is wrong with its value."""
+    """Add the option to an error about its value."""
     try:
         yield
     except (ModelError, ShapeError, UsageError) as error:
@@ -182,7 +168,7 @@ def _kept(
     given: Mapping[str, Any],
     result: Callable[[], dict[str, Any]],
 ) -> Iterator[None]:
-    """Saves the state however the writing ends, and tells the one who stopped it, with the result up to there."""
+    """Save the state however the writing ends, and report an interruption."""
 
     def save() -> None:
         if save_state is not None:
@@ -193,7 +179,7 @@ def _kept(
     except KeyboardInterrupt:
         stopped, written = f"Stopped after {texts.turns} tokens", result()
         if save_state is None:
-            problem = ElmanError(f"{stopped}.", fix="With --save-state FILE one can go on later.")
+            problem = ElmanError(f"{stopped}.", fix="Give --save-state FILE to continue later.")
         else:
             try:
                 save()
@@ -203,10 +189,10 @@ def _kept(
                 problem = ElmanError(stopped, fix="Press Ctrl-C only once.")
             else:
                 go_on = _rest(model, save_state, {**given, "length": given["length"] - texts.turns})
-                problem = ElmanError(f"{stopped}; the state is saved.", fix=f"Go on with: {go_on}")
+                problem = ElmanError(f"{stopped}; the state is saved.", fix=f"Continue with: {go_on}")
         raise Stopped(problem, written) from None
     except OSError:
-        # Whoever read the text has left, or there is no room for more of it.
+        # The reader of the text has gone, or the disk is full.
         save()
         raise
     save()
@@ -215,16 +201,16 @@ def _kept(
 
 
 def _rest(model: Path, state: Path, given: Mapping[str, Any]) -> str:
-    """The command that writes on from a state, with these settings."""
+    """Return the command that continues from a state, with these settings."""
     options = [word for name, value in given.items() for word in (_option(name), str(value))]
     return shlex.join(["elman", "generate", str(model), "--state", str(state), *options])
 
 
 def _turns(texts: "Samples") -> Iterator[tuple[str, ...]]:
-    """What each turn adds; Ctrl-C between two turns ends them.
+    """Yield the pieces of each turn, until Ctrl-C between two turns.
 
     Raises:
-        KeyboardInterrupt: it was stopped, and its state is whole.
+        KeyboardInterrupt: Ctrl-C was pressed; the state is that after the last turn.
     """
     from elman.training.interrupts import Interrupts
 
@@ -236,7 +222,7 @@ def _turns(texts: "Samples") -> Iterator[tuple[str, ...]]:
 
 
 def _write(texts: "Samples", prompt: str) -> None:
-    """Prints the first text as it comes, and the others after it."""
+    """Print the first text as it is written, and the others after it."""
     count = texts.settings.samples
     others: list[list[str]] = [[] for _ in range(count - 1)]
     show, flush = sys.stdout.write, sys.stdout.flush
@@ -260,7 +246,7 @@ def _title(number: int, count: int) -> str:
 
 
 class _Record:
-    """Every text whole, with the logarithm of its probability, and what else `--json` tells of them.
+    """Every text whole, with the logarithm of its probability, and the other fields of `--json`.
 
     Args:
         model: its folder.
@@ -276,7 +262,7 @@ class _Record:
         self._began = time.perf_counter()
 
     def take_all(self) -> None:
-        """Writes the texts to their ends."""
+        """Write the texts to their ends."""
         for pieces in _turns(self._texts):
             found = self._texts.log_probabilities.tolist()
             for text, length in enumerate(self._texts.lengths):
@@ -284,7 +270,7 @@ class _Record:
                     self._written[text].append((pieces[text], found[text]))
 
     def summary(self) -> dict[str, Any]:
-        """What was written up to now."""
+        """Return what was written so far."""
         seconds, texts = time.perf_counter() - self._began, self._texts
         return {
             "model": str(self._model),

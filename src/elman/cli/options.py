@@ -1,14 +1,14 @@
-"""Options that several commands share, each said in one way."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from elman.errors import UsageError
-
 AsJson = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="A model folder, as --out made it.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", show_default=False, help="A model folder that `elman train` made.")
+]
 Out = Annotated[
     Path, typer.Option("--out", metavar="MODEL", show_default=False, help="Folder for the model and its report.")
 ]
@@ -32,45 +32,23 @@ def _known_way(how: str | None) -> str | None:
     return how
 
 
-def _unknown(default: str) -> Any:
-    return typer.Option(
+Unknown = Annotated[
+    Any,
+    typer.Option(
         "--unknown",
         metavar="HOW",
         parser=str,
         callback=_known_way,
         show_default=False,
-        help=f"Characters or words never seen in training: allow or refuse. [{default}]",
-    )
-
-
-Unknown = Annotated[Any, _unknown("as the model was trained: allow")]
-
-
-VALIDATION_FRACTION = 0.1
-
-
-def held_back(validation: object, fraction: float | None) -> float:
-    """The part of the data to hold back for judging; 0 where --validation gives other data for it.
-
-    Raises:
-        UsageError: both are given.
-    """
-    if validation is not None and fraction is not None:
-        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
-    if fraction is None:
-        return VALIDATION_FRACTION if validation is None else 0.0
-    return fraction
+        help="Characters or words never seen in training: allow or refuse. [as the model was trained: allow]",
+    ),
+]
 
 
 def use_threads(count: int | None) -> None:
-    """Lets torch compute with so many threads; `None` leaves its own choice."""
+    """Set the number of threads that torch computes with, unless it is `None`."""
     if count is not None:
         # torch takes seconds to import; only commands that compute get here.
         import torch
 
         torch.set_num_threads(count)
-
-
-def examples(*lines: str) -> str:
-    """The end of a command's help: what to type, each line as it is."""
-    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

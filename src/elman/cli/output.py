@@ -1,4 +1,4 @@
-"""Where the words of a command go: data to standard output, messages to standard error."""
+"""The output of a command: data to standard output, messages to standard error."""
 
 import codecs
 import io
@@ -11,23 +11,23 @@ from elman.files import print_if_read
 
 
 def say(message: str = "") -> None:
-    """A message for the person at the terminal, if anybody still reads it."""
+    """Print a message on standard error, if it is still read."""
     print_if_read(message, sys.stderr)
 
 
 def write_anything() -> None:
-    """Has standard output write with a backslash what its encoding cannot say, as a byte of another one in a path."""
+    """Make standard output escape characters that its encoding does not have, as in a path."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def emit(line: str = "") -> None:
-    """A line of data."""
+    """Print a line of data."""
     sys.stdout.write(line + "\n")
 
 
 def emit_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on one line, the last of standard output; a number that is not finite becomes null."""
+    """Print a JSON object on one line, with null for numbers that are not finite."""
     # Half of a surrogate pair is written by `backslashreplace` as JSON writes it; other characters are not.
     says_all = codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
     emit(json.dumps(_finite(value), ensure_ascii=not says_all, allow_nan=False, default=str))
@@ -41,7 +41,7 @@ def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
         kind: of the tokens, in the plural.
         effect: what it does to the scores, at the end of the line.
     """
-    # Nothing is read yet by most commands.
+    # Imported late: most commands read no tokens.
     from elman.data.text.unknown import UnknownTally
 
     if line := UnknownTally(scores.get("tokens", 0), scores.get("unknown", 0)).line(kind):

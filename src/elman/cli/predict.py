@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli.lazy import lazy
-from elman.cli.options import AsJson, Model, Threads, Unknown, examples, use_threads
+from elman.cli.commands import Parameters, add_lazily, option
+from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.errors import UsageError
 from elman.report.figures import on_one_line
@@ -26,19 +26,6 @@ _DATA = Annotated[
         help="Texts: a line each, CSV, TSV, JSONL, or a folder. - is standard input.",
     ),
 ]
-_TEXT = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="TEXT", show_default=False, help="A text itself; may be repeated."),
-]
-_COLUMN = Annotated[
-    str | None,
-    typer.Option(
-        "--column",
-        metavar="COL",
-        show_default=False,
-        help="Column of the texts: name or number from 1. [as in training, else by usual names, else the first]",
-    ),
-]
 _PROBABILITIES = Annotated[
     bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
 ]
@@ -46,51 +33,44 @@ _PROBABILITIES = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command(
-        cls=lazy(_command),
-        epilog=examples(
-            "elman predict words-model --text stupendous --text dreadful",
-            "elman predict words-model words.txt > answers.tsv",
-            "cut -f1 words.tsv | elman predict words-model - --probabilities",
-        ),
-    )(predict)
+    add_lazily(
+        app,
+        predict,
+        _parameters,
+        "elman predict words-model --text stupendous --text dreadful",
+        "elman predict words-model words.txt > answers.tsv",
+        "cut -f1 words.tsv | elman predict words-model - --probabilities",
+    )
 
 
-def predict() -> None:
-    """Predict the answer to each text.
-
-    One line each: the text, its answer and the probability of it, with tabs between. Tabs, line breaks and
-    backslashes inside a text or an answer are written with a backslash. A file is read as the training file was. With
-    --json, one object holds all predictions, and no other line is printed.
-    """
-
-
-def _command() -> Any:
+def _parameters() -> Parameters:
     from elman.cli.reading import reading_flags
-    from elman.cli.train import built
-    from elman.tasks import TASKS, find_task
 
-    reading = reading_flags(map(find_task, TASKS), columns=False)
-    fixed: dict[str, tuple[Any, Any]] = {
+    column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
+    return {
         "model": (Model, ...),
         "data": (_DATA, None),
-        "text": (_TEXT, None),
-        **{name: (annotation, None) for name, annotation in reading.items()},
-        "column": (_COLUMN, None),
+        "text": (option("--text", "TEXT", "A text itself; may be repeated.", list[str] | None), None),
+        **{name: (annotation, None) for name, annotation in reading_flags(columns=False).items()},
+        "column": (option("--column", "COL", column), None),
         "probabilities": (_PROBABILITIES, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
         "as_json": (AsJson, False),
     }
 
-    def run(**values: Any) -> None:
-        _predict(values, {name: values[name] for name in {**reading, "column": None}})
 
-    return built("predict", run, fixed, None)
+def predict(**values: Any) -> None:
+    """Predict the answer to each text.
 
+    Each line has the text, its answer and the probability of the answer, separated by tabs. Tabs, line breaks and
+    backslashes within a text or an answer are escaped with a backslash. A file is read as the training file was. With
+    --json, one object holds all predictions, and no other line is printed.
+    """
+    from elman.cli.reading import reading_flags
 
-def _predict(values: dict[str, Any], how: dict[str, Any]) -> None:
     model, data, text = values["model"], values["data"], values["text"]
+    how = {name: values[name] for name in (*reading_flags(columns=False), "column")}
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
     flags = [f"--{name}" for name, value in how.items() if value is not None]
@@ -129,7 +109,7 @@ def _read(model: Any, data: str, how: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 def _typed(model: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:
-    """The texts of the command line, with their places."""
+    """Return the texts of the command line, each with its name in messages."""
     if model.task_.tokens == "values":
         raise UsageError(
             "This model reads sequences of numbers, and --text gives texts.", fix="Give DATA, a JSONL file of numbers."
@@ -140,21 +120,21 @@ def _typed(model: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:
 def _answers(
     model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int, tally: "UnknownTally"
 ) -> Iterator[tuple[Any, Any]]:
-    """Each row with its answer, computed by chunks as the rows are read."""
-    from elman.tasks.rows import places_named
+    """Yield each row with its answer, computed in chunks as the rows are read."""
+    from elman.tasks.rows import rows_named
     from elman.tasks.task import Values
 
     waiting = iter(given)
     while chunk := list(islice(waiting, size)):
-        places, rows = zip(*chunk, strict=True)
-        with places_named(Values({}, places)):
+        names, rows = zip(*chunk, strict=True)
+        with rows_named(Values({}, names)):
             answers = model.answers(list(rows), unknown=unknown, tally=tally)
         yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
 
 def _words(value: Any) -> str:
-    """A row or an answer on one line: words with blanks between, numbers as JSON."""
+    """Return a row or an answer on one line: words separated by blanks, numbers as JSON."""
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return " ".join(value)
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,37 +1,30 @@
 """The flags that say how data are read, as the tasks declare them, and which of them fit a model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from elman.cli.commands import option
 from elman.errors import UsageError
 
 
-def reading_flags(tasks: Iterable[Any], *, columns: bool = True) -> dict[str, Any]:
-    """Return the annotation of each flag of these tasks' columns and files, by name.
+def reading_flags(*, columns: bool = True) -> dict[str, Any]:
+    """Return the annotation of each flag of the columns and files of any task, by name.
 
     Args:
-        tasks: whose flags.
         columns: whether those of the columns are among them.
     """
     found: dict[str, Any] = {}
-    for task in tasks:
-        for name, annotation in _own(task, columns=columns).items():
-            found.setdefault(name, annotation)
+    for task in _tasks():
+        found = {**flags_of_files(task, columns=columns), **found}
     return found
 
 
-def option_flags(tasks: Iterable[Any]) -> dict[str, Any]:
-    """Return the flags that are settings of these tasks' evaluations, by name."""
+def option_flags() -> dict[str, Any]:
+    """Return the flags that are settings of an evaluation of any task, by name."""
     from elman.cli.flags import flags_of
 
-    found: dict[str, Any] = {}
-    for task in tasks:
-        for flag in flags_of(task.options_class):
-            found.setdefault(flag.name, flag)
-    return found
+    return {flag.name: flag for task in _tasks() for flag in flags_of(task.options_class)}
 
 
 def refuse_others(task: Any, given: Mapping[str, Any], model: Path) -> None:
@@ -45,28 +38,29 @@ def refuse_others(task: Any, given: Mapping[str, Any], model: Path) -> None:
     Raises:
         UsageError: names the flags.
     """
-    from elman.tasks import TASKS, find_task
-
-    own = {*_own(task), *task.options_class.model_fields}
-    wrong = [name for name, value in given.items() if value is not None and name not in own]
+    wrong = [name for name, value in given.items() if value is not None and name not in _names(task)]
     if wrong:
-        others = [each for each in map(find_task, TASKS) if wrong[0] in {*_own(each), *each.options_class.model_fields}]
+        others = [each.noun for each in _tasks() if wrong[0] in _names(each)]
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        raise UsageError(
-            f"{flags}: only for a {' or a '.join(each.noun for each in others)}.",
-            where=str(model),
-            fix="Leave them out.",
-        )
+        raise UsageError(f"{flags}: only for a {' or a '.join(others)}.", where=str(model), fix="Leave them out.")
 
 
-def _own(task: Any, *, columns: bool = True) -> dict[str, Any]:
+def flags_of_files(task: Any, *, columns: bool = True) -> dict[str, Any]:
+    """Return the annotation of each flag of a task's columns and files, by name."""
     shown = task.columns if columns and task.source.columns_are_flags else ()
-    flags = {column.name: _option(f"--{column.name}", str, "COL", column.help) for column in shown}
+    flags = {column.name: option(f"--{column.name}", "COL", column.help) for column in shown}
     for name, kind, metavar, line in task.source.options:
-        flags[name] = _option(f"--{name}/--no-{name}" if kind is bool else f"--{name}", kind, metavar, line)
+        flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+        flags[name] = option(flag, metavar, line, kind | None)
     return flags
 
 
-def _option(flag: str, kind: type, metavar: str, line: str) -> Any:
-    option = typer.Option(flag, metavar=metavar or None, show_default=False, help=line)
-    return Annotated[kind | None, option]
+def _names(task: Any) -> set[str]:
+    return {*flags_of_files(task), *task.options_class.model_fields}
+
+
+def _tasks() -> list[Any]:
+    # pydantic is not needed by a command without these flags.
+    from elman.tasks import TASKS, find_task
+
+    return [find_task(name) for name in TASKS]

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from elman.cli.commands import CONTEXT, Command, examples
 from elman.cli.folder import open_folder, stopped_in
-from elman.cli.options import AsJson, Seed, examples, use_threads
+from elman.cli.options import AsJson, Overwrite, Resume, Seed, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError, nearest
 from elman.report.figures import figure, table
@@ -20,16 +21,16 @@ recipes = typer.Typer(
     help="Repeat the textbook experiments.",
     rich_markup_mode=None,
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
+    """Add the command to the app."""
     app.add_typer(recipes, name="recipe")
 
 
-@recipes.command("list", epilog=examples("elman recipe list"))
+@recipes.command("list", cls=Command, epilog=examples("elman recipe list"))
 def list_recipes(as_json: AsJson = False) -> None:
     """List the recipes."""
     from elman.recipes import RECIPES
@@ -51,6 +52,7 @@ def list_recipes(as_json: AsJson = False) -> None:
 
 @recipes.command(
     "run",
+    cls=Command,
     epilog=examples(
         "elman recipe run word-sentiment-lstm --data ../shared/data",
         "elman recipe run word-sentiment-rnn --data ../shared/data --seed 3 --json",
@@ -78,15 +80,13 @@ def run_recipe(
         Path | None,
         typer.Option(
             "--out",
-            metavar="FOLDER",
+            metavar="MODEL",
             show_default=False,
             help="Folder for the model and what --resume needs. [nothing is kept]",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start over in a FOLDER that holds a run of elman.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in FOLDER.")] = False,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -99,12 +99,12 @@ def run_recipe(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat one experiment: train and judge a model, and show what is measured next to what was reported.
+    """Repeat one experiment, measured next to reported.
 
-    Where the data is missing, the message says how to get it. With --out, Ctrl-C stops a recipe after saving it,
-    and --resume continues it.
+    If the data is missing, the message says how to get it. With --out, Ctrl-C saves the run and stops it, and
+    --resume continues it.
 
-    Defaults stand in [brackets].
+    Defaults are in [brackets].
     """
     from elman.recipes import RECIPES
     from elman.training.progress import progress_for
@@ -112,13 +112,12 @@ def run_recipe(
     if name not in RECIPES:
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
     recipe = RECIPES[name]
-    if resume and out is None:
-        raise UsageError("--resume was given, and no FOLDER to continue in.", fix="Give --out FOLDER.")
-    if overwrite and out is None:
-        raise UsageError("--overwrite was given, and no FOLDER to start over in.", fix="Give --out FOLDER.")
+    if out is None and (resume or overwrite):
+        flag = "--resume" if resume else "--overwrite"
+        raise UsageError(f"{flag} needs the folder of the run.", fix="Give --out MODEL.")
     if out is not None:
         open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
-    # Minibatches of words are small: a second thread gains nothing, and other last bits come of it.
+    # Minibatches of words are small: a second thread gains nothing and changes the last bits.
     use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
     how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
@@ -133,7 +132,7 @@ def run_recipe(
 
 
 def measured_beside_reported(result: dict[str, Any]) -> list[str]:
-    """The lines of the table that a run of a recipe ends with.
+    """Return the lines of the table at the end of a recipe.
 
     Args:
         result: what the recipe's `run` returned.

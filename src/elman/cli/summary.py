@@ -4,17 +4,18 @@ import dataclasses
 
 import typer
 
-from elman.cli.options import AsJson, Model, examples
+from elman.cli.commands import add
+from elman.cli.options import AsJson, Model
 from elman.cli.output import emit, emit_json
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the app."""
-    app.command(epilog=examples("elman summary words-model", "elman summary words-model --json"))(summary)
+    """Add the command to the app."""
+    add(app, summary, "elman summary words-model", "elman summary words-model --json")
 
 
 def summary(model: Model, as_json: AsJson = False) -> None:
-    """Show the layers of a model: names, output shapes and parameters."""
+    """Show the layers of a model: output shapes and parameters."""
     from elman.models import open_model
     from elman.nn.summary import summary as summarise
 

@@ -1,33 +1,20 @@
 """`elman train`: a command for each task, made from what the task declares."""
 
-import inspect
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, examples, held_back, use_threads
+from elman.cli.commands import CONTEXT, built, option
+from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threads
 from elman.cli.output import emit, emit_json, say_notes, say_unknown
 from elman.errors import UsageError, nearest
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-# What `--validation-fraction` gives is settled here.
-_OWN = ("validation_fraction",)
-
-
-_START = Annotated[
-    Path | None,
-    typer.Option(
-        "--start-from",
-        metavar="MODEL",
-        show_default=False,
-        help="Start with the embedding and the recurrent layers of another model; see --freeze.",
-    ),
-]
+HELP = "Train a model, save it and write a report."
+VALIDATION_FRACTION = 0.1
 
 
 class _Tasks(TyperGroup):
@@ -41,7 +28,7 @@ class _Tasks(TyperGroup):
         return list(TASKS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a task; None if there is no such task."""
+        """Return the command of a task, or None if there is no such task."""
         from elman.tasks import TASKS, find_task
 
         return command_of(find_task(cmd_name)) if cmd_name in TASKS else None
@@ -61,16 +48,16 @@ class _Tasks(TyperGroup):
 
 tasks = typer.Typer(
     cls=_Tasks,
-    help="Train a model, save it and report; see each task's own --help.",
+    help=HELP,
     rich_markup_mode=None,
     subcommand_metavar="TASK ...",
     context_settings=CONTEXT,
 )
 
 
-@tasks.callback()
+@tasks.callback(help=HELP)
 def _train() -> None:
-    """Train a model, save it and report; see each task's own --help."""
+    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -81,57 +68,50 @@ def register(app: typer.Typer) -> None:
 def command_of(task: Any) -> Any:
     """Return the command that trains a model of a task."""
     from elman.cli.flags import flags_of, given_values, option_of
-    from elman.cli.reading import reading_flags
+    from elman.cli.reading import flags_of_files
 
-    flags = flags_of(task.settings_class, without=_OWN)
-    reading = reading_flags([task])
-    noun = task.source.noun
+    flags = flags_of(task.settings_class, without=("validation_fraction",))
+    reading, several = flags_of_files(task), task.source.several
+    noun, data = task.source.noun.capitalize(), "FILES" if several else "DATA"
+    argument = typer.Argument(
+        metavar="FILE" if several else "DATA", show_default=False, help=f"{task.source.help} - is standard input."
+    )
 
     def train(**values: Any) -> None:
         _train_task(task, given_values(flags, values), {name: values.get(name) for name in reading}, values)
 
-    train.__doc__ = _help(task)
-    fixed: dict[str, tuple[Any, Any]] = {
+    train.__doc__ = (
+        f"Train a {task.noun} ({task.summary}), save it and write a report.\n\n"
+        "Without --validation a part of the data is held out, and the scores are those on that part. Ctrl-C saves the "
+        "run and stops it; --resume continues it to the same result, or trains a finished one for more --epochs.\n\n"
+        "Defaults are in [brackets]."
+    )
+    fraction = "Fraction of the data held out to compare epochs by; 0 for none. [0.1]"
+    start = "Start with the embedding and the recurrent layers of another model; see --freeze."
+    parameters: dict[str, tuple[Any, Any]] = {
         "context": (typer.Context, ...),
-        "data": (_data(task), ...),
+        "data": (Annotated[list[str] if several else str, argument], ...),
         "out": (Out, ...),
         **{name: (annotation, None) for name, annotation in reading.items()},
-        "validation": (_text_option("--validation", "FILE", f"{noun.capitalize()} to compare epochs by."), None),
-        "validation_fraction": (_fraction(noun), None),
-        "start_from": (_START, None),
+        "validation": (option("--validation", "FILE", f"{noun} to compare epochs by. [a part of {data}]"), None),
+        "validation_fraction": (option("--validation-fraction", "F", fraction, float | None), None),
+        "start_from": (option("--start-from", "MODEL", start, Path | None), None),
         "resume": (Resume, False),
         "overwrite": (Overwrite, False),
         "threads": (Threads, None),
         "as_json": (AsJson, False),
         **{flag.name: (option_of(flag), None) for flag in flags},
     }
-    return built(task.name, train, fixed, examples(*task.examples) if task.examples else None)
-
-
-def built(name: str, function: Callable[..., None], fixed: dict[str, tuple[Any, Any]], epilog: str | None) -> Any:
-    """Return a command that typer makes of a function and its parameters: a type and a default for each name."""
-    parameters = [
-        inspect.Parameter(
-            key,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=annotation,
-            default=inspect.Parameter.empty if default is ... else default,
-        )
-        for key, (annotation, default) in fixed.items()
-    ]
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__annotations__ = {key: annotation for key, (annotation, _) in fixed.items()}
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=CONTEXT)
-    app.command(name, epilog=epilog)(function)
-    return typer.main.get_command(app)
+    return built(task.name, train, parameters, *task.examples)
 
 
 def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], given: dict[str, Any]) -> None:
     data, validation, out = given["data"], given["validation"], given["out"]
-    fraction = held_back(validation, given["validation_fraction"])
-    # These import torch, which takes seconds: only when everything said so far makes sense.
-    from elman.cli.folder import check_folder, open_folder, stopped_in
+    fraction = _held_out(validation, given["validation_fraction"])
+    # These import torch, which takes seconds: only after the flags were checked.
+    from elman.cli.folder import open_folder, stopped_in
     from elman.data.text.corpus import is_read_once
+    from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
     from elman.models.runs import Run, carry_out, closing_lines
     from elman.training.progress import progress_for
@@ -141,13 +121,13 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     if twice is not None:
         noun = task.source.noun
         raise UsageError(
-            f"{twice} can be read once only, and was given as both {noun.removesuffix('s')}s.", fix="Give another file."
+            f"{twice} can be read only once, and was given as both {noun.removesuffix('s')}s.", fix="Give another file."
         )
     use_threads(given["threads"])
     model = model_for(task.name)(**settings, validation_fraction=fraction)
     model.settings()
-    # A text that can be read once only is not read in vain.
-    check_folder(out, resume=given["resume"], overwrite=given["overwrite"])
+    # Refused before the data, which may be readable only once, are read.
+    RunFolder(out).check(resume=given["resume"], overwrite=given["overwrite"])
     train = task.source.read(data, task.columns, columns)
     say_notes(train)
     held = None
@@ -172,34 +152,14 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         emit(line)
 
 
-def _help(task: Any) -> str:
-    return (
-        f"Train a {task.noun} ({task.summary}), save it and report.\n\n"
-        "Without --validation a part of DATA is held back; the scores are on what was not trained on. Ctrl-C stops a "
-        "run after saving it, and --resume continues it as if it had never stopped, or goes on with a finished one "
-        "that is given more --epochs.\n\nDefaults are in [brackets]."
-    )
+def _held_out(validation: object, fraction: float | None) -> float:
+    """Return the fraction of the data to hold out, 0 if --validation gives other data.
 
-
-def _data(task: Any) -> Any:
-    several = task.source.several
-    argument = typer.Argument(
-        metavar="FILE..." if several else "DATA", show_default=False, help=f"{task.source.help} - is standard input."
-    )
-    return Annotated[list[str] if several else str, argument]
-
-
-def _text_option(flag: str, metavar: str, line: str) -> Any:
-    return Annotated[
-        str | None, typer.Option(flag, metavar=metavar, show_default=False, help=f"{line} [a part of DATA]")
-    ]
-
-
-def _fraction(noun: str) -> Any:
-    option = typer.Option(
-        "--validation-fraction",
-        metavar="F",
-        show_default=False,
-        help="Fraction of DATA held back to compare epochs by; 0 for none. [0.1]",
-    )
-    return Annotated[float | None, option]
+    Raises:
+        UsageError: both are given.
+    """
+    if validation is not None and fraction is not None:
+        raise UsageError("--validation and --validation-fraction exclude each other.", fix="Give one of the two.")
+    if fraction is None:
+        return VALIDATION_FRACTION if validation is None else 0.0
+    return fraction

@@ -1,4 +1,4 @@
-"""Models that are fitted, asked and saved in one line each, in the manner of scikit-learn."""
+"""Models that are fitted, used and saved in one line each, in the manner of scikit-learn."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def model_for(name: str) -> type[Model]:
-    """Return the class of the models of a task: the one with names of its own, if there is one.
+    """Return the class of the models of a task.
 
     Raises:
         UsageError: there is no such task.
@@ -39,7 +39,7 @@ def model_for(name: str) -> type[Model]:
 
 
 def open_model(folder: str | Path) -> Model:
-    """Return the model in a folder, whatever its task.
+    """Return the model in a folder, of any task.
 
     Raises:
         ModelError: the folder is missing, damaged, from a later version, or of a task that this elman does not know.

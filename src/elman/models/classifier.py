@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from elman.data.text.unknown import UnknownTally
 from elman.data.text.vocabulary import Vocabulary
 from elman.models.model import Model
 from elman.tasks.classify import Classify
@@ -22,7 +21,7 @@ class SequenceClassifier(Model):
         vocabulary_: the tokens it knows; None for sequences of numbers.
 
     Raises:
-        UsageError: a setting that does not exist.
+        UsageError: there is no such setting.
 
     >>> model = SequenceClassifier(hidden_size=8, epochs=30, learning_rate=0.02, batch_size=2)
     >>> model.fit(["abab", "ba", "ccd", "dcd"], ["ab", "ab", "cd", "cd"]).predict(["baba", "dd"])
@@ -65,17 +64,14 @@ class SequenceClassifier(Model):
         probabilities = self.predict_proba(X, unknown=unknown)
         return self.classes_[probabilities.argmax(1)]
 
-    def predict_proba(
-        self, X: Sequence[Any], *, unknown: Unknown | None = None, tally: UnknownTally | None = None
-    ) -> np.ndarray:
-        """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`; see `predict`.
+    def predict_proba(self, X: Sequence[Any], *, unknown: Unknown | None = None) -> np.ndarray:
+        """Return the probability of each label, in the order of `classes_`: `(sequences, labels)`.
 
         Args:
             X: sequences.
             unknown: as for `predict`.
-            tally: counts the tokens, and those that training never saw.
         """
-        answers = self.answers(X, unknown=unknown, tally=tally)
+        answers = self.answers(X, unknown=unknown)
         rows = [list((answer.probabilities or {}).values()) for answer in answers]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.classes_))
 
@@ -91,7 +87,7 @@ class SequenceClassifier(Model):
         self.vocabulary_ = task.encoders["text"].vocabulary
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks of an estimator, so that its searches and pipelines take this one."""
+        """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
         # Only scikit-learn itself calls this.
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 

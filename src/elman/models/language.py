@@ -22,7 +22,7 @@ class LanguageModel(Model):
         model_: the network.
 
     Raises:
-        UsageError: a setting that does not exist.
+        UsageError: there is no such setting.
 
     >>> model = LanguageModel(hidden_size=16, streams=4, window=10, epochs=20, learning_rate=0.02)
     >>> model.fit("to be or not to be. " * 20).evaluate("to be or not to be. " * 3)["perplexity"] < 2
@@ -37,7 +37,7 @@ class LanguageModel(Model):
     def fit(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, text: Text, validation: Text | None = None, **how: Any
     ) -> Self:
-        """Learn a text of any length; memory does not grow with it.
+        """Learn a text of any length, in memory that does not grow with it.
 
         Args:
             text: the text itself; or a `Path` (unpacked if its name ends in .gz, .xz or .bz2), or an iterable of parts.
@@ -62,25 +62,27 @@ class LanguageModel(Model):
                 `unknown`, `refuse` to make unknown tokens an error.
 
         Returns:
-            `loss` (nats a token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
-            the first, which nothing precedes), `unknown` (of those, what the vocabulary does not have).
+            `loss` (nats per token), `bits_per_character`, `bits_per_byte`, `perplexity`, `tokens` (all of the text but
+            the first, which nothing precedes), `unknown` (how many of these the vocabulary does not have).
 
         Raises:
             UsageError: arguments that make no sense.
-            DataError: a text that cannot be read, or has less than two tokens or than a window for each stream.
+            DataError: a text that cannot be read, or with fewer than two tokens or than a window for each stream.
         """
         return super().evaluate(text, **how)
 
     def generate(self, prompt: str = "", *, state: State | None = None, **settings: Any) -> Generator:
-        """A text that the model writes: iterate for its pieces, token by token, each as soon as it is written.
+        """Return an iterator over the text that the model writes, token by token.
+
+        Each piece is given as soon as it is written.
 
         Args:
-            prompt: what the text begins with; it is read, not given back. Without a prompt the first token is drawn
+            prompt: what the text begins with; it is not part of the result. Without a prompt the first token is drawn
                 from the network's scores before it has read anything.
-            state: where to go on from: what `state` of a generator, or `read`, gave.
-            settings: by name, those of `GenerationSettings` and `SamplingSettings` but `samples`: `length` (tokens; for
-                as long as one asks without it), `stop`, `temperature` (1; higher is wilder, 0 is greedy), `top_k`,
-                `top_p`, `seed` (0), `unknown` (`refuse` or `allow`, for what the model does not know of the prompt).
+            state: state to continue from, of a generator or of `read`.
+            settings: by name, those of `GenerationSettings` and `SamplingSettings` but `samples`: `length` (tokens; the
+                iterator does not end without it), `stop`, `temperature` (1; higher is wilder, 0 is greedy), `top_k`,
+                `top_p`, `seed` (0), `unknown` (`refuse` or `allow`, for unknown tokens of the prompt).
 
         Raises:
             UsageError: a setting that makes no sense, a state of several texts.
@@ -101,13 +103,13 @@ class LanguageModel(Model):
         return Generator(self.generate_samples(prompt, state=state, **settings))
 
     def generate_samples(self, prompt: str = "", *, state: State | None = None, **settings: Any) -> Samples:
-        """Several texts that the model writes side by side: each turn gives the next piece of every text.
+        """Return an iterator over several texts, which gives the next piece of every text.
 
         Text i is the same however many there are, and text 0 is what `generate` writes.
 
         Args:
             prompt: what the texts begin with.
-            state: where to go on from, of one text or of as many as there are samples.
+            state: state to continue from, of one text or of each sample.
             settings: by name, those of `GenerationSettings` and `SamplingSettings`; `samples` is the number of texts.
 
         Raises:
@@ -118,12 +120,12 @@ class LanguageModel(Model):
         return Samples(self.model_.eval(), self.coder_, checked, prompt=prompt, state=state)
 
     def read(self, text: str, *, state: State | None = None, unknown: Literal["allow", "refuse"] = "refuse") -> State:
-        """The state after a text, from which `generate` goes on.
+        """Return the state after a text, from which `generate` continues.
 
         Args:
             text: read token by token.
-            state: where to go on from.
-            unknown: what becomes of tokens that the model has not learned: `refuse` names them.
+            state: state to continue from.
+            unknown: `allow` tokens that the model has not learned, or `refuse` them with an error that names them.
 
         Raises:
             UsageError, DataError, ModelError, ShapeError: as for `generate`.

@@ -1,4 +1,4 @@
-"""A model of any task: fitted, evaluated, asked, saved and loaded in one way."""
+"""A model of any task, with one way to fit, evaluate, predict, save and load."""
 
 import inspect
 import shlex
@@ -19,12 +19,12 @@ from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
 from elman.folders import alone_in
+from elman.models.card import write_card
 from elman.models.saved import SavedModel, read_model, write_model
 from elman.models.start import Start
 from elman.nn.recurrent import Recurrent
-from elman.report.card import write_card
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
-from elman.tasks.rows import places_named, select
+from elman.tasks.rows import rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
 from elman.training.begin import check_run, refuse_unfinished
 from elman.training.evaluation import evaluate
@@ -37,9 +37,9 @@ CHUNK = 256
 
 
 class Model:
-    """A model of a task, made of settings by name, which are checked when it is fitted, all at once.
+    """A model of a task, made of settings by name, which are all checked when it is fitted.
 
-    A subclass says which task it is for, and may have names of its own for what every model does.
+    A subclass names its task, and may have methods with arguments of its own.
 
     Args:
         settings: by name, those of the task; `cell` may also be a cell itself.
@@ -54,7 +54,7 @@ class Model:
             copied has none.
 
     Raises:
-        UsageError: a setting that does not exist.
+        UsageError: there is no such setting.
     """
 
     task: ClassVar[type[Task]]
@@ -70,7 +70,7 @@ class Model:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Every setting is an attribute."""
+            """Return a setting, each of which is an attribute."""
 
     def __init__(self, **settings: Any):
         self._check_names(settings)
@@ -89,18 +89,18 @@ class Model:
         cls.__doc__ = f"{(cls.__doc__ or cls.task.summary_line()).rstrip()}\n\n    {listed}\n    "
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Every setting by its name."""
+        """Return every setting by its name."""
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self, **settings: Any) -> Self:
-        """Change settings; a fitted model keeps what it has learned until it is fitted again."""
+        """Change settings, which take effect when the model is fitted again."""
         self._check_names(settings)
         for name, value in settings.items():
             setattr(self, name, value)
         return self
 
     def settings(self) -> Any:
-        """The settings, checked.
+        """Return the settings, checked.
 
         Raises:
             UsageError: names every setting that is wrong.
@@ -128,15 +128,16 @@ class Model:
             values: a list for each column of the task, in order.
             validation: the same, by which epochs are compared.
             folder: where checkpoints and the log are written; nothing is written without it.
-            resume: continue the run that was stopped in that folder, or go on with a finished one to more epochs.
+            resume: continue the run that was stopped in that folder, or train a finished one for more epochs.
             listener: is given the progress; `elman.training.progress.progress_for(sys.stderr)` prints it.
-            start: what to start from in place of drawn weights: `Pretrained`, or `OtherModel(folder)`.
+            start: weights to start from in place of drawn ones: `Pretrained`, or `OtherModel(folder)`.
 
         Raises:
-            UsageError: settings that make no sense, or another run writes into the folder.
+            UsageError: settings that make no sense, a folder with files that elman did not write, or another run is
+                writing to it.
             DataError: data that cannot be learned from.
             ModelError: the folder's run was made with other data or other settings.
-            TrainingError: the loss is no longer a number, or the disk is full.
+            TrainingError: the loss is no longer finite, or the disk is full.
             TrainingInterrupted: Ctrl-C; the run is saved in the folder and can be resumed.
         """
         task = self.task
@@ -154,7 +155,7 @@ class Model:
         listener: Listener | None = None,
         start: Start | None = None,
     ) -> Self:
-        """Train on values that a source has read; arguments and errors as for `fit`."""
+        """Train on values that a source has read, with the arguments and errors of `fit`."""
         settings, source = self.settings(), self.task.source
         path = None if folder is None else Path(folder)
         if held is not None and settings.validation_fraction:
@@ -166,24 +167,24 @@ class Model:
         elif settings.validation_fraction:
             train, held = source.split(train, self.task.columns, settings.validation_fraction, settings.seed)
         with alone_in(path):
-            # What is wrong without any data is reported before long ones are read.
+            # Mistakes that need no data are reported before long data are read.
             cell = self._own_cell(settings)
             check_run(settings, validated=held is not None, folder=path, resume=resume)
-            task = self.task(settings, {column.name: column.encoder(settings) for column in self.task.columns})
+            task = self.task(settings)
             task.metric  # noqa: B018 - an unknown one is refused before training
             if start is not None:
                 start.prepare(task)
-            with places_named(train):
+            with rows_named(train):
                 encoded = {name: encoder.learn(train.columns[name], path) for name, encoder in task.encoders.items()}
             network = self._new_network(task, cell)
             if start is not None:
                 start.give(task, network)
-            judged = None if held is None else self._encoded(task, held, None, path)
+            evaluated = None if held is None else self._encoded(task, held, None, path)
             trainer = Trainer(
                 network,
                 task,
                 source.data(encoded, settings),
-                None if judged is None else source.evaluated(judged, settings),
+                None if evaluated is None else source.evaluated(evaluated, settings),
                 settings,
                 folder=path,
                 identity={
@@ -216,7 +217,7 @@ class Model:
         return self.evaluate_values(self.task.source.take(values, self.task.columns), unknown=unknown, **options)
 
     def evaluate_values(self, values: Values, *, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
-        """Return every score on values that a source has read; see `evaluate`."""
+        """Return every score on values that a source has read, as `evaluate` does."""
         self._require_fitted()
         given = check_settings(self.task.options_class, options)
         tally = UnknownTally()
@@ -226,7 +227,7 @@ class Model:
 
         def check(item: Any, batch: Batch, read: Read) -> None:
             try:
-                with places_named(values), _counted_from(item):
+                with rows_named(values), _counted_from(item):
                     self.task_.check(batch, read)
             except DataError as error:
                 raise DataError(error.problem, where=error.where or values.source, fix=error.fix) from None
@@ -240,7 +241,7 @@ class Model:
         return Known(self.table_format_, labels)
 
     def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
-        """Return the value of the answer to each row of X; see `answers`."""
+        """Return the value of the answer to each row of X."""
         return [answer.value for answer in self.answers(X, unknown=unknown)]
 
     def answers(self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None) -> list[Answer]:
@@ -259,7 +260,7 @@ class Model:
         if not self.task.source.has_rows:
             raise UsageError(
                 f"A model of the task `{self.task.name}` has no answers to rows of texts.",
-                fix=f"Use it otherwise: {self.task.use[0].format(model='MODEL', text='TEXT', data='DATA')}",
+                fix=f"Use it as: {self.task.use[0].format(model='MODEL', text='TEXT', data='DATA')}",
             )
         names = [column.name for column in inputs(self.task.columns)]
         columns = [rows] if len(names) == 1 else list(zip(*rows, strict=True)) or [[] for _ in names]
@@ -276,19 +277,19 @@ class Model:
                         found[index] = answer
         return [answer for answer in found if answer is not None]
 
-    def answered(self, values: Values, *, unknown: Unknown | None = None) -> Iterator[Row]:
-        """Yield each row of values that a source has read, with its answer, in chunks of bounded memory."""
+    def answered(self, values: Values) -> Iterator[Row]:
+        """Yield each row of values that a source has read, with its answer, in bounded memory."""
         names = [column.name for column in inputs(self.task.columns)]
         total = len(next(iter(values.columns.values())))
         for begin in range(0, total, CHUNK):
             chunk = select(values, range(begin, min(begin + CHUNK, total)))
             rows = list(zip(*(chunk.columns[name] for name in names), strict=True))
-            answers = self.answers([row[0] for row in rows] if len(names) == 1 else rows, unknown=unknown)
+            answers = self.answers([row[0] for row in rows] if len(names) == 1 else rows)
             for number, answer in enumerate(answers):
                 yield Row({name: column[number] for name, column in chunk.columns.items()}, answer)
 
     def score(self, *values: Any) -> float:
-        """Return the score that decides, on data."""
+        """Return the metric of the settings on data."""
         return self.evaluate(*values)[self.task_.metric.name]
 
     def save(
@@ -300,10 +301,12 @@ class Model:
         command: str | None = None,
         use: Sequence[str] = (),
     ) -> None:
-        """Write the model folder: configuration, weights, vocabulary and a card; no code and no pickle.
+        """Write the model folder: configuration, weights, vocabulary and a card.
+
+        It has no code and no pickle.
 
         Args:
-            folder: made if it is not there.
+            folder: made if it is missing.
             data: what it was trained and evaluated on, for the card.
             scores: for the card.
             command: the command that repeats the run, for the card.
@@ -311,8 +314,8 @@ class Model:
 
         Raises:
             NotFittedError: there is nothing to save.
-            UsageError: the folder holds an unfinished run, or files of others that have these names.
-            ModelError: the folder cannot be written; what was there stays.
+            UsageError: the folder holds an unfinished run, or files of these names that elman did not write.
+            ModelError: the folder cannot be written; it is left as it was.
         """
         self._require_fitted()
         refuse_unfinished(Path(folder))
@@ -340,7 +343,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """The model that `save` wrote, ready for use.
+        """Return the model that `save` wrote, ready for use.
 
         Raises:
             ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
@@ -350,7 +353,7 @@ class Model:
 
     @classmethod
     def from_saved(cls, saved: SavedModel, folder: str | Path) -> Self:
-        """The model of a folder that was read already; errors as for `load`."""
+        """Return the model of a folder that was read already, with the errors of `load`."""
         if saved.config["task"] != cls.task.name:
             raise ModelError(
                 f"This model is for the task `{saved.config['task']}`.",
@@ -360,7 +363,7 @@ class Model:
         try:
             return cls._restore(saved)
         except MissingPackageError as error:
-            # A matter of this machine and not of the folder.
+            # A fault of this machine and not of the folder.
             raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reasons = [error.problem, error.where or ""] if isinstance(error, UsageError) else str(error).splitlines()
@@ -375,7 +378,7 @@ class Model:
     def _restore(cls, saved: SavedModel) -> Self:
         config = saved.config
         settings: Any = check_settings(cls.task.settings_class, config["settings"])
-        task = cls.task(settings, {column.name: column.encoder(settings) for column in cls.task.columns})
+        task = cls.task(settings)
         for name, encoder in task.encoders.items():
             encoder.load(saved.vocabulary[name])
         model = cls(**settings.model_dump())
@@ -402,18 +405,18 @@ class Model:
         tally: UnknownTally | None = None,
     ) -> dict[str, Any]:
         counted = {column.name: {} if tally is None else {"tally": tally} for column in inputs(task.columns)}
-        with places_named(values):
+        with rows_named(values):
             return {
                 name: task.encoders[name].encode(column, unknown=unknown, folder=folder, **counted.get(name, {}))
                 for name, column in values.columns.items()
             }
 
     def _own_cell(self, settings: Any) -> Cell | None:
-        """The cell that the settings mean, which may be the user's own."""
+        """Return the cell of the settings, which may be the user's own."""
         if settings.cell == "none":
             return None
         cell = open_cell(self.get_params()["cell"])
-        # What the cell has already stays as it is: its description is for the configuration file.
+        # Options that the cell already has are kept: their description is for the configuration file.
         described = describe_options(cell)
         options = {name: value for name, value in settings.cell_options.items() if described.get(name) != value}
         return cell.with_options(**options)
@@ -421,12 +424,12 @@ class Model:
     def _require_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError(
-                f"This {self.task.noun} has not learned anything yet.",
+                f"This {self.task.noun} has not been fitted.",
                 fix=f"Call {self.fitted_by} first, or load a saved model with {type(self).__name__}.load(folder).",
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy is what a saved model is: it is without the data, which may be long texts in open files.
+        # As a saved model, a copy is without the data, which may be long texts in open files.
         return {name: value for name, value in vars(self).items() if name not in ("train_", "held_")}
 
     def __repr__(self) -> str:
@@ -458,7 +461,7 @@ def use_lines(model: Model, folder: str | Path, data: str = "", text: str = "TEX
     Args:
         model: fitted.
         folder: of the model.
-        data: data for `elman evaluate`, quoted for a shell; a word that stands for them if not given.
+        data: data for `elman evaluate`, quoted for a shell; a placeholder if not given.
         text: a text for `elman predict`.
     """
     filled = {
@@ -471,11 +474,11 @@ def use_lines(model: Model, folder: str | Path, data: str = "", text: str = "TEX
 
 @contextmanager
 def _counted_from(item: Any) -> Iterator[None]:
-    """Inside, errors that count the rows of a batch count them as they were given."""
-    with places_named(Values({}, rows=item if isinstance(item, list) else ())):
+    """Count the rows of a batch in errors as the caller gave them."""
+    with rows_named(Values({}, rows=item if isinstance(item, list) else ())):
         yield
 
 
 def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
-    """The cell of a network's body as plain data, with its equations for each layer; `None` without a body."""
+    """Return the cell of a network's body as plain data, with its equations for each layer."""
     return None if body is None else cell_to_json(body.cell, body.cell_sizes)

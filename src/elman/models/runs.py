@@ -1,4 +1,4 @@
-"""One run of training, whatever the task: fit, evaluate, save, report, and say how to go on."""
+"""One run of training of any task: fit, evaluate, save, report, and name the next commands."""
 
 import shlex
 import time
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from elman.folders import LOG
 from elman.models.model import use_lines
 from elman.report.figures import table
 from elman.report.page import write_page
 from elman.tasks.task import Found, Values
 from elman.training.listener import Listener
-from elman.training.log import LOG, read_log
+from elman.training.log import read_log
 from elman.training.record import curves_of
 
 REPORT = "report.html"
@@ -23,15 +24,15 @@ class Run:
     """One run of training.
 
     Attributes:
-        folder: where everything of it is written.
-        train: what to train on.
-        validation: what epochs are compared by; `None` for nothing, or a part of `train` if the settings say so.
-        test: what the finished model is evaluated on, if not on the validation data.
+        folder: where the run is written.
+        train: training data.
+        validation: data by which epochs are compared; `None` for none, or for a part of `train` if the settings say so.
+        test: data on which the finished model is evaluated, if not on the validation data.
         command: the command line that repeats the run.
         resume: continue from the checkpoint in the folder.
         how: further arguments of `fit_values`.
-        facts: on the data, for the card and the report.
-        example: data, quoted for a shell, for the commands of the card; a word that stands for them if not given.
+        facts: about the data, for the card and the report.
+        example: data, quoted for a shell, for the commands of the card; a placeholder if not given.
         text: a text for them.
     """
 
@@ -60,7 +61,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         listener: is given the progress.
 
     Returns:
-        What the run ended with, as JSON can hold it: the folder, the report, the scores, the parameters, the seconds.
+        The result as JSON can hold it: the folder, the report, the scores, the parameters, the seconds.
     """
     begun = time.monotonic()
     how = {"folder": run.folder, "resume": run.resume, "listener": listener, **run.how}
@@ -86,12 +87,12 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
 
 
 def described(model: Any) -> dict[str, Any]:
-    """Return the number of parameters, and what the task says of its model."""
+    """Return the number of parameters, and the task's facts about its model."""
     return {"parameters": sum(parameter.numel() for parameter in model.model_.parameters()), **model.task_.facts()}
 
 
 def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[str]:
-    """Yield what a user reads at the end: the scores, where things are, how to go on.
+    """Yield the closing lines of a run: the scores, the paths, and the next commands.
 
     Args:
         model: that was trained.
@@ -102,20 +103,20 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
     rows += [("evaluated on", result["judged_on"]), ("model", result["model"]), ("report", result["report"])]
     yield from table(rows)
     yield ""
-    yield "Go on with:"
+    yield "Next:"
     for line in (*run.use_lines(model), f"elman summary {shlex.quote(result['model'])}"):
         yield f"  {line}"
 
 
 def _evaluation(run: Run, model: Any) -> tuple[str, str, dict[str, Any]]:
-    """What the finished model is evaluated on, in words twice, and its scores."""
+    """Return the name and the description of the evaluation data, and the scores on them."""
     noun = "data" if model.task.source.has_rows else "text"
     values = run.test or model.held_
     if run.test is not None or model.task.source.has_rows:
         name = "test" if run.test is not None else "training" if values is None else "validation"
         values = values or model.train_
         return f"{name} {noun}", _named(model, values), model.evaluate_values(values)
-    # A text may be gone once it was read; the scores of the epoch that was kept are those of the model.
+    # A text may be readable only once; the scores of the epoch that was kept are those of the model.
     history = model.history_
     number = history.best_epoch if model.restore_best else None
     record = history.epochs[-1 if number is None else number - 1]

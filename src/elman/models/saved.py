@@ -1,4 +1,4 @@
-"""The model folder: config.json, model.safetensors, vocabulary.json and a card, written whole or not at all."""
+"""The model folder: config, weights, vocabulary and a card, written whole or not at all."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
-from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, folder_state, recorded_command, resume_command
+from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, RunFolder, resume_command
 
 __all__ = ["SavedModel", "read_model", "write_model"]
 
@@ -26,10 +26,10 @@ _REPAIR = "Copy the whole folder again from where it was made, or train the mode
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a model folder holds.
+    """The content of a model folder.
 
     Attributes:
-        config: the task, the settings, the labels and whatever else `write_model` was given.
+        config: the task, the settings, the labels and the other entries that `write_model` was given.
         tensors: name to weight, on the CPU.
         vocabulary: the vocabulary as it was given.
     """
@@ -61,15 +61,15 @@ def write_model(
     vocabulary: Mapping[str, Any],
     card: str,
 ) -> None:
-    """A model folder that `read_model` gives back, or the folder as it was if something fails.
+    """Write a model folder, or leave the folder as it was if something fails.
 
-    Each file is complete on the disk before the first of them takes its place.
+    All files are complete on the disk before the first of them is replaced.
 
     Args:
-        folder: made if it is not there; files of other names in it are left alone.
-        config: anything that JSON can say, `task` among it; format, version and checksums are added.
+        folder: made if it is missing; files of other names in it are left alone.
+        config: anything that JSON can hold, `task` included; format, version and checksums are added.
         tensors: name to weight, of any shapes and devices.
-        vocabulary: anything that JSON can say.
+        vocabulary: anything that JSON can hold.
         card: the text of README.md, see `write_card`.
 
     Raises:
@@ -97,7 +97,7 @@ def write_model(
 
 
 def read_model(folder: str | Path) -> SavedModel:
-    """The model in a folder, after every check of it has passed.
+    """Return the model in a folder, after every check of it has passed.
 
     Args:
         folder: a folder made by `write_model`.
@@ -119,9 +119,9 @@ def read_model(folder: str | Path) -> SavedModel:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if folder.is_dir() and folder_state(folder) == "foreign":
+    if folder.is_dir() and RunFolder(folder).state == "foreign":
         names = {path.name for path in folder.iterdir()} & {CONFIG, TENSORS, VOCABULARY, CARD}
-        # Of a model whose config was lost, the others are elman's own.
+        # These two files are elman's own, also if the config was lost.
         if names and not {TENSORS, VOCABULARY} <= names:
             raise UsageError(
                 f"The folder holds {', '.join(sorted(names))}, which elman did not write.",
@@ -131,7 +131,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _as_json(value: Mapping[str, Any]) -> bytes:
-    # Half of a surrogate pair, as a path may have, is written as JSON writes it.
+    # Half of a surrogate pair, as in a path, is written as JSON writes it.
     return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
@@ -140,17 +140,19 @@ def _record(content: bytes) -> _FileRecord:
 
 
 def _require_model(folder: Path) -> None:
-    match folder_state(folder):
+    match RunFolder(folder).state:
         case "model":
             return
         case "missing":
             raise ModelError("There is no such model folder.", where=str(folder), fix=_neighbours(folder))
         case "unfinished" if not (folder / TENSORS).exists():
-            command = recorded_command(folder)
+            command = RunFolder(folder).command
             raise ModelError(
                 "This run is not finished: the folder holds no model yet.",
                 where=str(folder),
-                fix=f"Continue it: {resume_command(command, folder)}" if command else "Train it on with --resume.",
+                fix=f"Continue it: {resume_command(command, folder)}"
+                if command
+                else "Continue its training with --resume.",
             )
     if folder.is_file():
         raise ModelError(
@@ -160,7 +162,7 @@ def _require_model(folder: Path) -> None:
         )
     found = {path.name for path in folder.iterdir()}
     if {TENSORS, VOCABULARY} <= found or (CONFIG not in found and found & {TENSORS, VOCABULARY}):
-        problem = "is damaged: it does not say that this is a model" if CONFIG in found else "is missing"
+        problem = "is damaged: it does not name the format of a model" if CONFIG in found else "is missing"
         raise ModelError(f"{CONFIG} {problem}.", where=str(folder / CONFIG), fix=_REPAIR)
     raise ModelError(
         "This is not a model folder of elman.",
@@ -203,7 +205,7 @@ def _check_manifest(path: Path, config: dict[str, Any]) -> _Manifest:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise ModelError(
-            "The config does not say what a model folder must say.", where="\n".join([str(path), *lines]), fix=_REPAIR
+            "The config lacks entries of a model folder.", where="\n".join([str(path), *lines]), fix=_REPAIR
         ) from error
 
 
@@ -240,10 +242,10 @@ def _parse_json(path: Path, content: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ModelError(f"The file is not UTF-8 text (byte {error.start:,}).", where=str(path), fix=_REPAIR) from error
     except json.JSONDecodeError as error:
-        place = f"{path}, line {error.lineno}, column {error.colno}"
-        raise ModelError(f"The file is not valid JSON: {error.msg}.", where=place, fix=_REPAIR) from error
+        where = f"{path}, line {error.lineno}, column {error.colno}"
+        raise ModelError(f"The file is not valid JSON: {error.msg}.", where=where, fix=_REPAIR) from error
     if not isinstance(value, dict):
-        raise ModelError("The file holds JSON, but no object.", where=str(path), fix=_REPAIR)
+        raise ModelError("Expected a JSON object, got other JSON.", where=str(path), fix=_REPAIR)
     return value
 
 

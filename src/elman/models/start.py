@@ -1,4 +1,4 @@
-"""Where the weights of a model start from, in place of drawn ones."""
+"""Weights that a model starts from, in place of drawn ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ EMBEDDING, BODY = "embedding.table.weight", "body."
 
 
 class Start(Protocol):
-    """What a model starts from."""
+    """The origin of the first weights of a model."""
 
     def prepare(self, task: Task) -> None:
-        """Give the encoders what they need not learn."""
+        """Give the encoders a vocabulary that they need not learn."""
         ...
 
     def give(self, task: Task, network: nn.Module) -> None:
@@ -29,7 +29,7 @@ class Start(Protocol):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a network has learned elsewhere.
+    """A vocabulary and weights that were learned elsewhere.
 
     Args:
         vocabulary: the tokens it knows; for the first input of the task.
@@ -66,7 +66,7 @@ class OtherModel:
     folder: Path
 
     def prepare(self, task: Task) -> None:
-        """The vocabulary is learned from the data."""
+        """Do nothing: the vocabulary is learned from the data."""
 
     def give(self, task: Task, network: nn.Module) -> None:
         """Copy the weights.
@@ -98,7 +98,7 @@ class OtherModel:
 
 
 def _mapped(own: Tensor | None, rows: Tensor, known: Vocabulary, others: Vocabulary) -> Tensor:
-    """The own table with the rows of the other one for each token that both have."""
+    """Return the network's table with the other model's rows for the tokens that both have."""
     if own is None or own.shape[1:] != rows.shape[1:]:
         wanted = "no such table" if own is None else f"rows of {own.shape[1]}"
         where = f"embedding: expected {wanted}, got rows of {rows.shape[1]}"

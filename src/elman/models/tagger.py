@@ -12,7 +12,7 @@ class SequenceTagger(Model):
         model_: the network.
 
     Raises:
-        UsageError: a setting that does not exist.
+        UsageError: there is no such setting.
 
     >>> model = SequenceTagger(embedding=6, hidden_size=6, epochs=60, learning_rate=0.05, batch_size=2)
     >>> model = model.fit([["the", "dog", "ate"], ["the", "cat"]], [["DET", "NN", "V"], ["DET", "NN"]])

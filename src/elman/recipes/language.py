@@ -1,4 +1,4 @@
-"""Language models: characters of Wikipedia, with a built-in cell and one's own, and of Shakespeare; words."""
+"""Language models: characters of Wikipedia, with a built-in and a custom cell, and of Shakespeare; words."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ WIKI = {
     "epochs": 26,
     "checkpoint_seconds": 120.0,
 }
-WIKI_SOURCE = "lecture notebook on a character model of Wikipedia with a GRU of one's own, enwik8 whole"
+WIKI_SOURCE = "lecture notebook on a character model of Wikipedia with a custom GRU, all of enwik8"
 
 wiki_chars_gru = Recipe(
     name="wiki-chars-gru",
@@ -40,7 +40,7 @@ wiki_chars_gru = Recipe(
 
 wiki_chars_own_gru = Recipe(
     name="wiki-chars-own-gru",
-    summary="the same with a GRU written in a file of one's own",
+    summary="the same with a GRU from a cell file",
     task="language",
     data=("enwik8", "enwik8-prefix"),
     any_data=True,
@@ -52,7 +52,7 @@ wiki_chars_own_gru = Recipe(
 
 shakespeare_chars = Recipe(
     name="shakespeare-chars",
-    summary="2 × LSTM(384) over the characters of Shakespeare, 90% to learn and 10% to judge",
+    summary="2 × LSTM(384) over the characters of Shakespeare, 90% to train on and 10% to validate",
     task="language",
     data=("tiny-shakespeare",),
     any_data=True,

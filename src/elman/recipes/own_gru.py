@@ -1,11 +1,11 @@
-"""A gated recurrent unit as somebody writes it in a file of their own: `--cell own_gru.py:own_gru`."""
+"""A gated recurrent unit in a file as a user writes it: `--cell own_gru.py:own_gru`."""
 
 from elman import affine, cell, sigmoid, split, tanh
 
 
 @cell
 def own_gru(x, h):
-    """The gates z and r come out of one product; r acts on the state before the candidate's product.
+    """Compute both gates in one product, and the candidate of the state reset by r.
 
     z, r = σ(x·W + h·U + b)        n = tanh(x·W_n + (r∘h)·U_n + b_n)        h' = z∘h + (1 - z)∘n
 

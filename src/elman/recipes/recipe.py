@@ -1,4 +1,4 @@
-"""What a recipe is: an experiment with everything it takes, and what its source reported."""
+"""A recipe: an experiment with all its settings, and the figures that its source reported."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from elman.data.known.datasets import is_there
 from elman.errors import DataError
-from elman.folders import CHECKPOINT
+from elman.folders import RunFolder
 from elman.models import model_for
 from elman.models.model import Model
 from elman.models.runs import Run, carry_out, described
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     Attributes:
         train: what is learned.
         validation: what epochs are compared by; without it the weights are those of the last epoch.
-        test: what the model is evaluated on, if not on the validation part; it chooses nothing.
+        test: what the model is evaluated on, if not the validation part; nothing is chosen by it.
         settings: that follow from the data.
     """
 
@@ -43,16 +43,16 @@ class Recipe:
         name: as the command line knows it.
         summary: what is trained, a phrase.
         task: of the model.
-        data: the data sets that it reads, none if it has its data itself; the first that is there if `any_data`.
-        read: gives the parts of a data set, of which it is given the name and the data folder.
+        data: the data sets that it reads, none if it has its data itself; with `any_data`, the first that exists.
+        read: gives the parts of a data set for its name and the data folder.
         settings: of the model.
         reported: what the source reports, by the names of the result.
         source: where that is reported.
         seeds: how many runs with consecutive seeds the figures are the mean of.
-        start: what each run starts from, of which it is given the parts, the seed, the data folder, the folder of the
-            run and the listener.
+        start: gives what each run starts from, for the parts, the seed, the data folder, the folder of the run and
+            the listener.
         any_data: whether one of the data sets will do.
-        threads: to compute with; as many as there are cores if not given.
+        threads: to compute with; all cores if not given.
     """
 
     name: str
@@ -115,6 +115,8 @@ class Recipe:
             The measured figures, the reported ones, and the seconds that training took in all its parts.
         """
         found, parts = self.open(data)
+        if folder is not None:
+            _record(folder)
         runs, model = [], None
         for number in range(self.seeds):
             current = (seed or 0) + number
@@ -123,7 +125,7 @@ class Recipe:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
             own = _folder_of(folder, current, last=number == self.seeds - 1)
-            again = _goes_on(own, resume=resume)
+            again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
             runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
         assert model is not None
@@ -150,9 +152,9 @@ class Recipe:
     ) -> dict[str, Any]:
         if folder is None:
             model.fit_values(parts.train, parts.validation, listener=listener, **how)
-            judged = parts.test or parts.validation
-            assert judged is not None
-            result = {**model.evaluate_values(judged), **described(model)}
+            held = parts.test or parts.validation
+            assert held is not None
+            result = {**model.evaluate_values(held), **described(model)}
         else:
             run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
             result = carry_out(run, model, listener)
@@ -164,17 +166,27 @@ def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
     return folder if folder is None or last else folder / f"seed-{seed}"
 
 
-def _goes_on(folder: Path | None, *, resume: bool) -> bool:
-    """Whether a run continues; what a run that is started over left in the folder of a seed is removed."""
+def _continues(folder: Path | None, *, resume: bool) -> bool:
+    """Return whether a run continues, and remove the old checkpoint of a seed if not."""
     if folder is None:
         return False
+    own = _record(folder)
     if not resume and folder.name.startswith("seed-"):
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    return resume and (folder / CHECKPOINT).exists()
+        own.checkpoint.unlink(missing_ok=True)
+    return resume and own.checkpoint.exists()
+
+
+def _record(folder: Path) -> RunFolder:
+    """Record that the folder is of a run, as it may hold only folders of other runs."""
+    own = RunFolder(folder)
+    if own.command is None:
+        own.refuse_foreign()
+        own.record("")
+    return own
 
 
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of one run, or the mean of the accuracies of several."""
+    """Return the figures of one run, or the mean accuracy of several."""
     if len(runs) == 1:
         kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
         return {name: value for name, value in runs[0].items() if name not in kept}

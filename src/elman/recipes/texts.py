@@ -20,8 +20,8 @@ def read_parts(name: str, data: Path, *, whole_alphabet: bool = False, own_cell:
     Args:
         name: of the data set.
         data: the folder that holds the data sets.
-        whole_alphabet: the model knows the characters of all parts of the text, not only of the first.
-        own_cell: the cell in a file beside this one, in place of a built-in one: `file.py:name`.
+        whole_alphabet: whether the model knows the characters of all parts, not only of the first.
+        own_cell: a cell in a file beside this one, in place of a built-in one: `file.py:name`.
     """
     texts = open_text(name, data)
     settings: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def read_words(name: str, data: Path) -> Parts:
 
 
 def alphabet_of(texts: Texts) -> str:
-    """Return the different characters of all parts: those of the first, the most frequent first, then others."""
+    """Return the characters of the first part, the most frequent first, then of the others."""
     counts: Counter[str] = Counter()
     for piece in texts.train.pieces():
         counts.update(piece)

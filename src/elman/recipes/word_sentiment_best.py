@@ -1,8 +1,8 @@
 """Positive or negative, from the letters of a word: the best network here.
 
-A recurrent network first learns, from text without labels, to say from a word's letters what company the word keeps;
-then all of it is trained on the labels. It sees a word only through its letters, and the words it is judged on are
-taken out of the text beforehand.
+A recurrent network first learns, from text without labels, to predict from a word's letters the vector of the words
+around it; then all of it is trained on the labels. It sees a word only through its letters, and the test words are
+removed from the text beforehand.
 """
 
 import csv
@@ -78,17 +78,17 @@ class SayVectors:
     unit = "sequences"
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
-        """The weighted mean of 1 - cosine; outputs are the cosines `(batch,)`."""
+        """Return the weighted mean of 1 - cosine, with the cosines `(batch,)` as outputs."""
         targets = batch["vector"]
         cosines = functional.cosine_similarity(network(batch["words"]), targets[:, :-1])
         return Read(((1.0 - cosines) * targets[:, -1]).mean(), len(cosines), cosines)
 
     def scores(self, data: Any) -> "Cosines":
-        """Loss and cosine."""
+        """Return scores of the loss and the cosine."""
         return Cosines()
 
     def sample(self, network: Any) -> None:
-        """Nothing is written."""
+        """Write nothing."""
 
 
 class Cosines:
@@ -109,7 +109,7 @@ class Cosines:
 
 
 def read_text(data: Path) -> list[str]:
-    """The words of Wikipedia articles and news, lower-case, with the marks that end a clause."""
+    """Return the words of Wikipedia articles and news, lower-case, with marks that end a clause."""
     files = [open_dataset("wikitext-2", data, "train")["train"], open_dataset("enwik8-prefix", data)["text"]]
     texts = [open_unpacked(file).read().decode() for file in files]
     news = open_unpacked(open_dataset("ag-news", data, "train")["train"]).read().decode()
@@ -122,13 +122,13 @@ def read_text(data: Path) -> list[str]:
 def pretrain(
     vectors: WordVectors, labelled: list[str], seed: int, folder: Path | None, listener: Listener | None
 ) -> Pretrained:
-    """What a network knows that has learned to say the vectors of words from their letters.
+    """Train a network to predict the vectors of words from their letters.
 
     Args:
-        vectors: what to say.
-        labelled: further words whose letters the vocabulary should know.
+        vectors: to predict.
+        labelled: further words for the vocabulary of letters.
         seed: of everything random.
-        folder: of its checkpoints; one in it is continued.
+        folder: of its checkpoints; a run in it is continued.
         listener: is given the progress.
     """
     chosen = [index for index, word in enumerate(vectors.words) if 2 < len(word) < LONGEST_WORD]
@@ -151,7 +151,7 @@ def pretrain(
 
 
 def start(parts: Parts, seed: int, data: Path, folder: Path | None, listener: Listener | None) -> Pretrained:
-    """Return what a network knows that has seen text; the words of the test part are taken out of it."""
+    """Return the weights of a network trained on text without the words of the test part."""
     assert parts.test is not None
     vectors = _vectors(data, frozenset(word.lower() for word in parts.test.columns["text"]))
     own = None if folder is None else folder / f"pretraining-{seed}"

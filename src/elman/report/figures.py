@@ -1,5 +1,6 @@
-"""One formatter of values and one table, for the terminal, the card and the report."""
+"""One formatter of values, one table, and the versions, for the terminal, the card and the report."""
 
+import platform
 from collections.abc import Iterable, Sequence
 
 Row = Sequence[object]
@@ -51,6 +52,14 @@ def table(rows: Iterable[Row], *, header: Row | None = None) -> list[str]:
         ).rstrip()
         for row in shown
     ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on: elman, torch, numpy and Python."""
+    # Slow to import, and every `elman --help` imports this file.
+    from importlib.metadata import version
+
+    return {**{name: version(name) for name in ("elman", "torch", "numpy")}, "python": platform.python_version()}
 
 
 def _real(value: float, trim: bool) -> str:

@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that needs nothing else, on a phone or a desk, in light or dark."""
+"""The page of a report: one self-contained HTML file, for phone and desktop, light and dark."""
 
 import io
 import re
@@ -11,8 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from elman.files import atomic_write
-from elman.report.card import versions
-from elman.report.figures import figure
+from elman.report.figures import figure, versions
 from elman.report.parts import Curve, Part
 
 # More points than this are a line without marks.
@@ -33,9 +32,9 @@ def write_page(
     command: str | None = None,
     best_epoch: int | None = None,
 ) -> None:
-    """Write one self-contained HTML page: the parts, then the facts, the settings, the versions and the command.
+    """Write one self-contained HTML page: the parts, facts, settings, versions and command.
 
-    Whatever comes from the data is escaped; the page loads nothing and runs no script.
+    Everything from the data is escaped; the page loads nothing and runs no script.
 
     Args:
         path: the file to write, atomically.
@@ -80,7 +79,7 @@ _drawing = threading.Lock()
 
 
 def _draw(curve: Curve, best_epoch: int | None) -> str:
-    """The curve as an SVG whose colours follow the page."""
+    """Draw a curve as an SVG whose colours follow the page."""
     # matplotlib takes most of a second to import, and only a report needs it.
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -116,7 +115,7 @@ def _draw(curve: Curve, best_epoch: int | None) -> str:
 
 
 def _inline(svg: str, name: str) -> str:
-    """An SVG file as a part of a page: its own names for its parts, the colours and the width of the page."""
+    """Make an SVG file part of a page: unique ids, the colours and the width of the page."""
     svg = svg[svg.index("<svg") :]
     prefix = re.sub(r"\W+", "-", name)
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{prefix}-", svg)

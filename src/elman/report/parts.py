@@ -1,4 +1,4 @@
-"""The parts that a report is made of: each knows its lines in a terminal; the page has a form for each kind."""
+"""The parts of a report: each has its lines for a terminal, and the page has a form for each kind."""
 
 import math
 from abc import ABC, abstractmethod
@@ -143,18 +143,16 @@ class Examples(Part):
 
 @dataclass(frozen=True)
 class Picture(Part):
-    """A text or a drawing.
+    """A text that is shown as it is.
 
     Attributes:
         title: the heading.
-        text: shown as it is, with its lines.
-        svg: a drawing, without anything to load.
+        text: with its lines.
     """
 
     kind = "picture"
     title: str
-    text: str = ""
-    svg: str = ""
+    text: str
 
     def lines(self) -> Iterator[str]:
         """Yield the text."""
@@ -167,7 +165,7 @@ def cut(text: str) -> str:
 
 
 def share_interval(share: float, count: int) -> tuple[float, float]:
-    """Return where the true share is with 95% confidence, measured on `count` answers (Wilson's interval).
+    """Return the 95% confidence interval of a share measured on `count` answers (Wilson's).
 
     >>> [round(bound, 3) for bound in share_interval(0.5, 100)]
     [0.404, 0.596]

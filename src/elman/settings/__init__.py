@@ -1,4 +1,4 @@
-"""What can be set, each thing said once: type, limits, default and description in the field. No torch here."""
+"""Settings, each with its type, limits, default and description in one field. No torch here."""
 
 from elman.settings.base import (
     Conflict,

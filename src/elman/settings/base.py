@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from elman.errors import UsageError, nearest
 
 SettingsType = TypeVar("SettingsType", bound=BaseModel)
-# How pydantic names one of several types in the place of a mistake.
+# How pydantic names one of several types in the location of a mistake.
 _TRIED = re.compile(r"str|int|float|bool|constrained-\w+|\w+\[.*\]")
 
 
@@ -30,7 +30,7 @@ class ConflictsError(ValueError):
 
 
 class Settings(BaseModel):
-    """A frozen set of named settings that takes no name and no number it does not know (infinity and NaN included).
+    """A frozen set of named settings, without unknown names and numbers that are not finite.
 
     A class whose settings do not all go together says so in a method `_conflicts`, which yields a `Conflict` for each
     such mistake; those of all its base classes are asked too.
@@ -47,14 +47,14 @@ class Settings(BaseModel):
 
 
 def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> SettingsType:
-    """Settings made of these values, or one `UsageError` that names everything wrong with them.
+    """Return settings made of these values, or name everything wrong with them.
 
     Args:
         cls: the pydantic model; its model validators may raise `ConflictsError`.
         values: name to value; a name that is left out takes its default.
 
     Raises:
-        UsageError: a line for each mistake: the field, what came, what is allowed, the nearest valid name.
+        UsageError: a line for each mistake: the field, what was expected, what it got, the nearest valid name.
 
     >>> class Layer(Settings):
     ...     hidden_size: int
@@ -98,7 +98,7 @@ def fields_of(cls: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def describe_settings(cls: type[BaseModel]) -> str:
-    """Return the `Args:` part of a docstring: each setting with its default and its whole description."""
+    """Return the `Args:` part of a docstring, with the default and description of each setting."""
     return "\n".join(["Args:", *(f"    {_described(name, field)}" for name, field in fields_of(cls).items())])
 
 
@@ -111,20 +111,23 @@ def _field_mistakes(cls: type[BaseModel], error: ValidationError) -> list[str]:
     found: dict[str, list[str]] = {}
     for detail in error.errors():
         if detail["loc"]:
-            found.setdefault(_place(detail["loc"]), []).append(_reason(cls, detail))
-    # What came was wrong for each of the types that a setting may have, or something within it was.
-    inner = {place.partition(".")[0] for place in found if "." in place}
-    return [f"{place}: {_either(reasons)}" for place, reasons in found.items() if place not in inner]
+            found.setdefault(_field(detail["loc"]), []).append(_reason(cls, detail))
+    # A mistake within a value explains more than that no type fits it.
+    inner = {field.partition(".")[0] for field in found if "." in field}
+    return [f"{field}: {_either(reasons)}" for field, reasons in found.items() if field not in inner]
 
 
-def _place(location: Sequence[int | str]) -> str:
-    """Where a mistake is, without the types that were tried of those that a setting may have."""
+def _field(location: Sequence[int | str]) -> str:
+    """Return the field of a mistake, without the types that pydantic tried."""
     return ".".join(str(part) for part in location if not _TRIED.fullmatch(str(part)))
 
 
 def _either(reasons: Sequence[str]) -> str:
-    first, *others = [reason.removesuffix(".") for reason in reasons]
-    return " or ".join([first, *(other.rpartition("allowed: ")[2] for other in others)]) + "."
+    """Return one sentence on a value that fits none of several types."""
+    parts = [re.fullmatch(r"expected (.*)[,;] got (.*)\.", reason) for reason in reasons]
+    if len(reasons) == 1 or not all(parts):
+        return reasons[0]
+    return f"expected {' or '.join(part[1] for part in parts if part)}, got {parts[0][2]}."  # pyright: ignore[reportOptionalSubscript]
 
 
 def _reason(cls: type[BaseModel], detail: Mapping[str, Any]) -> str:
@@ -132,17 +135,22 @@ def _reason(cls: type[BaseModel], detail: Mapping[str, Any]) -> str:
         return "is missing."
     if detail["type"] == "extra_forbidden":
         return f"there is no such setting. {nearest(detail['loc'][-1], cls.model_fields)}"
-    came = repr(detail["input"])
+    got = repr(detail["input"])
     if detail["type"] == "literal_error":
         options = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-        return f"{came} came. {nearest(detail['input'], options)}"
+        if len(options) == 1:
+            return f"expected {options[0]}, got {got}."
+        guess = nearest(detail["input"], options).rpartition("Valid: ")[0]
+        return f"expected one of {', '.join(options)}; got {got}. {guess}".rstrip()
     message = detail["msg"].removeprefix("Value error, ")
-    allowed = re.sub(r"^Input should be (a valid |an )?", "allowed: ", message)
-    return f"{came} came; {allowed}."
+    if not (found := re.match(r"Input should be (.*?)(?:, unable.*)?$", message)):
+        return f"{message}; got {got}."
+    expected = re.sub(r"^(?=greater|less)", "a value ", re.sub("^a valid (?=[aeiou])", "an ", found[1]))
+    return f"expected {expected.replace('a valid', 'a')}, got {got}."
 
 
 def _conflicts(cls: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> list[str]:
-    """Conflicts among the settings that are valid; those of a wrong one would only mislead."""
+    """Return conflicts among valid settings: those with a wrong one would mislead."""
     wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
     if wrong:
         try:

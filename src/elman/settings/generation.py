@@ -17,8 +17,8 @@ class SamplingSettings(Settings):
     temperature: float = Field(
         1.0,
         ge=0,
-        description="How wildly to draw. The scores are divided by it: 1 draws from the network's own distribution, "
-        "more is wilder, less is tamer, 0 always takes the most probable token (greedy).",
+        description="Randomness of the draws. The scores are divided by it: 1 draws from the network's own "
+        "distribution, more is more random, less is less random, 0 always takes the most probable token (greedy).",
     )
     top_k: PositiveInt | None = Field(None, description="Draw only among the N most probable tokens.")
     top_p: float | None = Field(
@@ -40,14 +40,14 @@ class GenerationSettings(SamplingSettings):
     """How text is generated."""
 
     length: NonNegativeInt | None = Field(
-        None, description="Tokens to write at most. Without it, a generator writes for as long as it is asked."
+        None, description="Largest number of tokens to write. Without it, a generator does not end."
     )
     stop: str | None = Field(
         None,
         min_length=1,
         max_length=LONGEST_STOP,
-        description="End when this occurs in the text. It has 64 characters at most, some of which may be at the end "
-        "of the prompt, or have been written before the state that the text goes on from.",
+        description="End when this string occurs in the text. It has at most 64 characters, some of which may be at "
+        "the end of the prompt, or may have been written before the state from which the text continues.",
     )
     samples: PositiveInt = Field(1, description="Texts to write side by side, from the same prompt.")
     unknown: Literal["allow", "refuse"] = Field(

@@ -24,23 +24,23 @@ SOFTMAX_SAMPLES = 1024
 
 
 class BodySettings(Settings):
-    """The recurrent layers of a network, whatever comes before and after them."""
+    """The recurrent layers of a network."""
 
     cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
     cell_options: dict[str, bool | str | float | None] = Field(
         default_factory=dict, description="Options of the cell, such as activation=relu."
     )
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer and direction.")
-    num_layers: PositiveInt = Field(1, description="Recurrent layers, one on another.")
+    num_layers: PositiveInt = Field(1, description="Number of stacked recurrent layers.")
     input_dropout: Share = Field(
         0.0,
-        description="Fraction of the features to drop before the recurrent layers. A feature is dropped at all steps "
-        "of a sequence alike.",
+        description="Fraction of the features to drop before the recurrent layers. The same features are "
+        "dropped at all steps of a sequence.",
     )
     dropout: Share = Field(0.0, description="Fraction of the features to drop between layers.")
     output_dropout: Share = Field(0.0, description="Fraction of the features of the recurrent outputs to drop.")
     weight_drop: Share = Field(
-        0.0, description="Fraction of the recurrent matrices' weights to drop. The same ones for a whole batch."
+        0.0, description="Fraction of the recurrent matrices' weights to drop. They are the same for a whole batch."
     )
     zoneout: Probability | dict[str, Probability] = Field(
         default_factory=dict,
@@ -48,12 +48,12 @@ class BodySettings(Settings):
         'or one for each by its name, such as {"c": 0.5, "h": 0.05}.',
     )
     activation_regularisation: float = Field(
-        0.0, ge=0, description="Weight of the outputs' squares in the loss (AR). Of the last recurrent layer."
+        0.0, ge=0, description="Weight of the squared outputs in the loss (AR). Those of the last recurrent layer."
     )
     temporal_regularisation: float = Field(
-        0.0, ge=0, description="Weight in the loss of the outputs' changes (TAR). Their squares, from step to step."
+        0.0, ge=0, description="Weight of the outputs' squared changes in the loss (TAR). From each step to the next."
     )
-    init: Literal["keras", "torch"] = Field("keras", description="How recurrent weights are drawn at the start.")
+    init: Literal["keras", "torch"] = Field("keras", description="Initialisation of the recurrent weights.")
 
     def _conflicts(self) -> Iterator[Conflict]:
         for name in RECURRENT_REGULARISERS:
@@ -65,12 +65,12 @@ class StepSettings(BodySettings):
     """The layers of a network that gives a row for each step: embed, recurrent body, dense layers."""
 
     embedding: Literal["one-hot"] | PositiveInt = Field(
-        64, description="A token becomes N learned numbers, or one-hot. Numbers are read as they are."
+        64, description="Size of a token's learned vector, or one-hot. Sequences of numbers have none."
     )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
-    merge: Merge = Field("concat", description="How the outputs of both directions become one.")
-    dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the answer.")
-    activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Of the dense layers.")
+    merge: Merge = Field("concat", description="How the outputs of both directions are combined.")
+    dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
+    activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Activation of the dense layers.")
     token_dropout: Share = Field(0.0, description="Fraction of the tokens (or n-grams) to read as unknown.")
     embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
 
@@ -89,9 +89,9 @@ class NetworkSettings(StepSettings):
     """The layers of a network that gives a row for each sequence: pooling besides those of `StepSettings`."""
 
     pooling: tuple[PoolingName, ...] = Field(
-        ("last",), min_length=1, description="How the steps become one row. Several are put side by side."
+        ("last",), min_length=1, description="How the steps are reduced to one row. Several are concatenated."
     )
-    max_length: PositiveInt | None = Field(None, description="Steps that pooling by flatten has inputs for.")
+    max_length: PositiveInt | None = Field(None, description="Number of steps that pooling by flatten reads.")
 
     def _conflicts(self) -> Iterator[Conflict]:
         if ("flatten" in self.pooling) != (self.max_length is not None):
@@ -105,7 +105,7 @@ class LanguageNetworkSettings(BodySettings):
 
     cell: str = Field("gru", description="One of elman's cells, or your own as FILE.py:NAME.")
     hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer.")
-    embedding_size: PositiveInt = Field(64, description="A token becomes N learned numbers.")
+    embedding_size: PositiveInt = Field(64, description="Size of a token's learned vector.")
     tied: bool = Field(
         False,
         description="The output layer shares the weights of the embedding. Where hidden_size differs from "

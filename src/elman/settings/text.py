@@ -11,9 +11,9 @@ from elman.settings.base import Conflict, Settings
 class VocabularySettings(Settings):
     """Which tokens are known."""
 
-    lower_case: bool = Field(False, description="Turn texts into lower case first.")
-    min_count: PositiveInt = Field(1, description="Tokens that occur less than N times are unknown.")
-    max_tokens: PositiveInt | None = Field(None, description="Know only so many tokens, the most frequent.")
+    lower_case: bool = Field(False, description="Convert texts to lower case.")
+    min_count: PositiveInt = Field(1, description="Tokens that occur fewer than N times are unknown.")
+    max_tokens: PositiveInt | None = Field(None, description="Largest number of known tokens, the most frequent.")
     unknown: Literal["allow", "refuse"] = Field(
         "allow",
         description="Tokens that training never saw. allow reads them as the unknown token, which a language model "
@@ -30,13 +30,13 @@ class EncoderSettings(VocabularySettings):
         "one feature.",
     )
     alphabet: str | None = Field(
-        None, min_length=1, description="The characters to know, in place of those of the training data."
+        None, min_length=1, description="Characters to know, instead of those of the training data."
     )
     marks: bool = Field(False, description="Put a begin and an end mark around every text.")
     ngrams: PositiveInt = Field(
         1,
-        description="Read all runs of up to so many characters at once. At each step those that end there; their rows "
-        "add up (P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017).",
+        description="Read all character n-grams up to this length. Each step has those that end there, and their rows "
+        "are added (P. Bojanowski et al., Enriching Word Vectors with Subword Information, 2017).",
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
@@ -55,10 +55,10 @@ class CoderSettings(VocabularySettings):
     )
     split: Literal["punctuation", "blanks"] = Field(
         "punctuation",
-        description="Where words end. At punctuation and blanks, or at blanks only, for a text that was split already.",
+        description="Where words end. At punctuation and blanks, or only at blanks, for a text that is already split.",
     )
     alphabet: str | None = Field(
-        None, min_length=1, description="The characters to know, in place of those of the training data."
+        None, min_length=1, description="Characters to know, instead of those of the training data."
     )
     max_tokens: PositiveInt | None = Field(
         None, description="Know only the N most frequent; of subwords learn N, else 8,000."

@@ -12,58 +12,60 @@ NONMONOTONE_INTERVAL = 5
 
 
 class RunSettings(Settings):
-    """How a network is trained, whatever it learns."""
+    """How a network is trained, for any task."""
 
     epochs: PositiveInt = Field(20, description="Passes over the data.")
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="How gradients become steps.")
-    learning_rate: float = Field(1e-3, gt=0, description="Size of the optimizer's steps.")
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="Optimizer.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the optimizer.")
     momentum: BelowOne = Field(0.0, description="Momentum of sgd and rmsprop.")
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the matrices. Vectors, as biases, are exempt.")
-    betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decays of the two means of adam and adamw.")
+    weight_decay: float = Field(
+        0.0, ge=0, description="Weight decay of the matrices. Vectors, such as biases, are exempt."
+    )
+    betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
     schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] = Field(
         "constant", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
     warmup_fraction: BelowOne = Field(0.0, description="Fraction of the run in which the learning rate rises from 0.")
-    step_epochs: PositiveInt | None = Field(None, description="Epochs between two falls of the step schedule.")
-    step_factor: float = Field(0.1, gt=0, le=1, description="Factor of the learning rate at each fall.")
+    step_epochs: PositiveInt | None = Field(None, description="Epochs between two drops of the step schedule.")
+    step_factor: float = Field(0.1, gt=0, le=1, description="Factor of the learning rate at each drop.")
     final_fraction: float = Field(
         0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
     )
-    clip_norm: float | None = Field(None, gt=0, description="The largest norm of the gradient. A longer one is scaled.")
+    clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
     average_decay: BelowOne | None = Field(
         None,
-        description="Keep an average of the weights with this decay. It is what is evaluated and saved.",
+        description="Keep an average of the weights with this decay. The average is evaluated and saved.",
     )
     averaging: Literal["asgd", "nt-asgd"] | None = Field(
         None,
         description="Keep the mean of the weights over the steps. asgd begins after a number of epochs, nt-asgd when "
-        "the validation score stops improving; it is what is evaluated and saved.",
+        "the validation score stops improving; the mean is evaluated and saved.",
     )
     average_after: NonNegativeInt = Field(0, description="Epochs after which asgd begins.")
     nonmonotone_interval: PositiveInt = Field(
-        NONMONOTONE_INTERVAL, description="Latest epochs that nt-asgd leaves out when it compares."
+        NONMONOTONE_INTERVAL, description="Latest epochs that nt-asgd leaves out of its comparison."
     )
-    patience: PositiveInt | None = Field(None, description="Stop after so many epochs without a better one.")
+    patience: PositiveInt | None = Field(None, description="Stop after N epochs without a better one.")
     metric: str | None = Field(None, description="The score that decides the best epoch.")
     freeze: tuple[str, ...] = Field(
         (),
-        description="Parts of the network that are not trained, such as body. As `elman summary` names them.",
+        description="Parts of the network that are not trained, such as body. `elman summary` shows their names.",
     )
     unfreeze_epochs: PositiveInt | None = Field(
         None, description="Epochs after which one more frozen part is trained. The last of them first."
     )
     restore_best: bool = Field(True, description="Keep the weights of the best epoch.")
     validation_fraction: BelowOne = Field(
-        0.0, description="Fraction of the training data to hold out. Epochs are compared by it if no other data are."
+        0.0, description="Fraction of the training data to hold out. Epochs are compared by it."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     checkpoint_seconds: float = Field(
-        30.0, ge=0, description="The longest time between two checkpoints. 0 writes one after every minibatch."
+        30.0, ge=0, description="Longest time between two checkpoints, in seconds. 0 writes one after every minibatch."
     )
     checkpoint_batches: PositiveInt | None = Field(None, description="Minibatches between two checkpoints.")
     validate_batches: PositiveInt | None = Field(
         None,
-        description="Evaluate also within an epoch, every N minibatches. It is logged and changes nothing.",
+        description="Evaluate every N minibatches within an epoch. The scores are logged and change nothing.",
     )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
@@ -103,7 +105,7 @@ class TrainingSettings(RunSettings):
 
     batch_size: PositiveInt | None = Field(32, description="Sequences in a minibatch.")
     tokens_per_batch: PositiveInt | None = Field(None, description="Steps in a minibatch, in place of the batch size.")
-    bucketing: bool = Field(True, description="Group sequences of like length in a minibatch.")
+    bucketing: bool = Field(True, description="Group sequences of similar length in a minibatch.")
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,7 @@ TASKS: dict[str, str | type[Task]] = {
 
 
 def find_task(name: str) -> type[Task]:
-    """Return the task of this name; its file is imported when it is first asked for.
+    """Return the task of this name, whose file is imported when first needed.
 
     Raises:
         UsageError: there is no such task.

@@ -1,4 +1,4 @@
-"""Texts to predict, from a file or as they are typed on standard input."""
+"""Texts to predict, from a file or from standard input as they are typed."""
 
 import sys
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def _rows(table: Table) -> Asked:
 
 
 def _stream(known: TableFormat | None) -> Asked:
-    """The texts of standard input: as they are typed, if the first line is not that of a table."""
+    """Return the texts of standard input, as they are typed unless they are a table."""
     lines = iter(sys.stdin.buffer)
     first = next(lines, None)
     if first is None:
@@ -51,12 +51,12 @@ def _stream(known: TableFormat | None) -> Asked:
 
 
 def lines_of_input() -> Iterator[tuple[str, str]]:
-    """Yield each line of standard input with its place, as it is typed."""
+    """Yield each line of standard input with its name in messages, as it is typed."""
     return _stream_of_lines(iter(sys.stdin.buffer))
 
 
 def _begins_table(source: Source, known: TableFormat | None) -> bool:
-    """Whether a first line has tabs or fastText's label, or the names that the training file's header had."""
+    """Return whether a first line has tabs, fastText's label, or the training file's header."""
     if "\t" in source.lines[0] or is_fasttext(source):
         return True
     return known is not None and has_header_of(source, known)

@@ -33,12 +33,12 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         "Architecture, 2016, section 7.",
     )
     class_weight: Literal["balanced"] | None = Field(
-        None, description="Weigh each label by the inverse of its frequency."
+        None, description="Weight each label by the inverse of its frequency."
     )
 
 
 class Classify(Task):
-    """One label a sequence: cross entropy, accuracy, the probability of each label."""
+    """One label per sequence: cross entropy, accuracy, the probability of each label."""
 
     name = "classify"
     summary = "one label for each sequence"
@@ -64,7 +64,7 @@ class Classify(Task):
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
-        Metric("loss", note="Mean cross entropy, nats an answer."),
+        Metric("loss", note="Mean cross entropy, nats per answer."),
         Metric("count", title="texts"),
     )
     examples = (
@@ -80,14 +80,14 @@ class Classify(Task):
         return self.encoders["label"].labels
 
     def network(self, cell: "Cell | None") -> "RowNetwork":
-        """Embed, recurrent body, pooling, dense layers."""
-        # torch is needed only by who trains.
+        """Build the network: embed, recurrent body, pooling, dense layers."""
+        # Imported late: torch is needed only for training.
         from elman.networks import RowNetwork
 
         return RowNetwork(self.settings, len(self.labels), cell=cell, **self.encoders["text"].sizes())
 
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
-        """Outputs are unnormalised logarithms of probabilities `(batch, labels)`."""
+        """Read a batch, with logits `(batch, labels)`."""
         from torch.nn import functional
 
         outputs, targets = network(batch["text"]), batch["label"]
@@ -97,13 +97,13 @@ class Classify(Task):
         return Read(loss, len(targets), outputs)
 
     def scores(self, data: Data) -> "LabelScores":
-        """Loss, accuracy, majority rate, F1 and the confusion matrix."""
+        """Return the loss, accuracy, majority rate, F1 and confusion matrix."""
         from elman.tasks.confusions import LabelScores
 
         return LabelScores(self.labels, "label")
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """The most probable label of each sequence, with the probability of every label."""
+        """Return the most probable label of each sequence, and the probability of every label."""
         # This imports torch.
         from elman.data.ragged.finite import check_finite
 
@@ -111,10 +111,10 @@ class Classify(Task):
         check_finite(outputs)
         rows = outputs.double().softmax(1).tolist()
         names = list(map(str, self.labels))
-        places = [max(range(len(row)), key=row.__getitem__) for row in rows]
+        positions = [max(range(len(row)), key=row.__getitem__) for row in rows]
         return [
-            Answer(self.labels[place], row[place], dict(zip(names, row, strict=True)))
-            for place, row in zip(places, rows, strict=True)
+            Answer(self.labels[best], row[best], dict(zip(names, row, strict=True)))
+            for best, row in zip(positions, rows, strict=True)
         ]
 
     def check(self, batch: Batch, read: Read) -> None:
@@ -124,19 +124,19 @@ class Classify(Task):
         check_finite(read.outputs)
 
     def uses(self) -> Sequence[str]:
-        """A command line takes no numbers: a model of these reads a file."""
+        """Return commands that read a file if the sequences are numbers, which cannot be typed."""
         return [line.replace("--text {text}", "{data}") for line in self.use] if self.tokens == "values" else self.use
 
     def summary_of(self) -> str:
-        """What this model does."""
+        """Return what this model does."""
         return f"Gives each sequence of {self.settings.tokens} one of {self.encoders['label'].described()}."
 
     def title_of(self) -> str:
-        """The labels, where they are few."""
+        """Return the labels, or their number if they are many."""
         return ", ".join(map(str, self.labels)) if len(self.labels) <= 5 else f"{len(self.labels)} labels"
 
     def report(self, found: Found) -> list[Part]:
-        """Scores beside the majority rate, the confusion matrix, the wrong answers that the model was surest of."""
+        """Return the scores with the majority rate, the confusion matrix and the worst mistakes."""
         scores = found.scores
         return [
             Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _interval(scores)),

@@ -27,7 +27,7 @@ class LabelScores:
         self._loss = 0.0
 
     def update(self, batch: Batch, read: Read) -> None:
-        """Count a batch in; outputs are unnormalised logarithms of probabilities `(targets, labels)`."""
+        """Count a batch, whose outputs are logits `(targets, labels)`."""
         outputs, targets = read.outputs.detach(), batch[self._column]
         targets = targets.data if isinstance(targets, Ragged) else targets
         size = len(self._labels)
@@ -35,8 +35,11 @@ class LabelScores:
         self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
 
     def compute(self) -> dict[str, Any]:
-        """Return `loss`, `accuracy`, `macro_f1`, `majority` (the accuracy of always giving the most frequent label),
-        `count`, `labels`, and `confusion`: how often each label (row) was answered as each (column)."""
+        """Return every score by its name.
+
+        `majority` is the accuracy of always giving the most frequent label; `confusion` is how often each label (row)
+        was answered as each (column).
+        """
         counts, total = self._counts, max(1, int(self._counts.sum()))
         right, true, answered = counts.diagonal(), counts.sum(1), counts.sum(0)
         occurring = (true + answered) > 0

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 12
 
 
+def vocabulary_sizes(known: "Vocabulary | None") -> dict[str, Any]:
+    """Return the number of tokens, and how many of them have no trained row in a network."""
+    if known is None:
+        return {"vocabulary_size": None, "unused_ids": 0}
+    unused = sum(name in ("padding", "unknown") for name in known.specials)
+    return {"vocabulary_size": len(known), "unused_ids": unused}
+
+
 class Text:
     """Texts, or sequences of numbers, as `EncoderSettings` say; encoded they are a `Ragged` batch.
 
@@ -52,7 +60,7 @@ class Text:
         folder: "Path | None" = None,
         tally: UnknownTally | None = None,
     ) -> "Ragged":
-        """Encode texts or arrays; see `SequenceEncoder.encode`.
+        """Encode texts or arrays as `SequenceEncoder.encode` does.
 
         Raises:
             ShapeError: arrays of another number of features than in training.
@@ -71,14 +79,8 @@ class Text:
         return SequenceEncoder(self.settings, self.vocabulary).encode(values, unknown=unknown, tally=tally)
 
     def sizes(self) -> dict[str, Any]:
-        """Return what a network must know to read the batches: arguments of those in `elman.networks`."""
-        known = self.vocabulary
-        return {
-            "vocabulary_size": None if known is None else len(known),
-            "unused_ids": 0 if known is None else sum(name in ("padding", "unknown") for name in known.specials),
-            "features": self.features,
-            "ngrams": self.settings.ngrams,
-        }
+        """Return the sizes that a network of `elman.networks` needs to read the batches."""
+        return {**vocabulary_sizes(self.vocabulary), "features": self.features, "ngrams": self.settings.ngrams}
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary, or the number of features."""
@@ -93,7 +95,7 @@ class Text:
 
 
 class Label:
-    """One label a row; encoded they are their positions `(rows,)`.
+    """One label per row; encoded they are their positions `(rows,)`.
 
     Attributes:
         known: the labels, in order; None before they are learned.
@@ -113,9 +115,9 @@ class Label:
         """Learn the labels, and encode the values.
 
         Raises:
-            DataError: there is one label only, or a label of another type than text, whole number or truth value.
+            DataError: there is only one label, or a label of another type than text, whole number or truth value.
         """
-        # numpy is needed only by who trains.
+        # Imported late: numpy is needed only for training.
         from elman.data.tables.labels import Labels, labels_of
 
         self.known = Labels.of(labels_of(values))
@@ -133,14 +135,19 @@ class Label:
         """
         return self.positions(values)
 
-    def positions(self, values: Sequence[Any], places: Sequence[str] = ()) -> "Tensor":
-        """Return the positions of labels; an error names the places of those that are wrong, else their numbers."""
+    def positions(self, values: Sequence[Any], names: Sequence[str] = ()) -> "Tensor":
+        """Return the positions of labels.
+
+        Args:
+            values: the labels.
+            names: of each label in messages; its number if not given.
+        """
         import torch
 
         from elman.data.tables.labels import labels_of
 
         assert self.known is not None
-        return torch.tensor(self.known.positions(labels_of(values), places), dtype=torch.int64)
+        return torch.tensor(self.known.positions(labels_of(values), names), dtype=torch.int64)
 
     def described(self) -> str:
         """Return the labels in words, the first of many."""
@@ -179,8 +186,8 @@ class StepLabels:
         """Encode a list of labels for each row."""
         from elman.data.ragged.ragged import Ragged
 
-        places = [f"text {row}, step {step}" for row, each in enumerate(values, 1) for step in range(1, len(each) + 1)]
-        positions = self.each.positions([label for row in values for label in row], places)
+        names = [f"text {row}, step {step}" for row, each in enumerate(values, 1) for step in range(1, len(each) + 1)]
+        positions = self.each.positions([label for row in values for label in row], names)
         return Ragged(positions, [len(row) for row in values])
 
     def to_json(self) -> dict[str, Any]:

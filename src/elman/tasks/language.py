@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from elman.errors import DataError
 from elman.report.parts import Numbers, Part, Picture
 from elman.settings import Settings
 from elman.settings.network import LanguageNetworkSettings
@@ -29,13 +28,13 @@ class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
     """Every setting of a language model: how text becomes tokens, the network's layers, the training, and these."""
 
     epochs: PositiveInt = Field(10, description="Passes over the text.")
-    learning_rate: float = Field(2e-3, gt=0, description="Size of the optimizer's steps.")
-    clip_norm: float | None = Field(1.0, gt=0, description="The largest norm of the gradient. A longer one is scaled.")
+    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
+    clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
     streams: PositiveInt = Field(32, description="Parts of the text that are read side by side: the batch size.")
     window: PositiveInt = Field(
         100,
-        description="Tokens of each part in a minibatch. How far gradients go back; the state is carried on from each "
-        "to the next, throughout an epoch.",
+        description="Tokens of each part in a minibatch. Gradients go back one window; the state is carried "
+        "from window to window throughout an epoch.",
     )
     show_sample: NonNegativeInt = Field(0, description="Show a text of N tokens whenever the model is evaluated.")
 
@@ -46,7 +45,7 @@ class LanguageOptions(Settings):
     dynamic: float | None = Field(
         None,
         ge=0,
-        description="A language model learns the text it reads, at this rate. After each window the weights of a copy "
+        description="Rate at which a language model learns the text it reads. After each window the weights of a copy "
         "of the model go a step down the gradient of the window's loss; the model itself does not change.",
     )
     streams: PositiveInt | None = Field(
@@ -56,12 +55,12 @@ class LanguageOptions(Settings):
 
 
 class Language(Task):
-    """The next token of a text: cross entropy in nats, bits a character and a byte, perplexity.
+    """The next token of a text: cross entropy in nats, bits per character and per byte, perplexity.
 
     bits_per_character = loss · targets / (characters · ln 2)        perplexity = exp(loss)
 
     with the characters (or bytes) that the targets stand for, also where a token is a word; so that models of one text
-    can be compared whatever their tokens are, as long as none of its tokens is unknown.
+    can be compared across kinds of tokens, as long as none of its tokens is unknown.
     """
 
     name = "language"
@@ -75,10 +74,11 @@ class Language(Task):
         Metric("bits_per_character", note="What a character costs, on average, to be predicted."),
         Metric("bits_per_byte", note="The same for each byte of UTF-8."),
         Metric("perplexity", note="As unsure as among so many tokens, each as likely."),
-        Metric("loss", note="Mean cross entropy, nats a token."),
+        Metric("loss", note="Mean cross entropy, nats per token."),
     )
     use = ("elman generate {model} --length 500", "elman evaluate {model} {data}")
     effect = "; the model predicts them as one token, so that its scores are too good"
+    damaged = "The weights are damaged, or the rate of dynamic evaluation is too high: lower it, or train again."
     examples = (
         "elman train language book.txt --out book",
         "elman train language wiki.xz --hidden-size 300 --num-layers 2 --streams 512 --out wiki",
@@ -98,7 +98,7 @@ class Language(Task):
         return self.settings.tokens
 
     def network(self, cell: "Cell | None") -> "LanguageNetwork":
-        """Embed, recurrent body, softmax over the tokens."""
+        """Build the network: embed, recurrent body, softmax over the tokens."""
         # These import torch.
         import torch
 
@@ -115,11 +115,11 @@ class Language(Task):
         return Read(loss, len(batch["next"]), None, reading.last.detach())
 
     def scores(self, data: Any) -> "Scores":
-        """Every score of a text from its mean loss; see `language_scores`."""
+        """Return the scores of `language_scores`."""
         return Scores(data.counts)
 
     def adapting(self, network: Any, options: Any) -> tuple[Any, "Callable[[Tensor], None] | None"]:
-        """A copy that learns the text it reads, for dynamic evaluation.
+        """Return a copy that learns the text it reads, for dynamic evaluation.
 
         Source:
             T. Mikolov et al., Recurrent neural network based language model, 2010, section 2 (dynamic models);
@@ -132,7 +132,7 @@ class Language(Task):
         return learning, lambda loss: _descend(learning, loss, rate)
 
     def sample(self, network: Any) -> str | None:
-        """A text that the network writes, if the settings ask for one."""
+        """Return a text that the network writes, if the settings ask for one."""
         from elman.generation.generator import write_text
 
         settings = self.settings
@@ -141,29 +141,20 @@ class Language(Task):
         return write_text(network, self.encoders["text"].coder, settings.show_sample, settings.seed)
 
     def summary_of(self) -> str:
-        """What this model does."""
+        """Return what this model does."""
         known = len(self.encoders["text"].coder.vocabulary)
         return f"Predicts the next token of a text; {known:,} {self.settings.tokens} are known."
 
     def title_of(self) -> str:
-        """What the tokens are."""
+        """Return what the tokens are."""
         return f"{self.settings.tokens} of a text"
 
     def facts(self) -> dict[str, Any]:
-        """The size of the vocabulary."""
+        """Return the size of the vocabulary."""
         return {"vocabulary": len(self.encoders["text"].coder.vocabulary)}
 
-    def check(self, batch: Batch, read: Read) -> None:
-        """Refuse a loss that is not finite."""
-        loss = read.loss.item()
-        if not math.isfinite(loss):
-            raise DataError(
-                f"The network's output is not finite: its loss is {loss}.",
-                fix="The weights are damaged, or the rate of dynamic evaluation is too high: lower it, or train again.",
-            )
-
     def report(self, found: Found) -> list[Part]:
-        """Scores, and the last text that the model wrote."""
+        """Return the scores, and the last text that the model wrote."""
         written = [Picture("A text that the model wrote", found.samples[-1])] if found.samples else []
         return [Numbers(list(self.figures(found.scores))), *written]
 
@@ -219,7 +210,7 @@ def _share(targets: int, size: int) -> float:
 
 
 def _descend(network: Any, loss: "Tensor", rate: float) -> None:
-    """One step of plain gradient descent."""
+    """Take one step of plain gradient descent."""
     import torch
 
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]

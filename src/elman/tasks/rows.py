@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import DataError, ElmanError
-from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Values, inputs, targets
+from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Source, Values, inputs, targets
 
 if TYPE_CHECKING:
     from elman.data.tables.table_format import TableFormat
@@ -15,83 +15,8 @@ if TYPE_CHECKING:
 _OPTIONS = ("header", "separator", "quote", "encoding")
 
 
-class Rows:
-    """Rows, each with a value of each column.
-
-    The first input is a column of texts (or, in JSONL, of lists of numbers); the target, if there is one, of labels.
-    """
-
-    noun = "texts"
-    help = "Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label."
-    has_rows = True
-    columns_are_flags = True
-    several = False
-    placeholder = "DATA"
-    options = (
-        Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
-        Option(
-            "separator",
-            str,
-            "CHAR",
-            r"What is between two fields: a character, tab, or \n if each line is a text. [by the ending of the file]",
-        ),
-        Option(
-            "quote",
-            str,
-            "CHAR",
-            'What is around fields with separators in them; none if quotes are part of the texts. ["]',
-        ),
-        ENCODING,
-    )
-
-    def read(
-        self,
-        path: str | Sequence[str],
-        columns: Sequence[Column],
-        options: Mapping[str, Any],
-        *,
-        known: Known | None = None,
-    ) -> Values:
-        """Read a table; see `elman.data.tables.tables.read_table`.
-
-        Raises:
-            DataError: the file cannot be read so, or has no labels, or labels that are not known.
-        """
-        # numpy and torch are not needed before a file is read.
-        from elman.data.tables.tables import read_table
-
-        first, *others = inputs(columns)
-        target = next(iter(targets(columns)), None)
-        how: dict[str, Any] = {**_given(options, _OPTIONS), "known": _form(known)}
-        names = _given({"text": options.get(first.name), "label": options.get(target.name) if target else None})
-        table = read_table(str(path), **how, **names)
-        found: dict[str, Any] = {first.name: table.texts}
-        for other in others:
-            found[other.name] = read_table(str(path), text=options.get(other.name) or other.name, **how).texts
-        if target is not None:
-            found[target.name] = _labels(table, target)
-        numeric = {"tokens": "values"} if table.is_numeric else {}
-        values = Values(found, table.places, table.source, table.notes, numeric, table.format)
-        return values if known is None else _with_known_labels(values, known)
-
-    def typed(self, text: str) -> str:
-        """Return the text itself."""
-        return text
-
-    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Read texts to predict; see `elman.tasks.asked.read_texts`.
-
-        Raises:
-            DataError: it cannot be read so.
-        """
-        from elman.tasks.asked import read_texts
-
-        return read_texts(path, _form(known), **_given({"text": options.get("column")}), **_given(options, _OPTIONS))
-
-    def known(self, values: Values, columns: Sequence[Column]) -> Known:
-        """Return how the file was read, and the labels that occur in it."""
-        labelled = [each.name for each in columns if each.stratified]
-        return Known(values.form, {name: sorted(set(values.columns[name]), key=str) for name in labelled})
+class RowSource(Source):
+    """Rows, each with a value of each column: a list for each column in Python."""
 
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
         """Return a list for each column.
@@ -109,11 +34,11 @@ class Rows:
                     fix=f"Give one {column.name} for each sequence.",
                 )
         if not first and targets(columns):
-            raise DataError("There is no sequence.", fix="Give one or more.")
+            raise DataError("Expected at least one sequence, got none.", fix="Give sequences.")
         return Values(lists, role=role)
 
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
-        """Return the rows to learn from and those held out; see `split_rows`.
+        """Return the rows to learn from and those held out, as `split_rows` divides them.
 
         Where equal texts are in both, the notes of the second say so.
         """
@@ -145,31 +70,103 @@ class Rows:
         return f"{len(next(iter(values.columns.values()))):,} {self.noun}"
 
 
+class Rows(RowSource):
+    """Rows of a table.
+
+    The first input is a column of texts (or, in JSONL, of lists of numbers); the target, if there is one, of labels.
+    """
+
+    noun = "texts"
+    help = "Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label."
+    columns_are_flags = True
+    options = (
+        Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
+        Option(
+            "separator",
+            str,
+            "CHAR",
+            r"What is between two fields: a character, tab, or \n if each line is a text. [by the ending of the file]",
+        ),
+        Option(
+            "quote",
+            str,
+            "CHAR",
+            'What is around fields with separators in them; none if quotes are part of the texts. ["]',
+        ),
+        ENCODING,
+    )
+
+    def read(
+        self,
+        path: str | Sequence[str],
+        columns: Sequence[Column],
+        options: Mapping[str, Any],
+        *,
+        known: Known | None = None,
+    ) -> Values:
+        """Read a table with `elman.data.tables.tables.read_table`.
+
+        Raises:
+            DataError: the file cannot be read so, or has no labels, or labels that are not known.
+        """
+        # Imported late: numpy and torch are not needed before a file is read.
+        from elman.data.tables.tables import read_table
+
+        first, *others = inputs(columns)
+        target = next(iter(targets(columns)), None)
+        how: dict[str, Any] = {**_given(options, _OPTIONS), "known": _form(known)}
+        names = _given({"text": options.get(first.name), "label": options.get(target.name) if target else None})
+        table = read_table(str(path), **how, **names)
+        found: dict[str, Any] = {first.name: table.texts}
+        for other in others:
+            found[other.name] = read_table(str(path), text=options.get(other.name) or other.name, **how).texts
+        if target is not None:
+            found[target.name] = _labels(table, target)
+        numeric = {"tokens": "values"} if table.is_numeric else {}
+        values = Values(found, table.places, table.source, table.notes, numeric, table.format)
+        return values if known is None else _with_known_labels(values, known)
+
+    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
+        """Read texts to predict with `elman.tasks.asked.read_texts`.
+
+        Raises:
+            DataError: it cannot be read so.
+        """
+        from elman.tasks.asked import read_texts
+
+        return read_texts(path, _form(known), **_given({"text": options.get("column")}), **_given(options, _OPTIONS))
+
+    def known(self, values: Values, columns: Sequence[Column]) -> Known:
+        """Return how the file was read, and the labels that occur in it."""
+        labelled = [each.name for each in columns if each.stratified]
+        return Known(values.form, {name: sorted(set(values.columns[name]), key=str) for name in labelled})
+
+
 def select(values: Values, rows: Sequence[int]) -> Values:
     """Return these rows, in this order."""
     return replace(
         values,
         columns={name: [column[row] for row in rows] for name, column in values.columns.items()},
-        places=[values.places[row] for row in rows] if values.places else (),
+        names=[values.names[row] for row in rows] if values.names else (),
         rows=[values.rows[row] if values.rows else row for row in rows],
     )
 
 
 @contextmanager
-def places_named(values: Values) -> Iterator[None]:
-    """Inside, an error that counts the rows it was given names their places instead.
+def rows_named(values: Values) -> Iterator[None]:
+    """Give the rows in errors their names in the file.
 
-    Values that are not of a file are counted from 1 as they were given, and as validation data where they are.
+    Values that are not of a file are numbered from 1 as they were given, and called validation data if they are.
 
     Args:
-        values: that are read inside.
+        values: that are read within.
     """
     from elman.data.tables.given import NUMBERED
 
-    def place(found: Any) -> str:
+    def name_of(found: Any) -> str:
         number = int(found[2]) - 1
-        if values.places:
-            return values.places[number]
+        if values.names:
+            return values.names[number]
         return f"{values.role}{found[1]} {(values.rows[number] if values.rows else number) + 1}"
 
     try:
@@ -178,7 +175,7 @@ def places_named(values: Values) -> Iterator[None]:
         if not values.role and not NUMBERED.search(error.where or ""):
             raise
         problem = f"{values.role.capitalize()}data: {error.problem}" if values.role else error.problem
-        where = NUMBERED.sub(place, error.where or "")
+        where = NUMBERED.sub(name_of, error.where or "")
         raise type(error)(problem, where=where or None, fix=error.fix) from error
 
 
@@ -187,7 +184,7 @@ def _given(options: Mapping[str, Any], names: Sequence[str] | None = None) -> di
 
 
 def _form(known: Known | None) -> "TableFormat | None":
-    """How the training file was read, with the labels that tell a row from a header."""
+    """Return how the training file was read, with labels that distinguish rows from a header."""
     from elman.data.tables.labels import written
     from elman.data.tables.table_format import TableFormat
 
@@ -198,7 +195,9 @@ def _form(known: Known | None) -> "TableFormat | None":
 
 
 def _with_known_labels(values: Values, known: Known) -> Values:
-    """The values with their labels as they are known: a file has no types, so that 1 and "1" are one label.
+    """Return the values with their labels as the model knows them.
+
+    A file has no types, so that 1 and "1" are one label.
 
     Raises:
         DataError: names the first labels that are not known, each with its line, and the known ones.
@@ -210,7 +209,7 @@ def _with_known_labels(values: Values, known: Known) -> Values:
     for name in known.labels.keys() & columns.keys():
         labels = Labels(tuple(known.labels[name]))
         columns[name] = found = labels.from_written(columns[name])
-        wrong = [f"{values.places[row]}: {found[row]!r}" for row in labels.unknown(found)]
+        wrong = [f"{values.names[row]}: {found[row]!r}" for row in labels.unknown(found)]
         if wrong:
             raise DataError(
                 f"{len(wrong):,} of {len(found):,} {name}s are unknown to the model.",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from elman.data.listing import listed
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError
-from elman.tasks.rows import Rows
-from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Unknown, Values, inputs, targets
+from elman.tasks.kinds import vocabulary_sizes
+from elman.tasks.rows import RowSource
+from elman.tasks.task import ENCODING, Asked, Column, Known, Option, Unknown, Values, inputs, targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
     from elman.data.text.vocabulary import Vocabulary
     from elman.settings.text import VocabularySettings
 
-_ROWS = Rows()
 
-
-class Sentences:
+class Sentences(RowSource):
     """Sentences from files of two columns, CoNLL-U or JSONL, or lists of words in Python."""
 
     noun = "sentences"
     help = "Two columns (word, tab, tag; a blank line after each sentence), CoNLL-U or JSONL."
-    has_rows = True
-    columns_are_flags = False
-    several = False
-    placeholder = "DATA"
     options = (
         Option("column", str, "COL", "Column of the tags: name or number. [CoNLL-U: upos, else the last]"),
         ENCODING,
@@ -41,7 +36,7 @@ class Sentences:
         *,
         known: Known | None = None,
     ) -> Values:
-        """Read a file; see `elman.data.tables.tagged.read_sentences`.
+        """Read a file with `elman.data.tables.tagged.read_sentences`.
 
         Raises:
             DataError: the file cannot be read so, or has no tags.
@@ -55,20 +50,16 @@ class Sentences:
         return Values(values, [f"{found.source}, line {line}" for line in found.lines], found.source, form=found.form)
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Read sentences to predict, with or without tags; standard input has a sentence on each line."""
+        """Read sentences to predict, with or without tags, from standard input one a line."""
         from elman.data.tables.tagged import read_sentences
 
         if path == "-" and not any(value is not None for value in options.values()):
             from elman.tasks.asked import lines_of_input
 
-            return Asked((), ((place, self.typed(line)) for place, line in lines_of_input()))
+            return Asked((), ((name, self.typed(line)) for name, line in lines_of_input()))
         found = read_sentences(path, **_how(options, known))
-        places = [f"{found.source}, line {line}" for line in found.lines]
-        return Asked((), zip(places, found.words, strict=True))
-
-    def known(self, values: Values, columns: Sequence[Column]) -> Known:
-        """Return how the file was read."""
-        return Known(values.form)
+        names = [f"{found.source}, line {line}" for line in found.lines]
+        return Asked((), zip(names, found.words, strict=True))
 
     def typed(self, text: str) -> list[str]:
         """Return the words of a text, which blanks separate."""
@@ -80,7 +71,7 @@ class Sentences:
         Raises:
             DataError: a sentence that is not a list of words, or has more or fewer tags than words.
         """
-        found = _ROWS.take(values, columns, role=role)
+        found = super().take(values, columns, role=role)
         for name, rows in found.columns.items():
             wrong = next((number for number, row in enumerate(rows, 1) if isinstance(row, str)), None)
             if wrong is not None:
@@ -102,22 +93,6 @@ class Sentences:
                 )
         return found
 
-    def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
-        """Return the sentences to learn from and those held out."""
-        return _ROWS.split(values, columns, fraction, seed)
-
-    def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
-        """Return shuffled batches."""
-        return _ROWS.data(encoded, settings)
-
-    def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
-        """Return the sentences in batches, each once."""
-        return _ROWS.evaluated(encoded, settings)
-
-    def facts(self, values: Values) -> str:
-        """Return the number of sentences."""
-        return f"{len(next(iter(values.columns.values()))):,} {self.noun}"
-
 
 def _how(options: Mapping[str, Any], known: Known | None) -> dict[str, Any]:
     form = None if known is None else known.form
@@ -137,7 +112,7 @@ class Words:
 
     def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "Ragged":
         """Learn the words, unless a vocabulary was given before, and encode the sentences."""
-        # torch is needed only by who trains.
+        # Imported late: torch is needed only for training.
         from elman.data.text.vocabulary import Vocabulary
 
         if self.vocabulary is None:
@@ -182,9 +157,7 @@ class Words:
 
     def sizes(self) -> dict[str, Any]:
         """Return what a network must know to read the batches."""
-        assert self.vocabulary is not None
-        unused = sum(name in ("padding", "unknown") for name in self.vocabulary.specials)
-        return {"vocabulary_size": len(self.vocabulary), "unused_ids": unused}
+        return vocabulary_sizes(self.vocabulary)
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary."""

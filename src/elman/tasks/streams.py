@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, UsageError
-from elman.tasks.task import ENCODING, Asked, Batch, Column, Data, Known, Unknown, Values
+from elman.tasks.task import ENCODING, Batch, Column, Data, Known, Source, Unknown, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 LONGEST_NAME = 256
 
 
-class Stream:
+class Stream(Source):
     """One text of any length: a file, a string, or an iterable of parts; memory does not grow with it."""
 
     noun = "text"
     help = "The text to learn: one file or several, UTF-8, also as .gz, .xz or .bz2."
     has_rows = False
-    columns_are_flags = False
     several = True
     placeholder = "TEXT.txt"
     options = (ENCODING,)
@@ -52,18 +51,6 @@ class Stream:
         corpus = open_corpus(paths, encoding=encoding, fallback=form.encoding if form else None)
         form = TableFormat(encoding=encoding) if encoding else form
         return Values({columns[0].name: corpus}, source=corpus.name, form=form)
-
-    def typed(self, text: str) -> str:
-        """Return the text itself."""
-        return text
-
-    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Return the rows to predict, of which a text has none."""
-        return Asked((), iter(()))
-
-    def known(self, values: Values, columns: Sequence[Column]) -> Known:
-        """Return how the file was read."""
-        return Known(values.form)
 
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
         """Return the text of a string, a path or an iterable of parts.
@@ -91,7 +78,7 @@ class Stream:
         return Windows(name, TokenStreams(tokens, streams=settings.streams, window=settings.window))
 
     def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
-        """Return the windows of an evaluation; see `streams_to_judge`."""
+        """Return the windows of an evaluation."""
         from elman.data.text.streams import TokenStreams, streams_to_judge
 
         (name, tokens), *_ = encoded.items()
@@ -103,7 +90,7 @@ class Stream:
         return Windows(name, TokenStreams(tokens, streams=parts, window=window))
 
     def facts(self, values: Values) -> str:
-        """Return what it is; its size is not known before it was read."""
+        """Return the noun alone: the size is not known before the text was read."""
         return self.noun
 
 
@@ -227,14 +214,13 @@ def _is_file(name: str) -> bool:
 
 
 def _check_kinds(counts: "np.ndarray", coder: "Coder", name: str) -> None:
-    """Refuses a text that a given alphabet, or a limit on the vocabulary, leaves one kind of token of."""
+    """Refuse a text in which only one kind of token occurs."""
     kinds = counts.nonzero()[0]
     if len(kinds) < 2:
         unknown = coder.vocabulary.specials.get("unknown") in kinds
         kind = "unknown ones" if unknown else reprlib.repr(coder.vocabulary.decode(kinds)[0])
         raise DataError(
-            f"Of the vocabulary's {len(coder.vocabulary):,} tokens, the text has one only, {kind}: there is nothing to "
-            "predict.",
+            f"Expected a text with at least two kinds of tokens, got only {kind}: there is nothing to predict.",
             where=name,
             fix="Give a text of these tokens, or another alphabet (--alphabet).",
         )

@@ -20,7 +20,7 @@ class TagSettings(VocabularySettings, StepSettings, TrainingSettings):
 
 
 class Tag(Task):
-    """One label a word: a softmax for each step, cross entropy, accuracy over the words."""
+    """One label per word: a softmax for each step, cross entropy, accuracy over the words."""
 
     name = "tag"
     summary = "one label for each word of a sentence"
@@ -32,7 +32,7 @@ class Tag(Task):
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),
         Metric("macro_f1", larger_is_better=True, percent=True, title="macro F1", note="Every tag counts the same."),
-        Metric("loss", note="Mean cross entropy, nats a word."),
+        Metric("loss", note="Mean cross entropy, nats per word."),
         Metric("count", title="words"),
     )
     use = ('elman predict {model} --text "WORD WORD"', "elman evaluate {model} {data}")
@@ -47,32 +47,32 @@ class Tag(Task):
         return self.encoders["tags"].each.labels
 
     def network(self, cell: Any) -> Any:
-        """Embed, recurrent body, dense layers on each step."""
+        """Build the network: embed, recurrent body, dense layers on each step."""
         from elman.networks import StepNetwork
 
         return StepNetwork(self.settings, len(self.tags), cell=cell, **self.encoders["words"].sizes())
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
-        """Outputs are unnormalised logarithms of probabilities `(total, tags)`."""
+        """Read a batch, with logits `(total, tags)`."""
         from torch.nn import functional
 
         outputs, targets = network(batch["words"]).data, batch["tags"].data
         return Read(functional.cross_entropy(outputs, targets), len(targets), outputs)
 
     def scores(self, data: Data) -> Any:
-        """Loss, accuracy, majority rate, F1 and the confusion matrix over all words."""
+        """Return the loss, accuracy, majority rate, F1 and confusion matrix over all words."""
         from elman.tasks.confusions import LabelScores
 
         return LabelScores(self.tags, "tags")
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """The most probable tag of each word."""
+        """Return the most probable tag of each word."""
         from elman.data.ragged.finite import check_finite
 
         outputs = network(batch["words"])
         check_finite(outputs)
-        places = outputs.map(lambda rows: rows.argmax(1))
-        return [Answer([self.tags[place] for place in row.tolist()]) for row in places.to_list()]
+        best = outputs.map(lambda rows: rows.argmax(1))
+        return [Answer([self.tags[position] for position in row.tolist()]) for row in best.to_list()]
 
     def check(self, batch: Batch, read: Read) -> None:
         """Refuse outputs that are not finite."""
@@ -81,7 +81,7 @@ class Tag(Task):
         check_finite(batch["words"].map(lambda _: read.outputs))
 
     def report(self, found: Found) -> list[Part]:
-        """Scores beside the majority rate, and the confusion matrix."""
+        """Return the scores with the majority rate, and the confusion matrix."""
         scores = found.scores
         numbers = Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"])
         return [numbers, Confusion(scores["labels"], scores["confusion"])]

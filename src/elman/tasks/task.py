@@ -1,4 +1,4 @@
-"""What a task declares; everything else about it follows from this."""
+"""The declaration of a task, from which everything else about it follows."""
 
 import math
 from abc import ABC, abstractmethod
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from elman.nn.state import State
 
 Unknown = Literal["allow", "refuse"]
-DAMAGED = "The weights are damaged: train the model again, with a lower learning rate."
 
 
 class Metric(NamedTuple):
@@ -207,17 +206,17 @@ class Values:
 
     Attributes:
         columns: by name.
-        places: where each row is, such as its file and line; empty where there are no rows.
+        names: name of each row in messages, such as its file and line, or empty.
         source: the name of the file.
         notes: what was assumed to read it, one sentence each.
         settings: of the model, where the values decide them.
         form: how the file was read, to read others in the same way; None if it was not a labelled file.
-        rows: where there are no places, the number of each row, from 0, among those that were given; empty for all.
+        rows: index of each row among those that were given, if it has no name; empty for all of them.
         role: what the values are for, such as `validation `, for messages.
     """
 
     columns: Mapping[str, Any]
-    places: Sequence[str] = ()
+    names: Sequence[str] = ()
     source: str = "the data"
     notes: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -250,8 +249,8 @@ class Option(NamedTuple):
 ENCODING = Option("encoding", str, "NAME", "Of the file, such as utf-16 or cp1252. [utf-8]")
 
 
-class Source(Protocol):
-    """Where the values of a task come from: rows of a table, or one long text.
+class Source(ABC):
+    """The origin of a task's values: rows of a table, or one long text.
 
     Attributes:
         noun: what it has, in the plural.
@@ -263,14 +262,15 @@ class Source(Protocol):
         options: flags that say how a file is read.
     """
 
-    noun: str
-    help: str
-    has_rows: bool
-    columns_are_flags: bool
-    several: bool
-    placeholder: str
-    options: tuple[Option, ...]
+    noun: ClassVar[str]
+    help: ClassVar[str]
+    has_rows: ClassVar[bool] = True
+    columns_are_flags: ClassVar[bool] = False
+    several: ClassVar[bool] = False
+    placeholder: ClassVar[str] = "DATA"
+    options: ClassVar[tuple[Option, ...]] = ()
 
+    @abstractmethod
     def read(
         self,
         path: str | Sequence[str],
@@ -294,23 +294,24 @@ class Source(Protocol):
         ...
 
     def typed(self, text: str) -> Any:
-        """Return the row that a text on the command line is."""
-        ...
+        """Return the row that a text on the command line stands for."""
+        return text
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> "Asked":
-        """Read rows to predict: what was assumed, and the place and the value of each row.
+        """Read rows to predict, of which a text has none.
 
         Args:
             path: the file, or `-` for standard input.
             options: flags of `options` that were given, by name, and `column`, that of the first input.
             known: as for `read`.
         """
-        ...
+        return Asked((), iter(()))
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return what is known of values, to read others like them."""
-        ...
+        return Known(values.form)
 
+    @abstractmethod
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
         """Return the values that Python gave, in the order of the columns, checked.
 
@@ -319,23 +320,22 @@ class Source(Protocol):
             columns: of the task.
             role: what the data are for, such as `validation `, for messages.
         """
-        ...
 
+    @abstractmethod
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
         """Return what to learn from, and the fraction held out."""
-        ...
 
+    @abstractmethod
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return encoded columns as the trainer reads them."""
-        ...
 
+    @abstractmethod
     def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
         """Return encoded columns in the batches of an evaluation."""
-        ...
 
+    @abstractmethod
     def facts(self, values: Values) -> str:
         """Return the size of the data in words, such as `12 texts`."""
-        ...
 
 
 class Asked(NamedTuple):
@@ -359,7 +359,7 @@ class Task(ABC):
 
     Args:
         settings: of `settings_class`.
-        encoders: of the columns, by name.
+        encoders: of the columns, by name; new ones if not given.
 
     Attributes:
         name: of the command `elman train NAME`.
@@ -372,6 +372,8 @@ class Task(ABC):
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
         use: commands for the card and the closing lines, with `{model}`, `{data}` and `{text}` in them.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
+        damaged: the repair of a network whose outputs are not finite.
+        examples: commands for the help of `elman train NAME`.
     """
 
     name: ClassVar[str]
@@ -384,11 +386,12 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     effect: ClassVar[str] = ""
+    damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, settings: Any, encoders: Mapping[str, Any]):
+    def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):
         self.settings = settings
-        self.encoders = dict(encoders)
+        self.encoders = dict(encoders or {column.name: column.encoder(settings) for column in self.columns})
 
     @classmethod
     def summary_line(cls) -> str:
@@ -434,7 +437,7 @@ class Task(ABC):
         """
         loss = read.loss.item()
         if not math.isfinite(loss):
-            raise DataError(f"The network's output is not finite: its loss is {loss}.", fix=DAMAGED)
+            raise DataError(f"The network's output is not finite: its loss is {loss}.", fix=self.damaged)
 
     @abstractmethod
     def network(self, cell: "Cell | None") -> "nn.Module":
@@ -446,7 +449,7 @@ class Task(ABC):
 
     @abstractmethod
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
-        """Read a batch: forward and loss; the targets may be seen.
+        """Read a batch: forward pass and loss. The targets may be seen.
 
         Args:
             network: what `network` gave.
@@ -471,7 +474,7 @@ class Task(ABC):
         raise UsageError(f"The task `{self.name}` has no answers to rows.")
 
     def adapting(self, network: Any, options: Any) -> "tuple[Any, Callable[[Tensor], None] | None]":
-        """Return the network to evaluate, and what happens with the loss of each batch after it was counted."""
+        """Return the network to evaluate, and a function that is given each batch's loss."""
         return network, None
 
     def sample(self, network: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Averages of the weights over the steps of a run: which there are, and when they begin."""
+"""Averages of the weights over the steps of a run: which kinds there are, and when they begin."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -33,13 +33,13 @@ class WeightAverage:
             self.begin()
 
     def begin(self) -> None:
-        """Counts in every step from now on; until there is one, the average is the parameters as they are now."""
+        """Begin to average, from the parameters as they are now."""
         self._averages = [parameter.detach().clone() for parameter in self._parameters]
         self.begun = True
 
     @torch.no_grad()
     def update(self) -> None:
-        """Counts in the parameters as they are now, if it has begun."""
+        """Count the parameters as they are now, if the average has begun."""
         if not self.begun:
             return
         self._updates += 1
@@ -47,15 +47,15 @@ class WeightAverage:
             average.lerp_(parameter, self._share(self._updates))
 
     def tensors(self) -> dict[str, Tensor]:
-        """The averages by the names of their parameters, not copied; none before it has begun."""
+        """Return the averages by the names of their parameters, not copied, none before it began."""
         return dict(zip(self._names, self._averages, strict=self.begun))
 
     def progress(self) -> dict[str, Tensor]:
-        """How many updates are counted in; nothing before it has begun."""
+        """Return the number of updates as a tensor, nothing before it has begun."""
         return {"updates": torch.tensor(self._updates)} if self.begun else {}
 
     def load(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Tensor]) -> None:
-        """Goes on from what `tensors` and `progress` gave."""
+        """Continue from what `tensors` and `progress` gave."""
         self.begun = bool(progress)
         if self.begun:
             self._updates = int(progress["updates"])
@@ -64,7 +64,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model has the averages for its parameters."""
+        """Give the model the averages for its parameters while inside."""
         weights = [parameter.detach().clone() for parameter in self._parameters]
         self.keep()
         try:
@@ -73,18 +73,18 @@ class WeightAverage:
             _copy(weights, self._parameters)
 
     def keep(self) -> None:
-        """Gives the model the averages for good, if it has begun."""
+        """Give the model the averages for good, if the average has begun."""
         if self.begun:
             _copy(self._averages, self._parameters)
 
 
 def build_average(model: nn.Module, settings: RunSettings) -> WeightAverage | None:
-    """The average that the settings name.
+    """Return the average that the settings name.
 
     - `average_decay` d: exponential, `a ← e a + (1 - e) w` with `e = min(d, t / (t + 9))`: the early steps, when the
       start still shows, are forgotten faster.
-    - `averaging="asgd"`: the mean of the weights after every step, from the end of epoch `average_after` on.
-    - `averaging="nt-asgd"`: the mean of the weights from the check on at which `stops_improving` is true first.
+    - `averaging="asgd"`: the mean of the weights after every step, from the end of epoch `average_after`.
+    - `averaging="nt-asgd"`: the mean of the weights from the first check at which `stops_improving` is true.
 
     Source:
         Polyak & Juditsky 1992 on averaging. Exponential: the rise of the decay with the steps as in TensorFlow's
@@ -102,7 +102,7 @@ def build_average(model: nn.Module, settings: RunSettings) -> WeightAverage | No
 
 
 def begin_average(average: WeightAverage, settings: RunSettings, history: History) -> None:
-    """Begins an average that has not begun, if the epochs so far say so."""
+    """Begin an average that has not begun, if the epochs so far call for it."""
     if average.begun:
         return
     if settings.averaging == "asgd" and len(history.epochs) >= settings.average_after:
@@ -114,7 +114,9 @@ def begin_average(average: WeightAverage, settings: RunSettings, history: Histor
 
 
 def stops_improving(losses: list[float], interval: int) -> bool:
-    """Whether the last loss is larger than the smallest of those before it, its `interval` next neighbours left out.
+    """Return whether the last loss is larger than the smallest of the earlier ones.
+
+    Its `interval` nearest neighbours are left out.
 
     The first version of the paper on arXiv compares with those neighbours instead, which its authors call a mistake in
     print (issue 13 of salesforce/awd-lstm-lm); this is the condition of their program and of the published version.
@@ -131,7 +133,7 @@ def stops_improving(losses: list[float], interval: int) -> bool:
 
 
 def _losses(history: History) -> list[float]:
-    """The scores by which epochs are compared, turned so that smaller is better; infinite where there is none."""
+    """Return the scores of the epochs with their signs so that smaller is better, or infinity."""
     sign = -1.0 if history.larger_is_better else 1.0
     scores = [sign * (record.validation or {}).get(history.metric, math.nan) for record in history.epochs]
     return [score if math.isfinite(score) else math.inf for score in scores]

@@ -1,27 +1,28 @@
-"""What must be so before a run begins, and what its folder holds."""
+"""What must hold before a run begins: settings that fit the data, and a checkpoint to resume or none."""
 
 from contextlib import suppress
 from pathlib import Path
 
-from elman.errors import ModelError, TrainingError, UsageError, os_errors_as
+from elman.errors import ModelError, UsageError
 from elman.folders import CHECKPOINT
 from elman.settings.training import RunSettings
 from elman.tasks.task import Data
 from elman.training.checkpoint import Checkpoint, read_checkpoint
-from elman.training.state import RunState
 
 
 def check_run(settings: RunSettings, *, validated: bool, folder: Path | None, resume: bool) -> None:
-    """Refuses what is known to be a mistake before any data are read; a `Trainer` does so itself.
+    """Refuse mistakes that are known before any data are read.
+
+    A `Trainer` does so itself.
 
     Args:
         settings: of the run.
         validated: whether there is a validation set.
         folder: where the run writes; none if it writes nothing.
-        resume: whether it goes on from the checkpoint there.
+        resume: whether it continues from the checkpoint of the folder.
 
     Raises:
-        UsageError: settings that need a validation set, or a folder that holds a run, or none to resume from.
+        UsageError: settings that need a validation set, a folder that holds a run, or no run to resume.
         ModelError: a checkpoint to resume from that is missing or damaged.
     """
     _refuse([] if validated else _needs_validation(settings))
@@ -37,15 +38,12 @@ def check_sets(train: Data, validation: Data | None, settings: RunSettings) -> N
     Raises:
         UsageError: names every mistake.
     """
-    empty = [
-        problem
-        for problem, found in (
-            ("The training set is empty.", len(train) == 0),
-            ("The validation set is empty; leave it out or give it examples.", _is_empty(validation)),
-        )
-        if found
-    ]
-    _refuse(empty + ([] if validation is not None else _needs_validation(settings)))
+    mistakes = ["The training set is empty."] if len(train) == 0 else []
+    if validation is None:
+        mistakes += _needs_validation(settings)
+    elif len(validation) == 0:
+        mistakes.append("The validation set is empty; leave it out or give it examples.")
+    _refuse(mistakes)
 
 
 def _needs_validation(settings: RunSettings) -> list[str]:
@@ -62,21 +60,6 @@ def _refuse(mistakes: list[str]) -> None:
         raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
 
 
-def _is_empty(validation: Data | None) -> bool:
-    return validation is not None and len(validation) == 0
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a run.
-
-    Raises:
-        TrainingError: it cannot be made.
-    """
-    fix = "Give a folder that you may write to."
-    with os_errors_as(TrainingError, "The folder of the run cannot be made", where=folder, fix=fix):
-        folder.mkdir(parents=True, exist_ok=True)
-
-
 def checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
     """Return the checkpoint of a folder, with its path.
 
@@ -90,7 +73,7 @@ def checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuses a folder that holds an unfinished run: a model saved there would be taken for that run's.
+    """Refuse to save a model into a folder with an unfinished run, to which it does not belong.
 
     Raises:
         UsageError: there is a checkpoint to continue from.
@@ -121,4 +104,4 @@ def refuse_another_run(folder: Path) -> None:
 
 
 def _is_finished(checkpoint: Path) -> bool:
-    return RunState.from_json(read_checkpoint(checkpoint).state).finished
+    return read_checkpoint(checkpoint).state["finished"]

@@ -1,4 +1,4 @@
-"""One file that holds everything needed to continue a run, put in place in one instant."""
+"""One file that holds everything needed to continue a run, replaced atomically."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,12 +22,12 @@ _ANEW = "Delete this file and begin the run anew (without resume), or begin it i
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
         tensors: `group/name` to tensor, on the CPU.
-        state: where the run stands, as JSON holds it.
-        identity: what the run was made with, as JSON holds it.
+        state: the position of the run, as JSON holds it.
+        identity: settings, data and shapes of the run, as JSON holds them.
     """
 
     tensors: Mapping[str, Tensor]
@@ -35,14 +35,14 @@ class Checkpoint:
     identity: dict[str, Any]
 
     def group(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one group, by their names in it."""
+        """Return the tensors of one group, by their names in it."""
         return {
             key.removeprefix(f"{name}/"): value for key, value in self.tensors.items() if key.startswith(f"{name}/")
         }
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Puts the checkpoint in place of the one before; until it is whole on the disk, that one stays as it was.
+    """Replace the checkpoint, once the new one is complete on the disk.
 
     Raises:
         TrainingError: it cannot be written (the disk is full, the folder is gone); the one before is untouched.
@@ -63,10 +63,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of this file.
+    """Return the checkpoint in a file.
 
     Raises:
-        ModelError: it is missing, cut short, damaged, no checkpoint of elman's, or from a later version.
+        ModelError: it is missing, cut short, damaged, not a checkpoint of elman's, or from a later version.
     """
     if not path.is_file():
         raise ModelError("There is no checkpoint to resume from.", where=str(path), fix=_ANEW)
@@ -83,10 +83,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint that another model, other settings or other data made.
+    """Refuse a checkpoint of another model, other settings or other data.
 
     Raises:
-        ModelError: names every field that differs, with what was found and what was expected.
+        ModelError: names every field that differs, with both values.
     """
     there, here = dict(_flat(found)), dict(_flat(plain(expected)))
     differing = [name for name in sorted(there | here) if there.get(name, _NOTHING) != here.get(name, _NOTHING)]
@@ -105,7 +105,7 @@ def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, 
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping as it comes back from JSON: tuples as lists, paths and other objects as text."""
+    """Return a mapping as JSON returns it: tuples as lists, paths and other objects as text."""
     return json.loads(json.dumps(dict(value), default=str))
 
 
@@ -126,7 +126,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _check_format(metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise ModelError("This file is no checkpoint of elman's.", fix="Give the folder of a run of elman's.")
+        raise ModelError("This file is not a checkpoint of elman.", fix="Give the folder of a run of elman.")
     version = metadata.get("format_version", "")
     if not version.isdecimal():
         raise ModelError("The checkpoint is damaged: it has no format version.", fix=_ANEW)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from elman.training.listener import CheckEvent, EpochEvent, RunStart
 
 _GAP = "  "
-# What is left out first where the window is narrow.
+# Columns in the order in which they are left out where the window is narrow.
 _DISPENSABLE = ("rate", "time", "training metric", "validation metric", "mark", "training loss", "validation loss")
 _GROUPS = {"training": ("training loss", "training metric"), "validation": ("validation loss", "validation metric")}
 
@@ -31,13 +31,13 @@ class EpochTable:
         self._columns = self._fitting(self._all_columns(validated), width)
 
     def header(self) -> list[str]:
-        """Return the lines of the header: what the figures are on, and their names."""
+        """Return the lines of the header: the data of the figures, and their names."""
         names = {column.name for column in self._columns}
         lines = [self._group_line()] if names & set(_GROUPS["validation"]) else []
         return [*lines, _joined(column.header.rjust(column.width) for column in self._columns)]
 
     def epoch(self, event: EpochEvent) -> str:
-        """Return the row of an epoch; the best one so far is marked."""
+        """Return the row of an epoch, marked if it is the best so far."""
         record = event.record
         rate = record.sequences_per_second if self._start.unit == "sequences" else record.tokens_per_second
         cells = {
@@ -76,7 +76,7 @@ class EpochTable:
         return columns
 
     def _group_line(self) -> str:
-        """The names of the groups, each over its columns, to the right."""
+        """Return the names of the groups, each right-aligned over its columns."""
         line, done = "", ""
         for column in self._columns:
             done += (_GAP if done else "") + " " * column.width

@@ -19,10 +19,10 @@ def evaluate(
     adapt: Callable[[Tensor], Any] | None = None,
     check: Callable[[Any, Batch, Read], Any] | None = None,
 ) -> dict[str, Any]:
-    """Return every score of the task, with the network in evaluation mode; memory does not grow with the data.
+    """Return every score of the task, with the network in evaluation mode, in bounded memory.
 
     Args:
-        network: given back in the mode (training or evaluation) that it had.
+        network: returned in the mode (training or evaluation) that it had.
         task: reads the batches and has the scores.
         data: at least one batch.
         between: called after each batch; an exception raised there ends the evaluation.

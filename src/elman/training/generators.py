@@ -1,7 +1,7 @@
-"""The random generators of a run: seeded for it, saved with it, and the caller's left as they were.
+"""The random generators of a run, seeded for it and saved with it; the caller's are left as they were.
 
-torch has one generator for all threads of a process. So that a run draws the same numbers whatever other threads train,
-what draws does so inside `own_generators`, one thread at a time.
+torch has one generator for all threads of a process. So that a run draws the same numbers while other threads
+train, everything is drawn inside `own_generators`, by one thread at a time.
 """
 
 import os
@@ -17,7 +17,7 @@ _drawing = threading.RLock()
 
 
 def _renew_lock() -> None:
-    """In a forked process, where the thread that held the lock does not exist."""
+    """Make a new lock in a forked process, which lacks the thread that held the old one."""
     global _drawing
     _drawing = threading.RLock()
 
@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def cuda_devices(model: nn.Module) -> list[int]:
-    """The numbers of the CUDA devices that the model lies on."""
+    """Return the indices of the CUDA devices of a model."""
     tensors = [*model.parameters(), *model.buffers()]
     return sorted({tensor.device.index or 0 for tensor in tensors if tensor.device.type == "cuda"})
 
@@ -37,11 +37,11 @@ def own_generators(devices: list[int], seed: int | None = None) -> Iterator[None
     """Use torch's generators alone, and leave them as they were.
 
     Another thread that enters waits until this one leaves; the same thread may enter again inside. Threads that draw
-    from torch's generators without entering are not kept from it.
+    from torch's generators without entering are not stopped.
 
     Args:
         devices: CUDA devices whose generators are used besides the CPU's.
-        seed: what the generators start from; where they are if not given.
+        seed: of the generators; they continue if it is not given.
     """
     with _drawing, torch.random.fork_rng(devices=devices):
         if seed is not None:
@@ -50,20 +50,20 @@ def own_generators(devices: list[int], seed: int | None = None) -> Iterator[None
 
 
 def seed_generators(seed: int, devices: list[int]) -> None:
-    """Starts the generators from this seed."""
+    """Seed the generators."""
     torch.default_generator.manual_seed(seed)
     for device in devices:
         torch.cuda.default_generators[device].manual_seed(seed)
 
 
 def generator_tensors(devices: list[int]) -> dict[str, Tensor]:
-    """The state of the generators by the names of their devices."""
+    """Return the state of the generators by the names of their devices."""
     states = {"cpu": torch.get_rng_state()}
     return states | {f"cuda:{device}": torch.cuda.get_rng_state(device) for device in devices}
 
 
 def load_generator_tensors(tensors: Mapping[str, Tensor], devices: list[int]) -> None:
-    """Continues the generators from these states; a device that has none starts where it is."""
+    """Set the generators to these states and leave the others as they are."""
     torch.set_rng_state(tensors["cpu"])
     for device in devices:
         if (state := tensors.get(f"cuda:{device}")) is not None:

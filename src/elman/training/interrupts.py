@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a model is trained: the first lets the run stop at a whole minibatch."""
+"""Ctrl-C, SIGTERM and SIGHUP while a model is trained: the first stops the run after a minibatch."""
 
 import signal
 import threading
@@ -16,9 +16,9 @@ class TrainingInterrupted(KeyboardInterrupt):
     """The run was stopped between two minibatches, and its checkpoint, if it has a folder, was written.
 
     Attributes:
-        epoch: the epoch it stopped in, from 1.
+        epoch: in which it stopped, from 1.
         batch: minibatches of that epoch that were trained.
-        folder: where the checkpoint is; `None` if nothing was to be written.
+        folder: of the checkpoint; `None` if the run writes nothing.
     """
 
     def __init__(self, epoch: int, batch: int, folder: Path | None):
@@ -33,10 +33,10 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class Interrupts(AbstractContextManager):
-    """Inside, the first such signal only sets `requested`; a SIGINT after it raises KeyboardInterrupt at once.
+    """Handlers by which the first signal only sets `requested`; a later SIGINT raises KeyboardInterrupt.
 
-    Outside the main thread, where Python allows no handlers, nothing is changed. The handlers that were there before
-    are put back at the end.
+    Outside the main thread, where Python allows no handlers, nothing is changed. The earlier handlers are restored at
+    the end.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Interrupts(AbstractContextManager):
 
     def _install(self, number: int) -> None:
         before = signal.getsignal(number)
-        # A handler that was not set from Python reads as None and could not be put back; one that ignores the signal,
+        # A handler that was not set from Python reads as None and could not be restored; one that ignores the signal,
         # as under nohup, is what the user asked for.
         if before is not None and before is not signal.SIG_IGN:
             self._before[number] = before

@@ -1,4 +1,4 @@
-"""Memory that a minibatch gives back is kept for the next one.
+"""Memory that a minibatch frees is kept for the next one.
 
 The C library of Linux hands large blocks back to the system when they are freed, and the system fills their pages with
 zeros when they are touched again: a sixth of the time of a minibatch of 512 × 100 characters with a GRU of 2 × 300.
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 # by one, and how many of those there may be.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 KEEP = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
-# Where glibc comes to by itself when large blocks are freed.
+# The limits that glibc sets by itself when large blocks are freed.
 GIVE_BACK = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25, MMAP_MAX: 2**16}
 
 # How many runs, one inside the other or in several threads, keep the memory of the process.
@@ -23,9 +23,9 @@ _holders, _counting = 0, threading.Lock()
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """While it lasts, the process keeps the memory that is freed; then, at the end of the last one, it gives it back.
+    """Keep the memory that the process frees while inside, and release it at the end.
 
-    Nothing changes where the C library is another than glibc.
+    The last of several users releases it. Nothing changes if the C library is not glibc.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):

@@ -1,4 +1,4 @@
-"""A model that learns: one step of the optimiser at a time, its average and its best weights beside it."""
+"""A model in training: steps of the optimiser, the average of its weights and the best of them."""
 
 import math
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ class NotFiniteError(ArithmeticError):
 class Learner:
     """A model with its optimiser, the average of its weights and the best of them: every tensor that a run changes.
 
-    Where minibatches follow one another, the state that the next one goes on from is among them.
+    Where minibatches follow one another, this includes the state from which the next one continues.
 
     Args:
         model: trained in place.
         task: gives the loss, and the metric for progress.
         settings: of the optimiser, clipping and averaging.
-        data: that is learned.
+        data: the training set.
     """
 
     def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
@@ -69,10 +69,10 @@ class Learner:
         self._frozen = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
 
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
-        """Train one minibatch, and return its mean loss and metric, before the step, and the number of its targets.
+        """Train one minibatch, and return its mean loss and metric and the number of its targets.
 
-        What the model's layers add to the loss (`elman.nn.penalties`) is trained, and not counted in the mean loss. A
-        minibatch without targets trains nothing.
+        The loss and the metric are those before the step. What the model's layers add to the loss
+        (`elman.nn.penalties`) is trained, and not counted in the mean loss. A minibatch without targets trains nothing.
 
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
@@ -89,7 +89,7 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         objective.backward()
-        # An optimiser passes over what has no gradient.
+        # An optimiser skips parameters without a gradient.
         for parameter in self._frozen:
             parameter.grad = None
         self._check_and_clip()
@@ -106,27 +106,27 @@ class Learner:
         return float(scores.compute()[self._task.metric.name])
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Inside, the model has the weights that are to be judged: the averages if there are any, else its own."""
+        """Give the model the weights to evaluate while inside: averages if there are any."""
         return nullcontext() if self._average is None else self._average.in_place()
 
     def end_epoch(self, history: History) -> None:
-        """Begins to average the weights, if the settings and the epochs so far say so."""
+        """Begin to average the weights, if the settings and the epochs so far call for it."""
         if self._average is not None:
             begin_average(self._average, self._settings, history)
 
     def keep_as_best(self) -> None:
-        """Remembers the weights that the model has now."""
+        """Remember the weights that the model has now."""
         self._best = copy_weights(self.model)
 
     def finish(self) -> None:
-        """Gives the model its final weights: the best if there are any, else the averages, else its own."""
+        """Give the model its final weights: the best, else the averages, else its own."""
         if self._best:
             load_weights(self.model, self._best)
         elif self._average is not None:
             self._average.keep()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by `group/name`, not copied."""
+        """Return every tensor by `group/name`, not copied."""
         groups: dict[str, Mapping[str, Tensor]] = {
             "weights": weights_of(self.model),
             "optimizer": optimizer_tensors(self._optimizer, self.model.named_parameters()),
@@ -138,7 +138,7 @@ class Learner:
         return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Takes every tensor over from a checkpoint of the same model and settings."""
+        """Load every tensor from a checkpoint of the same model and settings."""
         load_weights(self.model, checkpoint.group("weights"))
         load_optimizer_tensors(self._optimizer, self.model.named_parameters(), checkpoint.group("optimizer"))
         if self._average is not None:

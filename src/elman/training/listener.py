@@ -1,4 +1,4 @@
-"""What a run tells while it goes, and to whom."""
+"""The events of a run, and the listeners that are given them."""
 
 from typing import NamedTuple, Protocol
 
@@ -70,7 +70,7 @@ class EpochEvent(NamedTuple):
 
 
 class CheckEvent(NamedTuple):
-    """The validation set judged within an epoch.
+    """An evaluation of the validation set within an epoch.
 
     Attributes:
         record: its scores.
@@ -82,7 +82,7 @@ class CheckEvent(NamedTuple):
 
 
 class Listener(Protocol):
-    """Whoever wants to know how a run goes. An exception raised here ends the run; its last checkpoint stays."""
+    """A receiver of the events of a run. An exception raised here ends the run; its last checkpoint is kept."""
 
     def start(self, start: RunStart) -> None:
         """Called once, before the first minibatch."""
@@ -93,7 +93,7 @@ class Listener(Protocol):
         ...
 
     def check(self, event: CheckEvent) -> None:
-        """Called when the validation set was judged within an epoch, which `validate_batches` asks for."""
+        """Called after an evaluation within an epoch, for which `validate_batches` asks."""
         ...
 
     def epoch(self, event: EpochEvent) -> None:
@@ -106,19 +106,19 @@ class Listener(Protocol):
 
 
 class Silent:
-    """Tells nothing."""
+    """A listener that reports nothing, and a base of listeners that need some events only."""
 
     def start(self, start: RunStart) -> None:
-        """Tells nothing."""
+        """Report nothing."""
 
     def batch(self, event: BatchEvent) -> None:
-        """Tells nothing."""
+        """Report nothing."""
 
     def check(self, event: CheckEvent) -> None:
-        """Tells nothing."""
+        """Report nothing."""
 
     def epoch(self, event: EpochEvent) -> None:
-        """Tells nothing."""
+        """Report nothing."""
 
     def finish(self, history: History) -> None:
-        """Tells nothing."""
+        """Report nothing."""

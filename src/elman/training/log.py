@@ -13,11 +13,9 @@ from typing import Any
 from elman.errors import TrainingError, os_errors_as
 from elman.training.record import EpochRecord, finite
 
-LOG = "log.jsonl"
-
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log, in order; none if it is not there."""
+    """Return the rows of a log, in order, none if it is missing."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
@@ -28,8 +26,8 @@ class Log:
     """The log of a run, a file of one JSON object a line, cut to the length that the checkpoint knows of.
 
     Args:
-        path: made if it is not there.
-        length: bytes to keep; what was written after the checkpoint will be written again.
+        path: made if it is missing.
+        length: bytes to keep; rows written after the checkpoint will be written again.
         epochs: the records so far, written anew if the file has lost its rows.
 
     Raises:
@@ -46,16 +44,16 @@ class Log:
         return self._file.tell()
 
     def write(self, kind: str, row: Mapping[str, Any]) -> None:
-        """Adds one object, whose first field is its kind."""
+        """Add one object, whose first field is its kind."""
         self._write_rows([{"kind": kind, **row}])
 
     def sync(self) -> None:
-        """Returns when everything written is on the disk."""
+        """Wait until everything written is on the disk."""
         with self._failures_named():
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         # Every row was flushed when it was written; one that could not be was reported then.
         with suppress(OSError):
             self._file.close()

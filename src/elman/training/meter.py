@@ -26,7 +26,7 @@ class Meter:
     seconds: float = 0.0
 
     def add(self, loss: float, metric: float, targets: int, sequences: int, tokens: int, seconds: float) -> None:
-        """Counts one minibatch in, given its means over its targets."""
+        """Count one minibatch, given its means over its targets."""
         self.batches += 1
         self.targets += targets
         self.loss += loss * targets
@@ -36,7 +36,7 @@ class Meter:
         self.seconds += seconds
 
     def figures(self) -> dict[str, float]:
-        """Mean loss and metric, sequences and tokens a second, and the seconds."""
+        """Return the mean loss and metric, sequences and tokens per second, and the seconds."""
         targets, seconds = max(self.targets, 1), max(self.seconds, 1e-9)
         return {
             "loss": self.loss / targets,

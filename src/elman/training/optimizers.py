@@ -21,7 +21,7 @@ _OPTIMIZERS: dict[str, Callable[[Any, RunSettings], Optimizer]] = {
 
 
 def build_optimizer(model: nn.Module, settings: RunSettings) -> Optimizer:
-    """The optimiser that the settings name, over every parameter of the model that is to be trained.
+    """Build the optimiser of the settings over every parameter that is to be trained.
 
     Weight decay (`adamw`: decoupled, Loshchilov & Hutter 2019; the others: added to the gradient) is for matrices;
     biases, gains and other vectors are left alone.
@@ -42,13 +42,13 @@ def build_optimizer(model: nn.Module, settings: RunSettings) -> Optimizer:
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """Gives every group of the optimiser this learning rate for its next step."""
+    """Set the learning rate of every group of the optimiser."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 
 
 def optimizer_tensors(optimizer: Optimizer, parameters: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named `parameter/what`, as in `gru.weight_hh_l0/exp_avg`.
+    """Return the optimiser's state as named tensors, such as `gru.weight_hh_l0/exp_avg`.
 
     Args:
         optimizer: its state is read, not copied.
@@ -65,7 +65,7 @@ def optimizer_tensors(optimizer: Optimizer, parameters: Iterable[tuple[str, nn.P
 def load_optimizer_tensors(
     optimizer: Optimizer, parameters: Iterable[tuple[str, nn.Parameter]], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Gives the optimiser the state that `optimizer_tensors` gave, bit for bit, in place of its own."""
+    """Replace the optimiser's state by what `optimizer_tensors` gave, bit for bit."""
     by_name = dict(parameters)
     optimizer.state.clear()
     for full_name, tensor in tensors.items():

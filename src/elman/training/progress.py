@@ -13,7 +13,7 @@ from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
 
-# What the bar's figures take beside the bar itself.
+# Width of the figures beside the bar.
 FIGURES_WIDTH = 85
 
 
@@ -33,13 +33,13 @@ class PlainProgress:
         self._window = Meter()
 
     def start(self, start: RunStart) -> None:
-        """Notes where the run starts."""
+        """Remember where the run starts."""
         self._start = start
         self._clock = _Clock(start)
         self._window = Meter()
 
     def batch(self, event: BatchEvent) -> None:
-        """Counts the minibatch in, and prints a line if it is the last of its lot."""
+        """Count the minibatch, and print a line after every so many."""
         self._window.add(event.loss, event.metric, event.targets, event.sequences, event.tokens, event.seconds)
         self._clock.batches_here += 1
         if event.batch % self._every == 0 or event.batch == event.batches:
@@ -47,19 +47,19 @@ class PlainProgress:
             self._window = Meter()
 
     def check(self, event: CheckEvent) -> None:
-        """Prints the scores of the validation set, and what the model wrote."""
+        """Print the scores of the validation set, and what the model wrote."""
         self._print(check_line(event, self._start))
         if event.sample is not None:
             self._print(sample_lines(event.sample))
 
     def epoch(self, event: EpochEvent) -> None:
-        """Prints the epoch's line, and what the model wrote."""
+        """Print the epoch's line, and what the model wrote."""
         self._print(epoch_line(event, self._start))
         if event.sample is not None:
             self._print(sample_lines(event.sample))
 
     def finish(self, history: History) -> None:
-        """Says where the run ended, if that was before its time."""
+        """Print where the run ended, if it stopped early."""
         if history.stopped_early:
             self._print(f"stopped early: no better epoch since epoch {history.best_epoch}")
 
@@ -105,7 +105,7 @@ class RichProgress:
         self._drawn = 0.0
 
     def start(self, start: RunStart) -> None:
-        """Draws the bar."""
+        """Draw the bar."""
         self._start = start
         self._clock = _Clock(start)
         self._bar = self._progress.add_task(
@@ -114,7 +114,7 @@ class RichProgress:
         self._progress.start()
 
     def batch(self, event: BatchEvent) -> None:
-        """Counts the minibatch in; the bar is drawn again ten times a second at most."""
+        """Count the minibatch, and redraw the bar at most ten times a second."""
         self._window.add(event.loss, event.metric, event.targets, event.sequences, event.tokens, event.seconds)
         self._clock.batches_here += 1
         if self._window.batches == self._every:
@@ -131,7 +131,7 @@ class RichProgress:
         )
 
     def check(self, event: CheckEvent) -> None:
-        """Print a row with the scores of the validation set, and what the model wrote, above the bar."""
+        """Print the scores of the validation set, and what the model wrote, above the bar."""
         self._print(self._rows(validated=True).check(event), event.sample)
 
     def epoch(self, event: EpochEvent) -> None:
@@ -139,7 +139,7 @@ class RichProgress:
         self._print(self._rows(validated=event.record.validation is not None).epoch(event), event.sample)
 
     def _rows(self, *, validated: bool) -> EpochTable:
-        """The table of the epochs, whose header is printed before its first row."""
+        """Return the table of the epochs, and print its header before its first row."""
         if self._table is None:
             self._table = EpochTable(self._start, self._progress.console.width, validated=validated)
             for line in self._table.header():
@@ -153,7 +153,7 @@ class RichProgress:
             show(sample_lines(sample))
 
     def finish(self, history: History) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self._progress.stop()
         if history.stopped_early:
             self._progress.console.print(f"stopped early: no better epoch since epoch {history.best_epoch}")
@@ -168,7 +168,7 @@ class RichProgress:
 
 
 def progress_for(stream: Any, every: int = 100) -> PlainProgress | RichProgress:
-    """A live bar if the stream is a terminal, plain lines if it is not.
+    """Return a live bar if the stream is a terminal, plain lines if it is not.
 
     >>> import io
     >>> type(progress_for(io.StringIO())).__name__
@@ -178,7 +178,7 @@ def progress_for(stream: Any, every: int = 100) -> PlainProgress | RichProgress:
 
 
 def epoch_line(event: EpochEvent, start: RunStart) -> str:
-    """The line of an epoch: its figures in training, and over the validation set if there is one."""
+    """Return the line of an epoch: its figures in training and on the validation set."""
     record = event.record
     line = (
         f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, {metric_text(record.metric, start)}, "
@@ -190,26 +190,26 @@ def epoch_line(event: EpochEvent, start: RunStart) -> str:
 
 
 def check_line(event: CheckEvent, start: RunStart) -> str:
-    """The line of a validation within an epoch."""
+    """Return the line of a validation within an epoch."""
     record = event.record
-    place = f" minibatch {record.batch} of {record.batches}, epoch {record.epoch}"
-    return f"{place}: {_validation_text(record.validation, start)}"
+    batch = f" minibatch {record.batch} of {record.batches}, epoch {record.epoch}"
+    return f"{batch}: {_validation_text(record.validation, start)}"
 
 
 def sample_lines(text: str) -> str:
-    """What the model wrote, set apart from the figures; control characters are left out."""
+    """Return what the model wrote, indented and without control characters."""
     shown = "".join(character for character in text if character.isprintable() or character == "\n")
     return "\n".join(f"  | {line}" for line in shown.split("\n"))
 
 
 def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
-    """How fast it goes, in sequences or in what the tokens of a text are."""
+    """Return the rate in sequences or in the tokens of a text."""
     rate = figures["sequences_per_second" if start.unit == "sequences" else "tokens_per_second"]
     return f"{rate:,.0f} {start.unit}/s"
 
 
 def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
-    """Write a metric by its name: a share in percent, anything else (an error, bits a character) as a number."""
+    """Return a metric with its name: fractions in percent, others as numbers."""
     name = start.metric.replace("_", " ")
     if start.larger_is_better:
         return f"{name}{between}{100 * value:.2f}%"
@@ -217,7 +217,7 @@ def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as minutes and seconds, with hours when there are any.
+    """Return seconds as minutes and seconds, with hours if there are any.
 
     >>> duration(12), duration(3723)
     ('0:12', '1:02:03')
@@ -232,7 +232,7 @@ def _validation_text(scores: Mapping[str, float], start: RunStart) -> str:
 
 
 class _Clock:
-    """Time left, from the minibatches done since this process took the run up."""
+    """Time left, from the minibatches that this process has trained."""
 
     def __init__(self, start: RunStart):
         self._start = start
@@ -240,7 +240,7 @@ class _Clock:
         self.batches_here = 0
 
     def time_left(self, event: BatchEvent) -> str:
-        """The time that the rest of the run takes at the pace so far."""
+        """Return the time that the rest of the run takes at the rate so far."""
         left = (self._start.epochs - event.epoch) * event.batches + event.batches - event.batch
         return duration((time.monotonic() - self._begun) / max(self.batches_here, 1) * left)
 

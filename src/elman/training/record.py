@@ -1,4 +1,4 @@
-"""The record of a run: its epochs, and which of them was the best."""
+"""The record of a run: its epochs, and the best of them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """The validation set judged within an epoch.
+    """An evaluation of the validation set within an epoch.
 
     Attributes:
         epoch: its number, from 1.
@@ -61,7 +61,7 @@ class History:
         epochs: one record each.
         stopped_early: whether the run ended because no epoch was better for too long.
         seconds: that the run took, all its parts together.
-        checks: the validation set judged within epochs, in order; no epoch is compared by them.
+        checks: evaluations within epochs, in order; no epoch is compared by them.
     """
 
     metric: str
@@ -77,16 +77,16 @@ class History:
 
         Of epochs with the same metric the one with the lower validation loss is the better, then the earlier.
         """
-        judged = [record for record in self.epochs if math.isfinite(self._validation(record, self.metric))]
-        return min(judged, key=self._rank).epoch if judged else None
+        compared = [record for record in self.epochs if math.isfinite(self._validation(record, self.metric))]
+        return min(compared, key=self._rank).epoch if compared else None
 
     @property
     def epochs_since_best(self) -> int:
-        """Epochs after the best one; all of them if none could be judged."""
+        """Epochs after the best one; all of them if none has a finite score."""
         return len(self.epochs) - (self.best_epoch or 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The history as JSON holds it; a figure that is no finite number is null."""
+        """Return the history as JSON holds it, with null for figures that are not finite."""
         return {
             "metric": self.metric,
             "larger_is_better": self.larger_is_better,
@@ -98,7 +98,7 @@ class History:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The history that `to_json` gave.
+        """Return the history that `to_json` gave.
 
         Raises:
             DataError: a part is missing or unknown.
@@ -108,7 +108,9 @@ class History:
             checks = [CheckRecord(**_with_nan(record)) for record in document.get("checks", [])]
             return cls(**{**document, "epochs": epochs, "checks": checks})
         except (KeyError, TypeError) as error:
-            raise DataError(f"This is no history of a run: {error}.", fix="Give what History.to_json gave.") from error
+            raise DataError(
+                f"This is not the history of a run: {error}.", fix="Give what History.to_json gave."
+            ) from error
 
     def _rank(self, record: EpochRecord) -> tuple[float, float]:
         metric, loss = self._validation(record, self.metric), self._validation(record, "loss")
@@ -120,7 +122,7 @@ class History:
 
 
 def finite(value: Any) -> Any:
-    """The value with null for every number that JSON cannot hold."""
+    """Return a value with null for every number that JSON cannot hold."""
     if isinstance(value, Mapping):
         return {name: finite(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -139,22 +141,22 @@ def curves_of(history: History, rows: Sequence[Mapping[str, Any]] = ()) -> list[
         history: what `Trainer.run` returned.
         rows: of the run's log; given, the curves of training show what happened within the epochs.
     """
-    judged: dict[float, Mapping[str, float]] = {
+    scores: dict[float, Mapping[str, float]] = {
         check.epoch - 1 + check.batch / check.batches: check.validation for check in history.checks
     }
-    judged |= {record.epoch: record.validation for record in history.epochs if record.validation}
+    scores |= {record.epoch: record.validation for record in history.epochs if record.validation}
     return [
         Curve(
             name,
             _within(rows, attribute) or {record.epoch: getattr(record, attribute) for record in history.epochs},
-            {epoch: judged[epoch][name] for epoch in sorted(judged) if name in judged[epoch]},
+            {epoch: scores[epoch][name] for epoch in sorted(scores) if name in scores[epoch]},
         )
         for name, attribute in {"loss": "loss", history.metric: "metric"}.items()
     ]
 
 
 def _within(rows: Sequence[Mapping[str, Any]], attribute: str) -> dict[float, float]:
-    """The figures of the log's lots of minibatches, by the epochs done at their ends."""
-    lots = [row for row in rows if row["kind"] == "batches" and row[attribute] is not None]
-    batches = max((row["last"] for row in lots), default=1)
-    return {row["epoch"] - 1 + row["last"] / batches: row[attribute] for row in lots}
+    """Return the figures of the log's groups of minibatches, by the epochs done at their ends."""
+    groups = [row for row in rows if row["kind"] == "batches" and row[attribute] is not None]
+    batches = max((row["last"] for row in groups), default=1)
+    return {row["epoch"] - 1 + row["last"] / batches: row[attribute] for row in groups}

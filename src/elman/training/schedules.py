@@ -1,4 +1,4 @@
-"""Learning-rate schedules: what the learning rate is multiplied with, a pure function of the step."""
+"""Learning-rate schedules: the factor of the learning rate, a pure function of the step."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def depends_on_total(settings: RunSettings) -> bool:
 
 
 def learning_rate_factor(step: int, total_steps: int, settings: RunSettings) -> float:
-    """The factor of the learning rate at one step of a run.
+    """Return the factor of the learning rate at one step of a run.
 
     With `p = (step - warm) / (total_steps - warm)`, the part of the run after warm-up that is done, `warm` the steps
     of warm-up and `f` the final fraction:

@@ -1,4 +1,4 @@
-"""Where a run stands: what of it is no tensor."""
+"""The position of a run, apart from its tensors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from elman.training.record import History
 
 @dataclass
 class RunState:
-    """Where a run stands, between two minibatches.
+    """The position of a run between two minibatches.
 
     Attributes:
         history: the whole epochs; early stopping is read from it.
@@ -33,12 +33,12 @@ class RunState:
     finished: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The state as JSON holds it."""
+        """Return the state as JSON holds it."""
         return {**asdict(self), "history": self.history.to_json()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The state that `to_json` gave."""
+        """Return the state that `to_json` gave."""
         parts = {
             "history": History.from_json(document["history"]),
             "running": Meter(**document["running"]),

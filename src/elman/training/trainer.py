@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from elman.errors import TrainingError, UsageError
+from elman.errors import TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
-from elman.folders import CHECKPOINT, alone_in
+from elman.folders import CHECKPOINT, LOG, alone_in
 from elman.settings.training import RunSettings
 from elman.tasks.task import Data, Task
-from elman.training.begin import check_sets, checkpoint_in, make_folder, refuse_another_run
+from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
 from elman.training.evaluation import evaluate
 from elman.training.generators import (
@@ -27,14 +27,14 @@ from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
 from elman.training.learner import Learner, NotFiniteError
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Silent
-from elman.training.log import LOG, Log
+from elman.training.log import Log
 from elman.training.meter import Meter
 from elman.training.record import CheckRecord, EpochRecord, History
 from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
 from elman.training.weights import describe_weights
 
-# None of them changes what is learned.
+# Settings that do not change the result.
 _FREE_SETTINGS = frozenset(
     {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample"}
 )
@@ -45,7 +45,7 @@ class _StopRequested(Exception):
 
 
 class Trainer:
-    """Trains a model, and can be stopped at any instant and continued as if nothing had been.
+    """A run of training that can be stopped at any instant and continued to the same result.
 
     On a CPU, with the same number of threads, a run that was stopped (Ctrl-C, kill -9, a lost connection) and resumed
     ends with the same bits as one that was never stopped: weights, optimiser, learning rate, order of the data,
@@ -92,7 +92,7 @@ class Trainer:
         self._devices = cuda_devices(network)
 
     def run(self, *, resume: bool = False) -> History:
-        """Train to the end of the run, from wherever it is, and return what happened.
+        """Train to the end of the run, from its current position, and return its history.
 
         Ctrl-C (or SIGTERM) lets the running minibatch finish, writes a checkpoint and raises `TrainingInterrupted`; a
         second Ctrl-C ends at once, with the last checkpoint kept. The caller's random generators stay as they were.
@@ -109,14 +109,16 @@ class Trainer:
                 on if the settings have more epochs than it was trained for.
 
         Raises:
-            UsageError: the folder holds a run and `resume` is false, or there is no folder to resume from, or another
-                run writes into it.
+            UsageError: the folder holds a run and `resume` is false, or files that elman did not write, or another run
+                is writing to it; or there is no folder to resume from.
             ModelError: the checkpoint to resume from is missing, damaged, or was made by another run.
-            TrainingError: the loss or the gradient is no finite number, or the folder cannot be written.
+            TrainingError: the loss or the gradient is not finite, or the folder cannot be written.
             TrainingInterrupted: the run was asked to stop.
         """
         if self._folder is not None and not resume:
-            make_folder(self._folder)
+            fix = "Give a folder that you may write to."
+            with os_errors_as(TrainingError, "The folder of the run cannot be made", where=self._folder, fix=fix):
+                self._folder.mkdir(parents=True, exist_ok=True)
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
@@ -169,7 +171,7 @@ class Trainer:
         }
 
     def _to_end(self) -> History:
-        """Trains what is left, and gives the network its final weights."""
+        """Train the rest of the run, and give the network its final weights."""
         folder, history = self._folder, self._state.history
         self._log = None if folder is None else Log(folder / LOG, self._state.log_length, history.epochs)
         self._resumed_seconds = history.seconds
@@ -242,14 +244,14 @@ class Trainer:
         state = self._state
         if state.batch % self._settings.report_every and state.batch < len(self._plan):
             return
-        place = {"epoch": state.epoch + 1, "first": state.batch - state.window.batches + 1, "last": state.batch}
-        self._write_log("batches", {**place, **state.window.figures(), "learning_rate": rate})
+        batches = {"epoch": state.epoch + 1, "first": state.batch - state.window.batches + 1, "last": state.batch}
+        self._write_log("batches", {**batches, **state.window.figures(), "learning_rate": rate})
         state.window = Meter()
 
     def _evaluate(self) -> dict[str, float] | None:
         if self._validation is None:
             return None
-        # What an evaluation draws must not change what the training draws after it.
+        # Random numbers of an evaluation must not change those of the training after it.
         with own_generators(self._devices), self._learner.evaluated():
             scores = evaluate(self._network, self._task, self._validation, between=self._heed_interrupts)
         return {name: value for name, value in scores.items() if isinstance(value, int | float)}
@@ -258,7 +260,7 @@ class Trainer:
         state, every = self._state, self._settings.validate_batches
         if not state.batch or every is None or state.batch % every:
             return False
-        # One that was made before the run was stopped is not made again.
+        # A check that was made before the run was stopped is not repeated.
         return all((check.epoch, check.batch) != (state.epoch + 1, state.batch) for check in state.history.checks[-1:])
 
     def _check(self) -> None:
@@ -310,7 +312,7 @@ class Trainer:
             raise self._interruption()
 
     def _learning_rate(self, batch: int) -> float:
-        # Epochs may differ a little in their minibatches; each sees a run of epochs like itself.
+        # Epochs may differ a little in their minibatches; each assumes that all are like itself.
         batches = len(self._plan)
         step, total = self._state.epoch * batches + batch, self._settings.epochs * batches
         return self._settings.learning_rate * learning_rate_factor(step, total, self._settings)
@@ -356,7 +358,7 @@ class Trainer:
         if self._folder is not None:
             kept += ", and the last checkpoint is kept"
         return TrainingError(
-            f"The {error.what} is {error.value}, which is no finite number.",
+            f"The {error.what} is {error.value}, which is not finite.",
             where=f"epoch {self._state.epoch + 1}, minibatch {self._state.batch + 1} of {len(self._plan)}",
             fix=f"Likely the learning rate ({self._settings.learning_rate}) is too high, or the data hold NaN or "
             f"infinity: lower it, set clip_norm, or clean the data. {kept}.",

@@ -1,4 +1,4 @@
-"""The weights of a model as named tensors: copied out, put back."""
+"""The weights of a model as named tensors: copied and loaded."""
 
 from collections.abc import Mapping
 
@@ -8,31 +8,31 @@ from elman.errors import UsageError
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of every parameter and buffer that the model saves."""
+    """Return a copy of every parameter and buffer that the model saves."""
     return {name: tensor.detach().clone() for name, tensor in weights_of(model).items()}
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer that the model saves, not copied.
+    """Return every parameter and buffer that the model saves, not copied.
 
     Raises:
-        UsageError: the model saves something that is no tensor.
+        UsageError: the model saves something that is not a tensor.
     """
     state = model.state_dict()
     if foreign := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         raise UsageError(
-            f"The model saves state that is no tensor: {', '.join(foreign)}.", fix="Keep it in buffers (tensors)."
+            f"The model saves state that is not a tensor: {', '.join(foreign)}.", fix="Keep it in buffers (tensors)."
         )
     return state
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies these values into the model's own tensors."""
+    """Copy these values into the model's own tensors."""
     model.load_state_dict(dict(weights), strict=True)
 
 
 def describe_weights(model: nn.Module) -> dict[str, str]:
-    """Name to type and shape, and whether it is trained, for comparing two models.
+    """Return the type and shape of each weight, and whether it is trained, by its name.
 
     >>> describe_weights(nn.Linear(3, 2))
     {'weight': 'float32 (2, 3) trained', 'bias': 'float32 (2,) trained'}

@@ -1,12 +1,9 @@
 """The card of a model: what it is, what it was trained on, how well it does, and how to repeat it."""
 
-import platform
-import shlex
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
-from elman.report.figures import figure
+from elman.report.figures import figure, versions
 
 
 def write_card(
@@ -16,24 +13,24 @@ def write_card(
     data: Mapping[str, Any],
     scores: Mapping[str, float | int],
     settings: Mapping[str, tuple[Any, str]],
+    use: Sequence[str],
     command: str | None = None,
-    use: Sequence[str] = ("elman predict {name} TEXTS.txt", "elman evaluate {name} DATA.csv"),
 ) -> str:
-    """The text of a model's card: what it is, how to use it, its data, scores, settings, seed and versions.
+    """Return the card of a model: what it is, its use, data, scores, settings and versions.
 
     Args:
         name: the title, usually the name of the folder.
         summary: one sentence on what the model does.
         data: what it was trained and evaluated on, a word or number for each heading.
-        scores: name to value; shares such as the accuracy are given from 0 to 1.
+        scores: name to value; fractions such as the accuracy are given from 0 to 1.
         settings: every setting, the seed among them: its value and what it means.
+        use: commands that use the model.
         command: the command that repeats the run.
-        use: commands that use the model, with `{name}` for its name, quoted for a shell.
 
     Returns:
         Markdown, with the front matter that model collections read.
     """
-    commands = "\n".join(use).replace("{name}", shlex.quote(name))
+    commands = "\n".join(use)
     return (
         "\n".join(
             [
@@ -51,13 +48,8 @@ def write_card(
     )
 
 
-def versions() -> dict[str, str]:
-    """The versions that a result depends on: elman, torch, numpy and Python."""
-    return {**{name: version(name) for name in ("elman", "torch", "numpy")}, "python": platform.python_version()}
-
-
 def _card_table(title: str, rows: Mapping[str, Any]) -> str:
-    """A table of names and values; a value with its meaning has it in a third column."""
+    """Return a table of names and values, with a third column for what the values mean."""
     lines = [[name, *value] if isinstance(value, tuple) else [name, value] for name, value in rows.items()]
     body = "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
     width = max((len(line) for line in lines), default=2)
