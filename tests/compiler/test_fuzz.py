@@ -194,13 +194,25 @@ def cancelling(nodes: Nodes, x: Node, _: Node) -> Node:
     return scaled(nodes, scaled(nodes, x, "add", 8192.0), "sub", 8192.0)
 
 
+def cancelling_by_luck(nodes: Nodes, x: Node, _: Node) -> Node:
+    """x / x has no slope, but the two terms of the slope are rounded alike only if each is computed as torch does."""
+    return nodes.make(
+        "mul", (nodes.make("reciprocal", (scaled(nodes, x, "mul", 1e-4),)), scaled(nodes, x, "mul", 1e-4))
+    )
+
+
 def overflowing(nodes: Nodes, x: Node, _: Node) -> Node:
     return nodes.make("exp", (scaled(nodes, nodes.make("square", (x,)), "add", 89.0),))
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
-    [(small_beside_zero, NotCompared.JUMP), (cancelling, NotCompared.ROUGH), (overflowing, NotCompared.OVERFLOW)],
+    [
+        (small_beside_zero, NotCompared.JUMP),
+        (cancelling, NotCompared.ROUGH),
+        (cancelling_by_luck, NotCompared.ROUGH),
+        (overflowing, NotCompared.OVERFLOW),
+    ],
 )
 def test_a_cell_that_cannot_be_compared_gives_the_reason(make: Callable, reason: NotCompared):
     assert compare(step_of(make), 3) is reason
