@@ -9,11 +9,11 @@ import pytest
 import elman.data
 
 MODULES = [module.name for module in pkgutil.walk_packages(elman.data.__path__, "elman.data.")]
-WITH_EXAMPLES = ["batches", "files", "listing", "positions", "ragged", "tokens", "vocabulary"]
+WITH_EXAMPLES = (".batches", ".files", ".listing", ".positions", ".ragged.ragged", ".tokens", ".vocabulary")
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_are_true(name):
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0
-    assert found.attempted > 0 or name.rpartition(".")[2] not in WITH_EXAMPLES
+    assert found.attempted > 0 or not name.endswith(WITH_EXAMPLES)

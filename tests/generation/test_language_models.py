@@ -120,7 +120,7 @@ def test_subwords_without_sentencepiece_say_what_to_install_when_they_are_loaded
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"hidden_size": -1}, "hidden_size: -1"), ({"hidden_size": 13}, "sizes"), ({"zoneouts": 1}, "`zoneout`")],
+    [({"hidden_size": -1}, "greater than 0, got -1"), ({"hidden_size": 13}, "sizes"), ({"zoneouts": 1}, "`zoneout`")],
 )
 def test_settings_that_are_not_those_of_the_weights_are_a_matter_of_the_folder(tmp_path, settings: dict, said: str):
     model("characters").save(tmp_path / "model")

@@ -78,7 +78,7 @@ def test_without_gradients():
 @pytest.mark.parametrize(
     ("ids", "table", "message"),
     [
-        (torch.tensor([[0, 3]]), torch.zeros(3, 2), "the table has 3 rows; got ids from 0 to 3"),
+        (torch.tensor([[0, 3]]), torch.zeros(3, 2), "the table has 3 rows, got ids from 0 to 3"),
         (torch.tensor([[-1, 1]]), torch.zeros(3, 2), "from -1 to 1"),
         (torch.tensor([[0.0, 1.0]]), torch.zeros(3, 2), "int64"),
         (torch.tensor([[0, 1]]), torch.zeros(3, 4), r"\(3, 4\)"),

@@ -54,7 +54,6 @@ def test_kerass_arrays_without_biases(layer: Recurrent, shapes: list[tuple[int, 
     assert torch.equal(layer(batch())[0].data, before)
 
 
-@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     "make",

@@ -19,7 +19,6 @@ from elman.nn import torch as mine
 from tests.examples import draws
 
 # torch says so once in a process, and only for layers with proj_size.
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 FORWARD = {torch.float32: 1e-6, torch.float64: 1e-14}
 BACKWARD = {torch.float32: 5e-6, torch.float64: 1e-13}

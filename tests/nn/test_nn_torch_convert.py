@@ -13,8 +13,6 @@ from elman.nn import torch as mine
 from elman.nn.torch import from_torch, to_torch
 from elman.nn.torch_layout import LAYOUTS
 
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-
 KINDS = [("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("LSTM", {"proj_size": 2}), ("GRU", {})]
 
 

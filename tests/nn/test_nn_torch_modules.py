@@ -47,7 +47,6 @@ INFOS: dict[str, ModuleInfo] = {
 DTYPES = (torch.float32, torch.float64)
 
 # torch says so once in a process, of its own layers.
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 each_module = pytest.mark.parametrize("name", NAMES)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -246,7 +246,7 @@ def forward(graph: Graph, data: Data, target: str | None) -> Named:
 
 
 def backward(graph: Graph, data: Data, target: str | None, *, mode: AbstractContextManager[Any] | None = None) -> Named:
-    """Compute the output, the last states, and the gradient of every tensor, within a mode of torch if one is given."""
+    """Compute the output, the last states, and every gradient, within a mode if one is given."""
     names = names_of_tensors(graph)
     leaves = [
         tensor.detach().requires_grad_(name not in graph.fixed)
