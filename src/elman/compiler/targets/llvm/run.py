@@ -98,16 +98,19 @@ class Program:
         Returns:
             Why they cannot be built, "" if they were built.
         """
-        # Two threads would each make a gradient, and mix up their nodes.
-        with self._building:
-            if trains not in self._refusals:
-                try:
-                    _ = (self.forward, self.backward) if trains else self.inference
-                except machine.Unavailable as reason:
-                    self._refusals[trains] = reason.problem
-                else:
-                    self._refusals[trains] = ""
-            return self._refusals[trains]
+        if trains not in self._refusals:
+            # Two threads would each make a gradient, and mix up their nodes.
+            with self._building:
+                if trains not in self._refusals:
+                    self._refusals[trains] = self._try_to_build(trains)
+        return self._refusals[trains]
+
+    def _try_to_build(self, trains: bool) -> str:
+        try:
+            _ = (self.forward, self.backward) if trains else self.inference
+        except machine.Unavailable as reason:
+            return reason.problem
+        return ""
 
 
 def _products_of_input(plan: Schedule) -> list[Node]:
