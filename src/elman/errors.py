@@ -12,8 +12,8 @@ class ElmanError(Exception):
     Printed, it reads: the problem; where it is, indented; the repair.
 
     Args:
-        problem: what is wrong and what came instead, a sentence.
-        where: the place (file and line, row and column, field), one or more lines.
+        problem: a sentence that says what is wrong.
+        where: file and line, row and column, or field; one or more lines.
         fix: what to do about it, a sentence.
     """
 
@@ -69,12 +69,12 @@ class NotFittedError(ElmanError, ValueError, AttributeError):
 
 @contextmanager
 def os_errors_as(kind: type[ElmanError], problem: str, *, where: object = None, fix: str) -> Iterator[None]:
-    """While it lasts, a file or folder that fails the operating system raises this error; its reason ends the problem.
+    """Raise this error for a failure of the operating system, with its reason as the problem.
 
     Args:
         kind: the error to raise.
         problem: what cannot be done, without a full stop.
-        where: the place, printed as a string.
+        where: the position, printed as a string.
         fix: what to do about it.
 
     >>> with os_errors_as(DataError, "The text cannot be read", where="notes.txt", fix="Give a text."):
@@ -94,7 +94,7 @@ def os_errors_as(kind: type[ElmanError], problem: str, *, where: object = None, 
 
 
 def nearest(name: object, options: Iterable[object]) -> str:
-    """A hint that names the nearest valid option, for the end of a fix.
+    """Suggest the nearest valid option, for the end of a fix.
 
     >>> nearest("lstn", ["lstm", "gru"])
     'Did you mean `lstm`? Valid: gru, lstm.'
@@ -106,12 +106,12 @@ def nearest(name: object, options: Iterable[object]) -> str:
 
 
 def run_module(main: Callable[[], None]) -> None:
-    """Run what `python -m` runs: a mistake that elman can name ends it with its message and code 1, Ctrl-C with 130."""
+    """Run a module for `python -m`: exit code 1 for elman's errors, 130 for Ctrl-C."""
     try:
         main()
     except ElmanError as problem:
         sys.exit(f"error: {problem}")
     except KeyboardInterrupt as stop:
-        # A training run tells where it stopped and how to go on.
+        # A training run reports where it stopped and how to continue.
         sys.stderr.write(f"{str(stop) or 'interrupted'}\n")
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Files that are either wholly the old ones or wholly the new ones, whatever happens meanwhile."""
+"""Write files so that either all of the old ones or all of the new ones are there after a failure."""
 
 import errno
 import hashlib
@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def atomic_write(path: Path, content: Content) -> None:
-    """A file with exactly this content, put in place in one instant.
+    """Write a file with exactly this content, which replaces the old one in one instant.
 
     A reader, or a machine that loses its power, sees the old file or the new one and nothing between.
 
@@ -37,11 +37,11 @@ def atomic_write(path: Path, content: Content) -> None:
 
 
 def atomic_write_all(folder: Path, contents: Mapping[str, Content]) -> None:
-    """Several files of one folder: all are complete on the disk before the first takes its place.
+    """Write several files of a folder: all are complete on disk before the first is replaced.
 
     Args:
         folder: an existing folder.
-        contents: name to content, in the order in which they take their places.
+        contents: name to content, in the order in which they replace the old ones.
 
     Raises:
         OSError: as in `atomic_write`.
@@ -53,13 +53,13 @@ def atomic_write_all(folder: Path, contents: Mapping[str, Content]) -> None:
 
 
 def discard(stream: IO[str]) -> None:
-    """What is still to be written to this stream goes nowhere: its reader has left, or it takes no more."""
+    """Discard further output to a stream whose reader has left or whose disk is full."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def print_if_read(line: str, stream: IO[str]) -> None:
-    """A line for whoever reads the stream; nothing, if nobody does any more."""
+    """Print a line to a stream, unless its reader has left."""
     try:
         print(line, file=stream, flush=True)
     except OSError as error:
@@ -78,7 +78,7 @@ def remove_leftovers(folder: Path, *names: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -76,7 +76,7 @@ def read(tensors: Sequence[Tensor]) -> tuple[list[Tensor], bool]:
 
 
 def _is_usual(tensor: Tensor) -> bool:
-    """Whether a tensor is plain contiguous memory; the quick answer for nearly every tensor of every call."""
+    """Return whether a tensor is plain contiguous memory, as nearly every tensor is."""
     return (
         _KINDS.get(_dispatch_keys(tensor).raw_repr()) is _PLAIN
         and tensor.is_contiguous()

@@ -13,7 +13,7 @@ from elman.bench.work import Matrices, Side, Work
 
 
 def step(xp: Any, cell: str, weights: tuple[Any, ...], x: Any, states: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The next states of a cell in the words that NumPy and JAX share; x is `(batch, feature)`."""
+    """Compute the next states from x `(batch, feature)`, in functions that NumPy and JAX share."""
     from_input, from_hidden, bias, memory_bias = weights
     h, columns = states[0], from_hidden.shape[0]
     sigmoid = lambda value: 1.0 / (1.0 + xp.exp(-value))  # noqa: E731
@@ -49,12 +49,12 @@ def numpy_streaming(work: Work) -> Side:
 
 
 def has_jax() -> bool:
-    """Whether JAX is installed."""
+    """Return whether JAX is installed."""
     return importlib.util.find_spec("jax") is not None
 
 
 def jax_scan(work: Work) -> Side:
-    """`jax.lax.scan` on the padded batch, compiled; time comes first, as scan wants it."""
+    """Run `jax.lax.scan`, compiled, on the padded batch with time as its first axis."""
     jax = _jax()
     weights, zeros = _arrays(work.layers[0]), _zeros(work)
     inputs, gradient = (rows.transpose(0, 1).contiguous().numpy() for rows in (work.inputs, work.gradient))
@@ -78,7 +78,7 @@ def jax_scan(work: Work) -> Side:
 
 
 def _jax() -> Any:
-    """JAX on the CPU with as many threads as torch; it reads both wishes only once, when it starts."""
+    """Import JAX on the CPU with as many threads as torch. It reads both settings only once."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("NPROC", str(torch.get_num_threads()))
     return importlib.import_module("jax")

@@ -76,7 +76,7 @@ class Case:
 
 
 def parse(name: str) -> Case | None:
-    """The case of that name, also one that is not listed; None if it is no such name.
+    """Return the case of a name, also of sizes that are not listed, or None.
 
     >>> parse("lstm-b4-t7-i3-h5-ragged-forward")
     Case(cell='lstm', batch=4, steps=7, input_size=3, hidden_size=5, mode='forward', ragged=True)
@@ -107,7 +107,7 @@ LISTED: dict[str, Case | LanguageCase] = {**CASES, **LANGUAGE_CASES}
 
 
 def find_cases(words: Sequence[str]) -> list[Case | LanguageCase]:
-    """The cases that are meant; all that are listed if no word is given.
+    """Return the cases that the words name, or all that are listed if there are no words.
 
     Args:
         words: names, also of cases that are not listed; patterns with * and ? of listed names; `language`, which means

@@ -22,7 +22,7 @@ from elman.settings import check_settings
 
 
 def network_of(work: LanguageWork) -> LanguageNetwork:
-    """The network with the parameters of the case."""
+    """Build the network with the parameters of the case."""
     case = work.case
     sizes = {"embedding_size": case.input_size, "hidden_size": case.hidden_size, "num_layers": LAYERS}
     softmax = {"softmax": "adaptive", "cutoffs": case.cutoffs} if case.cutoffs else {}
@@ -33,7 +33,7 @@ def network_of(work: LanguageWork) -> LanguageNetwork:
 
 
 def loss_of(network: LanguageNetwork) -> Loss:
-    """The loss of a batch, taken as the task `language` takes it."""
+    """Compute the loss of a batch as the task `language` does."""
 
     def loss(characters: Tensor, following: Tensor, state: State | None) -> tuple[Tensor, State]:
         lengths = torch.full((len(characters),), characters.shape[1])
@@ -44,14 +44,14 @@ def loss_of(network: LanguageNetwork) -> Loss:
 
 
 def cell_of(case: LanguageCase) -> Cell:
-    """The cell; one's own is opened from its file, as the command line opens it."""
+    """Return the cell. A user's cell is opened from its file, as on the command line."""
     if case.cell != OWN:
         return open_cell(case.cell)
     return open_cell(str(Path(__file__).parents[1] / "recipes" / OWN))
 
 
 def side(work: LanguageWork) -> Run:
-    """elman; a run is one batch, or one character drawn."""
+    """Return elman's side. A run is one batch, or one character drawn."""
     network = network_of(work)
     if work.case.mode != GENERATING:
         return training(network, loss_of(network), work)
@@ -63,7 +63,7 @@ def side(work: LanguageWork) -> Run:
 
 
 def peers(work: LanguageWork) -> dict[str, Run]:
-    """Who else does the work of a case, by name."""
+    """Return the peers of a case by name."""
     return language_peers.writing(work) if work.case.mode == GENERATING else language_peers.learning(work)
 
 
@@ -81,7 +81,7 @@ def _fill(network: LanguageNetwork, work: LanguageWork) -> None:
 
 
 def _fill_own(weights: dict[str, Tensor], matrices: Matrices) -> None:
-    """The gates of one's own cell stand side by side."""
+    """Copy the weights into the user's cell, whose gates are one matrix."""
     columns = 2 * matrices.hidden.shape[0]
     for place, parameter in (("0", matrices.input), ("1", matrices.hidden), ("bias", matrices.bias)):
         weights[f"gates/{place}"].copy_(parameter[..., :columns])

@@ -50,7 +50,7 @@ class LanguageCase:
 
     @property
     def cell(self) -> str:
-        """Name of the built-in cell, or file and name of one's own."""
+        """Name of the built-in cell, or the file and name of a user's cell."""
         return OWN if self.kind == "wiki-chars-own-gru" else BUILT_IN
 
     @property
@@ -100,7 +100,7 @@ def _usual(kind: str) -> dict[str, int]:
 
 
 def parse_language(name: str) -> LanguageCase | None:
-    """The case of that name, also one of other sizes; None if it is no such name.
+    """Return the case of a name, also of other sizes, or None.
 
     >>> parse_language("wiki-chars-gru-b8-a205").name
     'wiki-chars-gru-b8-a205'

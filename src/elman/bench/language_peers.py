@@ -40,7 +40,7 @@ class HandWrittenGRU(nn.Module):
         self.candidate = nn.Parameter(matrices.hidden[:, columns:].clone())
 
     def forward(self, inputs: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """From `(time, batch, feature)` and `(batch, hidden)` to `(time, batch, hidden)` and the last of it."""
+        """Compute outputs `(time, batch, hidden)` and the last one from `(time, batch, feature)`."""
         outputs = []
         cut = _indexed if self.indexed else torch.unbind
         read = self.gates_of_input(inputs), self.candidate_of_input(inputs)
@@ -61,7 +61,7 @@ class HandWrittenBody(nn.Module):
         self.hidden_size = work.case.hidden_size
 
     def forward(self, rows: Tensor, states: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """The outputs of the last layer, and the last states of all."""
+        """Compute the outputs of the last layer and the last states of all layers."""
         last = []
         for layer, h in zip(
             self.layers, states or [rows.new_zeros(rows.shape[1], self.hidden_size)] * LAYERS, strict=True
@@ -72,7 +72,7 @@ class HandWrittenBody(nn.Module):
 
 
 def torch_body(work: LanguageWork) -> nn.GRU:
-    """torch's own layers; its cell resets after the product, since torch has no other."""
+    """Return torch's own layers. The GRU resets after the product, torch's only form."""
     case = work.case
     layer = nn.GRU(case.input_size, case.hidden_size, LAYERS)
     for parameters, matrices in zip(layer.all_weights, work.layers, strict=True):
@@ -101,12 +101,12 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def draw(self, characters: Tensor, states: Any) -> tuple[Tensor, Any]:
-        """The characters after these, `(batch,)`, drawn by their probabilities, and the states to go on from."""
+        """Draw the next character of each text, `(batch,)`, and return the states after it."""
         outputs, states = self.body(self.embedding(characters).unsqueeze(0), states)
         return torch.multinomial(self.log_probabilities(outputs[0]).exp(), 1)[:, 0], states
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """Of each character after these outputs, `(batch, alphabet)`."""
+        """Compute the log probability of each character after these outputs, `(batch, alphabet)`."""
         if isinstance(self.head, nn.AdaptiveLogSoftmaxWithLoss):
             return self.head.log_prob(outputs)
         return functional.log_softmax(self.head(outputs), 1)
@@ -120,7 +120,7 @@ INDEXED = {"torch hand-written, indexed": partial(HandWrittenBody, indexed=True)
 
 
 def learning(work: LanguageWork) -> dict[str, Run]:
-    """Who else trains, by name."""
+    """Return the peers that train, by name."""
     found = {}
     for name, body in (BODIES | INDEXED).items():
         model = Model(work, body(work))
@@ -129,7 +129,7 @@ def learning(work: LanguageWork) -> dict[str, Run]:
 
 
 def writing(work: LanguageWork) -> dict[str, Run]:
-    """Who else writes, by name; a run is one character."""
+    """Return the peers that generate, by name. A run is one character."""
     return {name: _writer(Model(work, body(work)).eval()) for name, body in BODIES.items()}
 
 

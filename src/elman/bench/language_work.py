@@ -46,7 +46,7 @@ class LanguageWork:
             self.head = _head(case)
 
     def window(self, number: int) -> tuple[Tensor, Tensor]:
-        """Characters to read and those that follow each, `(batch, steps)`; after the last window comes the first."""
+        """Return the characters of a window and the next of each, `(batch, steps)`, in a cycle."""
         start = number % WINDOWS * self.case.steps
         rows = self.text[:, start : start + self.case.steps + 1]
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
@@ -59,7 +59,7 @@ def _head(case: LanguageCase) -> nn.Module:
 
 
 def training(network: nn.Module, loss: Loss, work: LanguageWork) -> Run:
-    """A run is a batch: forward, backward, the optimiser's step; the states are carried on to the next.
+    """Return the training run of a batch: forward, backward and the optimiser's step.
 
     Args:
         network: whose parameters are learned.

@@ -26,7 +26,7 @@ def side(work: Work) -> Side:
 
 
 def same_steps(work: Work) -> Side:
-    """elman on as many steps, shared out over as many sequences of equal lengths (but for one step)."""
+    """Return elman on the same number of steps in sequences of equal length, within one step."""
     total, batch = int(work.lengths.sum()), work.case.batch
     lengths = torch.tensor([total // batch + (place < total % batch) for place in range(batch)])
     return _batch_side(work, lengths, work.flat(work.inputs), work.flat(work.gradient))
@@ -40,7 +40,7 @@ def streaming(work: Work) -> Side:
 
 
 def layer_of(work: Work) -> Recurrent:
-    """The layer with the weights of the case."""
+    """Build the layer with the weights of the case."""
     case = work.case
     layer = Recurrent(case.cell, case.input_size, case.hidden_size, num_layers=case.layers)
     for index, matrices in enumerate(work.layers):
@@ -49,7 +49,7 @@ def layer_of(work: Work) -> Recurrent:
 
 
 def first_call_ms(step: Step, case: Case | LanguageCase) -> float:
-    """How long a cell that was never seen before needs for its first call, in milliseconds.
+    """Measure the first call of a cell that was never compiled, in milliseconds.
 
     Args:
         step: of the cell.

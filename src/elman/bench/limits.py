@@ -19,7 +19,7 @@ BYTES_A_RUN = 1 << 24  # so many that the call itself costs nothing beside them
 
 
 def measure_peak(dtype: Any, *, seconds: float = 0.2) -> float:
-    """The most this processor does on one core: fused multiply-adds of registers, two operations each.
+    """Measure the peak of one core: fused multiply-adds of registers, two operations each.
 
     Args:
         dtype: float32 or float64.
@@ -48,7 +48,7 @@ def measure_peak(dtype: Any, *, seconds: float = 0.2) -> float:
 
 
 def measure_bandwidth(size: int, *, seconds: float = 0.2) -> float:
-    """How fast one core reads memory over and over.
+    """Measure how fast one core reads memory repeatedly.
 
     Args:
         size: in bytes, a working set that fits the cache to be measured, or none of them.

@@ -19,19 +19,19 @@ class HandWritten(nn.Module):
         self.from_input = _linear(matrices.input, matrices.bias)
 
     def step(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """The next states, the first of which is the output; each is `(batch, hidden)`."""
+        """Compute the next states, each `(batch, hidden)`. The first is the output."""
         return self.step_on(self.from_input(x), *states)
 
     def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """The same from the input's product with its matrix, `(batch, gates · hidden)`."""
+        """Compute the next states from the product of the input, `(batch, gates · hidden)`."""
         raise NotImplementedError
 
     def zeros(self, batch: int) -> tuple[Tensor, ...]:
-        """The initial states."""
+        """Return the initial states."""
         return (torch.zeros(batch, self.hidden_size),)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """From `(batch, time, feature)` to `(batch, time, hidden)`."""
+        """Compute outputs `(batch, time, hidden)` from inputs `(batch, time, feature)`."""
         states = self.zeros(inputs.shape[0])
         outputs = []
         for x in inputs.unbind(1):
@@ -86,7 +86,7 @@ class LSTM(HandWritten):
         self.from_hidden = _linear(matrices.hidden)
 
     def zeros(self, batch: int) -> tuple[Tensor, ...]:
-        """The initial states."""
+        """Return the initial states."""
         return torch.zeros(batch, self.hidden_size), torch.zeros(batch, self.hidden_size)
 
     def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
@@ -112,7 +112,7 @@ class Indexed(nn.Module):
         self.loop = loop
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """From `(batch, time, feature)` to `(batch, time, hidden)`."""
+        """Compute outputs `(batch, time, hidden)` from inputs `(batch, time, feature)`."""
         states = self.loop.zeros(inputs.shape[0])
         read = self.loop.from_input(inputs)
         outputs = []
@@ -126,17 +126,17 @@ LOOPS: dict[str, type[HandWritten]] = {"gru": ResetBeforeGRU, "gru_reset_after":
 
 
 def side(work: Work) -> Side:
-    """The loop on the padded batch."""
+    """Return the loop on the padded batch."""
     return padded_side(work, LOOPS[work.case.cell](work.layers[0]))
 
 
 def indexed(work: Work) -> Side:
-    """The loop that indexes, on a batch of equal lengths."""
+    """Return the loop that indexes its steps, on a batch of equal lengths."""
     return padded_side(work, Indexed(LOOPS[work.case.cell](work.layers[0])))
 
 
 def padded_side(work: Work, module: nn.Module) -> Side:
-    """A module that takes `(batch, time, feature)` and gives the outputs in the same form."""
+    """Return a module as a side: `(batch, time, feature)` in, outputs of the same form out."""
     learned = list(module.parameters())
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ def padded_side(work: Work, module: nn.Module) -> Side:
 
 
 def streaming(work: Work) -> Side:
-    """The steps of all layers, one after the other."""
+    """Run the steps of all layers, one after the other."""
     modules = [LOOPS[work.case.cell](matrices) for matrices in work.layers]
     states = [module.zeros(1) for module in modules]
 

@@ -22,17 +22,17 @@ class Outputs(nn.Module):
         self.layer = layer
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The output at every step."""
+        """Compute the output at every step."""
         return self.layer(inputs)[0]
 
 
 def padded(work: Work) -> Side:
-    """The layer on the padded batch."""
+    """Return the layer on the padded batch."""
     return padded_side(work, Outputs(layer_of(work)))
 
 
 def packed(work: Work) -> Side:
-    """The layer on the packed batch; packing itself is not part of the work."""
+    """Return the layer on the packed batch. Packing is not part of the work."""
     layer = layer_of(work)
     learned = list(layer.parameters())
     inputs, gradient = (
@@ -56,7 +56,7 @@ def packed(work: Work) -> Side:
 
 
 def streaming(work: Work) -> Side:
-    """The layer on sequences of one step, its state carried on."""
+    """Return the layer on sequences of one step, with its state carried on."""
     layer = layer_of(work)
     state = None
 
@@ -89,7 +89,7 @@ def streaming_cells(work: Work) -> Side:
 
 
 def layer_of(work: Work) -> nn.GRU | nn.LSTM:
-    """The layer with the weights of the case."""
+    """Build the layer with the weights of the case."""
     case = work.case
     kind = nn.LSTM if case.cell == "lstm" else nn.GRU
     layer = kind(case.input_size, case.hidden_size, case.layers, batch_first=True)
@@ -111,7 +111,7 @@ def fill(parameters: Sequence[Tensor], matrices: Matrices, cell: str) -> None:
 
 
 def _gates(columns: Tensor, cell: str) -> Tensor:
-    """The gates in torch's order: a GRU's reset gate stands before its update gate."""
+    """Reorder the gates as torch does: a GRU's reset gate before its update gate."""
     if cell == "lstm":
         return columns
     update, reset, candidate = columns.chunk(3, -1)

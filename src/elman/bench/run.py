@@ -1,4 +1,4 @@
-"""Runs cases: elman and its peers in turns, judged by what the machine can do."""
+"""Run cases: elman and its peers in turns, compared with the limits of the machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from elman.compiler.targets.llvm import machine
 SECONDS_A_SIDE = 2.0
 REPEAT = 25
 STEPWISE = ("streaming", GENERATING)
-# Whoever streams takes one step after the other, and the weights stay in the caches; steps of several sides in turns
+# Streaming takes one step after the other, and the weights stay in the caches; steps of several sides in turns
 # would drive each other's weights out of them, and a step after another side's measures that.
 BURST_STEPS = 32
 
@@ -47,7 +47,7 @@ class Machine:
         self.measure()
 
     def measure(self) -> None:
-        """Measure the peak once more: on a machine that others use too, one look may meet a bad moment."""
+        """Measure the peak again, because other work on the machine may disturb a measurement."""
         if self.has_kernels:
             # llvmlite is only needed where kernels are built.
             from elman.bench.limits import measure_peak
@@ -55,7 +55,7 @@ class Machine:
             self.peak = max(self.peak or 0.0, measure_peak(np.float32))
 
     def bandwidth(self, size: int) -> float | None:
-        """How many bytes of a working set of that size are read a second."""
+        """Return the bandwidth for a working set of this size, in bytes a second."""
         if not self.has_kernels:
             return None
         from elman.bench.limits import measure_bandwidth
@@ -101,7 +101,7 @@ class Result:
     compile_ms: float
 
     def record(self) -> dict[str, Any]:
-        """The result as one line of JSON has it; that of a language model has `characters_per_second` besides."""
+        """Return the result as a line of JSON. Language models add `characters_per_second`."""
         case = self.case
         characters = {"characters_per_second": self.characters_per_second} if self.characters_per_second else {}
         return {
@@ -129,7 +129,7 @@ class Result:
 
 
 def peers_of(case: Case) -> dict[str, Make]:
-    """Who else does the work of a case, by name."""
+    """Return the peers of a case by name."""
     if case.mode == "streaming":
         return {
             "hand-written": loops.streaming,
@@ -152,7 +152,7 @@ def peers_of(case: Case) -> dict[str, Make]:
 
 
 def sides_of(case: Case | LanguageCase) -> dict[str, Run]:
-    """Who does the work of a case, by name, `elman` first; those that compile have done so."""
+    """Return the sides of a case by name, `elman` first, after those that compile have compiled."""
     if isinstance(case, LanguageCase):
         language_work = LanguageWork(case)
         sides = {OWN: language.side(language_work), **language.peers(language_work)}

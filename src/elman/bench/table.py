@@ -21,7 +21,7 @@ CACHES = {"256 KiB": 1 << 18, "8 MiB": 1 << 23, "256 MiB": 1 << 28}
 
 
 def describe_machine(machine: Machine, threads: int) -> str:
-    """What the machine can do, in a line."""
+    """Describe the limits of the machine in a line."""
     if machine.peak is None:
         return f"{threads} thread(s); no kernels can be built here, so its limits are not measured"
     found = {words: machine.bandwidth(size) for words, size in CACHES.items()}
@@ -30,7 +30,7 @@ def describe_machine(machine: Machine, threads: int) -> str:
 
 
 def lines_of(results: Sequence[Result]) -> list[str]:
-    """The tables and what their signs mean."""
+    """Return the tables and a legend of their signs."""
     lines: list[str] = []
     for title, belongs in KINDS.items():
         chosen = [result for result in results if belongs(result)]
@@ -72,7 +72,7 @@ def _few(result: Result, name: str, most: int) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A time to three digits.
+    """Format a time with three digits.
 
     >>> milliseconds(11763.2), milliseconds(42.31), milliseconds(0.12345)
     ('11,763', '42.3', '0.123')
@@ -81,7 +81,7 @@ def milliseconds(value: float) -> str:
 
 
 def line_of(result: Result) -> str:
-    """A result on one line: who took how long, and of how many samples."""
+    """Format a result as one line: the time of each side and the number of samples."""
     times = {OWN: result.elman_ms, **result.peers}
     words = [
         f"{name} {milliseconds(found)} ms" + (f" ({result.samples[name]})" if name in result.samples else "")

@@ -36,7 +36,7 @@ def time_in_turns(
     burst: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """The median time of each side.
+    """Return the median time of each side.
 
     Args:
         sides: what is timed, by name.
@@ -72,7 +72,7 @@ class _Plan:
         self.samples = min(repeat, max(FEWEST_RUNS, wanted)) - len(self.found)
 
     def is_due(self, round: int) -> bool:
-        """Whether it takes part in this round: evenly often over all rounds."""
+        """Return whether a side takes part in this round, spread evenly over all rounds."""
         return (round + 1) * self.samples // self.repeat > round * self.samples // self.repeat
 
     def sample(self) -> None:

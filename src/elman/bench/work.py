@@ -70,12 +70,12 @@ class Work:
         return rows * self.exists[:, :, None]
 
     def flat(self, rows: Tensor) -> Tensor:
-        """From `(batch, time, feature)` to `(total, feature)`."""
+        """Flatten `(batch, time, feature)` to `(total, feature)`."""
         return rows[self.exists]
 
 
 def draw_matrices(input_size: int, hidden: int, gates: int, draw: torch.Generator) -> Matrices:
-    """The parameters of one layer, drawn as torch draws them.
+    """Draw the parameters of one layer as torch does.
 
     Args:
         input_size: features of its input.

@@ -46,8 +46,8 @@ class Mistakes:
     found: list[str] = field(default_factory=list)
 
     def add(self, line: int, column: int | str | None, problem: str) -> None:
-        """Note a mistake; the column is a number or a name, or None for the whole line."""
-        self.found.append(f"{place(line, column)}: {problem}")
+        """Note a mistake; the column is a number, a name, or None for the whole line."""
+        self.found.append(f"{position(line, column)}: {problem}")
 
     def raise_any(self, fix: str) -> None:
         """Raise DataError if there was a mistake."""
@@ -56,10 +56,10 @@ class Mistakes:
             raise DataError(f"There {count} in {self.source}.", where="\n".join(listed(self.found)), fix=fix)
 
 
-def place(line: int, column: int | str | None = None) -> str:
-    """A line and a column in words.
+def position(line: int, column: int | str | None = None) -> str:
+    """Describe a line and a column in words.
 
-    >>> place(3, "label")
+    >>> position(3, "label")
     'line 3, column `label`'
     """
     if column is None:
@@ -68,7 +68,7 @@ def place(line: int, column: int | str | None = None) -> str:
 
 
 def read_source(path: str | Path, encoding: str | None = None) -> Source:
-    """Read the lines of a file, unpacked if its name ends in .gz, .xz or .bz2; `-` is standard input.
+    """Read the lines of a file or of standard input (`-`), unpacked if packed.
 
     A line ends with a line feed, with or without a carriage return before it, and nowhere else. A byte
     order mark is left out.
@@ -129,7 +129,7 @@ def check_encoding(encoding: str | None) -> None:
 
 
 def split_lines(text: str) -> list[str]:
-    r"""Split a text after each line feed; a carriage return alone does not end a line.
+    r"""Split a text after each line feed. A carriage return alone does not end a line.
 
     >>> split_lines("a\rb\r\nc")
     ['a\rb\r\n', 'c']
@@ -138,7 +138,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def open_unpacked(path: Path) -> io.BufferedIOBase:
-    """A file to read bytes from, unpacked while it is read if its name ends in .gz, .xz or .bz2.
+    """Open a file to read bytes, unpacked on the fly if its name ends in .gz, .xz or .bz2.
 
     Raises:
         OSError: it cannot be opened. Reading raises one of `UNPACKING_ERRORS` where the file is damaged.
@@ -156,7 +156,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def missing_file(path: Path) -> DataError:
-    """The error that says that there is no such file, and what is there instead."""
+    """Return the error for a missing file, with the files that exist beside it."""
     if path.is_dir():
         return DataError(f"{path} is a folder.", fix=f"Give its files: {path}/*")
     return DataError(f"There is no file {path}.", fix=_nearby(path))
@@ -174,7 +174,7 @@ def _nearby(path: Path) -> str:
 
 
 def decode_source(name: str, ending: str, content: bytes, encoding: str | None = None) -> Source:
-    """Decode the bytes of a file; arguments and errors as for `Source` and `read_source`."""
+    """Decode the bytes of a file. Arguments and errors are those of `Source` and `read_source`."""
     marked = len(_BYTE_ORDER_MARK) if content.startswith(_BYTE_ORDER_MARK) else 0
     if encoding is None or (marked and codecs.lookup(encoding).name == "utf-8"):
         text = _decode_utf8(name, content[marked:], marked)
@@ -205,7 +205,7 @@ def _decode_as(name: str, content: bytes, encoding: str) -> str:
         before = split_lines(text[: text.index("\0")] + "x")
         raise DataError(
             f"{name} holds a NUL character when it is read as {encoding}.",
-            where=place(len(before), len(before[-1])),
+            where=position(len(before), len(before[-1])),
             fix=f"Give the encoding that the file was saved in (--encoding). {guess_encoding(content)}",
         )
     return text
@@ -251,6 +251,6 @@ def _encoding_error(name: str, body: bytes, marked: int, at: int, problem: str) 
     before = split_lines(body[:at].decode() + "x")
     return DataError(
         f"{name} {problem}.",
-        where=f"byte 0x{body[at]:02x} at offset {marked + at}, {place(len(before), len(before[-1]))}",
+        where=f"byte 0x{body[at]:02x} at offset {marked + at}, {position(len(before), len(before[-1]))}",
         fix=f"Save the file as UTF-8 text, or give its encoding (--encoding). {guess_encoding(body)}",
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def hash_of(tensors: Mapping[str, Tensor], document: str = "") -> str:
-    """Return a SHA-256 of tensors on the CPU with their names and types, and of a text, in hexadecimal.
+    """Return the SHA-256 of a text and of tensors on the CPU with their names and types.
 
     >>> hash_of({"a": torch.ones(2)}) == hash_of({"a": torch.ones(2, dtype=torch.float64)})
     False

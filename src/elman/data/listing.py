@@ -4,7 +4,7 @@ _SHOWN = 5
 
 
 def listed(mistakes: list[str]) -> list[str]:
-    """The first few mistakes, and how many more there are.
+    """List the first few mistakes, and count the rest.
 
     >>> listed(["a", "b", "c", "d", "e", "f", "g"])
     ['a', 'b', 'c', 'd', 'e', '… and 2 more']

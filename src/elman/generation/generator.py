@@ -23,11 +23,11 @@ class LanguageModelNetwork(Protocol):
     """A network that can be fed token by token."""
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> TokenStream:
-        """The network fed one token at a time; see `TokenStream`."""
+        """Return the network fed one token at a time. See `TokenStream`."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Its weights, as a module of torch gives them."""
+        """Return the weights by name, as a module of torch does."""
         ...
 
 
@@ -124,7 +124,7 @@ class Samples(Iterator[tuple[str, ...]]):
         return State.concatenate([self._ended.get(text, now.select([text])) for text in texts])
 
     def rewind(self, state: State) -> None:
-        """Go on from an earlier state, texts that had ended there too; the tokens written since count as not written.
+        """Continue from an earlier state. Tokens written since then count as not written.
 
         Args:
             state: what `state` gave earlier.
@@ -172,7 +172,7 @@ class Samples(Iterator[tuple[str, ...]]):
         return piece
 
     def _tail(self, text: str) -> str:
-        """As much of the end of a text as a stop may begin with."""
+        """Return the end of a text in which a stop may begin."""
         return text[max(0, len(text) - len(self.settings.stop or "") + 1) :]
 
     def _now(self) -> State:
@@ -221,7 +221,7 @@ class Generator(Iterator[str]):
         samples: of one text.
 
     Attributes:
-        samples: what it stands on.
+        samples: the one text as `Samples`.
     """
 
     def __init__(self, samples: Samples):
@@ -245,7 +245,7 @@ class Generator(Iterator[str]):
         return self.samples.state
 
     def rewind(self, state: State) -> None:
-        """Go on from an earlier state; see `Samples.rewind`."""
+        """Continue from an earlier state. See `Samples.rewind`."""
         self.samples.rewind(state)
 
     def __next__(self) -> str:
@@ -253,7 +253,7 @@ class Generator(Iterator[str]):
 
 
 def write_text(network: Any, coder: Coder, length: int, seed: int) -> str:
-    """A text drawn from a network's own distribution; torch's random numbers are not touched.
+    """Draw a text from a network's distribution, without touching torch's random numbers.
 
     Args:
         network: gives a `stream`.

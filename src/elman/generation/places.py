@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 
 def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary, weights: int) -> State:
-    """The layers' states with the rest of a place attached; see `Place` and `fingerprint_weights`."""
+    """Attach the rest of a position to the layers' states. See `Position`."""
     attached = {
         RECENT: torch.from_numpy(recent),
         DRAWN: torch.from_numpy(drawn),
@@ -47,7 +47,7 @@ def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vo
 
 
 def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int, has_prompt: bool) -> Place:
-    """The place that a state stands for, with a row for each text.
+    """Return the position that a state describes, with a row for each text.
 
     Args:
         state: of one text, which is repeated, or of as many as there are samples. One that no generator gave, such as
@@ -63,7 +63,7 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int,
     """
     if not isinstance(state, State):
         raise UsageError(
-            f"A {type(state).__name__} is no state.", fix="Give a State, as State.load gives it of a file."
+            f"Expected a State, got {type(state).__name__}.", fix="Give a State, as State.load returns it."
         )
     if state.batch_size not in (1, samples):
         raise UsageError(
@@ -107,13 +107,13 @@ def _why_not(state: State, vocabulary: Vocabulary, weights: int) -> str | None:
 
 @lru_cache(maxsize=8)
 def fingerprint(vocabulary: Vocabulary) -> int:
-    """A number that tells one vocabulary from another, below 2⁶³."""
+    """Return a number below 2⁶³ that identifies a vocabulary."""
     text = json.dumps(vocabulary.to_json(), sort_keys=True)
     return _number(hashlib.sha256(text.encode()).hexdigest())
 
 
 def fingerprint_weights(weights: Iterable[tuple[str, Tensor]]) -> int:
-    """A number that tells the weights of one network, by their names, from those of another, below 2⁶³."""
+    """Return a number below 2⁶³ that identifies the weights of a network by their names."""
     return _number(hash_of({name: weight.detach().cpu() for name, weight in weights}))
 
 

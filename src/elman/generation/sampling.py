@@ -21,8 +21,8 @@ class Sampler:
 
     All of it is computed in float64, so that scores which differ in their last bits, as those of two targets do, give
     the same token but for about one u in a million. Each text has random numbers of its own, from the seed and the
-    text's place: text 2 is the same whether there are three texts or thirty. Number n of a text is given by its place
-    in the row alone, so that drawing can go on anywhere.
+    text's index: text 2 is the same whether there are three texts or thirty. Number n of a text depends on n and the
+    index alone, so that drawing can continue anywhere.
 
     Args:
         settings: how to draw.
@@ -51,7 +51,7 @@ class Sampler:
 
     @property
     def drawn(self) -> np.ndarray:
-        """Tokens drawn for each text so far, `(samples,)`; set it to go on from another place."""
+        """Tokens drawn for each text so far, `(samples,)`; set it to continue from another position."""
         return self._drawn.copy()
 
     @drawn.setter
@@ -65,7 +65,7 @@ class Sampler:
         self._random = [_random_numbers(self.settings.seed, text, place) for text, place in enumerate(places.tolist())]
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
-        """The next token of each text.
+        """Draw the next token of each text.
 
         Args:
             scores: `(samples, tokens)`, any float type.
@@ -74,14 +74,14 @@ class Sampler:
             int64, `(samples,)`.
 
         Raises:
-            ModelError: scores that are no numbers (NaN or infinity).
+            ModelError: scores that are not finite (NaN or infinity).
         """
         self._last = [self._draw_one(row, text) for text, row in enumerate(scores)]
         self._drawn += 1
         return np.array([token for _, token in self._last])
 
     def log_probabilities(self) -> np.ndarray:
-        """Of the tokens drawn last, `(samples,)`: natural logarithms, at temperature 1 among all tokens."""
+        """Return the log probabilities of the last tokens at temperature 1, `(samples,)`."""
         return np.array([row[token] - np.logaddexp.reduce(row) for row, token in self._last])
 
     def _draw_one(self, scores: np.ndarray, text: int) -> tuple[np.ndarray, int]:
@@ -89,9 +89,7 @@ class Sampler:
         allowed = row[self.first :] if self.first else row
         peak = float(_largest(allowed))
         if not math.isfinite(peak):
-            raise ModelError(
-                "The network's scores are no finite numbers.", fix="Its training went astray: train it again."
-            )
+            raise ModelError("The network's scores are not finite.", fix="Its training diverged: train it again.")
         token = int(allowed.argmax()) if self._is_greedy else self._choose(allowed - peak, self._random[text]())
         return row, token + self.first
 
@@ -105,14 +103,14 @@ class Sampler:
 
 
 def _inverse(weights: np.ndarray, u: float) -> int:
-    """The place where the cumulative weights exceed the part u of their sum."""
+    """Return the index at which the cumulative weights exceed the part u of their sum."""
     running = weights.cumsum()
-    # u ≤ 1 − 2⁻⁵³ keeps the product below the sum itself, so that a place of some weight is found.
+    # u ≤ 1 − 2⁻⁵³ keeps the product below the sum itself, so that an index with some weight is found.
     return int(running.searchsorted(u * running[-1], "right"))
 
 
 def likeliest(weights: np.ndarray, top_k: int | None = None, top_p: float | None = None) -> np.ndarray:
-    """The places of the largest weights that `top_k` and then `top_p` keep, in order of place; at least one.
+    """Return the indices of the largest weights that `top_k` and `top_p` keep, in order.
 
     >>> likeliest(np.array([1.0, 4.0, 2.0, 1.0]), top_p=0.7)
     array([1, 2])
@@ -130,6 +128,6 @@ def likeliest(weights: np.ndarray, top_k: int | None = None, top_p: float | None
 
 
 def _random_numbers(seed: int, text: int, place: int):
-    """The uniform numbers of a text from a place on, one a call."""
+    """Yield the uniform numbers of a text from a position on, one for each call."""
     bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(text,)))
     return np.random.Generator(bits.advance(place)).random

@@ -23,7 +23,7 @@ class Writer:
     """Writes one text: each token as what it adds to the text.
 
     What it gives, put together, is what the coder's `decode` gives for all tokens; a character whose bytes are not all
-    there yet is held back until they are. Bytes that are no UTF-8 become `\N{REPLACEMENT CHARACTER}`.
+    there yet is held back until they are. Bytes that are not UTF-8 become `\N{REPLACEMENT CHARACTER}`.
 
     Args:
         coder: texts to tokens and back.
@@ -50,7 +50,7 @@ class Writer:
         }[kind]
 
     def go_on(self, recent: Sequence[int]) -> str:
-        """Be where these last tokens of the text leave off, the latest last; -1 where there were none.
+        """Continue after these last tokens of the text, the latest last, -1 where there were none.
 
         Returns:
             What they are as a text.
@@ -69,7 +69,7 @@ class Writer:
 
 
 def never_drawn(coder: Coder) -> int:
-    """How many of the first tokens are no text: the unknown one, if there is one."""
+    """Count the first tokens that are not text: the unknown one, if there is one."""
     vocabulary = coder.vocabulary
     return len(vocabulary.specials) + (vocabulary.tokens[:1] == (_NO_PIECE,) and coder.settings.tokens == "subwords")
 
@@ -86,7 +86,7 @@ def _blank_after(word: str) -> str:
 
 
 def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[int]:
-    """The numbers of a prompt's tokens.
+    """Return the numbers of a prompt's tokens.
 
     Args:
         prompt: a text, maybe empty.
@@ -98,7 +98,7 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
     """
     if not isinstance(prompt, str):
         raise DataError(f"The prompt is a {type(prompt).__name__}.", fix="Give a text, perhaps an empty one.")
-    # What a shell hands over that is no UTF-8 becomes such halves; no text that a model learned has any.
+    # Bytes from a shell that are not UTF-8 become such halves; no text that a model learned has any.
     encode_utf8(prompt, "the prompt")
     vocabulary, kind = coder.vocabulary, coder.settings.tokens
     tokens = coder.tokens(prompt)

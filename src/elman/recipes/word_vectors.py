@@ -19,7 +19,7 @@ class WordVectors:
 
     Args:
         words: the most frequent first.
-        counts: how often each came, `(words,)`.
+        counts: how often each occurs, `(words,)`.
         vectors: `(words, features)`.
     """
 
@@ -31,13 +31,13 @@ class WordVectors:
 def word_vectors(
     tokens: Sequence[str], *, features: int = 150, min_count: int = 3, leave_out: Collection[str] = (), seed: int = 0
 ) -> WordVectors:
-    """The vectors of all words that come often enough.
+    """Compute the vectors of all words that occur often enough.
 
     Args:
         tokens: the text, word by word.
         features: length of a vector.
         min_count: words that come less often get none.
-        leave_out: words that get none and count for none, as if the text had another in their places.
+        leave_out: words that get none and count for none, as if the text had another word in place of each.
         seed: of the random start of the decomposition.
 
     Source:
@@ -55,7 +55,7 @@ def word_vectors(
 
 
 def _cooccurrences(tokens: Sequence[str], words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of word and context that come together, as one number each, and how often, near ones more."""
+    """Count pairs of word and context, each pair as one number, nearer ones more."""
     position = {word: index for index, word in enumerate(words)}
     ids = np.array([position.get(token, -1) for token in tokens], np.int64)
     pairs, weights = [], []
@@ -84,7 +84,7 @@ def _information(cooccurrences: tuple[np.ndarray, np.ndarray], words: int) -> Te
 
 
 def _singular_vectors(matrix: Tensor, features: int, seed: int) -> Tensor:
-    """The first left singular vectors times the roots of their singular values, `(rows, features)`."""
+    """Return the first left singular vectors times the roots of their singular values."""
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(matrix.shape[1], features + 10, generator=generator)
     turned = matrix.t().coalesce()

@@ -38,7 +38,7 @@ def plan_batches(
     seed: int = 0,
     epoch: int = 0,
 ) -> list[list[int]]:
-    """The indices of each batch; every sequence is in exactly one.
+    """Return the indices of each batch. Every sequence is in exactly one.
 
     Shuffled: the order is drawn from (seed, epoch); with bucketing it is cut into pools, each pool
     is sorted by length and cut into batches of like lengths, and the batches are shuffled.

@@ -12,20 +12,20 @@ from elman.order import TimeMajor
 
 
 def integers(name: str, values: Any) -> Tensor:
-    """Values as a new int64 tensor of one axis on the CPU."""
+    """Return values as a new int64 tensor with one axis on the CPU."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
     except (TypeError, ValueError):
         tensor = None
     if tensor is None:
-        came = f"{type(values).__name__} that is no list of integers"
+        found = f"{type(values).__name__} that is not a list of integers"
     elif tensor.ndim != 1:
-        came = f"a shape of {tuple(tensor.shape)}"
+        found = f"a shape of {tuple(tensor.shape)}"
     elif tensor.numel() and (tensor.dtype is torch.bool or tensor.is_floating_point() or tensor.is_complex()):
-        came = str(tensor.dtype).removeprefix("torch.")
+        found = str(tensor.dtype).removeprefix("torch.")
     else:
         return tensor.detach().to("cpu", torch.int64, copy=True)
-    raise ShapeError(f"The {name} must be integers on one axis; came: {came}.", fix=f"Give {name} as [3, 0, 5].")
+    raise ShapeError(f"The {name} must be integers on one axis, got {found}.", fix=f"Give {name} as [3, 0, 5].")
 
 
 def checked_lengths(lengths: Any) -> Tensor:
@@ -45,7 +45,7 @@ def check_data(data: Tensor, order: TimeMajor) -> None:
     """Data must be a tensor with one entry for each step."""
     if not isinstance(data, Tensor):
         raise ShapeError(
-            f"The data must be a torch tensor; came: {type(data).__name__}.",
+            f"Expected the data as a torch tensor, got {type(data).__name__}.",
             fix="Use Ragged.from_list(...) for lists and arrays, Vocabulary.encode_batch(...) for strings.",
         )
     if data.ndim == 0 or (not order.is_traced and data.shape[0] != order.total):
@@ -57,10 +57,10 @@ def check_data(data: Tensor, order: TimeMajor) -> None:
 
 
 def padded_sizes(tensor: Tensor, batch_first: bool) -> tuple[int, int]:
-    """The batch and the time of a padded tensor."""
+    """Return the batch size and the time of a padded tensor."""
     if tensor.ndim < 2:
         raise ShapeError(
-            f"A padded batch has at least two axes, batch and time; came: {tuple(tensor.shape)}.",
+            f"Expected a padded batch with at least two axes, batch and time, got {tuple(tensor.shape)}.",
             fix="Give (batch, time, feature…); use Ragged(data, lengths) for steps already in a row.",
         )
     batch, time = tensor.shape[:2] if batch_first else (tensor.shape[1], tensor.shape[0])
@@ -82,7 +82,7 @@ def check_fits(lengths: Tensor, batch: int, time: int) -> None:
 
 
 def checked_mask(mask: Any, batch: int, time: int, batch_first: bool) -> Tensor:
-    """A mask as booleans on the CPU, `(batch, time)`: true for a step, false for padding."""
+    """Return a mask as booleans on the CPU, `(batch, time)`: true for a step, false for padding."""
     expected = (batch, time) if batch_first else (time, batch)
     steps = _booleans(mask)
     if steps.shape != expected:
@@ -94,7 +94,7 @@ def checked_mask(mask: Any, batch: int, time: int, batch_first: bool) -> Tensor:
 
 
 def _booleans(mask: Any) -> Tensor:
-    """A mask of booleans, or of zeros and ones of any type, as booleans on the CPU."""
+    """Convert a mask of booleans, or of zeros and ones of any type, to booleans on the CPU."""
     try:
         tensor = torch.as_tensor(mask).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -109,9 +109,9 @@ def _booleans(mask: Any) -> Tensor:
     return tensor != 0
 
 
-def _not_a_mask(came: str) -> ShapeError:
+def _not_a_mask(found: str) -> ShapeError:
     return ShapeError(
-        f"Expected a mask of booleans, or of zeros and ones, got {came}.",
+        f"Expected a mask of booleans, or of zeros and ones, got {found}.",
         fix="Give true or 1 for each step and false or 0 for padding; make one of weights or of an additive mask by "
         "comparing it first, as mask > 0.5 or mask == 0.",
     )

@@ -91,7 +91,7 @@ class Ragged:
         feature_shape: Sequence[int] | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """A batch of these sequences, in their order.
+        """Make a batch of these sequences, in their order.
 
         >>> Ragged.from_list([[1, 2, 3], [], [4]]).lengths
         tensor([3, 0, 1])
@@ -139,7 +139,7 @@ class Ragged:
         Args:
             tensor: (batch, time, feature…), or (time, batch, feature…) without `batch_first`.
             lengths: (batch,) steps of each sequence, at most time.
-            mask: in the place of lengths: (batch, time), or (time, batch) without `batch_first`; true for a step,
+            mask: in place of lengths: (batch, time), or (time, batch) without `batch_first`; true for a step,
                 false for padding, which may be before, between and after the steps. Booleans, or zeros and ones of
                 any type, on any device.
             batch_first: whether the first axis is the batch; else the second is.
@@ -166,7 +166,7 @@ class Ragged:
 
     @classmethod
     def from_packed(cls, packed: PackedSequence) -> Self:
-        """The sequences of a `PackedSequence` in their order before it was sorted."""
+        """Take the sequences of a `PackedSequence` in their order before it was sorted."""
         by_row = positions.packed_lengths(packed.batch_sizes)
         rank = (
             torch.arange(len(by_row), device="cpu")
@@ -179,14 +179,14 @@ class Ragged:
 
     @classmethod
     def from_nested(cls, nested: Tensor) -> Self:
-        """The sequences of a torch nested tensor, of the strided or the jagged layout.
+        """Take the sequences of a torch nested tensor with the strided or the jagged layout.
 
         Raises:
             ShapeError: the tensor is not nested, or its parts disagree on the features.
         """
         if not nested.is_nested:
             raise ShapeError(
-                f"from_nested needs a nested tensor; a plain one of shape {tuple(nested.shape)} came.",
+                f"Expected a nested tensor, got a plain one of shape {tuple(nested.shape)}.",
                 fix="Use Ragged.from_padded(tensor, lengths) for a padded one.",
             )
         if nested.layout is torch.jagged and nested.is_contiguous() and nested.lengths() is None:  # pyright: ignore[reportAttributeAccessIssue]
@@ -195,7 +195,7 @@ class Ragged:
 
     @staticmethod
     def concatenate(batches: Sequence["Ragged"]) -> "Ragged":
-        """All sequences of these batches as one batch.
+        """Concatenate the sequences of several batches into one batch.
 
         Raises:
             ShapeError: no batch was given, or they disagree on the features.
@@ -203,13 +203,13 @@ class Ragged:
         shapes = {tuple(batch.feature_shape) for batch in batches}
         if len(shapes) != 1:
             raise ShapeError(
-                f"concatenate needs batches of one feature shape; came: {sorted(shapes) or 'no batch'}.",
+                f"Expected batches of one feature shape, got {sorted(shapes) or 'no batch'}.",
                 fix="Give at least one batch, all with steps of the same shape.",
             )
         return Ragged(torch.cat([batch.data for batch in batches]), torch.cat([batch.lengths for batch in batches]))
 
     def to_list(self) -> list[Tensor]:
-        """One tensor (steps, feature…) a sequence; views of the data."""
+        """Return one tensor (steps, feature…) for each sequence: views of the data."""
         return list(self.data.split(self.lengths.tolist())) if self.batch_size else []
 
     def to_padded(self, value: float = 0.0, batch_first: bool = True, *, side: Side = "right") -> Tensor:
@@ -250,7 +250,7 @@ class Ragged:
         empty = (self.lengths == 0).nonzero().flatten().tolist()
         if empty or not self.batch_size:
             raise ShapeError(
-                "torch's PackedSequence has no place for an empty sequence, and this batch "
+                "torch's PackedSequence cannot hold an empty sequence, and this batch "
                 + (f"has {len(empty)}." if empty else "has no sequence at all."),
                 where=f"sequence {empty[0]} has length 0" if empty else None,
                 fix="Stay with the Ragged batch, or leave the empty ones out: "
@@ -262,7 +262,7 @@ class Ragged:
         return torch.nested.nested_tensor_from_jagged(self.data, self.offsets.to(self.data.device))
 
     def replace(self, data: Tensor) -> "Ragged":
-        """The same lengths with new data (total, any feature…).
+        """Return a batch with the same lengths and new data (total, any feature…).
 
         Raises:
             ShapeError: the data has another number of steps.
@@ -271,14 +271,14 @@ class Ragged:
         return self._same_lengths(data)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Ragged":
-        """The function applied to all steps at once, as `batch.map(nn.Linear(3, 5))`.
+        """Apply a function to all steps in one call, as in `batch.map(nn.Linear(3, 5))`.
 
         It takes (total, feature…) and must give one result for each step.
         """
         return self.replace(function(self.data))
 
     def select(self, indices: Tensor | Sequence[int] | np.ndarray) -> "Ragged":
-        """These sequences in this order; an index may come twice, a negative one counts from the end.
+        """Select sequences in this order. Indices may repeat and count from the end.
 
         Raises:
             ShapeError: an index beyond the batch, or something else than integers.
@@ -294,7 +294,7 @@ class Ragged:
         return Ragged(self._gather(positions.selected_positions(self.lengths, checked)), self.lengths[checked])
 
     def reverse(self) -> "Ragged":
-        """Each sequence backwards, by its own length.
+        """Reverse each sequence by its own length.
 
         >>> Ragged(torch.tensor([1, 2, 3, 4]), [3, 1]).reverse().data
         tensor([3, 2, 1, 4])
@@ -302,11 +302,11 @@ class Ragged:
         return self._same_lengths(self._gather(positions.reversed_positions(self.lengths, self.total)))
 
     def to(self, *args: Any, **kwargs: Any) -> "Ragged":
-        """The data on another device or of another dtype, as `Tensor.to`; lengths stay on the CPU."""
+        """Convert the data as `Tensor.to` does. The lengths stay on the CPU."""
         return self._same_lengths(self.data.to(*args, **kwargs))
 
     def detach(self) -> "Ragged":
-        """The same values without their history of gradients."""
+        """Return the same values without their history of gradients."""
         return self._same_lengths(self.data.detach())
 
     def _same_lengths(self, data: Tensor) -> "Ragged":
@@ -318,11 +318,11 @@ class Ragged:
         return self.data.index_select(0, index.to(self.data.device))
 
     def first(self) -> Tensor:
-        """The first step of each sequence: (batch, feature…); zeros for an empty one."""
+        """Return the first step of each sequence: (batch, feature…), zeros for an empty one."""
         return self._one_step_each(self.offsets[:-1])
 
     def last(self) -> Tensor:
-        """The last step of each sequence: (batch, feature…); zeros for an empty one."""
+        """Return the last step of each sequence: (batch, feature…), zeros for an empty one."""
         return self._one_step_each(self.offsets[1:] - 1)
 
     def _one_step_each(self, index: Tensor) -> Tensor:
@@ -332,23 +332,25 @@ class Ragged:
         return torch.where(full, self._gather(index.clamp(0, self.total - 1)), 0)
 
     def sum(self) -> Tensor:
-        """The sum over the steps of each sequence: (batch, feature…); zeros for an empty one."""
+        """Return the sum over the steps of each sequence: (batch, feature…), zeros for an empty one."""
         return self._empty_result().index_add_(0, self.sequence_index(), self.data)
 
     def mean(self) -> Tensor:
-        """The mean over the steps of each sequence: (batch, feature…); zeros for an empty one."""
+        """Return the mean over the steps of each sequence: (batch, feature…), zeros if empty."""
         total = self.sum()
         counts = self.lengths.clamp(min=1).to(self.data.device)
         return total / counts.reshape(-1, *[1] * len(self.feature_shape))
 
     def max(self) -> Tensor:
-        """The largest of each feature over the steps: (batch, feature…), NaN where there is one; zeros for an empty
-        sequence. Steps that are equally large share the gradient."""
+        """Return the maximum of each feature over the steps: (batch, feature…).
+
+        It is NaN where a step is NaN, and zero for an empty sequence. Equal maxima share the gradient.
+        """
         index = self.sequence_index()
         largest = self._largest(index)
         if not (self.data.is_floating_point() and is_differentiated(self.data)):
             return largest
-        # torch differentiates a mean as often as is wanted: take the mean of the largest steps, and correct its value
+        # torch differentiates a mean as often as needed: take the mean of the largest steps, and correct its value
         # for rounding. Half precision cannot count more than a few hundred steps.
         exact = largest.float() if largest.element_size() < torch.float32.itemsize else largest
         steps, seen = self.data.to(exact.dtype), self.data.detach()
@@ -360,7 +362,7 @@ class Ragged:
         return (mean + torch.where(rounding.isfinite(), rounding, 0.0)).to(self.data.dtype)
 
     def _largest(self, index: Tensor) -> Tensor:
-        """The values of `max`, which have no derivative."""
+        """Compute the values of `max`, without a derivative."""
         data = self.data.detach()
         wide = index.reshape(-1, *[1] * len(self.feature_shape)).expand_as(data)
         return self._empty_result().scatter_reduce(0, wide, data, "amax", include_self=False)
@@ -389,11 +391,11 @@ class Ragged:
         return self.data.shape[1:]
 
     def sequence_index(self) -> Tensor:
-        """The sequence that each step belongs to: (total,) int64 on the data's device."""
+        """Return the index of each step's sequence: (total,), int64 on the data's device."""
         return positions.sequence_index(self.lengths, self.total).to(self.data.device)
 
     def step_index(self) -> Tensor:
-        """The number of each step within its sequence, from 0: (total,) int64 on the data's device."""
+        """Return the index of each step in its sequence, from 0: (total,), int64 on its device."""
         return positions.step_index(self.lengths, self.total).to(self.data.device)
 
     def __len__(self) -> int:
@@ -446,7 +448,7 @@ def _flatten_with_keys(batch: Ragged) -> tuple[list[tuple[Any, Any]], _Lengths]:
 
 
 def _unflatten(leaves: Iterable[Any], lengths: _Lengths) -> Ragged:
-    # Whatever a function on trees makes of the data, which need not be a tensor.
+    # The result of a function on trees, which need not be a tensor.
     ragged = object.__new__(Ragged)
     ragged._set(next(iter(leaves)), lengths.order)
     return ragged

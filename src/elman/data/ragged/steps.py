@@ -14,7 +14,7 @@ from elman.errors import DataError, ShapeError
 def join_sequences(
     sequences: Sequence[Any], feature_shape: Sequence[int] | None, dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
-    """All steps one after the other and the length of each sequence; for `Ragged.from_list`."""
+    """Concatenate the steps of all sequences, and return the length of each."""
     parts, problems = _convert(sequences)
     feature = _feature_shape(parts, feature_shape)
     problems += [
@@ -75,7 +75,7 @@ def _from_values(sequence: Any) -> Tensor:
 
 
 def _is_bare(part: Tensor) -> bool:
-    """An empty list tells nothing of its features, so it fits any."""
+    """Return whether a list is empty: it has no feature size, so it fits any."""
     return part.shape == (0,)
 
 

@@ -33,7 +33,7 @@ class Columns:
 
 
 def parse_text(text: str | int | Sequence[Column] | None) -> list[Column]:
-    """Return the columns of the text as a list: `2,3` is [2, 3], `title` is ["title"], None is []."""
+    """Return the columns of the text as a list: [2, 3] for `2,3`, [] for None."""
     if text is None:
         return []
     if isinstance(text, int):
@@ -59,7 +59,7 @@ def choose_columns(
     known: TableFormat | None = None,
     labelled: bool = True,
 ) -> Columns:
-    """Choose the columns to read, from what was asked, the rows, and how the training file was read.
+    """Choose the columns to read from the request, the rows, and the training file's format.
 
     Args:
         rows: all rows.
@@ -71,7 +71,7 @@ def choose_columns(
         labelled: whether labels are wanted.
 
     Raises:
-        DataError: a column that is not there, several ways to choose, or a first row that may be a header or not.
+        DataError: a missing column, several ways to choose, or a first row that may be a header or not.
         UsageError: a column by name where a header was ruled out.
     """
     fields = [row.fields for row in rows]
@@ -133,7 +133,7 @@ class _Chooser:
             raise UsageError(f'Expected header to be True, False or "auto", got {self.header!r}.', fix="Correct it.")
 
     def _label_to_look_at(self) -> int | None:
-        """The column that labels are probably in, before it is known whether they have names."""
+        """Return the likely column of the labels, before it is known whether columns have names."""
         if isinstance(self.label, int):
             return self.label - 1 if 1 <= self.label <= len(self.first) else None
         if self._fits_known() and isinstance(self.known.label, int):  # pyright: ignore[reportOptionalMemberAccess]
@@ -174,7 +174,7 @@ class _Chooser:
         others = [index for index in self._filled() if index not in text]
         if len(others) != 1 or len(self._filled()) != 2:
             return None
-        # Beside a text that has its usual name, an `id` or a `date` is no label.
+        # Beside a text that has its usual name, an `id` or a `date` is not a label.
         is_other = not self.text and bool(named_like([self.first[others[0]]], OTHER_NAMES))
         return None if is_other and named_like([self.first[text[0]]], TEXT_NAMES) else others[0]
 
@@ -206,7 +206,7 @@ class _Chooser:
         return Columns(text, label if self.labelled else None, False, (), guessed)
 
     def _filled(self) -> list[int]:
-        """The columns, without those that are empty and have no name, and without an index that has no name."""
+        """Return the columns without empty ones, and without an index, that have no name."""
         body = self.rows[1:]
         return [
             index

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from elman.data.files import Mistakes, Source, place
+from elman.data.files import Mistakes, Source, position
 from elman.errors import DataError, UsageError
 
 LINES = "\n"
@@ -45,7 +45,7 @@ def parse_separator(separator: str) -> str:
 
 
 def parse_quote(quote: str, separator: str) -> str | None:
-    """Return the character that stands around quoted fields; None for `none`.
+    """Return the quote character, or None for `none`.
 
     Raises:
         UsageError: it is not one character, or the separator.
@@ -61,7 +61,7 @@ def parse_quote(quote: str, separator: str) -> str | None:
 
 
 def separator_name(separator: str) -> str:
-    """Name a separator in a message.
+    """Describe a separator in a message.
 
     >>> separator_name("\\t"), separator_name("~")
     ('tab', '`~`')
@@ -76,7 +76,7 @@ def guess_separator(lines: Sequence[str], candidates: str = "\t,") -> str:
 
 
 def separator_line(source: Source) -> str | None:
-    r"""Return the separator that a first line such as `sep=;` names, as Excel writes it; None without such a line."""
+    r"""Return the separator that a first line names as Excel writes it, or None."""
     found = _EXCEL_SEPARATOR.fullmatch(source.lines[0])
     return found[1] if found and len(source.lines) > 1 else None
 
@@ -91,7 +91,7 @@ def suspect_separator(source: Source, separator: str) -> str | None:
 
 
 def _one_width(source: Source, separator: str) -> int:
-    """The number of fields that each of the first rows has, 0 if they differ; at least two rows are needed."""
+    """Return the number of fields of each of the first rows, or 0 if they differ."""
     lines = [line for line in source.lines[:_LOOKED_AT] if line.strip()]
     try:
         widths = {len(row.fields) for row in _Reader(source.name, lines, separator, QUOTE, spans=True).rows()}
@@ -101,7 +101,7 @@ def _one_width(source: Source, separator: str) -> int:
 
 
 def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, spans: bool = True) -> list[Row]:
-    r"""Read the rows of a source; blank lines are allowed only after the last of them.
+    r"""Read the rows of a source. Blank lines are allowed only after the last row.
 
     With the separator `\n` each line is one field, and a blank one an empty field. A first line such as `sep=;` is
     left out.
@@ -171,7 +171,7 @@ def _fields(count: int) -> str:
 
 
 def _bare(line: str) -> str:
-    """A line without its line end; a carriage return that is no part of one stays."""
+    """Return a line without its line end. A carriage return that is not part of one stays."""
     return line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line
 
 
@@ -207,7 +207,7 @@ class _Reader:
             at = end
 
     def _quoted_row(self, begin: int) -> tuple[list[str], int]:
-        """The fields of the row that begins with this line, and the line after it, both from 0."""
+        """Return the fields of the row that begins with this line, and the next line, from 0."""
         text, last, at = self._lines[begin], begin, 0
         fields: list[str] = []
         while True:
@@ -227,7 +227,7 @@ class _Reader:
             at += 1
 
     def _closed(self, text: str, begin: int, last: int, opening: int) -> tuple[str, int, int]:
-        """The text with as many more lines as its quoted field takes, its last line, and where the quote closes."""
+        """Return the text up to the end of its quoted field, its last line, and the closing quote."""
         first, at = last, opening + 1
         while True:
             close = text.find(self._quote, at)
@@ -250,15 +250,15 @@ class _Reader:
         return after.end()
 
     def _position(self, text: str, begin: int, at: int) -> tuple[int, int]:
-        """The line and the column of a character of the rows's text, from 1."""
+        """Return the line and the column of a character of a row's text, from 1."""
         before = text[:at]
         return begin + 1 + before.count("\n"), at - before.rfind("\n")
 
     def _bad_quote(self, text: str, begin: int, opening: int) -> DataError:
         return DataError(
             f"A quoted field in {self._name} does not end as it should.",
-            where=f"{place(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs one "
-            f"that closes it, followed by a {separator_name(self._separator)} or the end of the line",
+            where=f"{position(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs "
+            f"one that closes it, followed by a {separator_name(self._separator)} or the end of the line",
             fix=f"Close the quote; write a {self._quote_name} inside a quoted field twice ({self._quote * 2}), and put "
             "a field that begins with one between quotes; if quotes are part of the texts, give --quote none.",
         )
@@ -267,7 +267,7 @@ class _Reader:
         line, column = self._position(text, begin, opening)
         return DataError(
             f"A quoted field in {self._name} runs from line {line} to line {last + 1}.",
-            where=f"{place(line, column)}: the {self._quote_name} that opens here is closed in line {last + 1}",
+            where=f"{position(line, column)}: the {self._quote_name} that opens here is closed in line {last + 1}",
             fix="If quotes are part of the texts, as is usual between tabs, give --quote none; if this field does hold "
             f"line ends, give --quote {self._quote!r}.",
         )

@@ -50,12 +50,12 @@ NUMBERED = re.compile(r"^(text|sequence|label) (\d+)\b", re.MULTILINE)
 
 
 def _is_column(given: Any) -> bool:
-    """Whether it is a column of a data frame: pandas' and polars' have a name and no columns."""
+    """Return whether a value is a column of a data frame: it has a name and no columns."""
     return hasattr(given, "name") and hasattr(given, "dtype")
 
 
 def _column_names(given: Any) -> list[Any] | None:
-    """The names of the columns of a data frame; None if it is none."""
+    """Return the names of the columns of a data frame, or None for any other value."""
     if isinstance(given, Mapping) or not hasattr(given, "__getitem__"):
         return None
     names = getattr(given, "column_names", None)

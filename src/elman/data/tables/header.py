@@ -23,7 +23,7 @@ OTHER_NAMES = _words(
     "id ids idx index no number date time timestamp user username author source url name title subject description "
     "summary word words length split lang language type part_of_speech pos"
 )
-# With at most this share of labels that come once, a first row whose label comes nowhere else is no chance.
+# With at most this share of labels that come once, a first row whose label occurs nowhere else is a header.
 _RARE = 0.05
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -49,7 +49,7 @@ def is_header(
     label: int | None,
     classes: frozenset[str] = frozenset(),
 ) -> bool | None:
-    """Say whether the first row names the columns; None if the table does not show it.
+    """Return whether the first row names the columns, or None if the table does not show it.
 
     It does if its label comes in no other row where nearly all labels repeat, if it has a word where all other labels
     are numbers, or if its cells are usual names of columns; it does not if its label comes again or is a number.

@@ -47,7 +47,7 @@ class _WrongError(Exception):
 def choose_fields(
     source: Source, text: Sequence[str], label: str | None, known: TableFormat | None = None, *, labelled: bool = True
 ) -> Fields:
-    """Choose the fields of the text and of the label: those asked for, those a model knows, those with usual names.
+    """Choose the fields of the text and of the label: requested, known, or with usual names.
 
     Args:
         source: the file.
@@ -76,7 +76,7 @@ def _has_all(row: dict[str, Any], names: Sequence[str]) -> bool:
 
 
 def _usual(row: dict[str, Any], name: str, usual: frozenset[str]) -> str:
-    """This name if the row has it, else the only field with a usual name, else this name."""
+    """Return this name if the row has it, else the only usual name in the row, else this name."""
     found = [field for field in row if plain_name(field) in usual]
     return name if name in row or len(found) != 1 else found[0]
 
@@ -91,7 +91,7 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
         label: name of the field that holds the label; None for records without.
 
     Raises:
-        DataError: every line that is no such record, with line and column or field.
+        DataError: every line that is not such a record, with line and column or field.
     """
     mistakes, records = Mistakes(source.name), []
     end = max(number for number, line in enumerate(source.lines, start=1) if line.strip())
@@ -107,7 +107,7 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
 
 
 def read_record(source: Source, number: int, text: Sequence[str]) -> Record:
-    """Read the record of a source that has one line, the line of this number in a longer one; errors as above."""
+    """Read the record of a line. Errors are those of `read_records`."""
     try:
         return _record(number, source.lines[0], text, None)
     except _WrongError as wrong:
@@ -129,7 +129,7 @@ def _fix(source: Source) -> str:
 
 
 def has_field(source: Source, name: str) -> bool:
-    """Say whether any line is an object with this field; lines that cannot be read have none."""
+    """Return whether any readable line is an object with this field."""
     return any(_found(row, name) is not _MISSING for row in map(_parse_or_nothing, source.lines))
 
 
@@ -146,7 +146,7 @@ def _parse(line: str) -> dict[str, Any]:
     try:
         row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise _WrongError(error.colno, f"this is no valid JSON: {error.msg}") from None
+        raise _WrongError(error.colno, f"this is not valid JSON: {error.msg}") from None
     except ValueError:
         raise _WrongError(None, "a number in it has too many digits") from None
     except RecursionError:
@@ -168,7 +168,7 @@ _MISSING = object()
 
 
 def _found(row: Any, name: str) -> Any:
-    """The value of a field, also of one within others (`a.b`); `_MISSING` without one."""
+    """Return the value of a field, also of a nested one (`a.b`), or `_MISSING`."""
     if not isinstance(row, dict):
         return _MISSING
     if name in row:
@@ -251,7 +251,7 @@ def _label_kind(label: Label | None) -> str:
 
 
 def _check_kinds(records: list[Record], names: Sequence[str], mistakes: Mistakes) -> None:
-    """Texts or numbers, and numbers of one feature size, in the whole file as in its first record."""
+    """Check that every record has texts, or numbers of one feature size, as the first has."""
     shapes = [(record.line, _shape_words(record.text)) for record in records]
     expected = next((shape for _, shape in shapes if shape), "")
     for line, shape in shapes:
@@ -260,7 +260,7 @@ def _check_kinds(records: list[Record], names: Sequence[str], mistakes: Mistakes
 
 
 def _shape_words(text: Any) -> str:
-    """What a text is made of; empty for an empty list, which fits any numbers."""
+    """Describe the shape of a text or of numbers, "" for an empty list."""
     if isinstance(text, str):
         return "a text"
     if not text:

@@ -57,17 +57,17 @@ class Labels:
         """Return the labels as scikit-learn's `classes_`, `(labels,)` of their own type."""
         return np.array(self.classes)
 
-    def positions(self, labels: Sequence[Label], places: Sequence[str] = ()) -> list[int]:
+    def positions(self, labels: Sequence[Label], names: Sequence[str] = ()) -> list[int]:
         """Return the position of each label.
 
         Args:
             labels: to find.
-            places: where each is, for messages; their numbers from 1 if not given.
+            names: where each is, for messages; their numbers from 1 if not given.
 
         Raises:
-            DataError: labels of another type, or that are not known; with their places.
+            DataError: labels of another type, or that are not known, with their positions.
         """
-        wrong = [f"{places[row] if places else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
+        wrong = [f"{names[row] if names else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
         if wrong:
             raise DataError(
                 f"The model does not know {len(wrong):,} of {len(labels):,} labels.",
@@ -78,7 +78,7 @@ class Labels:
         return [known[label] for label in labels]
 
     def unknown(self, labels: Sequence[Label]) -> list[int]:
-        """Return the positions, from 0, of the labels that are not known; 1, True and "1" are three.
+        """Return the positions, from 0, of unknown labels. 1, True and "1" are three labels.
 
         >>> Labels((0, 1)).unknown([1, True, "1"])
         [1, 2]
@@ -87,7 +87,7 @@ class Labels:
         return [row for row, label in enumerate(labels) if (type(label), label) not in known]
 
     def from_written(self, labels: Sequence[Label]) -> list[Label]:
-        """Return the labels that are written as those of a file, which has no types; others stay as they are.
+        """Return typed labels for those written in a file without types. Others are unchanged.
 
         >>> Labels((0, 1)).from_written(["1", "x"]), Labels(("0", "1")).from_written([1])
         ([1, 'x'], ['1'])
@@ -103,7 +103,7 @@ class Labels:
 
 
 def written(label: Label) -> str:
-    """Write a label as in a file; a truth value as Python and pandas do, which JSON's spelling is read as, too.
+    """Write a label as in a file. A Boolean is written as Python and pandas write it.
 
     >>> written(True), written("true"), written(1)
     ('true', 'true', '1')
@@ -113,7 +113,7 @@ def written(label: Label) -> str:
 
 
 def read_labels(texts: Sequence[str]) -> list[Label]:
-    """Return the labels of a file without types: integers if all are, else the texts without white space around.
+    """Return a file's labels as integers if all are integers, else as stripped texts.
 
     >>> read_labels(["1", "-1"]), read_labels(["1", "01"])
     ([1, -1], ['1', '01'])
@@ -148,7 +148,7 @@ def labels_of(labels: Any) -> list[Label]:
 
 
 def _plain(label: Any) -> Any:
-    """A label as a value of Python: of NumPy's scalars, also where they are within subclasses of its own types."""
+    """Return a label as a Python value, also for NumPy's scalars."""
     if isinstance(label, np.generic):
         label = label.item()
     for kind in (bool, int, str):

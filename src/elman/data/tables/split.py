@@ -50,7 +50,7 @@ def _cannot_hold(wanted: int, rows: int, labels: int, fraction: float) -> UsageE
 
 
 def _quotas(counts: Counter[Any], fraction: float, wanted: int) -> dict[Any, int]:
-    """How many rows of each label to hold back: their shares rounded so that they sum to what is wanted."""
+    """Return the number of rows to hold back for each label, rounded to sum to the total."""
     labels = sorted(counts, key=str)
     shares = {label: min(fraction * counts[label], counts[label] - 1) for label in labels}
     quotas = {label: math.floor(shares[label]) for label in labels}
@@ -79,7 +79,7 @@ class _Draw:
             self._groups.setdefault(labels[rows[0]], []).append(rows)
 
     def rows(self) -> set[int]:
-        """Whole groups of each label first, then whole groups of any; then parts of groups, if too few are held."""
+        """Yield whole groups of each label, then of any, then parts of groups if rows are missing."""
         shuffled = {
             label: self._generator.sample(self._groups[label], len(self._groups[label]))
             for label in sorted(self._groups, key=str)

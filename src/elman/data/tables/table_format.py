@@ -26,7 +26,7 @@ class TableFormat:
         label: the column of the label; None without one.
         text_names: the names of the text's columns, if there was a header.
         label_name: the name of the label's column, if there was a header.
-        classes: the labels of the model as they are written in a file, which tell a row from a header; not saved.
+        classes: the labels of the model as they are written in a file, which no header has; not saved.
     """
 
     kind: Kind = "delimited"

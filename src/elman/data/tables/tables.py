@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from elman.data.files import Mistakes, Source, check_encoding, ending_of, place, read_source
+from elman.data.files import Mistakes, Source, check_encoding, ending_of, position, read_source
 from elman.data.tables import delimited, jsonlines
 from elman.data.tables.columns import Column, Columns, choose_columns, parse_column, parse_text
 from elman.data.tables.fasttext import is_fasttext, read_fasttext
@@ -57,10 +57,10 @@ class Table:
     @property
     def places(self) -> list[str]:
         """Where each row is: its file and line."""
-        return self.files or [f"{self.source}, {place(line)}" for line in self.lines]
+        return self.files or [f"{self.source}, {position(line)}" for line in self.lines]
 
     def split(self, fraction: float, seed: int) -> tuple["Table", "Table"]:
-        """Return the table in two: what to train on, and the fraction held back; see `split_rows`.
+        """Split the table into a training part and the fraction held back. See `split_rows`.
 
         Where equal texts are in both, the notes of the second say so.
         """
@@ -137,7 +137,7 @@ def read_table(
 
 
 def read_like(path: str | Path, encoding: str | None, known: TableFormat | None) -> Source:
-    """Return the lines of a file; in the encoding of the training file only where it is not UTF-8."""
+    """Return the lines of a file, in the training file's encoding if it is not UTF-8."""
     if encoding is not None or known is None or known.encoding is None or str(path) == "-":
         return read_source(path, encoding)
     try:
@@ -248,7 +248,7 @@ class _Reader:
         return self._guessed_separator(source, notes)
 
     def _known_separator(self, source: Source) -> str | None:
-        """The separator of the training file, for a file of the same ending that seems to have it."""
+        """Return the training file's separator for a file of the same ending that seems to use it."""
         known = self.known
         if known is None or known.separator is None:
             return None
@@ -268,7 +268,7 @@ class _Reader:
         return guess
 
     def _quote(self, separator: str) -> str | None:
-        """The quote as given here or with the training file, before it is parsed."""
+        """Return the quote given here or with the training file, before it is parsed."""
         if self.quote is None and self.known and self.known.separator == separator:
             return self.known.quote
         return self.quote
@@ -291,7 +291,7 @@ class _Reader:
         columns = choose_columns(rows, text, label, header, source.name, known=self.known, labelled=self.labelled)
         body = rows[1:] if columns.header else rows
         if not body:
-            where = place(rows[0].line)
+            where = position(rows[0].line)
             raise DataError(f"{source.name} has a header but no rows.", where=where, fix="Give at least one row.")
         names = [name.strip() for name in rows[0].fields] if columns.header else None
         if names:
@@ -320,13 +320,13 @@ class _Reader:
             raise DataError(
                 f"{source.name} has one column when it is read {how}, and every line has a "
                 f"{delimited.separator_name(other)}.",
-                where=f"{place(rows[0].line)}: {source.lines[rows[0].line - 1].strip()[:80]!r}",
+                where=f"{position(rows[0].line)}: {source.lines[rows[0].line - 1].strip()[:80]!r}",
                 fix=f"Give --separator {delimited.written(other)}; if each line is one text, --separator '\\n'.",
             )
 
 
 def has_header_of(source: Source, known: TableFormat) -> bool:
-    """Say whether a source without an ending that tells has the columns that the training file's header named."""
+    """Return whether a source without a known ending has the training file's named columns."""
     if source.ending not in _PLAIN or not known.text_names or known.separator in (None, delimited.LINES):
         return False
     fields = [field.strip().strip(delimited.QUOTE) for field in source.lines[0].strip().split(known.separator)]
@@ -407,7 +407,7 @@ def _table(
     files: Sequence[str] = (),
 ) -> Table:
     table = Table(texts, None if labels is None else list(labels), lines, source, list(notes), form, list(files))
-    empty = [place for place, text in zip(table.places, texts, strict=True) if not text]
+    empty = [name for name, text in zip(table.places, texts, strict=True) if not text]
     if empty:
         table.notes.append(f"{len(empty)} of {len(texts)} texts are empty, the first in {empty[0].rpartition(', ')[2]}")
     return table

@@ -104,7 +104,7 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
 
 
 def _blocks(source: Source, *, comments: bool) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
-    """The rows of each sentence with the numbers of their lines, and the first of these."""
+    """Yield the rows of each sentence with their line numbers, and the first line number."""
     rows: list[tuple[int, list[str]]] = []
     for number, line in enumerate([*source.lines, "\n"], start=1):
         if not line.strip():

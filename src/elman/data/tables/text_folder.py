@@ -13,7 +13,7 @@ class FolderTexts(NamedTuple):
     Attributes:
         texts: in the order of the names of their files.
         labels: the name of the sub-folder, or that of the file without its ending.
-        places: the file of each text, with its line if the file has several.
+        positions: the file of each text, with its line if the file has several.
         notes: what was assumed.
     """
 
@@ -24,7 +24,7 @@ class FolderTexts(NamedTuple):
 
 
 def read_folder(folder: Path, encoding: str | None = None) -> FolderTexts:
-    """Read a folder of texts; hidden files are left out.
+    """Read a folder of texts. Hidden files are left out.
 
     Args:
         folder: it has sub-folders, named after the labels, of text files; or text files, named after the labels, with

@@ -35,11 +35,11 @@ class Coder(Protocol):
     vocabulary: Vocabulary
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
-        """The ids of a whole text, `(tokens,)` of the smallest unsigned type that holds them.
+        """Return the ids of a text, `(tokens,)`, in the smallest unsigned type that holds them.
 
         Args:
             text: the text.
-            locate: tells in messages where a character of it stands.
+            locate: gives the position of a character for messages.
 
         Raises:
             DataError: a token that is not known, where these are refused; half of a surrogate pair, which has no bytes.
@@ -47,23 +47,23 @@ class Coder(Protocol):
         ...
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a text that may be unknown, in order; none where every text can be spelled."""
+        """Return the tokens of a text that may be unknown, in order."""
         ...
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The same text in pieces that can be encoded each by itself; see `cut_after` for what is longer than those."""
+        """Yield the text in pieces that can be encoded separately. See `cut_after`."""
         ...
 
     def end_of_first(self, text: bytes) -> int:
-        """The byte before which the first token of a text in UTF-8 ends, with all that stands before it."""
+        """Return the end of the first token of a text in UTF-8, in bytes from the text's start."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of these ids."""
+        """Decode ids to text."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values, for `coder_from_json`."""
+        """Return the coder as plain values for `coder_from_json`."""
         ...
 
 
@@ -79,7 +79,7 @@ class ByteCoder:
         self.vocabulary = Vocabulary([f"{byte:02x}" for byte in range(256)], unknown="refuse")
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
-        """The bytes of the text."""
+        """Encode the text as bytes."""
         return np.frombuffer(encode_utf8(text, locate=locate), dtype=np.uint8)
 
     def tokens(self, text: str) -> list[str]:
@@ -87,7 +87,7 @@ class ByteCoder:
         return []
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The pieces as they are."""
+        """Yield the pieces unchanged."""
         return iter(pieces)
 
     def end_of_first(self, text: bytes) -> int:
@@ -95,11 +95,11 @@ class ByteCoder:
         return 1
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text; what is no UTF-8 becomes the replacement character."""
+        """Decode ids to text. Bytes that are not UTF-8 become the replacement character."""
         return bytes(ids).decode(errors="replace")
 
     def to_json(self) -> dict[str, Any]:
-        """The settings; all bytes are known."""
+        """Return the settings. All bytes are known."""
         return {"settings": self.settings.model_dump(mode="json")}
 
 
@@ -117,7 +117,7 @@ class CharacterCoder:
         self._ids = smallest_type(len(vocabulary))
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
-        """The id of each character."""
+        """Encode each character as an id."""
         text = text.lower() if self.settings.lower_case else text
         if are_code_points(text):
             ids = self._table[code_points(text)]
@@ -129,11 +129,11 @@ class CharacterCoder:
         return ids.astype(self._ids, copy=False)
 
     def tokens(self, text: str) -> list[str]:
-        """The characters of the text."""
+        """Return the characters of the text."""
         return characters(text.lower() if self.settings.lower_case else text)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
-        """Pieces that end with a whole character; lower case looks at the whole word, so that none is then cut."""
+        """Yield pieces that end with a whole character, or a whole word for lower case."""
         return cut_after(str.isspace, pieces) if self.settings.lower_case else cut_between_characters(pieces)
 
     def end_of_first(self, text: bytes) -> int:
@@ -141,11 +141,11 @@ class CharacterCoder:
         return len(first_character(text.decode()).encode())
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The characters; the replacement character for the unknown one."""
+        """Decode ids to characters, with the replacement character for the unknown one."""
         return "".join(_shown(token) for token in self.vocabulary.decode(ids))
 
     def to_json(self) -> dict[str, Any]:
-        """The settings and the alphabet."""
+        """Return the settings and the alphabet."""
         return {"settings": self.settings.model_dump(mode="json"), "vocabulary": self.vocabulary.to_json()}
 
 
@@ -158,14 +158,14 @@ class WordCoder:
         self._ids = smallest_type(len(vocabulary))
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
-        """The id of each word and line end."""
+        """Encode each word and line end as an id."""
         words = self.tokens(text)
         if self.vocabulary.unknown == "refuse" and self.vocabulary.unknown_tokens(words):
             raise refused(self, text, locate)
         return np.array(self.vocabulary.encode(words), dtype=self._ids)
 
     def tokens(self, text: str) -> list[str]:
-        """The words and line ends of the text."""
+        """Return the words and line ends of the text."""
         return words_of(text, self.settings)
 
     def cut(self, pieces: Iterable[str]) -> Iterator[str]:
@@ -179,17 +179,17 @@ class WordCoder:
         return len(decoded[: start + len(first)].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words with blanks between, and none at the ends of lines."""
+        """Decode ids to words with blanks between them, and none at the ends of lines."""
         text = " ".join(self.vocabulary.decode(ids))
         return text.replace(f" {LINE_END}", LINE_END).replace(f"{LINE_END} ", LINE_END)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings and the words."""
+        """Return the settings and the words."""
         return {"settings": self.settings.model_dump(mode="json"), "vocabulary": self.vocabulary.to_json()}
 
 
 def learn_coder(corpus: Corpus, settings: CoderSettings) -> Coder:
-    """The coder of a training text, learned in one pass.
+    """Learn the coder of a training text in one pass.
 
     Raises:
         DataError: a text that is empty, or that has only one kind of token; or as `Corpus.pieces`.
@@ -216,7 +216,7 @@ def learn_coder(corpus: Corpus, settings: CoderSettings) -> Coder:
 
 
 def coder_from_json(value: Mapping[str, Any]) -> Coder:
-    """The coder that `to_json` wrote."""
+    """Restore the coder that `to_json` wrote."""
     settings = CoderSettings(**value["settings"])
     match settings.tokens:
         case "bytes":
@@ -232,7 +232,7 @@ def coder_from_json(value: Mapping[str, Any]) -> Coder:
 
 
 def smallest_type(size: int) -> np.dtype:
-    """The smallest unsigned type for ids from 0 to below `size`.
+    """Return the smallest unsigned type for ids from 0 to below `size`.
 
     >>> smallest_type(256), smallest_type(257)
     (dtype('uint8'), dtype('uint16'))
@@ -241,15 +241,15 @@ def smallest_type(size: int) -> np.dtype:
 
 
 def code_points(text: str) -> np.ndarray:
-    """The code point of each character, `(characters,)`."""
+    """Return the code point of each character, `(characters,)`."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def cut_after(ends: Callable[[str], bool], pieces: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that each end with a character of this kind, save perhaps the last.
+    """Yield the text in pieces that end with a character of this kind, except for the last.
 
     Where none comes for `LONGEST_PIECE` characters, the text is cut before the last blank among them, which changes
-    no token; or, if there is none, where they end: a token that stands across that place becomes two, and lower case
+    no token; or, if there is none, where they end: a token across that position becomes two, and lower case
     does not see what is beyond it.
 
     >>> list(cut_after(str.isspace, ["one t", "wo thr", "ee"]))
@@ -271,12 +271,12 @@ def cut_after(ends: Callable[[str], bool], pieces: Iterable[str]) -> Iterator[st
 
 
 def words_of(text: str, settings: CoderSettings) -> list[str]:
-    """The words of a text, in lower case if these are asked for, with its line ends as tokens of their own."""
+    """Return the words of a text, lower-cased on request, with line ends as tokens."""
     return split_words(text.lower() if settings.lower_case else text, settings)
 
 
 def split_words(text: str, settings: CoderSettings) -> list[str]:
-    """The words and line ends of a text as they stand there."""
+    """Split a text into words and line ends, unchanged."""
     split = str.split if settings.split == "blanks" else Tokenizer("words").split
     first, *others = text.split(LINE_END)
     words = split(first)
@@ -338,7 +338,7 @@ def _check_bytes(corpus: Corpus) -> None:
 
 
 def refused(coder: Coder, text: str, locate: Locate) -> DataError:
-    """Return the error that names the first tokens of a text that the vocabulary does not have, and their positions."""
+    """Return the error that names the first unknown tokens of a text and their positions."""
     starts: dict[str, int] = {}
     cased = text.lower() if coder.settings.lower_case else text
     for token, start in _with_places(coder.tokens(text), cased):
@@ -353,7 +353,7 @@ def refused(coder: Coder, text: str, locate: Locate) -> DataError:
 
 
 def _with_places(tokens: Iterable[str], text: str) -> Iterator[tuple[str, int]]:
-    """Each token, and the character of the text where it begins; only blanks stand between them."""
+    """Yield each token with its position in the text. Only blanks are between tokens."""
     end = 0
     for token in tokens:
         start = text.index(token, end)

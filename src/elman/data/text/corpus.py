@@ -18,14 +18,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elman.data.files import PACKED, check_encoding, guess_encoding, missing_file, not_decoded, open_unpacked, place
+from elman.data.files import PACKED, check_encoding, guess_encoding, missing_file, not_decoded, open_unpacked, position
 from elman.errors import DataError, os_errors_as
 
 PIECE_BYTES = 2**20
 _BYTE_ORDER_MARK = "\ufeff"
 _FIX_TEXT = "Give a text, a Path, or parts of a text."
 
-# Tells a person where in a text the character of this number stands, from 0 on.
+# Describes the position of a character of this number, from 0, in a text.
 Locate = Callable[[int], str]
 
 
@@ -55,7 +55,7 @@ class Corpus:
         return f"T{self.name[1:]}" if self.name.startswith("the ") else self.name
 
     def byte_pieces(self) -> Iterator[bytes]:
-        """Its bytes, in pieces.
+        """Yield the bytes of the text in pieces.
 
         Raises:
             DataError: a file that is missing or cannot be read or unpacked.
@@ -69,10 +69,10 @@ class Corpus:
                 yield piece
 
     def pieces(self) -> Iterator[str]:
-        """Its characters, in pieces; a byte order mark at the start of the whole text is left out.
+        """Yield the characters of the text in pieces, without a byte order mark at its start.
 
         Raises:
-            DataError: bytes that are no UTF-8, with their place; and as `byte_pieces`.
+            DataError: bytes that are not UTF-8, with their position; and as `byte_pieces`.
         """
         left, done, lines, is_first = b"", 0, 0, self.start == 0
         for piece in self.byte_pieces():
@@ -85,7 +85,7 @@ class Corpus:
         self._decoded(left, done, lines, final=True)
 
     def locate(self, character: int) -> str:
-        """Where this character of `pieces`, counted from 0 on, stands in the whole text, which is read up to there.
+        """Locate a character of `pieces`, counted from 0, in the whole text, read up to there.
 
         >>> open_corpus("one\\ntwo").split(0.5, 0.5)[1].locate(2)
         'the text, line 2, column 3'
@@ -100,16 +100,16 @@ class Corpus:
         for piece in chain(before.pieces(), _first(character, self.pieces())):
             line += piece.count("\n")
             column = len(piece) - piece.rindex("\n") if "\n" in piece else column + len(piece)
-        return f"{self.name}, {place(line, column)}"
+        return f"{self.name}, {position(line, column)}"
 
     def size(self) -> int:
-        """Its bytes, counted."""
+        """Count the bytes of the text."""
         if self.file is not None:
             return (self.file.stat().st_size if self.stop is None else self.stop) - self.start
         return sum(map(len, self.byte_pieces()))
 
     def split(self, *fractions: float) -> tuple["Corpus", ...]:
-        """Parts that follow one another, of these shares of the bytes, each ending with a whole character.
+        """Split the text into consecutive parts of these shares of its bytes, at whole characters.
 
         >>> [list(part.pieces()) for part in open_corpus("naïve art").split(0.25, 0.75)]
         [['na'], ['ïve art']]
@@ -125,8 +125,8 @@ class Corpus:
         return tuple(replace(self, start=start, stop=stop) for start, stop in zip(places, ends, strict=True))
 
     def _character_from(self, place: int) -> int:
-        """The first byte from a place on that begins a character."""
-        near = next(replace(self, start=place, stop=place + 4).byte_pieces(), b"")
+        """Return the position of the first byte from `start` that begins a character."""
+        near = next(replace(self, start=position, stop=place + 4).byte_pieces(), b"")
         return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
 
     @cached_property
@@ -142,11 +142,11 @@ class Corpus:
             return codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
             for file in self.files:
-                # Raises the same with the file's own name and place.
+                # Raises the same with the file's own name and position.
                 deque(file.pieces(), maxlen=0)
             line = lines + data.count(b"\n", 0, error.start) + 1
             # The lines before a part of a text were not counted.
-            line_too = "" if self.start else f", {place(line)}"
+            line_too = "" if self.start else f", {position(line)}"
             raise DataError(
                 f"{self.name} is not UTF-8.",
                 where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
@@ -181,7 +181,7 @@ class Corpus:
 
 
 def numbered(character: int) -> str:
-    """Where a character, counted from 0 on, stands in a text that has no name.
+    """Locate a character, counted from 0, in a text without a name.
 
     >>> numbered(0)
     'character 1'
@@ -190,10 +190,10 @@ def numbered(character: int) -> str:
 
 
 def encode_utf8(text: str, name: str = "the text", locate: Locate = numbered) -> bytes:
-    """The text in UTF-8.
+    """Encode the text in UTF-8.
 
     Raises:
-        DataError: half of a surrogate pair, with its place.
+        DataError: half of a surrogate pair, with its position.
     """
     try:
         return text.encode()
@@ -211,7 +211,7 @@ Text = str | Path | Iterable[str] | Iterable[Path] | Corpus
 def open_corpus(
     text: Text, *, name: str = "the text", encoding: str | None = None, fallback: str | None = None
 ) -> Corpus:
-    """The text as a corpus.
+    """Return the text as a corpus.
 
     Args:
         text: the text itself; or a `Path`, unpacked if its name ends in .gz, .xz or .bz2, where `-` is standard input;
@@ -244,12 +244,12 @@ def open_corpus(
 
 
 def is_read_once(path: Path) -> bool:
-    """Whether what is read from there is gone: `-`, which is standard input, a pipe or a device."""
+    """Return whether a source can be read only once: standard input, a pipe or a device."""
     return str(path) == "-" or path.is_fifo() or path.is_char_device()
 
 
 def name_of_files(paths: Sequence[Path]) -> str:
-    """Name several files in a message.
+    """Describe several files in a message.
 
     >>> name_of_files([Path("a.txt"), Path("b.txt"), Path("c.txt")])
     'a.txt and 2 more files'
@@ -281,7 +281,7 @@ def _is_utf8(file: Corpus) -> bool:
 
 
 def _one_after_the_other(files: Iterable[Corpus]) -> Iterator[bytes]:
-    """The bytes of files; a line end between two that have none there, and no byte order marks but the first."""
+    """Yield the bytes of the files, with line ends between files and one byte order mark."""
     mark, last = _BYTE_ORDER_MARK.encode(), b"\n"
     for number, file in enumerate(files):
         begins = True
@@ -293,17 +293,17 @@ def _one_after_the_other(files: Iterable[Corpus]) -> Iterator[bytes]:
 
 
 def _locate_in_files(files: Iterable[Corpus], character: int) -> str:
-    """Where a character of files that were put together is, counted from 0 over all of them."""
-    place = ""
+    """Locate a character, counted from 0, in concatenated files."""
+    last_position = ""
     for file in files:
         size, last = 0, "\n"
         for piece in file.pieces():
             size, last = size + len(piece), piece
         if character < size:
             return file.locate(character)
-        place = file.locate(max(size - 1, 0))
+        last_position = file.locate(max(size - 1, 0))
         character -= size + (not last.endswith("\n"))
-    return place
+    return last_position
 
 
 def _open_file(path: Path) -> Corpus:

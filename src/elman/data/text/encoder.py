@@ -73,8 +73,8 @@ class SequenceEncoder:
             none; or float32 numbers `(total, feature)` for `values`.
 
         Raises:
-            DataError: a token that training never saw, where these are refused; a text that is no text; a number that
-                is not finite. Names the sequence, counted from 1.
+            DataError: a token that training never saw, where these are refused; a value that is not a text; a number
+                that is not finite. Names the sequence, counted from 1.
         """
         if self.settings.tokens == "values":
             return _numbers(sequences)
@@ -101,7 +101,7 @@ class SequenceEncoder:
         return Ragged(numbers, [len(text) for text in steps])
 
     def _ngrams(self, tokens: list[str]) -> list[list[str]]:
-        """At each step the n-grams that end there, shortest first; the empty one where a text is too short."""
+        """Return the n-grams that end at each step, shortest first, padded with the empty n-gram."""
         text = [BEGIN, *tokens, END] if self.settings.marks else tokens
         sizes = range(1, self.settings.ngrams + 1)
         return [
@@ -150,7 +150,7 @@ def check_texts(sequences: Sequence[Any]) -> None:
 
 
 def _excerpt(text: str, token: str) -> str:
-    """The text around a token, on one line."""
+    """Return the text around a token, on one line."""
     begin = max(0, text.find(token) - _EXCERPT // 2)
     cut = text[begin : begin + _EXCERPT]
     line = "".join(character if character.isprintable() else " " for character in cut)

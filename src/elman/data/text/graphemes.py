@@ -18,7 +18,7 @@ def are_code_points(text: str) -> bool:
 
 
 def characters(text: str) -> list[str]:
-    """Return the characters of a text; joined they are the text.
+    """Return the characters of a text. Joined, they are the text.
 
     Accents, vowel signs, variation selectors and joiners belong to the character before them, and an emoji sequence or
     a flag is one character.
@@ -39,7 +39,7 @@ def first_character(text: str) -> str:
 
 
 def cut_between_characters(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the same text in pieces none of which ends within a character, save for endless ones.
+    """Yield the text in pieces that end with whole characters, unless one is endless.
 
     >>> [len(piece) for piece in cut_between_characters(["ne", "\N{COMBINING ACUTE ACCENT}!", "?"])]
     [1, 2, 1, 1]
@@ -61,7 +61,7 @@ def cut_between_characters(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _last_character(text: str) -> str:
-    """The last character, which what follows may still belong to."""
+    """Return the last character, which the next piece may continue."""
     # A blank begins a character, so that the text before it does not matter.
     begin = max(0, text.rfind(" ", 0, -1), text.rfind("\n", 0, -1))
     found = characters(text[begin:])

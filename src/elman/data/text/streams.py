@@ -19,8 +19,8 @@ class TokenStreams:
     into `streams` parts that follow one another in the text and whose lengths differ by one at most, the longer ones
     first. A stream's inputs are the tokens before its targets, so that the first input of a stream is the last target
     of the stream before. Window w of a stream has its steps from `w · window` on; the last windows are shorter, and
-    may be of unequal lengths. Whoever reads the windows in order and carries the state along reads each stream in one
-    piece.
+    may be of unequal lengths. A caller who reads the windows in order and carries the state along reads each stream in
+    one piece.
 
     Args:
         text: the text as ids.
@@ -67,16 +67,16 @@ class TokenStreams:
         return -(-int(self._lengths[0]) // self.window)
 
     def plan(self, epoch: int) -> range:
-        """The numbers of the windows of an epoch, which is the same for each: in the order of the text."""
+        """Return the numbers of an epoch's windows, always in the order of the text."""
         return range(len(self))
 
     def read(self, item: int) -> Minibatch:
-        """The window of this number as a minibatch."""
+        """Read the window of this number as a minibatch."""
         inputs, targets = self.window_at(item)
         return Minibatch(inputs, targets, self.streams, len(targets))
 
     def window_at(self, number: int) -> tuple[Ragged, Tensor]:
-        """The window of this number, from 0, in every stream.
+        """Return the window of this number, from 0, in every stream.
 
         Returns:
             The inputs, `(total,)` ids of `streams` sequences, some perhaps empty; and the targets, `(total,)`.
@@ -95,7 +95,7 @@ class TokenStreams:
 
 
 def streams_to_judge(text: TokenText, *, streams: int, window: int) -> TokenStreams:
-    """A text cut to be judged: as many steps at a time as in training, in fewer streams.
+    """Cut a text for evaluation: as many steps at a time as in training, in fewer streams.
 
     A stream starts without the tokens that stand before it, which costs its first few predictions; so each has
     `SHORTEST_JUDGED` tokens at least. A text of one token, which nothing can be predicted of, is refused.

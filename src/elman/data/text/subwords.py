@@ -46,7 +46,7 @@ class SubwordCoder:
         self._ids = smallest_type(len(pieces))
 
     def encode(self, text: str, locate: Locate = numbered) -> np.ndarray:
-        """The id of each piece and line end."""
+        """Encode each piece and line end as an id."""
         # sentencepiece's own error says neither what is wrong nor where.
         encode_utf8(text, locate=locate)
         first, *others = (text.lower() if self.settings.lower_case else text).split(LINE_END)
@@ -73,7 +73,7 @@ class SubwordCoder:
         return len(characters[: len(self._processor.id_to_piece(first))].encode())
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of these pieces."""
+        """Decode ids to the text of their pieces."""
         lines: list[list[int]] = [[]]
         for number in map(int, ids):
             if number == self._line_end:
@@ -83,7 +83,7 @@ class SubwordCoder:
         return LINE_END.join(self._processor.decode(line) for line in lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings, and what sentencepiece learned."""
+        """Return the settings and the sentencepiece model."""
         return {
             "settings": self.settings.model_dump(mode="json"),
             "sentencepiece": base64.b64encode(self._model).decode(),
@@ -91,12 +91,12 @@ class SubwordCoder:
 
     @classmethod
     def from_json(cls, settings: CoderSettings, value: Mapping[str, Any]) -> "SubwordCoder":
-        """The coder that `to_json` wrote."""
+        """Restore the coder that `to_json` wrote."""
         return cls(settings, base64.b64decode(value["sentencepiece"]))
 
 
 def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
-    """The pieces of a training text; of a long one, parts spread all over it are looked at.
+    """Learn the pieces of a training text, from parts spread over it if it is long.
 
     Raises:
         MissingPackageError: sentencepiece is not installed.
@@ -148,7 +148,7 @@ def learn_subwords(corpus: Corpus, settings: CoderSettings) -> SubwordCoder:
 
 
 def _lines(corpus: Corpus, settings: CoderSettings, share: float) -> Iterator[str]:
-    """The lines of this share of the characters, and of no more of them, taken piece by piece."""
+    """Yield lines up to this share of the characters, taken piece by piece."""
     read, taken = 0, 0
     for piece in cut_after(LINE_END.__eq__, corpus.pieces()):
         read += len(piece)

@@ -100,7 +100,7 @@ class TokenText:
     name: str
 
     def frequencies(self, size: int) -> np.ndarray:
-        """How often each id comes, `(size,)`."""
+        """Count how often each id occurs, `(size,)`."""
         total = np.zeros(size, dtype=np.int64)
         for start in range(0, len(self.ids), IDS_AT_A_TIME):
             total += np.bincount(self.ids[start : start + IDS_AT_A_TIME], minlength=size)
@@ -111,7 +111,7 @@ class TokenText:
 
 
 def learn_tokens(corpus: Corpus, settings: CoderSettings, folder: Path | None = None) -> tuple[Coder, TokenText]:
-    """The coder of a training text, and the text encoded by it.
+    """Learn the coder of a training text, and encode the text with it.
 
     Args:
         corpus: the text.
@@ -132,7 +132,7 @@ def learn_tokens(corpus: Corpus, settings: CoderSettings, folder: Path | None = 
 
 
 def encode_tokens(corpus: Corpus, coder: Coder, folder: Path | None = None, *, unknown: str = "allow") -> TokenText:
-    """Encode a text by a coder; other arguments and errors as for `learn_tokens`.
+    """Encode a text with a coder. Other arguments and errors are those of `learn_tokens`.
 
     Args:
         corpus: the text.
@@ -183,7 +183,7 @@ class _Place:
         self.key = hashlib.sha256(made_of.encode()).hexdigest()
 
     def kept(self) -> dict | None:
-        """What was noted, if it is of the same text and settings."""
+        """Return the notes of an earlier encoding of the same text and settings, or None."""
         if self.folder is None:
             return None
         try:
@@ -210,7 +210,7 @@ def _encoded(corpus: Corpus, coder: Coder, place: _Place, kept: dict | None) -> 
 
 
 def _open_kept(path: Path, size: int) -> FileIO | None:
-    """The file, if it is there and whole."""
+    """Open the file if it exists and is whole."""
     try:
         return FileIO(path) if path.stat().st_size == size else None
     except OSError:
@@ -233,7 +233,7 @@ def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[FileIO, Counts]
                 # It is gone with the last descriptor of it.
                 return FileIO(os.dup(file.fileno())), counter.counts()
         place.folder.mkdir(parents=True, exist_ok=True)
-        # Notes of before must not stand beside other ids.
+        # Earlier notes must not be kept with other ids.
         place.notes.unlink(missing_ok=True)
         atomic_write(place.ids, lambda path: counter.write_path(path, corpus))
         notes = {"key": place.key, "counts": asdict(counter.counts()), "coder": coder.to_json()}
@@ -259,7 +259,7 @@ class _Counter:
             file.write(ids.astype(dtype, copy=False).tobytes())
 
     def read(self, corpus: Corpus) -> Iterator[np.ndarray]:
-        """The ids of the text, piece by piece, which are counted."""
+        """Yield the ids of the text piece by piece, and count them."""
         for text, ids in _read(corpus, self._coder):
             self._count(text, ids)
             yield ids
@@ -277,7 +277,7 @@ class _Counter:
             text = text[self._coder.end_of_first(text) :] if len(ids) else b""
             predicted = ids[1:]
         self._tokens += len(ids)
-        # Counted by the bytes that begin one, so that what is no UTF-8 is counted too.
+        # Counted by the bytes that begin one, so that bytes other than UTF-8 are counted too.
         self._characters += int(np.count_nonzero((np.frombuffer(text, dtype=np.uint8) & 0xC0) != 0x80))
         self._bytes += len(text)
         if self._unknown is not None:
@@ -285,7 +285,7 @@ class _Counter:
 
 
 def _read(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:
-    """The text piece by piece, each with its ids; bytes may be those of anything."""
+    """Yield the pieces of the text with their ids. Bytes may be in any encoding."""
     if isinstance(coder, ByteCoder):
         for piece in corpus.byte_pieces():
             yield piece, np.frombuffer(piece, dtype=np.uint8)

@@ -32,7 +32,7 @@ class Tokenizer:
 
     - `characters`: what a reader takes for one, see `characters`. Joining gives the text back.
     - `bytes`: the bytes of UTF-8, each as two hexadecimal digits. Joining gives the text back;
-      bytes that are no UTF-8 are joined as `\N{REPLACEMENT CHARACTER}`.
+      bytes that are not UTF-8 are joined as `\N{REPLACEMENT CHARACTER}`.
     - `words`: runs of Unicode letters, digits and underscores with their marks and joiners, and each
       punctuation mark or emoji as a token of its own, save for apostrophes inside a word and points and
       commas inside a number. Blanks are left out, and joining puts one between all tokens.
@@ -58,7 +58,7 @@ class Tokenizer:
             raise UsageError(f"There is no kind of tokens `{self.kind}`.", fix=nearest(self.kind, _SPLITS))
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a text, in order; none for an empty one.
+        """Split a text into its tokens, in order.
 
         Raises:
             DataError: bytes were asked of a text with half a surrogate pair, which has none.
@@ -66,7 +66,7 @@ class Tokenizer:
         return _SPLITS[self.kind](text.lower() if self.lower_case else text)
 
     def join(self, tokens: Iterable[str]) -> str:
-        """The text of these tokens.
+        """Join tokens to a text.
 
         Raises:
             DataError: a token of the kind bytes that is not two hexadecimal digits.
@@ -90,7 +90,7 @@ def _join_bytes(tokens: Iterable[str]) -> str:
     bad = next((token for token in found if not re.fullmatch("[0-9a-f]{2}", token)), None)
     if bad is not None:
         raise DataError(
-            f"The token {bad!r} is no byte.",
+            f"The token {bad!r} is not a byte.",
             where=f"token {found.index(bad) + 1} of {len(found)}",
             fix="A token of the kind bytes is two hexadecimal digits, as 'c3'.",
         )

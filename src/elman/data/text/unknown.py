@@ -22,7 +22,7 @@ class UnknownTally:
         self.unknown += unknown
 
     def line(self, kind: str) -> str:
-        """Return the line for standard error; empty if every token is known.
+        """Return the line for standard error, or "" if every token is known.
 
         Args:
             kind: of the tokens, in the plural.

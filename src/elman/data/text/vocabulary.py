@@ -24,7 +24,7 @@ class Vocabulary:
     """The tokens a model knows, each with its number.
 
     The special entries that were asked for come first, in the order padding, unknown, begin, end;
-    the tokens follow in their order. Special entries are no tokens: a text that spells `<end>` does
+    the tokens follow in their order. Special entries are not tokens: a text that spells `<end>` does
     not reach the end mark.
 
     >>> letters = Vocabulary("abc")
@@ -44,7 +44,7 @@ class Vocabulary:
         end: have an entry that marks the end of a sequence.
 
     Raises:
-        DataError: tokens that come twice, are empty or are no strings.
+        DataError: tokens that occur twice, are empty or are not strings.
         UsageError: a policy other than allow and refuse.
     """
 
@@ -64,7 +64,9 @@ class Vocabulary:
         end: bool = False,
     ):
         if unknown not in ("allow", "refuse"):
-            raise UsageError(f"`{unknown}` is no policy for unknown tokens.", fix=nearest(unknown, ["allow", "refuse"]))
+            raise UsageError(
+                f"`{unknown}` is not a policy for unknown tokens.", fix=nearest(unknown, ["allow", "refuse"])
+            )
         known = tuple(tokens)
         _check_tokens(known)
         values = {"tokens": known, "unknown": unknown, "padding": padding, "begin": begin, "end": end}
@@ -83,7 +85,7 @@ class Vocabulary:
         begin: bool = False,
         end: bool = False,
     ) -> Self:
-        """The vocabulary of these texts: the most frequent token first, ties by code point.
+        """Build the vocabulary of texts: the most frequent token first, ties by code point.
 
         >>> Vocabulary.build(["banana", "bandana"]).tokens
         ('a', 'n', 'b', 'd')
@@ -105,14 +107,14 @@ class Vocabulary:
     def from_counts(
         cls, counts: Mapping[str, int], *, max_tokens: int | None = None, min_count: int = 1, **marks: Any
     ) -> Self:
-        """The vocabulary of tokens that were counted already; otherwise as `build`.
+        """Build the vocabulary of tokens that were already counted. See `build`.
 
         >>> Vocabulary.from_counts({"b": 2, "a": 2, "c": 1}, min_count=2).tokens
         ('a', 'b')
         """
         for name, limit in (("max_tokens", max_tokens), ("min_count", min_count)):
             if limit is not None and limit < 1:
-                raise UsageError(f"{name} must be 1 or more; came: {limit}.", fix=f"Give {name}=1 or more.")
+                raise UsageError(f"{name}: expected 1 or more, got {limit}.", fix=f"Give {name}=1 or more.")
         often = sorted((token for token in counts if counts[token] >= min_count), key=lambda t: (-counts[t], t))
         return cls(often[:max_tokens], **marks)
 
@@ -134,7 +136,7 @@ class Vocabulary:
         return token in self._numbers
 
     def encode(self, tokens: Sequence[str], *, marks: bool = False) -> list[int]:
-        """The number of each token.
+        """Return the number of each token.
 
         Args:
             tokens: the tokens; a string counts as its characters.
@@ -146,7 +148,7 @@ class Vocabulary:
         return self._encode([tokens], marks)[0]
 
     def encode_batch(self, token_lists: Sequence[Sequence[str]], *, marks: bool = False) -> Ragged:
-        """The numbers of the tokens of many texts, as int64 of shape (total,).
+        """Return the numbers of the tokens of many texts, as int64 of shape (total,).
 
         >>> Vocabulary("abc").encode_batch(["ab", "", "c"])
         Ragged(3 sequences, 3 steps, longest 2, feature (), int64)
@@ -169,9 +171,9 @@ class Vocabulary:
     def _refuse_unknown(self, token_lists: Sequence[Sequence[str]]) -> None:
         mistakes: list[str] = []
         for number, tokens in enumerate(token_lists, start=1):
-            unknown = [(place, token) for place, token in enumerate(tokens, start=1) if token not in self._numbers]
+            unknown = [(index, token) for index, token in enumerate(tokens, start=1) if token not in self._numbers]
             text = _shown(tokens) if unknown else ""
-            mistakes += [f"{token!r}, token {place} of {text} (text {number})" for place, token in unknown]
+            mistakes += [f"{token!r}, token {index} of {text} (text {number})" for index, token in unknown]
         if mistakes:
             raise DataError(
                 f"{len(mistakes)} {'token is' if len(mistakes) == 1 else 'tokens are'} not in the vocabulary.",
@@ -180,11 +182,11 @@ class Vocabulary:
             )
 
     def unknown_tokens(self, tokens: Iterable[str]) -> list[str]:
-        """The tokens that this vocabulary does not have, each once, in the order they came."""
+        """Return the tokens that this vocabulary does not have, each once, in order."""
         return list(dict.fromkeys(token for token in tokens if token not in self._numbers))
 
     def decode(self, numbers: Iterable[int] | torch.Tensor) -> list[str]:
-        """The tokens of these numbers, without padding, begin and end; `<unknown>` stands for unknown ones.
+        """Return the tokens of numbers, without padding, begin and end, unknown ones as `<unknown>`.
 
         Raises:
             DataError: a number that no entry has.
@@ -193,7 +195,7 @@ class Vocabulary:
         beyond = [number for number in asked if not 0 <= number < len(self)]
         if beyond:
             raise DataError(
-                f"{beyond[0]} is no entry of this vocabulary.",
+                f"{beyond[0]} is not an entry of this vocabulary.",
                 where=f"position {asked.index(beyond[0]) + 1} of {len(asked)}",
                 fix=f"Give numbers from 0 to {len(self) - 1}; another vocabulary may have made these.",
             )
@@ -201,7 +203,7 @@ class Vocabulary:
         return [token for number in asked if (token := entries[number]) is not None]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as a dict of plain values, for `from_json`."""
+        """Return the vocabulary as a dict of plain values for `from_json`."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -214,7 +216,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """The vocabulary that `to_json` wrote.
+        """Restore the vocabulary that `to_json` wrote.
 
         Raises:
             ModelError: a value that is damaged, foreign or from a later version, with the reason.
@@ -228,7 +230,7 @@ class Vocabulary:
             except DataError as error:
                 reason = error.problem
         raise ModelError(
-            "This is no vocabulary that can be used.",
+            "This is not a usable vocabulary.",
             where=reason,
             fix="Take the vocabulary file from the folder the model was saved to, unchanged, "
             "with a version of elman no older than the one that saved it.",
@@ -242,8 +244,8 @@ def _shown(tokens: Sequence[str]) -> str:
 
 def _check_tokens(tokens: tuple[str, ...]) -> None:
     mistakes = [
-        f"entry {place}: {token!r} is no string" if not isinstance(token, str) else f"entry {place} is empty"
-        for place, token in enumerate(tokens, start=1)
+        f"entry {index}: {token!r} is not a string" if not isinstance(token, str) else f"entry {index} is empty"
+        for index, token in enumerate(tokens, start=1)
         if not isinstance(token, str) or not token
     ]
     if not mistakes:
