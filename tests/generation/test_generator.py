@@ -9,7 +9,7 @@ import torch
 
 from elman.compiler.dispatch import TARGETS
 from elman.errors import DataError, ModelError, ShapeError, UsageError
-from elman.generation.places import DRAWN, RECENT, VOCABULARY, WEIGHTS
+from elman.generation.position import DRAWN, RECENT, VOCABULARY, WEIGHTS
 from elman.generation.writing import MEMORY
 from elman.nn.state import State
 from tests.generation.networks import CODERS, LETTERS, Network, generate, network_for, samples

@@ -11,7 +11,7 @@ from elman.data.text.coders import CharacterCoder, Coder, CoderSettings, WordCod
 from elman.data.text.corpus import open_corpus
 from elman.data.text.vocabulary import Vocabulary
 from elman.errors import DataError
-from elman.generation.places import fingerprint
+from elman.generation.position import fingerprint
 from elman.generation.writing import LONGEST_STOP, MEMORY, Writer, never_drawn, read_prompt
 from tests.generation.networks import CODERS
 

@@ -229,7 +229,7 @@ def not_decoded(name: str, encoding: str, error: UnicodeDecodeError, offset: int
 
 
 def guess_encoding(content: bytes) -> str:
-    """Name the encoding that the first bytes suggest."""
+    """Guess the encoding from the first bytes."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "It begins as UTF-16 does: --encoding utf-16."
     sample = content[:2000]

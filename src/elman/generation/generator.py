@@ -10,7 +10,7 @@ from torch import nn
 
 from elman.data.text.coders import Coder
 from elman.errors import UsageError
-from elman.generation.places import fingerprint_weights, place_of, read_place
+from elman.generation.position import fingerprint_weights, read_position, with_position
 from elman.generation.sampling import Sampler
 from elman.generation.writing import MEMORY, Writer, never_drawn, read_prompt
 from elman.nn.state import State
@@ -177,7 +177,7 @@ class Samples(Iterator[tuple[str, ...]]):
 
     def _now(self) -> State:
         recent = np.stack(list(self._recent), 1)
-        return place_of(self._stream.state, recent, self._sampler.drawn, self.vocabulary, self._weights)
+        return with_position(self._stream.state, recent, self._sampler.drawn, self.vocabulary, self._weights)
 
     @cached_property
     def _weights(self) -> int:
@@ -204,11 +204,11 @@ class Samples(Iterator[tuple[str, ...]]):
         self._tails = [self._tail(writer.go_on(row)) for writer, row in zip(self._writers, recent, strict=True)]
 
     def _go_on(self, state: State, has_prompt: bool) -> None:
-        place = read_place(state, self.settings.samples, self.vocabulary, self._weights, has_prompt)
-        self._stream.state = place.state
+        position = read_position(state, self.settings.samples, self.vocabulary, self._weights, has_prompt)
+        self._stream.state = position.state
         self._is_whole = False
-        self._recent = deque([place.recent[:, column].copy() for column in range(MEMORY)], MEMORY)
-        self._sampler.drawn = place.drawn
+        self._recent = deque([position.recent[:, column].copy() for column in range(MEMORY)], MEMORY)
+        self._sampler.drawn = position.drawn
         self._ended, self._ended_at = {}, {}
         self._resume_writers()
         self._is_whole = True

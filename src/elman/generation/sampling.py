@@ -56,13 +56,13 @@ class Sampler:
 
     @drawn.setter
     def drawn(self, drawn: Sequence[int] | np.ndarray) -> None:
-        places = np.asarray(drawn, np.int64)
-        if places.shape != self._drawn.shape or (places < 0).any():
+        counts = np.asarray(drawn, np.int64)
+        if counts.shape != self._drawn.shape or (counts < 0).any():
             raise ShapeError(
-                f"{places.tolist()} tokens were drawn for {len(self._drawn)} texts.", fix="Give a number from 0 each."
+                f"{counts.tolist()} tokens were drawn for {len(self._drawn)} texts.", fix="Give a number from 0 each."
             )
-        self._drawn[:] = places
-        self._random = [_random_numbers(self.settings.seed, text, place) for text, place in enumerate(places.tolist())]
+        self._drawn[:] = counts
+        self._random = [_random_numbers(self.settings.seed, text, count) for text, count in enumerate(counts.tolist())]
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
         """Draw the next token of each text.
@@ -127,7 +127,7 @@ def likeliest(weights: np.ndarray, top_k: int | None = None, top_p: float | None
     return np.sort(kept)
 
 
-def _random_numbers(seed: int, text: int, place: int):
+def _random_numbers(seed: int, text: int, position: int):
     """Yield the uniform numbers of a text from a position on, one for each call."""
     bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(text,)))
-    return np.random.Generator(bits.advance(place)).random
+    return np.random.Generator(bits.advance(position)).random

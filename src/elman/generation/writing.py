@@ -105,7 +105,7 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
     strange = vocabulary.unknown_tokens(tokens)
     has_entry = "unknown" in vocabulary.specials
     if strange and not (unknown == "allow" and has_entry):
-        places = [f"{reprlib.repr(token)}, token {tokens.index(token) + 1} of {len(tokens)}" for token in strange]
+        positions = [f"{reprlib.repr(token)}, token {tokens.index(token) + 1} of {len(tokens)}" for token in strange]
         instead = (
             'or say unknown="allow" (--unknown allow) to read them as unknown'
             if has_entry
@@ -114,7 +114,7 @@ def read_prompt(prompt: str, coder: Coder, *, unknown: str = "refuse") -> list[i
         raise DataError(
             f"The prompt has {kind} that the model has not learned: {', '.join(map(reprlib.repr, strange[:10]))}"
             f"{' …' if len(strange) > 10 else ''}.",
-            where="\n".join(listed(places)),
+            where="\n".join(listed(positions)),
             fix=f"Leave them out of the prompt (--prompt), {instead}.",
         )
     return coder.encode(prompt).tolist()

@@ -1,4 +1,4 @@
-"""Where texts are: the network's states, and with them what a generator needs to go on."""
+"""The position of a generator: the network's states, and what else it needs to continue."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from elman.nn.state import State
 RECENT, DRAWN, VOCABULARY, WEIGHTS = "recent_tokens", "drawn_tokens", "vocabulary", "weights"
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A state taken apart.
 
     Attributes:
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     drawn: np.ndarray
 
 
-def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary, weights: int) -> State:
+def with_position(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vocabulary, weights: int) -> State:
     """Attach the rest of a position to the layers' states. See `Position`."""
     attached = {
         RECENT: torch.from_numpy(recent),
@@ -46,7 +46,7 @@ def place_of(state: State, recent: np.ndarray, drawn: np.ndarray, vocabulary: Vo
     return State(state.tensors, attached=attached)
 
 
-def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int, has_prompt: bool) -> Place:
+def read_position(state: State, samples: int, vocabulary: Vocabulary, weights: int, has_prompt: bool) -> Position:
     """Return the position that a state describes, with a row for each text.
 
     Args:
@@ -79,13 +79,13 @@ def read_place(state: State, samples: int, vocabulary: Vocabulary, weights: int,
                 "This state does not say which token comes next.",
                 fix="Give a prompt, or a state that `generate` or `read` of a language model gave.",
             )
-        return Place(state, np.full((samples, MEMORY), -1), np.zeros(samples, np.int64))
+        return Position(state, np.full((samples, MEMORY), -1), np.zeros(samples, np.int64))
     reason = _why_not(state, vocabulary, weights)
     if reason:
         raise ModelError(
             f"This model cannot go on from this state: {reason}.", fix="Give a state that the same model has given."
         )
-    return Place(state, state.attached[RECENT].numpy(), state.attached[DRAWN].numpy())
+    return Position(state, state.attached[RECENT].numpy(), state.attached[DRAWN].numpy())
 
 
 def _why_not(state: State, vocabulary: Vocabulary, weights: int) -> str | None:
