@@ -156,10 +156,10 @@ GOOD = '{"text": "a", "label": "x"}\n'
 @pytest.mark.parametrize(
     ("line", "mistake"),
     [
-        ('{"text": "a", "label": }', "line 2, column 24: this is no valid JSON: Expecting value"),
-        ('{"text": "a" "label": 1}', "line 2, column 14: this is no valid JSON"),
-        ('{"text": "a"', "line 2, column 13: this is no valid JSON"),
-        (GOOD.strip() + GOOD.strip(), "line 2, column 28: this is no valid JSON: Extra data"),
+        ('{"text": "a", "label": }', "line 2, column 24: this is not valid JSON: Expecting value"),
+        ('{"text": "a" "label": 1}', "line 2, column 14: this is not valid JSON"),
+        ('{"text": "a"', "line 2, column 13: this is not valid JSON"),
+        (GOOD.strip() + GOOD.strip(), "line 2, column 28: this is not valid JSON: Extra data"),
         ('["a", "x"]', "line 2, column 1: a list, where an object is expected"),
         ("", "line 2: the line is blank"),
         ("[" * 100_000, "line 2: the lists in it are nested too deep"),

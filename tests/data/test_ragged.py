@@ -59,15 +59,15 @@ def test_lengths_are_copied():
         (torch.zeros(3), [2, 2], r"sum to 4, and the data has shape \(3,\)"),
         (torch.zeros(3), [], r"sum to 0"),
         (torch.tensor(1.0), [1], r"shape \(\)"),
-        ([1.0, 2.0], [2], "must be a torch tensor; came: list"),
+        ([1.0, 2.0], [2], "a torch tensor, got list"),
         (torch.zeros(3), [4, -1], "sequence 1: -1"),
-        (torch.zeros(3), [1.0, 2.0], "came: float64"),
-        (torch.zeros(3), [True, True], "came: bool"),
+        (torch.zeros(3), [1.0, 2.0], "got float64"),
+        (torch.zeros(3), [True, True], "got bool"),
         (torch.zeros(3), [[3]], r"shape of \(1, 1\)"),
         (torch.zeros(3), 3, r"shape of \(\)"),
-        (torch.zeros(3), ["3"], "no list of integers"),
-        (torch.zeros(3), [[1], [1, 1]], "no list of integers"),
-        (torch.zeros(3), None, "no list of integers"),
+        (torch.zeros(3), ["3"], "not a list of integers"),
+        (torch.zeros(3), [[1], [1, 1]], "not a list of integers"),
+        (torch.zeros(3), None, "not a list of integers"),
     ],
 )
 def test_data_and_lengths_that_do_not_fit_are_refused(data, lengths, reason):
@@ -159,7 +159,7 @@ def test_replace_and_map(batch):
     assert torch.equal(mapped.data, layer(batch.data))
     with pytest.raises(ShapeError, match="lengths sum to 6"):
         batch.replace(torch.zeros(5, 3))
-    with pytest.raises(ShapeError, match="came: str"):
+    with pytest.raises(ShapeError, match="got str"):
         batch.map(lambda data: "no tensor")
 
 

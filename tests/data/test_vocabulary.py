@@ -55,7 +55,7 @@ def test_build_takes_the_most_frequent_first_and_ties_alphabetically():
 
 @pytest.mark.parametrize("limit", [{"max_tokens": 0}, {"min_count": 0}, {"max_tokens": -1}])
 def test_build_refuses_limits_below_one(limit):
-    with pytest.raises(UsageError, match="must be 1 or more"):
+    with pytest.raises(UsageError, match="expected 1 or more"):
         Vocabulary.build([["a"]], **limit)
 
 
@@ -138,8 +138,8 @@ def test_decode_refuses_numbers_that_no_entry_has(number):
         (["a", "b", "a"], "'a' comes 2 times"),
         ("hello", "'l' comes 2 times"),
         (["a", ""], "entry 2 is empty"),
-        (["a", 5], "entry 2: 5 is no string"),
-        ([["a"]], "is no string"),
+        (["a", 5], "entry 2: 5 is not a string"),
+        ([["a"]], "is not a string"),
     ],
 )
 def test_tokens_must_be_strings_each_once(tokens, reason):
@@ -171,8 +171,8 @@ def damaged(**changes) -> dict:
         (damaged(extra=1), "`extra` is not known"),
         (damaged(tokens="abc"), "`tokens` is 'abc', where a list of strings"),
         (damaged(tokens=["a", "a"]), "'a' comes 2 times"),
-        (damaged(tokens=["a", None]), "entry 2: None is no string"),
-        (damaged(tokens=["a", ["b"]]), "is no string"),
+        (damaged(tokens=["a", None]), "entry 2: None is not a string"),
+        (damaged(tokens=["a", ["b"]]), "is not a string"),
         (damaged(unknown="maybe"), "`unknown` is 'maybe'"),
         (damaged(unknown=["allow"]), "`unknown` is"),
         (damaged(padding=1), "`padding` is '1', where true or false"),
@@ -180,7 +180,7 @@ def damaged(**changes) -> dict:
     ],
 )
 def test_from_json_refuses_what_is_damaged_or_foreign_with_the_reason(value, reason):
-    with pytest.raises(ModelError, match="no vocabulary that can be used") as caught:
+    with pytest.raises(ModelError, match="not a usable vocabulary") as caught:
         Vocabulary.from_json(value)
     assert reason in caught.value.where
     assert caught.value.fix

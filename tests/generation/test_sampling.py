@@ -147,7 +147,7 @@ def test_last_bits_of_the_scores_change_nothing():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_scores_that_are_no_numbers_are_refused(bad: float):
-    with pytest.raises(ModelError, match="no finite numbers"):
+    with pytest.raises(ModelError, match="not finite"):
         Sampler(SamplingSettings()).draw(np.array([[1.0, bad]]))
 
 

@@ -18,7 +18,7 @@ def integers(name: str, values: Any) -> Tensor:
     except (TypeError, ValueError):
         tensor = None
     if tensor is None:
-        found = f"{type(values).__name__} that is not a list of integers"
+        found = f"{type(values).__name__}, which is not a list of integers"
     elif tensor.ndim != 1:
         found = f"a shape of {tuple(tensor.shape)}"
     elif tensor.numel() and (tensor.dtype is torch.bool or tensor.is_floating_point() or tensor.is_complex()):

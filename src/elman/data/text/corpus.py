@@ -117,17 +117,17 @@ class Corpus:
         Args:
             fractions: of each part; they sum to 1.
         """
-        size, places, share = self.size(), [self.start], 0.0
+        size, starts, share = self.size(), [self.start], 0.0
         for fraction in fractions[:-1]:
             share += fraction
-            places.append(self._character_from(self.start + round(share * size)))
-        ends = [*places[1:], self.start + size]
-        return tuple(replace(self, start=start, stop=stop) for start, stop in zip(places, ends, strict=True))
+            starts.append(self._character_from(self.start + round(share * size)))
+        ends = [*starts[1:], self.start + size]
+        return tuple(replace(self, start=start, stop=stop) for start, stop in zip(starts, ends, strict=True))
 
-    def _character_from(self, place: int) -> int:
+    def _character_from(self, start: int) -> int:
         """Return the position of the first byte from `start` that begins a character."""
-        near = next(replace(self, start=position, stop=place + 4).byte_pieces(), b"")
-        return place + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
+        near = next(replace(self, start=start, stop=start + 4).byte_pieces(), b"")
+        return start + next((shift for shift, byte in enumerate(near) if byte & 0xC0 != 0x80), len(near))
 
     @cached_property
     def digest(self) -> str:
