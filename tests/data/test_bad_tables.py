@@ -26,8 +26,8 @@ def refused(tmp_path):
 def test_rows_with_too_many_or_too_few_fields_are_all_named(refused):
     error = refused("good,1\nbad\nfine,1,extra\nok,0\n")
     assert error.where == (
-        "line 2, column 2: 1 field, where 2 are expected as in line 1\n"
-        "line 3, column 3: 3 fields, where 2 are expected as in line 1"
+        "line 2, column 2: expected 2 fields as in line 1, got 1\n"
+        "line 3, column 3: expected 2 fields as in line 1, got 3"
     )
     assert "double quotes" in error.fix
 
@@ -65,7 +65,7 @@ def test_a_name_that_two_columns_have(refused):
 
 def test_more_columns_than_can_be_guessed(refused):
     error = refused("a,b,1\n")
-    assert "3 columns, and nothing says which" in error.problem
+    assert "3 columns, and it is not clear which" in error.problem
     assert error.where == "line 1: 1 'a', 2 'b', 3 '1'"
     assert "3 columns" in refused("a,b,1\n", label=3).problem
 
@@ -123,9 +123,9 @@ def test_quotes_that_do_not_close_between_tabs(refused):
 
 def test_blank_lines_between_rows(refused):
     error = refused("a,1\n\nb,1\n\n\n")
-    assert error.where == "line 2: the line is blank, where a row is expected"
-    assert "are expected" in refused("a,1\n  \nb,1\n").where
-    assert refused("\na,1\n").where.startswith("line 1: the line is blank")
+    assert error.where == "line 2: expected a row, got a blank line"
+    assert "expected 2 fields" in refused("a,1\n  \nb,1\n").where
+    assert refused("\na,1\n").where.startswith("line 1: expected a row, got a blank line")
 
 
 @pytest.mark.parametrize("blank", ["", "  ", '""'])
@@ -160,24 +160,24 @@ GOOD = '{"text": "a", "label": "x"}\n'
         ('{"text": "a" "label": 1}', "line 2, column 14: this is not valid JSON"),
         ('{"text": "a"', "line 2, column 13: this is not valid JSON"),
         (GOOD.strip() + GOOD.strip(), "line 2, column 28: this is not valid JSON: Extra data"),
-        ('["a", "x"]', "line 2, column 1: a list, where an object is expected"),
-        ("", "line 2: the line is blank"),
+        ('["a", "x"]', "line 2, column 1: expected an object, got a list"),
+        ("", "line 2: expected an object, got a blank line"),
         ("[" * 100_000, "line 2: the lists in it are nested too deep"),
         ("9" * 5000, "line 2: a number in it has too many digits"),
         ('{"txt": "a", "label": "x"}', "line 2, column `text`: the field is missing. Did you mean `txt`?"),
         ('{"text": "a", "lable": "x"}', "line 2, column `label`: the field is missing. Did you mean `lable`?"),
         ("{}", "line 2, column `text`: the object has no fields"),
-        ('{"text": "a", "text": "b", "label": "x"}', "line 2, column `text`: the field comes twice"),
-        ('{"text": 5, "label": "x"}', "line 2, column `text`: a number, where a text or a list of numbers"),
-        ('{"text": null, "label": "x"}', "line 2, column `text`: null, where"),
-        ('{"text": true, "label": "x"}', "line 2, column `text`: true or false, where"),
-        ('{"text": {"a": 1}, "label": "x"}', "line 2, column `text`: an object, where"),
+        ('{"text": "a", "text": "b", "label": "x"}', "line 2, column `text`: the field occurs twice"),
+        ('{"text": 5, "label": "x"}', "line 2, column `text`: expected a text or a list of numbers, got a number"),
+        ('{"text": null, "label": "x"}', "line 2, column `text`: expected a text or a list of numbers, got null"),
+        ('{"text": true, "label": "x"}', "line 2, column `text`: expected a text or a list of numbers, got true"),
+        ('{"text": {"a": 1}, "label": "x"}', "line 2, column `text`: expected a text or a list of numbers, got an"),
         ('{"text": "a", "label": ""}', "line 2, column `label`: the label is empty"),
         ('{"text": "a", "label": " "}', "line 2, column `label`: the label is empty"),
-        ('{"text": "a", "label": null}', "line 2, column `label`: null, where a label is expected"),
-        ('{"text": "a", "label": ["x"]}', "line 2, column `label`: a list, where a label is expected"),
-        ('{"text": "a", "label": NaN}', "line 2, column `label`: nan, where a label is expected"),
-        ('{"text": [1, 2], "label": "x"}', "line 2, column `text`: a list of numbers, where a text is expected"),
+        ('{"text": "a", "label": null}', "line 2, column `label`: expected a label, got null"),
+        ('{"text": "a", "label": ["x"]}', "line 2, column `label`: expected a label, got a list"),
+        ('{"text": "a", "label": NaN}', "`label`: expected a text, an integer, true or false as the label"),
+        ('{"text": [1, 2], "label": "x"}', "line 2, column `text`: expected a text as in the first record"),
     ],
 )
 def test_lines_that_are_no_record(refused, line, mistake):
@@ -188,19 +188,19 @@ def test_lines_that_are_no_record(refused, line, mistake):
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("[1, NaN]", "step 2 is nan, where a finite number"),
-        ("[Infinity]", "step 1 is inf"),
-        ("[0, 1, -1e999]", "step 3 is -inf"),
+        ("[1, NaN]", "step 2: expected a finite number, got nan"),
+        ("[Infinity]", "step 1: expected a finite number, got inf"),
+        ("[0, 1, -1e999]", "step 3: expected a finite number, got -inf"),
         ("[1" + "0" * 400 + "]", "step 1 is 1000000"),
-        ("[1, null]", "step 2 is null, where a number"),
-        ('[1, "2"]', "step 2 is a text"),
-        ("[1, true]", "step 2 is true or false"),
+        ("[1, null]", "step 2: expected a number, got null"),
+        ('[1, "2"]', "step 2: expected a number, got a text"),
+        ("[1, true]", "step 2: expected a number, got true or false"),
         ("[1, [2]]", "its steps differ in their number of features"),
         ("[[1, 2], [3]]", "its steps differ in their number of features: ['a list of 1', 'a list of 2']"),
-        ("[[1, 2], [3, NaN]]", "step 2 is nan"),
-        ("[[1, [2]]]", "step 1 is a list, where a number"),
-        ("[[1, 2]]", "a list of lists of 2 numbers, where a list of numbers is expected"),
-        ('"a"', "a text, where a list of numbers is expected"),
+        ("[[1, 2], [3, NaN]]", "step 2: expected a finite number, got nan"),
+        ("[[1, [2]]]", "step 1: expected a number, got a list"),
+        ("[[1, 2]]", "expected a list of numbers as in the first record, got a list of lists of 2 numbers"),
+        ('"a"', "expected a list of numbers as in the first record, got a text"),
     ],
 )
 def test_sequences_of_numbers_that_are_wrong(refused, text, mistake):
@@ -217,7 +217,7 @@ def test_all_wrong_lines_are_named_at_once(refused):
 
 def test_jsonl_texts_to_join_must_be_texts(refused):
     error = refused('{"a": "x", "b": 5, "label": "x"}\n', "data.jsonl", text="a,b")
-    assert error.where == "line 1, column `b`: a number, where a text is expected"
+    assert error.where == "line 1, column `b`: expected a text, got a number"
 
 
 def test_jsonl_has_no_header(refused):

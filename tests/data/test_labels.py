@@ -31,7 +31,7 @@ def test_numpys_scalars_are_plain_values():
 
 @pytest.mark.parametrize("labels", [[1, "1"], [1, True], [True, "True"]])
 def test_labels_that_would_be_mixed_up_are_named(labels):
-    with pytest.raises(DataError, match="of 2 types") as caught:
+    with pytest.raises(DataError, match="got 2 types") as caught:
         labels_of(labels)
     assert caught.value.where.splitlines() == [
         f"label {number}: {label!r} ({type(label).__name__})" for number, label in enumerate(labels, start=1)

@@ -108,7 +108,7 @@ def test_json_fields_within_others_and_of_usual_names(read):
 
 
 def test_json_labels_of_two_types_are_refused_with_their_lines(read):
-    with pytest.raises(DataError, match='line 2, column `label`: the label "1" is a text, where an integer'):
+    with pytest.raises(DataError, match="line 2, column `label`: expected an integer as in the first record"):
         read('{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n', "a.jsonl")
 
 
@@ -121,7 +121,7 @@ def test_fasttext(read):
     table = read("__label__pos so good\n__label__neg so bad , really\n", "train.txt")
     assert pairs(table) == [("so good", "pos"), ("so bad , really", "neg")]
     assert read("__label__2 good\n__label__1 bad\n", "a.ft.txt").labels == [2, 1]
-    with pytest.raises(DataError, match="line 2, column 14: a second label"):
+    with pytest.raises(DataError, match="line 2, column 14: expected one label"):
         read("__label__a x\n__label__pos __label__neg both\n", "train.txt")
     with pytest.raises(UsageError, match="no columns"):
         read("__label__a x\n", "train.txt", text=1)
@@ -189,7 +189,7 @@ def test_trailing_separators_and_an_index_without_a_name(read):
 
 
 def test_comment_lines_are_named(read):
-    with pytest.raises(DataError, match="line 1, column 2: 1 field, where 2 are expected as in line 3") as caught:
+    with pytest.raises(DataError, match="line 1, column 2: expected 2 fields as in line 3, got 1") as caught:
         read("# words of two kinds\n# 2020\ngood,1\nbad,0\n")
     assert "remove comment lines" in caught.value.fix
 
@@ -293,7 +293,7 @@ def test_columns_of_other_names_are_not_taken_by_their_position(read):
     other = "foo,bar,baz\n7,good,1\n8,bad,2\n"
     with pytest.raises(DataError, match="may be a header or not"):
         read(other, known=known, labelled=False)
-    with pytest.raises(DataError, match="nothing says which is the text"):
+    with pytest.raises(DataError, match="it is not clear which is the text"):
         read(other, known=known, labelled=False, header=True)
     assert read(other, known=known, labelled=False, header=False).texts == ["foo", "7", "8"]
 

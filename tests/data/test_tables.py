@@ -58,9 +58,7 @@ def test_line_ends_and_blank_last_lines(read, end, tail):
 def test_two_columns_without_header_are_text_and_label_and_a_note_says_so(read):
     table = read("good,1\nbad,0\n")
     assert rows(table) == [("good", 1, 1), ("bad", 0, 2)]
-    assert table.notes == [
-        "the first line is taken as a row, not as a header; column 1 is the text, column 2 the label"
-    ]
+    assert table.notes == ["the first line is read as a row, not as a header; column 1 is the text, column 2 the label"]
     assert table.source.endswith("data.csv")
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.training.generators import own_generators
+
 WINDOW = 4
 CONTEXTS = 8_000
 POWER_STEPS = 3
@@ -84,13 +86,7 @@ def _information(cooccurrences: tuple[np.ndarray, np.ndarray], words: int) -> Te
 
 
 def _singular_vectors(matrix: Tensor, features: int, seed: int) -> Tensor:
-    """Return the first left singular vectors times the roots of their singular values."""
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(matrix.shape[1], features + 10, generator=generator)
-    turned = matrix.t().coalesce()
-    basis = torch.linalg.qr(torch.sparse.mm(matrix, start)).Q
-    for _ in range(POWER_STEPS):
-        basis = torch.linalg.qr(torch.sparse.mm(turned, basis)).Q
-        basis = torch.linalg.qr(torch.sparse.mm(matrix, basis)).Q
-    left, values, _ = torch.linalg.svd(torch.sparse.mm(turned, basis).t(), full_matrices=False)
-    return (basis @ left[:, :features]) * values[:features].sqrt()
+    """Return the first left singular vectors times the roots of their values, `(rows, features)`."""
+    with own_generators([], seed):
+        left, values, _ = torch.svd_lowrank(matrix, q=min(features + 10, *matrix.shape), niter=POWER_STEPS)
+    return left[:, :features] * values[:features].sqrt()

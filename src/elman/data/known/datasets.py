@@ -60,7 +60,7 @@ def is_there(name: str, folder: str | Path) -> bool:
 
 
 def find_file(folder: Path, file: DataFile) -> Path | None:
-    """Return the path of a file of a data set, packed or not, or None if it is missing.
+    """Return the path of a file of a data set, packed or not, or `None` if it is missing.
 
     Args:
         folder: of the data set.

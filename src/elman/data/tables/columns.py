@@ -33,7 +33,7 @@ class Columns:
 
 
 def parse_text(text: str | int | Sequence[Column] | None) -> list[Column]:
-    """Return the columns of the text as a list: [2, 3] for `2,3`, [] for None."""
+    """Return the columns of the text as a list, such as [2, 3] for `2,3`, or [] for None."""
     if text is None:
         return []
     if isinstance(text, int):
@@ -59,7 +59,7 @@ def choose_columns(
     known: TableFormat | None = None,
     labelled: bool = True,
 ) -> Columns:
-    """Choose the columns to read from the request, the rows, and the training file's format.
+    """Choose the columns to read.
 
     Args:
         rows: all rows.
@@ -71,8 +71,8 @@ def choose_columns(
         labelled: whether labels are wanted.
 
     Raises:
-        DataError: a missing column, several ways to choose, or a first row that may be a header or not.
-        UsageError: a column by name where a header was ruled out.
+        DataError: a missing column, several possible choices, or a first row that may or may not be a header.
+        UsageError: a column by name although `header` is False.
     """
     fields = [row.fields for row in rows]
     return _Chooser(fields, rows[0].line, text, label, header, source, known, labelled).choose()
@@ -100,7 +100,7 @@ class _Chooser:
     def choose(self) -> Columns:
         has_header = self._has_header()
         chosen = self._by_name() if has_header else self._by_number()
-        said = "the first line is a header" if has_header else "the first line is taken as a row, not as a header"
+        said = "the first line is a header" if has_header else "the first line is read as a row, not as a header"
         if not has_header and len(self.first) == 1:
             said += " (--header if it is one)"
         return replace(chosen, notes=(f"{said}; {self._words(chosen, has_header)}", *chosen.notes))
@@ -111,7 +111,7 @@ class _Chooser:
         by_name = next((column for column in asked if isinstance(column, str)), None)
         if self.header is False and by_name is not None:
             raise UsageError(
-                f"Column `{by_name}` is given by name, and header=False says that there are no names.",
+                f"Column `{by_name}` is given by name, although header=False means that there are no names.",
                 fix="Give columns by number, from 1, or leave header (--no-header) out.",
             )
         if self.header != "auto" or by_name is not None:
@@ -122,7 +122,7 @@ class _Chooser:
         found = is_header(self.first, self.rows[1:], self._label_to_look_at(), classes)
         if self.known and self._fits_known() and (found is None or self.known.header_given) and not self.known.header:
             return False
-        # The columns of a model whose file had names must not be taken by position from a header of other names.
+        # If the training file named its columns, they must not be read by position from a header with other names.
         by_position = self.known is not None and self.known.header and len(self.first) > 1
         if found is None and (self.labelled or by_position):
             raise self._unclear_header()
@@ -133,7 +133,7 @@ class _Chooser:
             raise UsageError(f'Expected header to be True, False or "auto", got {self.header!r}.', fix="Correct it.")
 
     def _label_to_look_at(self) -> int | None:
-        """Return the likely column of the labels, before it is known whether columns have names."""
+        """Return the probable column of the labels, before it is known whether columns have names."""
         if isinstance(self.label, int):
             return self.label - 1 if 1 <= self.label <= len(self.first) else None
         if self._fits_known() and isinstance(self.known.label, int):  # pyright: ignore[reportOptionalMemberAccess]
@@ -174,7 +174,7 @@ class _Chooser:
         others = [index for index in self._filled() if index not in text]
         if len(others) != 1 or len(self._filled()) != 2:
             return None
-        # Beside a text that has its usual name, an `id` or a `date` is not a label.
+        # Beside a text with a usual name, an `id` or a `date` is not a label.
         is_other = not self.text and bool(named_like([self.first[others[0]]], OTHER_NAMES))
         return None if is_other and named_like([self.first[text[0]]], TEXT_NAMES) else others[0]
 
@@ -206,7 +206,7 @@ class _Chooser:
         return Columns(text, label if self.labelled else None, False, (), guessed)
 
     def _filled(self) -> list[int]:
-        """Return the columns without empty ones, and without an index, that have no name."""
+        """Return the columns, except unnamed ones that are empty or an index."""
         body = self.rows[1:]
         return [
             index
@@ -266,7 +266,7 @@ class _Chooser:
         wanted = "which are the text and the label" if self.labelled else "which is the text"
         how = "--text 2 --label 1; several texts as --text 2,3" if self.labelled else "--column 2"
         return DataError(
-            f"{self.source} has {len(self.first)} columns, and nothing says {wanted}.",
+            f"{self.source} has {len(self.first)} columns, and it is not clear {wanted}.",
             where=self._listing(),
             fix=f"Give them by name or number, such as {how}.",
         )

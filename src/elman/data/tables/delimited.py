@@ -12,7 +12,7 @@ LINES = "\n"
 QUOTE = '"'
 NO_QUOTE = "none"
 SEPARATOR_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "blank", LINES: "line end"}
-# How people write a separator that a shell makes hard to type.
+# Spellings of separators that are hard to type in a shell.
 _WRITTEN = {r"\t": "\t", r"\n": "\n", "tab": "\t", "comma": ",", "semicolon": ";"}
 _GUESSED = ",;\t|"
 _LOOKED_AT = 200
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 def parse_separator(separator: str) -> str:
-    r"""Return the character that a separator as typed stands for.
+    r"""Return the character that a typed separator means.
 
     >>> parse_separator(";"), parse_separator(r"\t"), parse_separator("tab")
     (';', '\t', '\t')
@@ -45,7 +45,7 @@ def parse_separator(separator: str) -> str:
 
 
 def parse_quote(quote: str, separator: str) -> str | None:
-    """Return the quote character, or None for `none`.
+    """Return the character around quoted fields, or None for `none`.
 
     Raises:
         UsageError: it is not one character, or the separator.
@@ -61,7 +61,7 @@ def parse_quote(quote: str, separator: str) -> str | None:
 
 
 def separator_name(separator: str) -> str:
-    """Describe a separator in a message.
+    """Return the name of a separator, for messages.
 
     >>> separator_name("\\t"), separator_name("~")
     ('tab', '`~`')
@@ -76,7 +76,7 @@ def guess_separator(lines: Sequence[str], candidates: str = "\t,") -> str:
 
 
 def separator_line(source: Source) -> str | None:
-    r"""Return the separator that a first line names as Excel writes it, or None."""
+    r"""Return the separator named by Excel's first line `sep=X`, or None without such a line."""
     found = _EXCEL_SEPARATOR.fullmatch(source.lines[0])
     return found[1] if found and len(source.lines) > 1 else None
 
@@ -91,7 +91,7 @@ def suspect_separator(source: Source, separator: str) -> str | None:
 
 
 def _one_width(source: Source, separator: str) -> int:
-    """Return the number of fields of each of the first rows, or 0 if they differ."""
+    """Return the common number of fields of the first rows, or 0 without one."""
     lines = [line for line in source.lines[:_LOOKED_AT] if line.strip()]
     try:
         widths = {len(row.fields) for row in _Reader(source.name, lines, separator, QUOTE, spans=True).rows()}
@@ -101,7 +101,7 @@ def _one_width(source: Source, separator: str) -> int:
 
 
 def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, spans: bool = True) -> list[Row]:
-    r"""Read the rows of a source. Blank lines are allowed only after the last row.
+    r"""Read the rows of a source, in which only the last lines may be blank.
 
     With the separator `\n` each line is one field, and a blank one an empty field. A first line such as `sep=;` is
     left out.
@@ -113,8 +113,8 @@ def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, span
         spans: whether a quoted field may hold line ends.
 
     Raises:
-        DataError: a blank line between rows, a quoted field that does not end as it should, or one that holds line
-            ends where it must not; with line and column.
+        DataError: a blank line between rows, a quoted field that is not closed, or one that holds line ends although
+            `spans` is False; with line and column.
     """
     if separator == LINES:
         return [Row(number, [_bare(line)]) for number, line in enumerate(source.lines, start=1)]
@@ -123,13 +123,13 @@ def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, span
     blank = Mistakes(source.name)
     for row in rows:
         if not row.fields:
-            blank.add(row.line, None, "the line is blank, where a row is expected")
+            blank.add(row.line, None, "expected a row, got a blank line")
     blank.raise_any('Remove the blank lines; write a row that is one empty text as "".')
     return rows
 
 
 def check_widths(source: Source, rows: list[Row], separator: str) -> None:
-    """Refuse rows with more or fewer fields than most of those have that are separated at all.
+    """Refuse rows whose number of fields differs from that of most rows with a separator.
 
     Raises:
         DataError: rows with too many or too few, each with its line and column.
@@ -143,7 +143,7 @@ def check_widths(source: Source, rows: list[Row], separator: str) -> None:
     for line, fields in rows:
         if len(fields) != width:
             column = min(len(fields), width) + 1
-            mistakes.add(line, column, f"{_fields(len(fields))}, where {width} are expected as in line {first}")
+            mistakes.add(line, column, f"expected {width} fields as in line {first}, got {len(fields)}")
     mistakes.raise_any(_width_fix(source, separator))
 
 
@@ -166,12 +166,8 @@ def written(separator: str) -> str:
     return "tab" if separator == "\t" else repr(separator)
 
 
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
-
-
 def _bare(line: str) -> str:
-    """Return a line without its line end. A carriage return that is not part of one stays."""
+    """Return a line without its line end."""
     return line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line
 
 
@@ -207,7 +203,7 @@ class _Reader:
             at = end
 
     def _quoted_row(self, begin: int) -> tuple[list[str], int]:
-        """Return the fields of the row that begins with this line, and the next line, from 0."""
+        """Return the fields of the row that begins with this line, and the line after it, from 0."""
         text, last, at = self._lines[begin], begin, 0
         fields: list[str] = []
         while True:
@@ -227,7 +223,7 @@ class _Reader:
             at += 1
 
     def _closed(self, text: str, begin: int, last: int, opening: int) -> tuple[str, int, int]:
-        """Return the text up to the end of its quoted field, its last line, and the closing quote."""
+        """Return the text with all lines of its quoted field, its last line, and the closing quote."""
         first, at = last, opening + 1
         while True:
             close = text.find(self._quote, at)
@@ -250,15 +246,15 @@ class _Reader:
         return after.end()
 
     def _position(self, text: str, begin: int, at: int) -> tuple[int, int]:
-        """Return the line and the column of a character of a row's text, from 1."""
+        """Return the line and the column of a character of the row's text, from 1."""
         before = text[:at]
         return begin + 1 + before.count("\n"), at - before.rfind("\n")
 
     def _bad_quote(self, text: str, begin: int, opening: int) -> DataError:
         return DataError(
-            f"A quoted field in {self._name} does not end as it should.",
-            where=f"{position(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs "
-            f"one that closes it, followed by a {separator_name(self._separator)} or the end of the line",
+            f"A quoted field in {self._name} is not closed.",
+            where=f"{place(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs one "
+            f"that closes it, followed by a {separator_name(self._separator)} or the end of the line",
             fix=f"Close the quote; write a {self._quote_name} inside a quoted field twice ({self._quote * 2}), and put "
             "a field that begins with one between quotes; if quotes are part of the texts, give --quote none.",
         )

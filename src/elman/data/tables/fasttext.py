@@ -9,7 +9,7 @@ _LINE = re.compile(rf"{PREFIX}(\S+)[ \t]*(.*)", re.DOTALL)
 
 
 def is_fasttext(source: Source) -> bool:
-    """Say whether every line that is not blank begins with `__label__`."""
+    """Report whether every line that is not blank begins with `__label__`."""
     return all(line.startswith(PREFIX) for line in source.lines if line.strip())
 
 
@@ -24,9 +24,9 @@ def read_fasttext(source: Source) -> tuple[list[str], list[str], list[int]]:
         found = _LINE.fullmatch(line.rstrip("\r\n"))
         if found is None:
             if line.strip():
-                mistakes.add(number, 1, f"a label is expected after {PREFIX}")
+                mistakes.add(number, 1, f"expected a label after {PREFIX}")
         elif found[2].startswith(PREFIX):
-            mistakes.add(number, found.start(2) + 1, "a second label, where one is expected")
+            mistakes.add(number, found.start(2) + 1, "expected one label, got a second one")
         else:
             rows.append((found[2], found[1], number))
     mistakes.raise_any("Write one label and the text a line, as: __label__positive so good.")

@@ -1,4 +1,4 @@
-"""What Python gives as a list of sequences or labels, and what only looks like one."""
+"""Sequences and labels given in Python: lists, arrays, columns of data frames."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -45,17 +45,17 @@ def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = fro
     return list(given)
 
 
-# How messages begin that count what they were given, from 1.
+# The beginning of messages that count sequences or labels from 1.
 NUMBERED = re.compile(r"^(text|sequence|label) (\d+)\b", re.MULTILINE)
 
 
 def _is_column(given: Any) -> bool:
-    """Return whether a value is a column of a data frame: it has a name and no columns."""
+    """Report whether it is a column of a pandas or polars data frame."""
     return hasattr(given, "name") and hasattr(given, "dtype")
 
 
 def _column_names(given: Any) -> list[Any] | None:
-    """Return the names of the columns of a data frame, or None for any other value."""
+    """Return the names of the columns of a data frame, or None for anything else."""
     if isinstance(given, Mapping) or not hasattr(given, "__getitem__"):
         return None
     names = getattr(given, "column_names", None)

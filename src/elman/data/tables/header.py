@@ -23,13 +23,13 @@ OTHER_NAMES = _words(
     "id ids idx index no number date time timestamp user username author source url name title subject description "
     "summary word words length split lang language type part_of_speech pos"
 )
-# With at most this share of labels that come once, a first row whose label occurs nowhere else is a header.
+# If at most this fraction of the labels occurs once, a first row whose label occurs nowhere else is a header.
 _RARE = 0.05
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def plain_name(cell: str) -> str:
-    """Return a cell as names of columns are compared.
+    """Return a cell in the form in which names of columns are compared.
 
     >>> plain_name(" Class Index"), plain_name("Unnamed: 0")
     ('class_index', '')
@@ -49,16 +49,16 @@ def is_header(
     label: int | None,
     classes: frozenset[str] = frozenset(),
 ) -> bool | None:
-    """Return whether the first row names the columns, or None if the table does not show it.
+    """Report whether the first row names the columns, or None if that is unclear.
 
-    It does if its label comes in no other row where nearly all labels repeat, if it has a word where all other labels
-    are numbers, or if its cells are usual names of columns; it does not if its label comes again or is a number.
+    It is a header if its label is in no other row although nearly all labels repeat, if its label is a word and all
+    others are numbers, or if its cells are usual names of columns. It is not if its label occurs again or is a number.
 
     Args:
         first: the first row.
         body: the others.
         label: the column of the labels, from 0; None if it is not known.
-        classes: the labels that a model knows, if there is one: a row has one of them, and a header does not.
+        classes: the labels that a model knows; a row has one of them, and a header does not.
 
     >>> is_header(["Frase", "Clase"], [["bueno", "a"], ["malo", "b"], ["feo", "b"], ["bello", "a"]], 1)
     True
@@ -82,7 +82,7 @@ def is_header(
         return True
     counts = Counter(others)
     once = sum(count == 1 for count in counts.values())
-    # One label alone would be nothing to learn.
+    # With one label alone there would be nothing to learn.
     return True if len(counts) > 1 and once <= _RARE * len(others) else None
 
 

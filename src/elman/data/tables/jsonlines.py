@@ -47,7 +47,9 @@ class _WrongError(Exception):
 def choose_fields(
     source: Source, text: Sequence[str], label: str | None, known: TableFormat | None = None, *, labelled: bool = True
 ) -> Fields:
-    """Choose the fields of the text and of the label: requested, known, or with usual names.
+    """Choose the fields of the text and of the label.
+
+    Fields that were asked for come first, then those of the training file, then those with usual names.
 
     Args:
         source: the file.
@@ -61,12 +63,12 @@ def choose_fields(
     if not text:
         names = known.text_names if known and _has_all(first, known.text_names) else ()
         text = names or [_usual(first, "text", TEXT_NAMES)]
-        notes.append(f"the texts are taken from field {' and '.join(f'`{name}`' for name in text)}")
+        notes.append(f"the texts are read from field {' and '.join(f'`{name}`' for name in text)}")
     if labelled and label is None:
         candidates = (known.label_name if known else None, _usual(first, "label", LABEL_NAMES - set(text)))
         label = next((name for name in candidates if name and has_field(source, name)), None)
         notes.append(
-            f"the labels are taken from field `{label}`" if label else "there is no field `label`: texts without labels"
+            f"the labels are read from field `{label}`" if label else "there is no field `label`: texts without labels"
         )
     return Fields(list(text), label if labelled else None, notes)
 
@@ -76,7 +78,7 @@ def _has_all(row: dict[str, Any], names: Sequence[str]) -> bool:
 
 
 def _usual(row: dict[str, Any], name: str, usual: frozenset[str]) -> str:
-    """Return this name if the row has it, else the only usual name in the row, else this name."""
+    """Return this name if the row has it, else the only field with a usual name, else this name."""
     found = [field for field in row if plain_name(field) in usual]
     return name if name in row or len(found) != 1 else found[0]
 
@@ -88,10 +90,10 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
         source: the file.
         text: names of the fields that hold the text; several are joined by a blank. `a.b` is the field `b` of the
             object in the field `a`, where no field has that name itself.
-        label: name of the field that holds the label; None for records without.
+        label: name of the field that holds the label; None for records without labels.
 
     Raises:
-        DataError: every line that is not such a record, with line and column or field.
+        DataError: names every wrong line, with its column or field.
     """
     mistakes, records = Mistakes(source.name), []
     end = max(number for number, line in enumerate(source.lines, start=1) if line.strip())
@@ -107,7 +109,16 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
 
 
 def read_record(source: Source, number: int, text: Sequence[str]) -> Record:
-    """Read the record of a line. Errors are those of `read_records`."""
+    """Read the record of a source with one line.
+
+    Args:
+        source: the line.
+        number: of the line, for messages.
+        text: as for `read_records`.
+
+    Raises:
+        DataError: the line is wrong.
+    """
     try:
         return _record(number, source.lines[0], text, None)
     except _WrongError as wrong:
@@ -129,7 +140,7 @@ def _fix(source: Source) -> str:
 
 
 def has_field(source: Source, name: str) -> bool:
-    """Return whether any readable line is an object with this field."""
+    """Report whether any line is a valid object with this field."""
     return any(_found(row, name) is not _MISSING for row in map(_parse_or_nothing, source.lines))
 
 
@@ -142,7 +153,7 @@ def _parse_or_nothing(line: str) -> dict[str, Any]:
 
 def _parse(line: str) -> dict[str, Any]:
     if not line.strip():
-        raise _WrongError(None, "the line is blank, where an object is expected")
+        raise _WrongError(None, "expected an object, got a blank line")
     try:
         row = json.loads(line.rstrip("\r\n"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -152,7 +163,7 @@ def _parse(line: str) -> dict[str, Any]:
     except RecursionError:
         raise _WrongError(None, "the lists in it are nested too deep") from None
     if not isinstance(row, dict):
-        raise _WrongError(1, f"{_kind(row)}, where an object is expected")
+        raise _WrongError(1, f"expected an object, got {_kind(row)}")
     return row
 
 
@@ -160,7 +171,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise _WrongError(twice, "the field comes twice")
+        raise _WrongError(twice, "the field occurs twice")
     return dict(pairs)
 
 
@@ -168,7 +179,7 @@ _MISSING = object()
 
 
 def _found(row: Any, name: str) -> Any:
-    """Return the value of a field, also of a nested one (`a.b`), or `_MISSING`."""
+    """Return the value of a field, which may be nested (`a.b`), or `_MISSING`."""
     if not isinstance(row, dict):
         return _MISSING
     if name in row:
@@ -196,7 +207,7 @@ def _text(row: dict[str, Any], names: Sequence[str]) -> Any:
     wrong = next(((name, value) for name, value in values if not isinstance(value, str)), None)
     if wrong is not None:
         expected = "a text or a list of numbers" if len(names) == 1 else "a text"
-        raise _WrongError(wrong[0], f"{_kind(wrong[1])}, where {expected} is expected")
+        raise _WrongError(wrong[0], f"expected {expected}, got {_kind(wrong[1])}")
     return " ".join(value for _, value in values)
 
 
@@ -207,9 +218,9 @@ def _checked_numbers(name: str, steps: list[Any]) -> list[Any]:
     for number, step in enumerate(steps, start=1):
         for value in step if isinstance(step, list) else [step]:
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise _WrongError(name, f"step {number} is {_kind(value)}, where a number is expected")
+                raise _WrongError(name, f"step {number}: expected a number, got {_kind(value)}")
             if not _is_finite(value):
-                raise _WrongError(name, f"step {number} is {str(value)[:20]}, where a finite number is expected")
+                raise _WrongError(name, f"step {number}: expected a finite number, got {str(value)[:20]}")
             if abs(value) > FLOAT32_MAX:
                 raise _WrongError(name, f"step {number} is {str(value)[:20]}, which is too large for float32")
     return steps
@@ -231,19 +242,19 @@ def _label(row: dict[str, Any], name: str) -> Label:
     if isinstance(value, str) and not value.strip():
         raise _WrongError(name, "the label is empty")
     if isinstance(value, float):
-        raise _WrongError(name, f"{value}, where a label is expected: a text, an integer, true or false")
+        raise _WrongError(name, f"expected a text, an integer, true or false as the label, got {value}")
     if not isinstance(value, str | int):
-        raise _WrongError(name, f"{_kind(value)}, where a label is expected")
+        raise _WrongError(name, f"expected a label, got {_kind(value)}")
     return value.strip() if isinstance(value, str) else value
 
 
 def _check_label_kinds(records: list[Record], name: str | None, mistakes: Mistakes) -> None:
-    """Texts, integers or truth values, in the whole file as in its first record."""
+    """Refuse labels of another type than that of the first record."""
     kinds = [(record.line, record.label, _label_kind(record.label)) for record in records if record.label is not None]
     for line, label, kind in kinds:
         if kind != kinds[0][2]:
-            expected = f"{kinds[0][2]} is expected as in the first record ({json.dumps(kinds[0][1])})"
-            mistakes.add(line, name, f"the label {json.dumps(label)} is {kind}, where {expected}")
+            expected = f"{kinds[0][2]} as in the first record ({json.dumps(kinds[0][1])})"
+            mistakes.add(line, name, f"expected {expected}, got {kind} ({json.dumps(label)})")
 
 
 def _label_kind(label: Label | None) -> str:
@@ -251,16 +262,16 @@ def _label_kind(label: Label | None) -> str:
 
 
 def _check_kinds(records: list[Record], names: Sequence[str], mistakes: Mistakes) -> None:
-    """Check that every record has texts, or numbers of one feature size, as the first has."""
+    """Refuse texts among numbers, numbers among texts, and other feature sizes than the first."""
     shapes = [(record.line, _shape_words(record.text)) for record in records]
     expected = next((shape for _, shape in shapes if shape), "")
     for line, shape in shapes:
         if shape and shape != expected:
-            mistakes.add(line, names[0], f"{shape}, where {expected} is expected as in the first record")
+            mistakes.add(line, names[0], f"expected {expected} as in the first record, got {shape}")
 
 
 def _shape_words(text: Any) -> str:
-    """Describe the shape of a text or of numbers, "" for an empty list."""
+    """Describe the type of a text, or return nothing for an empty list, which fits any numbers."""
     if isinstance(text, str):
         return "a text"
     if not text:

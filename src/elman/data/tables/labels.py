@@ -1,4 +1,4 @@
-"""Labels as people give them, kept as what they are: strings, integers or truth values."""
+"""Labels, which keep their type: strings, integers or truth values."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,17 +57,17 @@ class Labels:
         """Return the labels as scikit-learn's `classes_`, `(labels,)` of their own type."""
         return np.array(self.classes)
 
-    def positions(self, labels: Sequence[Label], names: Sequence[str] = ()) -> list[int]:
+    def positions(self, labels: Sequence[Label], where: Sequence[str] = ()) -> list[int]:
         """Return the position of each label.
 
         Args:
             labels: to find.
-            names: where each is, for messages; their numbers from 1 if not given.
+            where: the position of each, for messages; their numbers from 1 if not given.
 
         Raises:
-            DataError: labels of another type, or that are not known, with their positions.
+            DataError: unknown labels, or labels of another type; with their positions.
         """
-        wrong = [f"{names[row] if names else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
+        wrong = [f"{where[row] if where else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
         if wrong:
             raise DataError(
                 f"The model does not know {len(wrong):,} of {len(labels):,} labels.",
@@ -78,7 +78,7 @@ class Labels:
         return [known[label] for label in labels]
 
     def unknown(self, labels: Sequence[Label]) -> list[int]:
-        """Return the positions, from 0, of unknown labels. 1, True and "1" are three labels.
+        """Return the positions of unknown labels, from 0, where 1, True and "1" are different.
 
         >>> Labels((0, 1)).unknown([1, True, "1"])
         [1, 2]
@@ -87,7 +87,7 @@ class Labels:
         return [row for row, label in enumerate(labels) if (type(label), label) not in known]
 
     def from_written(self, labels: Sequence[Label]) -> list[Label]:
-        """Return typed labels for those written in a file without types. Others are unchanged.
+        """Return labels of a file as those known labels that are spelled alike, if there are any.
 
         >>> Labels((0, 1)).from_written(["1", "x"]), Labels(("0", "1")).from_written([1])
         ([1, 'x'], ['1'])
@@ -96,14 +96,14 @@ class Labels:
         return [known.get(written(label), label) for label in labels]
 
     def shown(self, write: Any = str) -> str:
-        """List the labels for a message, the first of many."""
+        """List the first labels for a message."""
         names = [write(label) for label in self.classes[:_SHOWN_LABELS]]
         more = len(self.classes) - len(names)
         return ", ".join(names) + (f", … and {more:,} more" if more else "")
 
 
 def written(label: Label) -> str:
-    """Write a label as in a file. A Boolean is written as Python and pandas write it.
+    """Return the spelling of a label in a file, which is the same for `True` and `true`.
 
     >>> written(True), written("true"), written(1)
     ('true', 'true', '1')
@@ -113,7 +113,7 @@ def written(label: Label) -> str:
 
 
 def read_labels(texts: Sequence[str]) -> list[Label]:
-    """Return a file's labels as integers if all are integers, else as stripped texts.
+    """Return the labels of a file, as integers if all are, else without white space around.
 
     >>> read_labels(["1", "-1"]), read_labels(["1", "01"])
     ([1, -1], ['1', '01'])
@@ -139,7 +139,7 @@ def labels_of(labels: Any) -> list[Label]:
     ]
     if wrong:
         raise DataError(
-            f"{wrong[0].replace(':', ' is', 1).capitalize()}, where a string, an integer or a truth value is expected.",
+            f"Expected strings, integers or truth values as labels, got {wrong[0].partition(': ')[2]}.",
             where="\n".join(listed(wrong)),
             fix="Convert the labels, such as with y.astype(int) or y.astype(str), and leave out rows without one.",
         )
@@ -148,7 +148,7 @@ def labels_of(labels: Any) -> list[Label]:
 
 
 def _plain(label: Any) -> Any:
-    """Return a label as a Python value, also for NumPy's scalars."""
+    """Return a label as a value of one of Python's own types."""
     if isinstance(label, np.generic):
         label = label.item()
     for kind in (bool, int, str):
@@ -163,7 +163,7 @@ def _check_one_type(labels: Sequence[Label]) -> None:
         first.setdefault(type(label), f"label {number}: {label!r} ({type(label).__name__})")
     if len(first) > 1:
         raise DataError(
-            f"The labels are of {len(first)} types, and 1, True and '1' would be mixed up.",
+            f"Expected labels of one type, got {len(first)} types.",
             where="\n".join(first.values()),
             fix="Give labels of one type, such as [str(label) for label in labels].",
         )

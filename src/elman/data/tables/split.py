@@ -1,4 +1,4 @@
-"""A part of the data held back, to score a model on what it was not trained on."""
+"""A part of the data held back, to score a model on rows that it was not trained on."""
 
 import math
 import random
@@ -8,15 +8,15 @@ from typing import Any
 
 from elman.errors import UsageError
 
-# So many rows fewer than asked for are held back before equal texts are put on both sides.
+# How many rows fewer than requested may be held back to keep equal texts on one side.
 _TOLERANCE = 2
 
 
 def split_rows(texts: Sequence[Any], labels: Sequence[Any], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the numbers of the rows to train on, and of the fraction held back, both in order.
+    """Return the numbers of the rows to train on and of those held back, both in order.
 
-    Of each label the same fraction is held back, to within a row, and never its only row. Equal texts stay on one side
-    as long as the fraction can be held back that way to within two rows.
+    The same fraction of each label is held back, to within one row, and never its only row. Equal texts stay on one
+    side if that changes the number of rows held back by at most two.
 
     Args:
         texts: texts, or other sequences.
@@ -25,11 +25,11 @@ def split_rows(texts: Sequence[Any], labels: Sequence[Any], fraction: float, see
         seed: the same seed gives the same split, on every machine.
 
     Raises:
-        UsageError: the fraction is out of range, or no row can be held back; says why.
+        UsageError: the fraction is out of range, or too few rows can be held back.
     """
     if not 0 < fraction < 1:
         raise UsageError(
-            f"The fraction to hold back is {fraction:g}.", fix="Give more than 0 and less than 1, for instance 0.1."
+            f"Expected a fraction between 0 and 1 to hold back, got {fraction:g}.", fix="Give a fraction such as 0.1."
         )
     counts = Counter(labels)
     wanted = max(1, round(fraction * len(texts)))
@@ -50,7 +50,7 @@ def _cannot_hold(wanted: int, rows: int, labels: int, fraction: float) -> UsageE
 
 
 def _quotas(counts: Counter[Any], fraction: float, wanted: int) -> dict[Any, int]:
-    """Return the number of rows to hold back for each label, rounded to sum to the total."""
+    """Return the number of rows to hold back of each label."""
     labels = sorted(counts, key=str)
     shares = {label: min(fraction * counts[label], counts[label] - 1) for label in labels}
     quotas = {label: math.floor(shares[label]) for label in labels}
@@ -79,7 +79,7 @@ class _Draw:
             self._groups.setdefault(labels[rows[0]], []).append(rows)
 
     def rows(self) -> set[int]:
-        """Yield whole groups of each label, then of any, then parts of groups if rows are missing."""
+        """Draw whole groups label by label, then any whole groups, then parts of groups."""
         shuffled = {
             label: self._generator.sample(self._groups[label], len(self._groups[label]))
             for label in sorted(self._groups, key=str)
@@ -97,7 +97,7 @@ class _Draw:
         return self._held
 
     def _take(self, rows: list[int], *, most: int) -> None:
-        """Hold these rows back, if they are no more than so many and leave a row of each label."""
+        """Hold these rows back, if they are at most so many and leave a row of each label."""
         taken = Counter(self._labels[row] for row in rows)
         if len(rows) > most or any(self._left[label] <= count for label, count in taken.items()):
             return

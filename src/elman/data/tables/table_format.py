@@ -1,4 +1,4 @@
-"""How a labelled file is read: found once, saved with a model, used again for other files."""
+"""The format of a labelled file: detected once, saved with a model, used again for other files."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -26,7 +26,7 @@ class TableFormat:
         label: the column of the label; None without one.
         text_names: the names of the text's columns, if there was a header.
         label_name: the name of the label's column, if there was a header.
-        classes: the labels of the model as they are written in a file, which no header has; not saved.
+        classes: the spelling of the labels of the model, which distinguishes a row from a header; not saved.
     """
 
     kind: Kind = "delimited"
@@ -44,7 +44,7 @@ class TableFormat:
     classes: frozenset[str] = field(default=frozenset(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain values, for `from_json`."""
+        """Return the format as plain values, for `from_json`."""
         return {name: value for name, value in asdict(self).items() if name != "classes"}
 
     @classmethod

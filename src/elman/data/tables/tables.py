@@ -51,18 +51,18 @@ class Table:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether the rows are sequences of numbers in place of texts."""
+        """Whether the rows are sequences of numbers instead of texts."""
         return any(isinstance(text, list) for text in self.texts)
 
     @property
     def places(self) -> list[str]:
-        """Where each row is: its file and line."""
-        return self.files or [f"{self.source}, {position(line)}" for line in self.lines]
+        """The position of each row: its file and line."""
+        return self.files or [f"{self.source}, {place(line)}" for line in self.lines]
 
     def split(self, fraction: float, seed: int) -> tuple["Table", "Table"]:
-        """Split the table into a training part and the fraction held back. See `split_rows`.
+        """Return the rows to train on and those held back, as `split_rows` splits them.
 
-        Where equal texts are in both, the notes of the second say so.
+        If equal texts are in both, the notes of the second mention it.
         """
         kept, held = map(self.select, split_rows(self.texts, self.labels or [], fraction, seed))
         both = {text for text in kept.texts if isinstance(text, str)} & {t for t in held.texts if isinstance(t, str)}
@@ -109,7 +109,7 @@ def read_table(
     is left out. An empty text is an empty sequence; a blank line is one only where each line is one text.
 
     Args:
-        path: the file, a folder, `-` for standard input, or what was read of one of them already.
+        path: the file, a folder, `-` for standard input, or a source that was already read from one of them.
         text: the column of the text; several, as "2,3" or ["title", "body"], are joined by a blank.
         label: the column of the label.
         header: whether the first row has the names of the columns; "auto" decides as above.
@@ -117,13 +117,12 @@ def read_table(
         quote: the character around fields that hold separators, in place of the double quote; `none` if quotes are part
             of the texts. Between tabs, a field within quotes holds line ends only if this is given.
         encoding: of the file, as Python names it; UTF-8 if not given.
-        known: how the file that a model was trained on was read, which is how this one is read where nothing else is
-            given and as far as it fits.
+        known: the format of the training file of a model, which is used where it fits and nothing else is given.
         labelled: whether labels are wanted; without, a .txt file is not split at commas, which texts have, too.
 
     Raises:
-        DataError: a file or rows that cannot be read so; all wrong rows at once, with line, column and repair.
-        UsageError: options that make no sense together.
+        DataError: a file that cannot be read in this way; names all wrong rows, with line, column and repair.
+        UsageError: options that contradict each other.
     """
     check_encoding(encoding)
     reader = _Reader(text, label, header, separator, quote, encoding, known, labelled)
@@ -137,7 +136,7 @@ def read_table(
 
 
 def read_like(path: str | Path, encoding: str | None, known: TableFormat | None) -> Source:
-    """Return the lines of a file, in the training file's encoding if it is not UTF-8."""
+    """Return the lines of a file, read in the encoding of the training file if it is not UTF-8."""
     if encoding is not None or known is None or known.encoding is None or str(path) == "-":
         return read_source(path, encoding)
     try:
@@ -184,7 +183,7 @@ class _Reader:
         form = TableFormat("folder", encoding=encoding)
         labels = read_labels(found.labels) if self.labelled else None
         lines = [1] * len(found.texts)
-        return _table(found.texts, labels, lines, str(path), found.notes, form, files=found.places)
+        return _table(found.texts, labels, lines, str(path), found.notes, form, files=found.where)
 
     def _is_json(self, source: Source, notes: list[str]) -> bool:
         if source.ending == "" and source.lines[0].lstrip().startswith("{"):
@@ -248,7 +247,7 @@ class _Reader:
         return self._guessed_separator(source, notes)
 
     def _known_separator(self, source: Source) -> str | None:
-        """Return the training file's separator for a file of the same ending that seems to use it."""
+        """Return the separator of the training file, if this file seems to have it."""
         known = self.known
         if known is None or known.separator is None:
             return None
@@ -309,7 +308,7 @@ class _Reader:
     def _suspect_separator(
         self, source: Source, rows: list[delimited.Row], separator: str, asked: Sequence[Column | None]
     ) -> None:
-        """Refuse a file of one column whose lines all have the same number of another separator."""
+        """Refuse a file of one column that another separator divides evenly."""
         more_is_asked = self.labelled or any(isinstance(column, int) and column > 1 for column in asked)
         explicit = self.separator is not None
         if explicit or len(rows[0].fields) > 1 or (separator == delimited.LINES and not more_is_asked):
@@ -326,7 +325,7 @@ class _Reader:
 
 
 def has_header_of(source: Source, known: TableFormat) -> bool:
-    """Return whether a source without a known ending has the training file's named columns."""
+    """Report whether a source without a specific ending has the training file's named columns."""
     if source.ending not in _PLAIN or not known.text_names or known.separator in (None, delimited.LINES):
         return False
     fields = [field.strip().strip(delimited.QUOTE) for field in source.lines[0].strip().split(known.separator)]
@@ -381,7 +380,7 @@ def _labels(
 
 
 def _check_guess(source: Source, texts: list[str], labels: list[Label], columns: Columns) -> None:
-    """Refuse labels that were chosen by their position and hardly repeat, where the texts do."""
+    """Refuse labels chosen by position that repeat less than the texts."""
     kinds, others = len(set(labels)), len(set(texts))
     if len(labels) >= 20 and kinds > len(labels) / 2 and others < kinds:
         assert columns.label is not None

@@ -47,11 +47,11 @@ def read_sentences(
         column: of the tags: a name of CoNLL-U, a field of JSONL, or a number from 1; `upos`, `tags` or the last if not
             given.
         encoding: of the file, as Python names it; UTF-8 if not given.
-        known: how the file that a model was trained on was read: where nothing else is given, its encoding if the file
-            is not UTF-8, and its column if both files have the same ending.
+        known: the format of the training file of a model. Unless they are given, its encoding is used if the file is
+            not UTF-8, and its column if both files have the same ending.
 
     Raises:
-        DataError: a file that cannot be read so; names every wrong line.
+        DataError: a file that cannot be read in this way; names every wrong line.
         UsageError: a column that such a file cannot have.
     """
     check_encoding(encoding)
@@ -93,7 +93,7 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
         pairs = []
         for number, row in rows:
             if len(row) != width or not row[word].strip() or not row[tag].strip():
-                mistakes.add(number, None, f"{len(row)} fields, where {width} are expected, none of them empty")
+                mistakes.add(number, None, f"expected {width} fields, none of them empty, got {len(row)}")
             elif row[0].isdecimal() or width != len(CONLLU):
                 pairs.append((row[word].strip(), row[tag].strip()))
         words.append([pair[0] for pair in pairs])
@@ -104,7 +104,7 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
 
 
 def _blocks(source: Source, *, comments: bool) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
-    """Yield the rows of each sentence with their line numbers, and the first line number."""
+    """Yield the first line of each sentence, and its rows with the numbers of their lines."""
     rows: list[tuple[int, list[str]]] = []
     for number, line in enumerate([*source.lines, "\n"], start=1):
         if not line.strip():
@@ -132,7 +132,7 @@ def _objects(source: Source, column: str) -> Sentences:
             continue
         found = row.get("words") if isinstance(row, dict) else None
         if not _is_words(found) or not (column not in row or _is_words(row[column])):
-            mistakes.add(number, "words", "a list of words is expected, and a list of as many tags")
+            mistakes.add(number, "words", "expected a list of words, and a list of as many tags")
             continue
         words.append(found)
         tags.append(row.get(column))
@@ -140,7 +140,11 @@ def _objects(source: Source, column: str) -> Sentences:
     mistakes.raise_any('Write one JSON object a line, as {"words": ["a", "dog"], "tags": ["DET", "NN"]}.')
     missing = [line for line, each in zip(lines, tags, strict=True) if each is None]
     if missing and len(missing) < len(lines):
-        raise DataError(f"Some sentences have no list `{column}`.", where=f"{source.name}, line {missing[0]}")
+        raise DataError(
+            f"Some sentences have no list `{column}`.",
+            where=f"{source.name}, line {missing[0]}",
+            fix=f"Give each sentence a list `{column}`, or none of them.",
+        )
     return Sentences(words, None if missing else tags, lines, source.name)
 
 

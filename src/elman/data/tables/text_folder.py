@@ -13,18 +13,18 @@ class FolderTexts(NamedTuple):
     Attributes:
         texts: in the order of the names of their files.
         labels: the name of the sub-folder, or that of the file without its ending.
-        positions: the file of each text, with its line if the file has several.
+        where: the file of each text, with its line if the file has several.
         notes: what was assumed.
     """
 
     texts: list[str]
     labels: list[str]
-    places: list[str]
+    where: list[str]
     notes: list[str]
 
 
 def read_folder(folder: Path, encoding: str | None = None) -> FolderTexts:
-    """Read a folder of texts. Hidden files are left out.
+    """Read a folder of texts, without hidden files.
 
     Args:
         folder: it has sub-folders, named after the labels, of text files; or text files, named after the labels, with
@@ -47,8 +47,8 @@ def read_folder(folder: Path, encoding: str | None = None) -> FolderTexts:
         notes = ["each file is a label, each line in it a text"]
     if not rows:
         raise DataError(f"The folder {folder} has no texts.", fix="Give a folder with a file or a sub-folder a label.")
-    texts, labels, places = zip(*rows, strict=True)
-    return FolderTexts(list(texts), list(labels), list(places), notes)
+    texts, labels, where = zip(*rows, strict=True)
+    return FolderTexts(list(texts), list(labels), list(where), notes)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -60,7 +60,7 @@ def _one_text_a_file(label: Path, encoding: str | None) -> list[tuple[str, str, 
     deeper = [file.name for file in files if file.is_dir()]
     if deeper:
         raise DataError(
-            f"{label} holds folders, where the texts of the label `{label.name}` are expected: {_some(deeper)}.",
+            f"Expected the texts of the label `{label.name}` in {label}, got folders: {_some(deeper)}.",
             fix="Give the folder whose sub-folders are the labels.",
         )
     return [("".join(_lines(file, encoding)).rstrip("\n"), label.name, str(file)) for file in files]
