@@ -46,7 +46,7 @@ class Mistakes:
     found: list[str] = field(default_factory=list)
 
     def add(self, line: int, column: int | str | None, problem: str) -> None:
-        """Note a mistake; the column is a number, a name, or None for the whole line."""
+        """Note a mistake. The column is a number, a name, or None for the whole line."""
         self.found.append(f"{position(line, column)}: {problem}")
 
     def raise_any(self, fix: str) -> None:

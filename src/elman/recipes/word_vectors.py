@@ -86,7 +86,7 @@ def _information(cooccurrences: tuple[np.ndarray, np.ndarray], words: int) -> Te
 
 
 def _singular_vectors(matrix: Tensor, features: int, seed: int) -> Tensor:
-    """Return the first left singular vectors times the roots of their values, `(rows, features)`."""
+    """Return the first left singular vectors times the roots of their values."""
     with own_generators([], seed):
         left, values, _ = torch.svd_lowrank(matrix, q=min(features + 10, *matrix.shape), niter=POWER_STEPS)
     return left[:, :features] * values[:features].sqrt()

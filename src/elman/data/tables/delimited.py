@@ -253,8 +253,8 @@ class _Reader:
     def _bad_quote(self, text: str, begin: int, opening: int) -> DataError:
         return DataError(
             f"A quoted field in {self._name} is not closed.",
-            where=f"{place(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs one "
-            f"that closes it, followed by a {separator_name(self._separator)} or the end of the line",
+            where=f"{position(*self._position(text, begin, opening))}: the {self._quote_name} that opens here needs "
+            f"one that closes it, followed by a {separator_name(self._separator)} or the end of the line",
             fix=f"Close the quote; write a {self._quote_name} inside a quoted field twice ({self._quote * 2}), and put "
             "a field that begins with one between quotes; if quotes are part of the texts, give --quote none.",
         )

@@ -57,7 +57,7 @@ class Table:
     @property
     def places(self) -> list[str]:
         """The position of each row: its file and line."""
-        return self.files or [f"{self.source}, {place(line)}" for line in self.lines]
+        return self.files or [f"{self.source}, {position(line)}" for line in self.lines]
 
     def split(self, fraction: float, seed: int) -> tuple["Table", "Table"]:
         """Return the rows to train on and those held back, as `split_rows` splits them.
