@@ -138,5 +138,5 @@ def test_sizes_that_make_no_sense_are_refused(size):
 
 
 def test_a_negative_length_is_named():
-    with pytest.raises(DataError, match=r"A length is negative: -2\.\n  sequence 1"):
+    with pytest.raises(DataError, match=r"Expected lengths of zero or more, got -2\.\n  sequence 1"):
         plan_batches([1, -2], batch_size=1)

@@ -56,10 +56,10 @@ def test_lengths_are_copied():
 @pytest.mark.parametrize(
     ("data", "lengths", "reason"),
     [
-        (torch.zeros(3), [2, 2], r"sum to 4, and the data has shape \(3,\)"),
-        (torch.zeros(3), [], r"sum to 0"),
+        (torch.zeros(3), [2, 2], r"of 4 steps, the sum of the lengths, got shape \(3,\)"),
+        (torch.zeros(3), [], "of 0 steps"),
         (torch.tensor(1.0), [1], r"shape \(\)"),
-        ([1.0, 2.0], [2], "a torch tensor, got list"),
+        ([1.0, 2.0], [2], "as a torch tensor, got list"),
         (torch.zeros(3), [4, -1], "sequence 1: -1"),
         (torch.zeros(3), [1.0, 2.0], "got float64"),
         (torch.zeros(3), [True, True], "got bool"),
@@ -121,13 +121,13 @@ def test_select_takes_sequences_in_any_order(batch, draw):
 
 @pytest.mark.parametrize("indices", [[4], [0, -5]])
 def test_select_refuses_an_index_beyond_the_batch(batch, indices):
-    with pytest.raises(ShapeError, match="beyond a batch of 4 sequences"):
+    with pytest.raises(ShapeError, match="into a batch of 4 sequences"):
         batch.select(indices)
 
 
 @pytest.mark.parametrize("indices", [[True, False, True, True], [0.0], torch.tensor(1)])
 def test_select_refuses_what_is_no_index(batch, indices):
-    with pytest.raises(ShapeError, match="indices must be integers"):
+    with pytest.raises(ShapeError, match="indices to be integers"):
         batch.select(indices)
 
 
@@ -157,7 +157,7 @@ def test_replace_and_map(batch):
     mapped = batch.map(layer)
     assert mapped.order is batch.order
     assert torch.equal(mapped.data, layer(batch.data))
-    with pytest.raises(ShapeError, match="lengths sum to 6"):
+    with pytest.raises(ShapeError, match="of 6 steps"):
         batch.replace(torch.zeros(5, 3))
     with pytest.raises(ShapeError, match="got str"):
         batch.map(lambda data: "no tensor")

@@ -113,7 +113,7 @@ def test_from_nested_with_holes_between_the_sequences():
 @quiet_nested
 def test_from_nested_refuses_parts_that_disagree_and_plain_tensors():
     nested = torch.nested.nested_tensor([torch.zeros(3, 4), torch.zeros(3, 5)])
-    with pytest.raises(ShapeError, match=r"sequence 1: steps of shape \(5,\), where \(4,\)"):
+    with pytest.raises(ShapeError, match=r"sequence 1: expected steps of shape \(4,\), got \(5,\)"):
         Ragged.from_nested(nested)
     with pytest.raises(ShapeError, match="a plain one of shape"):
         Ragged.from_nested(torch.zeros(2, 3))
@@ -184,10 +184,10 @@ def test_from_list_names_every_sequence_that_does_not_fit():
     with pytest.raises(ShapeError) as caught:
         Ragged.from_list([torch.zeros(2, 3), torch.zeros(1, 4), 5, [[1.0], [1.0, 2.0]], torch.zeros(2), [None]])
     where = caught.value.where
-    assert "sequence 1: steps of shape (4,), where (3,) is expected" in where
-    assert "sequence 2: a single number" in where
+    assert "sequence 1: expected steps of shape (3,), got (4,)" in where
+    assert "sequence 2: expected an array of steps, got a single number" in where
     assert "sequence 3" in where
-    assert "sequence 4: steps of shape (), where (3,) is expected" in where
+    assert "sequence 4: expected steps of shape (3,), got ()" in where
     assert "sequence 5: not an array of numbers" in where
     assert caught.value.fix
 
@@ -205,7 +205,7 @@ def test_from_list_sends_strings_to_the_vocabulary(sequences):
 
 @pytest.mark.parametrize("settings_", [{}, {"lengths": [1], "mask": torch.ones(1, 2)}])
 def test_from_padded_needs_exactly_one_of_lengths_and_mask(settings_):
-    with pytest.raises(UsageError, match="exactly one"):
+    with pytest.raises(UsageError, match="both or neither"):
         Ragged.from_padded(torch.zeros(1, 2), **settings_)
 
 
@@ -324,7 +324,7 @@ def test_to_packed_refuses_an_empty_sequence_and_says_the_repair():
     with pytest.raises(ShapeError, match="sequence 1 has length 0") as caught:
         numbered([2, 0, 1]).to_packed()
     assert "batch.select(batch.lengths.nonzero().flatten())" in caught.value.fix
-    with pytest.raises(ShapeError, match="no sequence at all"):
+    with pytest.raises(ShapeError, match="this batch is empty"):
         numbered([]).to_packed()
 
 
@@ -338,5 +338,5 @@ def test_integers_are_padded_with_integers_only():
     batch = Ragged(torch.tensor([1, 2, 3]), [1, 2])
     assert batch.to_padded(9).tolist() == [[1, 9], [2, 3]]
     for value in (0.5, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="does not fit"):
+        with pytest.raises(UsageError, match="Expected an integer to pad"):
             batch.to_padded(value)

@@ -232,7 +232,7 @@ def test_a_folder_with_a_sub_folder_for_each_label(tmp_path):
     assert pairs(table) == [("bad", "neg"), ("good\nfilm", "pos"), ("fine", "pos")]
     assert table.places[0] == str(tmp_path / "data" / "neg" / "0_7.txt")
     assert any("urls.txt" in note for note in table.notes)
-    assert table.select([2]).places == [str(tmp_path / "data" / "pos" / "1_7.txt")]
+    assert table.places[2:3] == [str(tmp_path / "data" / "pos" / "1_7.txt")]
     with pytest.raises(UsageError, match="no columns"):
         read_table(tmp_path / "data", label=2)
 

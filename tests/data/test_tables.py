@@ -190,11 +190,6 @@ def test_standard_input(monkeypatch, content, expected):
     assert table.source == "standard input"
 
 
-def test_select_keeps_rows_labels_and_lines_together(read):
-    table = read("a,1\nb,2\nc,3\n").select([2, 0])
-    assert rows(table) == [("c", 3, 3), ("a", 1, 1)]
-    assert read("a\n").select([0]).labels is None
-
 
 def jsonl(*records) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)

@@ -226,7 +226,7 @@ def test_a_missing_file_is_refused(tmp_path: Path):
     "given", [[1.7], [True, False, True], torch.tensor([True, False, True]), torch.tensor([0.0]), ["a"], 1, [[0, 1]]]
 )
 def test_only_integers_on_one_axis_select_sequences(given: Any):
-    with pytest.raises(ShapeError, match=r"(?s)sequences must be integers.*Give sequences as"):
+    with pytest.raises(ShapeError, match=r"(?s)sequences to be integers.*Give sequences as"):
         make().select(given)
 
 

@@ -1,4 +1,4 @@
-"""Which sequences go into a batch together."""
+"""Plans of which sequences form a batch."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class Minibatch(NamedTuple):
 
     Attributes:
         inputs: of the model.
-        targets: what it should have given.
+        targets: the expected outputs.
         sequences: number of them.
         tokens: steps of all of them.
     """
@@ -38,23 +38,23 @@ def plan_batches(
     seed: int = 0,
     epoch: int = 0,
 ) -> list[list[int]]:
-    """Return the indices of each batch. Every sequence is in exactly one.
+    """Return the indices of each batch, with every sequence in exactly one batch.
 
-    Shuffled: the order is drawn from (seed, epoch); with bucketing it is cut into pools, each pool
-    is sorted by length and cut into batches of like lengths, and the batches are shuffled.
-    Not shuffled: the given order, or with bucketing the order of lengths, short first.
-    The same arguments give the same plan, and no random state outside is read or changed.
+    With `shuffle`, the order is drawn from (seed, epoch); with bucketing it is cut into pools, each pool is sorted by
+    length and cut into batches of similar lengths, and the batches are shuffled. Without `shuffle`, it is the given
+    order, or with bucketing the order of lengths, short first. The same arguments give the same plan, and no other
+    random state is read or changed.
 
     >>> plan_batches([5, 1, 4, 2], tokens_per_batch=6, shuffle=False)
     [[1, 3], [2], [0]]
 
     Args:
         lengths: (examples,) steps of each sequence.
-        batch_size: sequences a batch, or
-        tokens_per_batch: steps a batch at most. An empty sequence counts as one step, and a sequence
+        batch_size: sequences per batch, or
+        tokens_per_batch: steps per batch at most. An empty sequence counts as one step, and a sequence
             longer than this is a batch of its own.
         shuffle: draw the order anew for each epoch.
-        bucketing: put sequences of like lengths together.
+        bucketing: put sequences of similar lengths together.
         seed: of the drawing, 0 or more.
         epoch: of the drawing, 0 or more.
 
@@ -71,14 +71,14 @@ def plan_batches(
         pools = [pool[np.argsort(steps[pool], kind="stable")] for pool in pools]
     batches = [batch for pool in pools for batch in _cut(pool, steps, batch_size, tokens_per_batch)]
     if shuffle and bucketing:
-        batches = [batches[place] for place in random.permutation(len(batches))]
+        batches = [batches[index] for index in random.permutation(len(batches))]
     return batches
 
 
 def _check_settings(batch_size: int | None, tokens_per_batch: int | None, seed: int, epoch: int) -> None:
     if (batch_size is None) == (tokens_per_batch is None):
         raise UsageError(
-            "A plan needs exactly one of batch_size and tokens_per_batch.",
+            "Expected either batch_size or tokens_per_batch, got both or neither.",
             where=f"batch_size={batch_size}, tokens_per_batch={tokens_per_batch}",
             fix="Give one of the two and leave the other None.",
         )
@@ -95,11 +95,11 @@ def _check_settings(batch_size: int | None, tokens_per_batch: int | None, seed: 
 def _counted_steps(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     counted = np.asarray(lengths, dtype=np.int64)
     if (counted < 0).any():
-        place = int(np.argmax(counted < 0))
+        index = int(np.argmax(counted < 0))
         raise DataError(
-            f"A length is negative: {counted[place]}.",
-            where=f"sequence {place}",
-            fix="A length is the number of steps: zero or more.",
+            f"Expected lengths of zero or more, got {counted[index]}.",
+            where=f"sequence {index}",
+            fix="Give the number of steps of each sequence.",
         )
     return np.maximum(counted, 1)
 

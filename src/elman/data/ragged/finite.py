@@ -1,4 +1,4 @@
-"""Answers that are not numbers never reach a user."""
+"""A check that the outputs of a network are finite."""
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ def check_finite(outputs: Tensor | Ragged, what: str = "sequence") -> None:
     """Refuse outputs of a network that are not finite.
 
     Args:
-        outputs: `(rows, …)`, a row for each sequence; or several for each.
-        what: a row is, for messages.
+        outputs: `(rows, …)` with a row for each sequence, or a `Ragged` batch with several rows for each.
+        what: the name of a row in messages.
 
     Raises:
-        DataError: names the first rows with NaN or infinity, from 1.
+        DataError: names the first rows with NaN or infinity, counted from 1.
     """
     whole = outputs.data if isinstance(outputs, Ragged) else outputs
     if bool(torch.isfinite(whole).all()):

@@ -1,6 +1,6 @@
-"""Where each step lies: the index arithmetic behind `Ragged`, on the CPU, without a loop.
+"""The positions of steps: the index arithmetic behind `Ragged`, on the CPU, without a loop.
 
-Every function takes and gives int64 tensors. A padded batch numbers its steps row by row, a packed
+Every function takes and returns int64 tensors. A padded batch numbers its steps row by row, a packed
 one time step by time step with the longest sequence first.
 """
 
@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-# Where the padding of a batch is: after the steps of each sequence, or before them.
+# The side of the padding: after the steps of each sequence, or before them.
 Side = Literal["right", "left"]
 
 
 class PackedLayout(NamedTuple):
-    """How torch's `PackedSequence` orders the steps of a batch."""
+    """The order of the steps of a batch in torch's `PackedSequence`."""
 
     batch_sizes: Tensor  # (longest,) sequences alive at each time step
     order: Tensor  # (batch,) original index of each packed row
@@ -22,7 +22,7 @@ class PackedLayout(NamedTuple):
 
 
 def offsets_of(lengths: Tensor) -> Tensor:
-    """Return the position of each sequence's first step, and the total: (batch + 1,).
+    """Return the first step of each sequence, and at the end the total: (batch + 1,).
 
     >>> offsets_of(torch.tensor([2, 0, 3]))
     tensor([0, 2, 2, 5])
@@ -31,9 +31,9 @@ def offsets_of(lengths: Tensor) -> Tensor:
 
 
 def sequence_index(lengths: Tensor, total: int | None = None) -> Tensor:
-    """Return the index of the sequence that each step belongs to: (total,).
+    """Return the sequence that each step belongs to: (total,).
 
-    Where torch records operations, the total must be given: it cannot be read off the lengths then.
+    While torch records operations, the total must be given, since it cannot be computed from the lengths.
 
     >>> sequence_index(torch.tensor([2, 0, 3]))
     tensor([0, 0, 2, 2, 2])
@@ -42,7 +42,9 @@ def sequence_index(lengths: Tensor, total: int | None = None) -> Tensor:
 
 
 def step_index(lengths: Tensor, total: int | None = None) -> Tensor:
-    """Return the index of each step within its sequence, from 0: (total,).
+    """Return the number of each step within its sequence, from 0: (total,).
+
+    The total is as for `sequence_index`.
 
     >>> step_index(torch.tensor([2, 0, 3]))
     tensor([0, 1, 0, 1, 2])
@@ -52,7 +54,9 @@ def step_index(lengths: Tensor, total: int | None = None) -> Tensor:
 
 
 def padded_positions(lengths: Tensor, time: int, batch_first: bool, side: Side = "right") -> Tensor:
-    """Return the position of each step in the flattened grid of a padded tensor: (total,).
+    """Return the position of each step in a padded, flattened grid: (total,).
+
+    The grid is (batch, time) with `batch_first`, else (time, batch).
 
     >>> padded_positions(torch.tensor([2, 1]), 3, batch_first=True, side="left")
     tensor([1, 2, 5])
@@ -64,7 +68,7 @@ def padded_positions(lengths: Tensor, time: int, batch_first: bool, side: Side =
 
 
 def masked_positions(mask: Tensor, batch_first: bool) -> Tensor:
-    """Return the positions of a mask's steps in the flattened grid (batch · time): (total,).
+    """Return the position in the flattened grid of each step of a mask (batch, time).
 
     >>> masked_positions(torch.tensor([[False, True], [True, True]]), batch_first=False)
     tensor([2, 1, 3])
@@ -75,20 +79,20 @@ def masked_positions(mask: Tensor, batch_first: bool) -> Tensor:
 
 
 def selected_positions(lengths: Tensor, indices: Tensor) -> Tensor:
-    """Return the current position of each step of the selected sequences: (their total,)."""
+    """Return the position of each step of the chosen sequences: (total of the chosen,)."""
     chosen = lengths[indices]
     return torch.repeat_interleave(offsets_of(lengths)[indices], chosen) + step_index(chosen)
 
 
 def reversed_positions(lengths: Tensor, total: int | None = None) -> Tensor:
-    """Return, for each step, the step that mirrors it within its sequence: (total,)."""
+    """Return for each step the one that mirrors it within its own sequence: (total,)."""
     offsets = offsets_of(lengths)
     ends = torch.repeat_interleave(offsets[:-1] + offsets[1:] - 1, lengths, output_size=total)
     return ends - torch.arange(ends.shape[0], device=lengths.device)
 
 
 def packed_layout(lengths: Tensor) -> PackedLayout:
-    """Return the layout that torch gives to sequences of these lengths, none of them zero."""
+    """Return torch's layout of sequences of these lengths, none of them zero."""
     order = torch.argsort(lengths, descending=True, stable=True)
     return PackedLayout(torch.bincount(step_index(lengths)), order, invert(order))
 
@@ -99,7 +103,7 @@ def packed_positions(lengths: Tensor, batch_sizes: Tensor, rank: Tensor) -> Tens
 
 
 def packed_lengths(batch_sizes: Tensor) -> Tensor:
-    """Return the length of each packed row, from the batch size of each time step: (batch,).
+    """Return the length of each packed row from the number alive at each time step: (batch,).
 
     >>> packed_lengths(torch.tensor([3, 2, 2]))
     tensor([3, 3, 1])

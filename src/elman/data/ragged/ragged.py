@@ -29,9 +29,8 @@ from elman.tensors import is_differentiated
 class Ragged:
     """A batch of sequences of any lengths, zero included: all their steps one after the other.
 
-    The cost of what is computed on it follows the sum of the lengths; there is no padding.
-    It is immutable; what is derived from it is a new one that shares what it can. Every conversion
-    is differentiable in the data.
+    There is no padding, so that the cost of a computation follows the sum of the lengths. A batch is immutable; a batch
+    derived from it shares its data and lengths where possible. Every conversion is differentiable in the data.
 
     >>> batch = Ragged(torch.tensor([1.0, 2.0, 3.0]), [2, 0, 1])
     >>> batch
@@ -45,11 +44,11 @@ class Ragged:
         data: (total, feature…), or (total,) for integer ids.
         lengths: (batch,) steps of each sequence, integers of zero or more that sum to total.
 
-    It is a node of torch's trees of tensors (`torch.utils._pytree`), whose leaf is the data.
+    It is a node of torch's trees of tensors (`torch.utils._pytree`) with the data as its leaf.
 
     Attributes:
         data: as given.
-        order: where a loop over time meets the steps; what has the same lengths shares it.
+        order: the order in which a loop over time reads the steps; batches of the same lengths share it.
 
     Raises:
         ShapeError: data and lengths do not fit each other.
@@ -80,7 +79,7 @@ class Ragged:
 
     @property
     def offsets(self) -> Tensor:
-        """(batch + 1,) int64 on the CPU: a copy of where each sequence begins, and the total."""
+        """(batch + 1,) int64 on the CPU: a copy of the first step of each sequence, and the total."""
         return self.order.offsets
 
     @classmethod
@@ -91,7 +90,7 @@ class Ragged:
         feature_shape: Sequence[int] | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Make a batch of these sequences, in their order.
+        """Return a batch of these sequences, in their order.
 
         >>> Ragged.from_list([[1, 2, 3], [], [4]]).lengths
         tensor([3, 0, 1])
@@ -110,7 +109,7 @@ class Ragged:
 
     @classmethod
     def from_dense(cls, tensor: Tensor) -> Self:
-        """Sequences of equal length, all of whose steps count: (batch, time, feature…).
+        """Return a batch of sequences of equal length, without padding: (batch, time, feature…).
 
         Raises:
             ShapeError: a tensor of fewer than two axes.
@@ -130,7 +129,7 @@ class Ragged:
         *,
         side: Side = "right",
     ) -> Self:
-        """Take the steps of a padded batch, without its padding.
+        """Return the steps of a padded batch, without its padding.
 
         >>> padded = torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 4.0]])
         >>> Ragged.from_padded(padded, mask=torch.tensor([[0, 1, 1], [1, 0, 1]])).to_list()
@@ -139,18 +138,18 @@ class Ragged:
         Args:
             tensor: (batch, time, feature…), or (time, batch, feature…) without `batch_first`.
             lengths: (batch,) steps of each sequence, at most time.
-            mask: in place of lengths: (batch, time), or (time, batch) without `batch_first`; true for a step,
+            mask: instead of lengths: (batch, time), or (time, batch) without `batch_first`; true for a step,
                 false for padding, which may be before, between and after the steps. Booleans, or zeros and ones of
                 any type, on any device.
             batch_first: whether the first axis is the batch; else the second is.
-            side: where the padding is when lengths are given: after the steps, or before them.
+            side: the side of the padding if lengths are given: after the steps, or before them.
 
         Raises:
             UsageError: both or neither of lengths and mask, a side that does not exist, or a side with a mask.
             ShapeError: a length beyond time, a mask of another shape or with values other than 0 and 1.
         """
         if (lengths is None) == (mask is None):
-            raise UsageError("from_padded needs exactly one of lengths and mask.", fix="Give one of the two.")
+            raise UsageError("Expected either lengths or a mask, got both or neither.", fix="Give one of the two.")
         _check_side(side)
         batch, time = padded_sizes(tensor, batch_first)
         if lengths is None:
@@ -166,7 +165,7 @@ class Ragged:
 
     @classmethod
     def from_packed(cls, packed: PackedSequence) -> Self:
-        """Take the sequences of a `PackedSequence` in their order before it was sorted."""
+        """Return the sequences of a `PackedSequence` in their order before sorting."""
         by_row = positions.packed_lengths(packed.batch_sizes)
         rank = (
             torch.arange(len(by_row), device="cpu")
@@ -179,7 +178,7 @@ class Ragged:
 
     @classmethod
     def from_nested(cls, nested: Tensor) -> Self:
-        """Take the sequences of a torch nested tensor with the strided or the jagged layout.
+        """Return the sequences of a torch nested tensor, of the strided or the jagged layout.
 
         Raises:
             ShapeError: the tensor is not nested, or its parts disagree on the features.
@@ -195,7 +194,7 @@ class Ragged:
 
     @staticmethod
     def concatenate(batches: Sequence["Ragged"]) -> "Ragged":
-        """Concatenate the sequences of several batches into one batch.
+        """Return all sequences of these batches as one batch.
 
         Raises:
             ShapeError: no batch was given, or they disagree on the features.
@@ -209,17 +208,19 @@ class Ragged:
         return Ragged(torch.cat([batch.data for batch in batches]), torch.cat([batch.lengths for batch in batches]))
 
     def to_list(self) -> list[Tensor]:
-        """Return one tensor (steps, feature…) for each sequence: views of the data."""
+        """Return one tensor (steps, feature…) for each sequence, a view of the data."""
         return list(self.data.split(self.lengths.tolist())) if self.batch_size else []
 
     def to_padded(self, value: float = 0.0, batch_first: bool = True, *, side: Side = "right") -> Tensor:
-        """Fill the batch up with `value` to a dense tensor (batch, longest, feature…).
+        """Return a dense tensor (batch, longest, feature…), padded with `value`.
 
         Without `batch_first` it is (longest, batch, feature…). The padding is after the steps of each sequence, or
-        before them with `side="left"`; `.lengths` and `mask(side)` say where the steps are.
+        before them with `side="left"`; `.lengths` and `mask(side)` give the positions of the steps.
         """
         if not (self.data.is_floating_point() or self.data.is_complex() or float(value).is_integer()):
-            raise UsageError(f"Padding of {value} does not fit data of {self.data.dtype}.", fix="Pad with an integer.")
+            raise UsageError(
+                f"Expected an integer to pad data of {self.data.dtype}, got {value}.", fix="Pad with an integer."
+            )
         _check_side(side)
         grid = (self.batch_size, self.longest) if batch_first else (self.longest, self.batch_size)
         index = positions.padded_positions(self.lengths, self.longest, batch_first, side).to(self.data.device)
@@ -234,10 +235,10 @@ class Ragged:
         return steps < lengths if side == "right" else steps >= self.longest - lengths
 
     def to_packed(self) -> PackedSequence:
-        """torch's `PackedSequence` of the same sequences.
+        """Return torch's `PackedSequence` of the same sequences.
 
         Raises:
-            ShapeError: torch can pack neither an empty sequence nor an empty batch.
+            ShapeError: the batch is empty, or has an empty sequence, which torch cannot pack.
         """
         self._check_packable()
         batch_sizes, order, rank = positions.packed_layout(self.lengths)
@@ -250,19 +251,19 @@ class Ragged:
         empty = (self.lengths == 0).nonzero().flatten().tolist()
         if empty or not self.batch_size:
             raise ShapeError(
-                "torch's PackedSequence cannot hold an empty sequence, and this batch "
-                + (f"has {len(empty)}." if empty else "has no sequence at all."),
+                "torch cannot pack an empty sequence or an empty batch, and this batch "
+                + (f"has {len(empty)} empty sequences." if empty else "is empty."),
                 where=f"sequence {empty[0]} has length 0" if empty else None,
-                fix="Stay with the Ragged batch, or leave the empty ones out: "
+                fix="Use the Ragged batch itself, or leave the empty ones out: "
                 "batch.select(batch.lengths.nonzero().flatten()).to_packed().",
             )
 
     def to_nested(self) -> Tensor:
-        """torch's nested tensor of the same sequences, in the jagged layout."""
+        """Return torch's nested tensor of the same sequences, in the jagged layout."""
         return torch.nested.nested_tensor_from_jagged(self.data, self.offsets.to(self.data.device))
 
     def replace(self, data: Tensor) -> "Ragged":
-        """Return a batch with the same lengths and new data (total, any feature…).
+        """Return a batch of the same lengths with new data (total, any feature…).
 
         Raises:
             ShapeError: the data has another number of steps.
@@ -271,30 +272,33 @@ class Ragged:
         return self._same_lengths(data)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Ragged":
-        """Apply a function to all steps in one call, as in `batch.map(nn.Linear(3, 5))`.
+        """Apply a function to all steps at once, as in `batch.map(nn.Linear(3, 5))`.
 
-        It takes (total, feature…) and must give one result for each step.
+        The function takes (total, feature…) and must return one result for each step.
         """
         return self.replace(function(self.data))
 
     def select(self, indices: Tensor | Sequence[int] | np.ndarray) -> "Ragged":
-        """Select sequences in this order. Indices may repeat and count from the end.
+        """Return these sequences in this order.
+
+        An index may occur twice; a negative one counts from the end.
 
         Raises:
-            ShapeError: an index beyond the batch, or something else than integers.
+            ShapeError: an index beyond the batch, or indices that are not integers.
         """
         checked = integers("indices", indices)
         beyond = ((checked < -self.batch_size) | (checked >= self.batch_size)).nonzero().flatten()
         if len(beyond):
             raise ShapeError(
-                f"Index {checked[beyond[0]]} at position {beyond[0]} is beyond a batch of {self.batch_size} sequences.",
+                f"Expected indices into a batch of {self.batch_size} sequences, got {checked[beyond[0]]}.",
+                where=f"position {beyond[0]}",
                 fix=f"Give indices below {self.batch_size}.",
             )
         checked = checked.remainder(max(self.batch_size, 1))
         return Ragged(self._gather(positions.selected_positions(self.lengths, checked)), self.lengths[checked])
 
     def reverse(self) -> "Ragged":
-        """Reverse each sequence by its own length.
+        """Return each sequence reversed within its own length.
 
         >>> Ragged(torch.tensor([1, 2, 3, 4]), [3, 1]).reverse().data
         tensor([3, 2, 1, 4])
@@ -302,7 +306,7 @@ class Ragged:
         return self._same_lengths(self._gather(positions.reversed_positions(self.lengths, self.total)))
 
     def to(self, *args: Any, **kwargs: Any) -> "Ragged":
-        """Convert the data as `Tensor.to` does. The lengths stay on the CPU."""
+        """Return the batch with `Tensor.to` applied to the data. Lengths stay on the CPU."""
         return self._same_lengths(self.data.to(*args, **kwargs))
 
     def detach(self) -> "Ragged":
@@ -318,11 +322,11 @@ class Ragged:
         return self.data.index_select(0, index.to(self.data.device))
 
     def first(self) -> Tensor:
-        """Return the first step of each sequence: (batch, feature…), zeros for an empty one."""
+        """Return the first step of each sequence, or zeros for an empty one: (batch, feature…)."""
         return self._one_step_each(self.offsets[:-1])
 
     def last(self) -> Tensor:
-        """Return the last step of each sequence: (batch, feature…), zeros for an empty one."""
+        """Return the last step of each sequence, or zeros for an empty one: (batch, feature…)."""
         return self._one_step_each(self.offsets[1:] - 1)
 
     def _one_step_each(self, index: Tensor) -> Tensor:
@@ -332,25 +336,25 @@ class Ragged:
         return torch.where(full, self._gather(index.clamp(0, self.total - 1)), 0)
 
     def sum(self) -> Tensor:
-        """Return the sum over the steps of each sequence: (batch, feature…), zeros for an empty one."""
+        """Return the sum of the steps of each sequence, zeros for an empty one: (batch, feature…)."""
         return self._empty_result().index_add_(0, self.sequence_index(), self.data)
 
     def mean(self) -> Tensor:
-        """Return the mean over the steps of each sequence: (batch, feature…), zeros if empty."""
+        """Return the mean of the steps of each sequence, zeros for an empty one: (batch, feature…)."""
         total = self.sum()
         counts = self.lengths.clamp(min=1).to(self.data.device)
         return total / counts.reshape(-1, *[1] * len(self.feature_shape))
 
     def max(self) -> Tensor:
-        """Return the maximum of each feature over the steps: (batch, feature…).
+        """Return the maximum of each feature over the steps of a sequence: (batch, feature…).
 
-        It is NaN where a step is NaN, and zero for an empty sequence. Equal maxima share the gradient.
+        It is NaN if a step is, and zero for an empty sequence. Steps that are equally large share the gradient.
         """
         index = self.sequence_index()
         largest = self._largest(index)
         if not (self.data.is_floating_point() and is_differentiated(self.data)):
             return largest
-        # torch differentiates a mean as often as needed: take the mean of the largest steps, and correct its value
+        # A mean can be differentiated any number of times: take the mean of the largest steps, and correct its value
         # for rounding. Half precision cannot count more than a few hundred steps.
         exact = largest.float() if largest.element_size() < torch.float32.itemsize else largest
         steps, seen = self.data.to(exact.dtype), self.data.detach()
@@ -362,7 +366,7 @@ class Ragged:
         return (mean + torch.where(rounding.isfinite(), rounding, 0.0)).to(self.data.dtype)
 
     def _largest(self, index: Tensor) -> Tensor:
-        """Compute the values of `max`, without a derivative."""
+        """Return the values of `max`, without a derivative."""
         data = self.data.detach()
         wide = index.reshape(-1, *[1] * len(self.feature_shape)).expand_as(data)
         return self._empty_result().scatter_reduce(0, wide, data, "amax", include_self=False)
@@ -391,31 +395,31 @@ class Ragged:
         return self.data.shape[1:]
 
     def sequence_index(self) -> Tensor:
-        """Return the index of each step's sequence: (total,), int64 on the data's device."""
+        """Return the sequence of each step: (total,) int64 on the data's device."""
         return positions.sequence_index(self.lengths, self.total).to(self.data.device)
 
     def step_index(self) -> Tensor:
-        """Return the index of each step in its sequence, from 0: (total,), int64 on its device."""
+        """Return the number of each step in its sequence, from 0: (total,) int64."""
         return positions.step_index(self.lengths, self.total).to(self.data.device)
 
     def __len__(self) -> int:
         return self.batch_size
 
     def __getitem__(self, index: int) -> Tensor:
-        place = operator.index(index)
-        if not -self.batch_size <= place < self.batch_size:
-            raise IndexError(f"sequence {place} of a batch of {self.batch_size}")
-        place %= self.batch_size
-        return self.data[int(self.offsets[place]) : int(self.offsets[place + 1])]
+        number = operator.index(index)
+        if not -self.batch_size <= number < self.batch_size:
+            raise IndexError(f"sequence {number} of a batch of {self.batch_size}")
+        number %= self.batch_size
+        return self.data[int(self.offsets[number]) : int(self.offsets[number + 1])]
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.to_list())
 
     def __repr__(self) -> str:
-        place = "" if self.data.device.type == "cpu" else f", {self.data.device}"
+        device = "" if self.data.device.type == "cpu" else f", {self.data.device}"
         return (
             f"Ragged({self.batch_size} sequences, {self.total} steps, longest {self.longest}, "
-            f"feature {tuple(self.feature_shape)}, {str(self.data.dtype).removeprefix('torch.')}{place})"
+            f"feature {tuple(self.feature_shape)}, {str(self.data.dtype).removeprefix('torch.')}{device})"
         )
 
 
@@ -425,7 +429,7 @@ def _check_side(side: str) -> None:
 
 
 class _Lengths:
-    """What a batch is besides its data, comparable, as torch's functions on trees of tensors need it."""
+    """The rest of a batch besides its data, comparable as torch's functions on trees of tensors need it."""
 
     def __init__(self, order: TimeMajor):
         self.order = order
@@ -448,7 +452,7 @@ def _flatten_with_keys(batch: Ragged) -> tuple[list[tuple[Any, Any]], _Lengths]:
 
 
 def _unflatten(leaves: Iterable[Any], lengths: _Lengths) -> Ragged:
-    # The result of a function on trees, which need not be a tensor.
+    # A function on trees may replace the data by anything, not only by a tensor.
     ragged = object.__new__(Ragged)
     ragged._set(next(iter(leaves)), lengths.order)
     return ragged

@@ -1,4 +1,4 @@
-"""Lists of arrays made into the two parts of a `Ragged`: all steps in one tensor, and the lengths."""
+"""Conversion of lists of arrays to the two parts of a `Ragged`: all steps in one tensor, and the lengths."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from elman.errors import DataError, ShapeError
 def join_sequences(
     sequences: Sequence[Any], feature_shape: Sequence[int] | None, dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor]:
-    """Concatenate the steps of all sequences, and return the length of each."""
+    """Return all steps one after the other and the length of each sequence."""
     parts, problems = _convert(sequences)
     feature = _feature_shape(parts, feature_shape)
     problems += [
-        f"sequence {index}: steps of shape {tuple(part.shape[1:])}, where {feature} is expected"
+        f"sequence {index}: expected steps of shape {feature}, got {tuple(part.shape[1:])}"
         for index, part in parts
         if not _is_bare(part) and part.shape[1:] != feature
     ]
@@ -40,7 +40,7 @@ def _convert(sequences: Sequence[Any]) -> tuple[list[tuple[int, Tensor]], list[s
             parts.append((index, _as_steps(sequence)))
         except _StringsError:
             raise DataError(
-                "A Ragged holds numbers, and this sequence is made of strings.",
+                "Expected sequences of numbers, got strings.",
                 where=f"sequence {index}: {str(sequence)[:60]!r}",
                 fix="Number the tokens first: Vocabulary.build(...).encode_batch(token_lists).",
             ) from None
@@ -57,7 +57,7 @@ def _as_steps(sequence: Any) -> Tensor:
     if not isinstance(sequence, Tensor):
         sequence = _from_values(sequence)
     if sequence.ndim == 0:
-        raise ValueError("a single number, where an array of steps is expected")
+        raise ValueError("expected an array of steps, got a single number")
     return sequence
 
 
@@ -68,14 +68,14 @@ def _from_values(sequence: Any) -> Tensor:
     if array.dtype.kind in "US":
         raise _StringsError
     if array.dtype.kind not in "biufc":
-        raise ValueError("not an array of numbers")
-    # Python floats and the empty list have no dtype of their own: they take torch's default.
+        raise ValueError("expected an array of numbers")
+    # Python floats and the empty list have no dtype of their own: they get torch's default.
     own_dtype = isinstance(sequence, np.ndarray) or array.dtype.kind != "f"
     return torch.tensor(array, dtype=None if own_dtype else torch.get_default_dtype())
 
 
 def _is_bare(part: Tensor) -> bool:
-    """Return whether a list is empty: it has no feature size, so it fits any."""
+    """Report whether it is an empty list, which fits any features."""
     return part.shape == (0,)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,6 @@ from elman.data.tables import delimited, jsonlines
 from elman.data.tables.columns import Column, Columns, choose_columns, parse_column, parse_text
 from elman.data.tables.fasttext import is_fasttext, read_fasttext
 from elman.data.tables.labels import Label, read_labels
-from elman.data.tables.split import split_rows
 from elman.data.tables.table_format import TableFormat
 from elman.data.tables.text_folder import read_folder
 from elman.errors import DataError, UsageError
@@ -58,28 +57,6 @@ class Table:
     def places(self) -> list[str]:
         """The position of each row: its file and line."""
         return self.files or [f"{self.source}, {position(line)}" for line in self.lines]
-
-    def split(self, fraction: float, seed: int) -> tuple["Table", "Table"]:
-        """Return the rows to train on and those held back, as `split_rows` splits them.
-
-        If equal texts are in both, the notes of the second mention it.
-        """
-        kept, held = map(self.select, split_rows(self.texts, self.labels or [], fraction, seed))
-        both = {text for text in kept.texts if isinstance(text, str)} & {t for t in held.texts if isinstance(t, str)}
-        texts = "1 text is" if len(both) == 1 else f"{len(both):,} texts are"
-        note = [f"{texts} in the training and the validation rows: too many rows are equal"]
-        return replace(kept, notes=[]), replace(held, notes=note if both else [])
-
-    def select(self, rows: Sequence[int]) -> "Table":
-        """Return a table of these rows, in this order."""
-        return replace(
-            self,
-            texts=[self.texts[row] for row in rows],
-            labels=None if self.labels is None else [self.labels[row] for row in rows],
-            lines=[self.lines[row] for row in rows],
-            notes=list(self.notes),
-            files=[self.files[row] for row in rows] if self.files else [],
-        )
 
 
 def read_table(
