@@ -188,7 +188,7 @@ def test_from_list_names_every_sequence_that_does_not_fit():
     assert "sequence 2: expected an array of steps, got a single number" in where
     assert "sequence 3" in where
     assert "sequence 4: expected steps of shape (3,), got ()" in where
-    assert "sequence 5: not an array of numbers" in where
+    assert "sequence 5: expected an array of numbers" in where
     assert caught.value.fix
 
 

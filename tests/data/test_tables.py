@@ -190,7 +190,6 @@ def test_standard_input(monkeypatch, content, expected):
     assert table.source == "standard input"
 
 
-
 def jsonl(*records) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
