@@ -60,12 +60,16 @@ def test_the_demo_without_its_words_says_what_to_install(elman, monkeypatch: pyt
 
 def test_the_words_of_the_demo_do_not_leak_into_its_test():
     from elman.data.known.datasets import vader_words
+    from elman.data.tables.split import split_rows
 
-    rest, test = vader_words().split(demo_command.TEST_FRACTION, 0)
-    learn, judge = rest.split(demo_command.VALIDATION_FRACTION, 0)
-    assert not set(learn.texts) & set(test.texts)
-    assert not set(judge.texts) & set(test.texts)
-    assert len(learn) + len(judge) + len(test) == len(vader_words())
+    words = vader_words()
+    kept, test = split_rows(words.texts, words.labels, demo_command.TEST_FRACTION, 0)
+    rest = [words.texts[row] for row in kept], [words.labels[row] for row in kept]
+    learn, held = split_rows(*rest, demo_command.VALIDATION_FRACTION, 0)
+    tested = {words.texts[row] for row in test}
+    assert not {rest[0][row] for row in learn} & tested
+    assert not {rest[0][row] for row in held} & tested
+    assert len(learn) + len(held) + len(test) == len(words)
 
 
 class Asked(SimpleNamespace):

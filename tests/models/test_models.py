@@ -78,7 +78,7 @@ def test_nothing_can_be_asked_before_it_has_learned(tmp_path):
         ([], [], "at least one sequence"),
         (["a", "b"], ["x", "x"], "only one label"),
         (["a", 3], ["x", "y"], "not texts"),
-        (["a", "b"], ["x", 1.5], "Label 2 is 1.5"),
+        (["a", "b"], ["x", 1.5], "label 2: 1.5"),
         (["", ""], ["x", "y"], "no token to learn from"),
     ],
 )
@@ -256,7 +256,7 @@ def test_numbers_that_are_wrong_are_named_from_1(fitted):
     for rows, said in (
         ([[1.0], [1.0, 1e300]], "too large for float32.\n  sequence 2, step 2"),
         ([[1.0], [float("nan")]], "not finite (NaN or infinity).\n  sequence 2, step 1"),
-        ([[[1.0, 2.0]], [[1.0]]], "sequence 2: steps of shape (1,)"),
+        ([[[1.0, 2.0]], [[1.0]]], "sequence 2: expected steps of shape (2,), got (1,)"),
     ):
         with pytest.raises((DataError, ShapeError)) as caught:
             waves.fit(rows, [0, 1])
