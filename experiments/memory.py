@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from elman.bench.cases import Case, parse
-from elman.errors import UsageError, run_module
+from elman.errors import UsageError
+from experiments import run_module
 
 CASES = ("lstm-b32-t1000-i256-h256-forward+backward", "lstm-b32-t1000-i256-h256-ragged-forward+backward")
 SIDES = ("elman", "torch.nn", "torch.nn packed")

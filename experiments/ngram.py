@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.data.known.texts import open_text
 from elman.data.text.corpus import Corpus
-from elman.errors import run_module
+from experiments import run_module
 
 ORDER = 5
 # For texts so small that the estimate has nothing to go by; those of KenLM's --discount_fallback.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from elman.cells import CELLS
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.errors import UsageError, nearest, run_module
+from elman.errors import UsageError, nearest
 from elman.models import LanguageModel
 from elman.networks import LanguageNetwork, build_body
 from elman.nn.regularisers import SequenceDropout
@@ -25,6 +25,7 @@ from elman.tasks.language import LanguageSettings
 from elman.tasks.task import Task
 from elman.training.generators import own_generators
 from elman.training.progress import progress_for
+from experiments import run_module
 
 
 class TorchBody(nn.Module):

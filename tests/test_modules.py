@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from experiments import run_module
 
-from elman.errors import run_module
 from elman.training import TrainingInterrupted
 
 

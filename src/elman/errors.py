@@ -1,8 +1,7 @@
 """One family of exceptions: the problem, where it is, and the repair."""
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -103,15 +102,3 @@ def nearest(name: object, options: Iterable[object]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     guess = f"Did you mean `{close[0]}`? " if close else ""
     return f"{guess}Valid: {', '.join(names)}."
-
-
-def run_module(main: Callable[[], None]) -> None:
-    """Run a module for `python -m`: exit code 1 for elman's errors, 130 for Ctrl-C."""
-    try:
-        main()
-    except ElmanError as problem:
-        sys.exit(f"error: {problem}")
-    except KeyboardInterrupt as stop:
-        # A training run reports where it stopped and how to continue.
-        sys.stderr.write(f"{str(stop) or 'interrupted'}\n")
-        sys.exit(130)

@@ -14,9 +14,6 @@ from elman.bench.language_case import LAYERS
 from elman.bench.language_work import LanguageWork, Run, training
 from elman.bench.work import Matrices
 
-# What one knows of a network: rows `(time, batch, feature)` and states, to outputs and the next states.
-Body = Callable[[Tensor, Any], tuple[Tensor, Any]]
-
 
 class HandWrittenGRU(nn.Module):
     """The cell of `elman.CELLS["gru"]`, as fast as one gets it in plain torch.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elman.compiler.targets.llvm import gemm
+from elman.compiler.targets.llvm import gemm, panels
 
 
 def _address_and_strides(matrix: np.ndarray) -> tuple[int, ...]:
@@ -29,3 +29,10 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, *, accumulate: bool =
         threads=threads,
     )
     return out
+
+
+def panel_widths(vectors: int) -> list[int]:
+    """Return the widths, in vectors, of the panels of a packed matrix."""
+    pairs = {0: 0, 1: 2, 2: 1}[vectors % panels.WIDTH] if vectors > 1 else 0
+    threes = (vectors - 2 * pairs) // panels.WIDTH
+    return [3] * threes + [2] * pairs + [1] * (vectors - 3 * threes - 2 * pairs)

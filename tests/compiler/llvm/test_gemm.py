@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.compiler.targets.llvm import gemm, machine, panels
-from tests.compiler.llvm.products import pack, product
+from elman.compiler.targets.llvm import gemm, machine
+from tests.compiler.llvm.products import pack, panel_widths, product
 from tests.examples import draws
 
 SIZES = st.one_of(st.sampled_from([1, 3, 7, 8, 9, 15, 16, 17, 24, 31, 65, 129]), st.integers(0, 140))
@@ -98,7 +98,7 @@ def test_packed_layout(k: int, n: int, dtype: type):
     lanes, filled = machine.lanes(dtype), np.zeros((k, _whole(n, dtype)), dtype)
     filled[:, :n] = matrix
     wanted, column = [], 0
-    for width in panels.panel_widths(gemm.vectors(n, dtype)):
+    for width in panel_widths(gemm.vectors(n, dtype)):
         wanted.append(filled[:, column : column + width * lanes].ravel())
         column += width * lanes
     wanted = np.concatenate([*wanted, np.zeros(0, dtype)])
@@ -109,7 +109,7 @@ def test_packed_layout(k: int, n: int, dtype: type):
 
 @pytest.mark.parametrize("vectors", range(30))
 def test_panels_are_narrow_only_for_one_vector(vectors: int):
-    widths = panels.panel_widths(vectors)
+    widths = panel_widths(vectors)
     assert sum(widths) == vectors
     assert 1 not in widths or vectors == 1
     assert widths == sorted(widths, reverse=True)

@@ -7,7 +7,6 @@ from random import Random
 
 from elman.compiler.graph import TRANSPOSED, Graph, Node, Nodes, Parameter, matrix_of, transposed
 from elman.compiler.operations import BINARY, UNARY
-from elman.compiler.simplify import simplify
 from elman.compiler.testing.ranges import RANGES, Range, around, domain_of, joined, largest, lies_within
 from elman.compiler.verify import verify
 
@@ -17,20 +16,12 @@ MODERATE = around(4.0)  # of inputs, states and next states
 MOST = 30.0  # the largest absolute value
 
 
-def random_step(seed: int) -> Graph:
-    """Draw the cell of a seed: 1 to 3 states, 1 to 3 inputs and up to 24 operations.
-
-    Every value stays within ±30, every argument of exp, log and a division where its result is moderate.
-
-    >>> print(random_step(3))  # doctest: +ELLIPSIS
-    step3(x(...
-    """
-    draft = random_draft(seed)
-    return verify(with_used_parameters(simplify(draft), {item.name: item for item in draft.parameters}))
-
-
 def random_draft(seed: int) -> Graph:
-    """Draw the cell of a seed, and do not simplify it."""
+    """Draw the cell of a seed, without simplifying it.
+
+    It has 1 to 3 states, 1 to 3 inputs and up to 24 operations. Every value stays within ±30, and every argument of
+    exp, log and a division where the result is moderate.
+    """
     return _Draft(seed).graph()
 
 

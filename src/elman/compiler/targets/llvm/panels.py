@@ -20,19 +20,11 @@ def tile_rows(width: int = WIDTH) -> int:
     return 8 if machine.host().registers == 32 and width > 1 else 4
 
 
-def panel_widths(vectors: int) -> list[int]:
-    """Return the widths, in vectors, of the panels of a packed matrix.
-
-    >>> panel_widths(7), panel_widths(5), panel_widths(1)
-    ([3, 2, 2], [3, 2], [1])
-    """
-    pairs = {0: 0, 1: 2, 2: 1}[vectors % WIDTH] if vectors > 1 else 0
-    threes = (vectors - 2 * pairs) // WIDTH
-    return [3] * threes + [2] * pairs + [1] * (vectors - 3 * threes - 2 * pairs)
-
-
 def panel_ranges(code: Code, vectors: Value) -> list[tuple[int, Value, Value]]:
-    """Write where the panels of each width begin and end, in vectors: `panel_widths` as code."""
+    """Write where the panels of each width begin and end, in vectors.
+
+    Seven vectors are in panels of 3, 2 and 2, five in 3 and 2, one in 1.
+    """
     rest = code.remainder(vectors, WIDTH)
     pairs = code.choose(code.compare(rest, "==", 1), code.index(2), code.quotient(rest, 2))
     pairs = code.choose(code.compare(vectors, "<", 2), code.index(0), pairs)
