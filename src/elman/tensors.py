@@ -68,20 +68,12 @@ def read(tensors: Sequence[Tensor]) -> tuple[list[Tensor], bool]:
     """
     found, has_others = list(tensors), False
     for index, tensor in enumerate(tensors):
-        if not _is_usual(tensor):
+        # All tensors of every call of a layer are read, and nearly all are plain memory: they cost no other call.
+        if _KINDS.get(_dispatch_keys(tensor).raw_repr()) is not _PLAIN or not _has_memory(tensor):
             kind = kind_of(tensor)
             found[index] = _resolve(tensor, kind)
             has_others = has_others or kind is Kind.OTHER
     return found, has_others
-
-
-def _is_usual(tensor: Tensor) -> bool:
-    """Return whether a tensor is plain contiguous memory, as nearly every tensor is."""
-    return (
-        _KINDS.get(_dispatch_keys(tensor).raw_repr()) is _PLAIN
-        and tensor.is_contiguous()
-        and (tensor.storage_offset() + tensor.numel()) * tensor.itemsize <= tensor.untyped_storage().nbytes()
-    )
 
 
 def _resolve(tensor: Tensor, found: Kind) -> Tensor:
