@@ -23,8 +23,8 @@ class ElmanError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        place = [f"  {line}" for line in (self.where or "").splitlines()]
-        return "\n".join([self.problem, *place, *([self.fix] if self.fix else [])])
+        where = [f"  {line}" for line in (self.where or "").splitlines()]
+        return "\n".join([self.problem, *where, *([self.fix] if self.fix else [])])
 
     def __reduce__(self):
         return _rebuild, (type(self), self.problem, self.where, self.fix)
@@ -51,7 +51,7 @@ class UsageError(ElmanError, ValueError):
 
 
 class MissingPackageError(UsageError):
-    """A package that elman was not installed with, and that what was asked for needs."""
+    """An optional package that a call needs and that is not installed."""
 
 
 class ModelError(ElmanError):

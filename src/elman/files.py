@@ -1,4 +1,4 @@
-"""Write files so that either all of the old ones or all of the new ones are there after a failure."""
+"""Write files so that a failure leaves either all of the old files or all of the new ones."""
 
 import errno
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 Content = bytes | str | Callable[[Path], object]
-# Of an `OSError`: the disk, or what one may use of it, is full.
+# Error numbers of an `OSError`: the disk, or the quota of the user, is full.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -70,7 +70,7 @@ def print_if_read(line: str, stream: IO[str]) -> None:
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:
-    """Removes the half-written files of these names that killed processes left in the folder."""
+    """Remove half-written files of these names that killed processes left in the folder."""
     for name in names:
         for path in folder.glob(f".{name}.*.tmp"):
             with suppress(OSError):

@@ -47,7 +47,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case in a word, from which it can be made again."""
+        """The name of the case, which `parse` reads."""
         sizes = f"b{self.batch}-t{self.steps}-i{self.input_size}-h{self.hidden_size}"
         return f"{self.cell}-{sizes}{'-ragged' * self.ragged}-{self.mode}"
 

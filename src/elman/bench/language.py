@@ -55,7 +55,7 @@ def side(work: LanguageWork) -> Run:
     network = network_of(work)
     if work.case.mode != GENERATING:
         return training(network, loss_of(network), work)
-    # Which characters they are plays no part: each is another code point.
+    # Any distinct characters do.
     vocabulary = Vocabulary([chr(256 + number) for number in range(work.case.alphabet)], unknown="refuse")
     coder = CharacterCoder(check_settings(CoderSettings, {"unknown": "refuse"}), vocabulary)
     samples = Samples(network.eval(), coder, check_settings(GenerationSettings, {}))

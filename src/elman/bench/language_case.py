@@ -42,7 +42,7 @@ class LanguageCase:
 
     @property
     def name(self) -> str:
-        """The case in a word, from which it can be made again: its kind, and the sizes that are not the textbook's."""
+        """The name of the case, which `parse_language` reads: its kind, and the sizes that are not the textbook's."""
         usual = _usual(self.kind)
         return self.kind + "".join(
             f"-{letter}{size}" for letter, size in self._sizes().items() if size != usual[letter]

@@ -83,8 +83,8 @@ class Result:
         peers: that of the others, by name. `hand-written` is the cell as a loop in torch over the unbound steps;
             `hand-written, indexed` one that takes the input product of all steps at once and then indexes it step by
             step, as many write it: its backward pass fills a gradient of full size at every step. `elman same steps`
-            is elman itself on a batch of as many steps in which all sequences are equally long; `weights/bandwidth` no
-            program, but the least time in which one core can read the weights from where they lie.
+            is elman itself on a batch with the same number of steps, in sequences of equal length; `weights/bandwidth`
+            is not a program, but the time that one core needs to read the weights from memory.
         samples: how many times each was measured, `elman` among them.
         gflops: useful operations of elman, in 10⁹ a second.
         fraction_of_peak: the same as a share of what the threads could do.

@@ -46,7 +46,7 @@ class Samples(Iterator[tuple[str, ...]]):
         coder: texts to tokens and back; the unknown token is never drawn.
         settings: how to generate.
         prompt: what the texts begin with; it is read, not given back.
-        state: where to go on from: what `state` of a generator gave, of one text or of as many as there are samples.
+        state: to continue from: `state` of a generator, of one text or of as many texts as there are samples.
 
     Attributes:
         tokens: the numbers drawn last, `(samples,)`; empty before the first turn.
@@ -54,8 +54,8 @@ class Samples(Iterator[tuple[str, ...]]):
 
     Raises:
         DataError: a prompt with tokens that the model has not learned.
-        UsageError: a state of another number of texts, or of no text; or, by a turn, that the one before was
-            interrupted.
+        UsageError: a state of another number of texts, or one without a token to read next; or, from a turn, that the
+            turn before was interrupted.
         ModelError: a state of another model.
     """
 
@@ -127,10 +127,10 @@ class Samples(Iterator[tuple[str, ...]]):
         """Continue from an earlier state. Tokens written since then count as not written.
 
         Args:
-            state: what `state` gave earlier.
+            state: an earlier value of `state`.
 
         Raises:
-            UsageError: a state of another number of texts, or of no text.
+            UsageError: a state of another number of texts, or one without a token to read next.
             ModelError: a state of another model.
         """
         lengths = np.array(self.lengths)

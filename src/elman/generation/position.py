@@ -50,12 +50,12 @@ def read_position(state: State, samples: int, vocabulary: Vocabulary, weights: i
     """Return the position that a state describes, with a row for each text.
 
     Args:
-        state: of one text, which is repeated, or of as many as there are samples. One that no generator gave, such as
-            that of a layer, has read all there was.
+        state: of one text, which is repeated, or of as many texts as there are samples. A state that does not come from
+            a generator, such as that of a layer, has read all of its text.
         samples: texts.
-        vocabulary: of the model that goes on.
+        vocabulary: of the model that continues.
         weights: of that model, as `fingerprint_weights` gives them.
-        has_prompt: whether a token to read is known anyway.
+        has_prompt: whether a prompt gives the token to read next.
 
     Raises:
         UsageError: a state of another number of texts, or one that needs a prompt.
@@ -67,9 +67,8 @@ def read_position(state: State, samples: int, vocabulary: Vocabulary, weights: i
         )
     if state.batch_size not in (1, samples):
         raise UsageError(
-            f"The state is of {state.batch_size} texts, and {samples} samples are asked for.",
-            fix=f"Say samples={state.batch_size} (--samples {state.batch_size}), or take one text of it: "
-            "state.select([0]).",
+            f"The state is of {state.batch_size} texts, and {samples} samples need a state of 1 or {samples} texts.",
+            fix=f"Give samples={state.batch_size} (--samples {state.batch_size}), or take one text: state.select([0]).",
         )
     if state.batch_size < samples:
         state = state.repeat(samples)
@@ -77,13 +76,13 @@ def read_position(state: State, samples: int, vocabulary: Vocabulary, weights: i
         if not has_prompt:
             raise UsageError(
                 "This state does not say which token comes next.",
-                fix="Give a prompt, or a state that `generate` or `read` of a language model gave.",
+                fix="Give a prompt, or a state from `generate` or `read` of a language model.",
             )
         return Position(state, np.full((samples, MEMORY), -1), np.zeros(samples, np.int64))
     reason = _why_not(state, vocabulary, weights)
     if reason:
         raise ModelError(
-            f"This model cannot go on from this state: {reason}.", fix="Give a state that the same model has given."
+            f"This model cannot continue from this state: {reason}.", fix="Give a state of the same model."
         )
     return Position(state, state.attached[RECENT].numpy(), state.attached[DRAWN].numpy())
 
@@ -92,14 +91,14 @@ def _why_not(state: State, vocabulary: Vocabulary, weights: int) -> str | None:
     missing = {RECENT, DRAWN, VOCABULARY, WEIGHTS} - state.attached.keys()
     recent = state.attached[RECENT]
     if missing or recent.shape[1:] != (MEMORY,) or recent.dtype != torch.int64:
-        return "what is attached to it is incomplete, as where an earlier elman saved it"
+        return "it is incomplete, as states are that an earlier elman saved"
     if bool((state.attached[VOCABULARY] != fingerprint(vocabulary)).any()):
         return "it is of another vocabulary"
     if bool((state.attached[WEIGHTS] != weights).any()):
         return "it is of other weights"
     drawn = state.attached[DRAWN]
     if not bool(((recent >= -1) & (recent < len(vocabulary))).all()) or bool((drawn < 0).any()):
-        return "its tokens are none of the vocabulary"
+        return "some of its tokens are none of the vocabulary"
     if len((recent[:, -1] < 0).unique()) > 1:
         return "some of its texts have begun and some have not"
     return None

@@ -127,7 +127,7 @@ def _check_ending(path: str | Path) -> None:
     if str(path) != "-" and ending in _EXPORTS and Path(path).exists():
         raise DataError(
             f"{path}: files that end in {ending} cannot be read.",
-            fix=f"Export {_EXPORTS[ending]} as CSV in UTF-8. Known are {_ENDINGS}.",
+            fix=f"Export {_EXPORTS[ending]} as CSV in UTF-8. elman reads {_ENDINGS}.",
         )
 
 
@@ -219,7 +219,7 @@ class _Reader:
         if source.ending not in _PLAIN:
             raise DataError(
                 f"{source.name}: files that end in {source.ending} cannot be read.",
-                fix=f"Known are {_ENDINGS}. Give the separator (--separator) to read another ending.",
+                fix=f"elman reads {_ENDINGS}. Give the separator (--separator) to read another ending.",
             )
         return self._guessed_separator(source, notes)
 
