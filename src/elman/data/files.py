@@ -209,7 +209,14 @@ def _decode_as(name: str, content: bytes, encoding: str) -> str:
 
 
 def nul_decoded(name: str, encoding: str, where: str, guess: str) -> DataError:
-    """Return the error for a NUL character in a file that was decoded. Arguments are those of `not_decoded`."""
+    """Return the error for a NUL character in a decoded file.
+
+    Args:
+        name: of the file.
+        encoding: in which it was read.
+        where: the position of the character.
+        guess: as `guess_encoding` gave it.
+    """
     return DataError(
         f"{name} holds a NUL character when it is read as {encoding}.",
         where=where,

@@ -160,7 +160,7 @@ class Corpus:
         return text, used
 
     def _not_utf8(self, problem: str, data: bytes, at: int, done: int, lines: int) -> DataError:
-        """Return the error for a byte of the data, which follow this number of bytes and of line ends."""
+        """Return the error for a byte of the data, which begin after `done` bytes and `lines` lines."""
         for file in self.files:
             # Raises the same with the file's own name and position.
             deque(file.pieces(), maxlen=0)
