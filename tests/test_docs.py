@@ -5,21 +5,28 @@ A page is run from top to bottom in a folder of its own:
 - ```python is executed in the page's namespace, or checked by doctest where it has `>>>`. A block whose first line is
   `# NAME.py` is a file of that name instead, for the blocks and commands after it.
 - ```console has commands after `$ ` and below each what it prints (`...` stands for anything); ```sh has commands
-  alone. Each must end with exit code 0, or with that of a comment: `# exit code 2`.
+  alone. Each must end with exit code 0, or with that of a comment: `# exit code 2`. Those of the README are run by a
+  shell, the others in this process, which saves the seconds of importing torch.
 - Other blocks are for the reader only.
 """
 
 import doctest
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+
+from elman.cli.app import run
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -27,6 +34,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 DOCTEST_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SET_UP = "python3 -m venv "
 SECONDS = 300
+PLAIN = {"OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
 
 
 @dataclass(frozen=True)
@@ -103,15 +111,22 @@ def run_shell(page: Path, block: Block, names: dict[str, Any]) -> None:
 
 
 def run_command(page: Path, line: int, command: str) -> str:
-    """What an `elman` command prints, both streams as they come."""
-    place = f"{page.name}:{line}: {command}"
-    assert command.startswith("elman "), f"{place}\nonly commands of elman are run; show others in a plain block"
+    """Run an `elman` command, and return what it prints to both streams, in order."""
+    where = f"{page.name}:{line}: {command}"
+    assert command.startswith("elman "), f"{where}\nonly commands of elman are run; show others in a plain block"
+    code, said = (run_in_shell if page == README else run_here)(command)
+    promised = re.search(r"# exit code (\d+)$", command)
+    expected = int(promised[1]) if promised else 0
+    assert code == expected, f"{where}\nends with exit code {code}, not {expected}:\n{said}"
+    return said
+
+
+def run_in_shell(command: str) -> tuple[int, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    plain = {"PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "PYTHONUTF8": "1"}
     done = subprocess.run(
         command,
         shell=True,
-        env=os.environ | plain,
+        env=os.environ | PLAIN | {"PATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -119,12 +134,20 @@ def run_command(page: Path, line: int, command: str) -> str:
         encoding="utf-8",
         timeout=SECONDS,
     )
-    promised = re.search(r"# exit code (\d+)$", command)
-    expected = int(promised[1]) if promised else 0
-    assert done.returncode == expected, (
-        f"{place}\nends with exit code {done.returncode}, not {expected}:\n{done.stdout}"
-    )
-    return done.stdout
+    return done.returncode, done.stdout
+
+
+def run_here(command: str) -> tuple[int, str]:
+    """Run the command in this process; it must be one that needs no shell."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    _, *words = lexer
+    assert not any(set(word) <= set(lexer.punctuation_chars) or set(word) & set("*$`") for word in words), command
+    said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with redirect_stdout(said), redirect_stderr(said), mock.patch.dict(os.environ, PLAIN):
+        code = run(words)
+    said.seek(0)
+    return code, said.read()
 
 
 def ignore(page: Path, block: Block, names: dict[str, Any]) -> None:
@@ -226,6 +249,8 @@ WRONG_PAGES = {
     "exit code promised": "```sh\nelman --version  # exit code 2\n```\n",
     "output": "```console\n$ elman --version\nsomething else\n```\n",
     "other command": "```sh\nls\n```\n",
+    "pipe": "```sh\nelman --version | cat\n```\n",
+    "pattern": "```sh\nelman --version *\n```\n",
 }
 
 

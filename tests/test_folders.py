@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from elman.errors import UsageError
-from elman.folders import LOCK, LOG, RunFolder, alone_in
+from elman.folders import CHECKPOINT, LOCK, LOG, RUN, RunFolder, alone_in, removed_if_refused
 
 HOLDER = """
 import sys
@@ -73,3 +74,44 @@ def test_what_a_run_leaves_before_its_first_checkpoint_is_not_foreign(tmp_path: 
 def test_a_log_of_others_is_foreign(tmp_path: Path):
     (tmp_path / LOG).write_text('{"time": 3}\n')
     assert RunFolder(tmp_path).state == "foreign"
+
+
+def run_refused(folder: Path, *written: str, error: type[BaseException] = UsageError) -> None:
+    """Begin a run that writes files, and end it with an error."""
+    with suppress(error), removed_if_refused(folder):
+        RunFolder(folder).begin("elman train classify words.csv", resume=False, overwrite=False)
+        for name in (LOG, "training-tokens.bin", "training-tokens.json", *written):
+            (folder / name).write_text("")
+        raise error("refused")
+
+
+def test_a_refused_run_leaves_nothing(tmp_path: Path):
+    run_refused(tmp_path / "models" / "words")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "words").mkdir()
+    run_refused(tmp_path / "words")
+    assert not list((tmp_path / "words").iterdir())
+
+
+def test_a_refused_run_leaves_what_it_did_not_make(tmp_path: Path):
+    kept = {LOG: '{"kind": "epoch"}', "validation-tokens.bin": "old"}
+    for name, content in kept.items():
+        (tmp_path / name).write_text(content)
+    run_refused(tmp_path, "notes.txt")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "notes.txt"}
+    assert (tmp_path / "validation-tokens.bin").read_text() == "old"
+
+
+def test_a_run_that_saved_a_checkpoint_or_was_interrupted_keeps_its_folder(tmp_path: Path):
+    run_refused(tmp_path / "begun", CHECKPOINT, error=RuntimeError)
+    run_refused(tmp_path / "interrupted", error=KeyboardInterrupt)
+    for name in ("begun", "interrupted"):
+        assert (tmp_path / name / RUN).exists()
+
+
+def test_a_run_that_is_refused_because_of_another_removes_nothing(other: subprocess.Popen, tmp_path: Path):
+    with suppress(UsageError), removed_if_refused(tmp_path):
+        (tmp_path / RUN).write_text("of the other run")
+        RunFolder(tmp_path).begin("elman train classify words.csv", resume=False, overwrite=False)
+        pytest.fail("two have the folder")
+    assert (tmp_path / RUN).read_text() == "of the other run"

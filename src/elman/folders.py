@@ -48,7 +48,7 @@ class RunFolder:
             return "missing"
         if not self.path.is_dir():
             return "foreign"
-        names = {path.name for path in self.path.iterdir()}
+        names = self.names()
         # The name of the format is searched for in the bytes, so that a damaged config is recognised too.
         if CONFIG in names and f'"{FORMAT}"'.encode() in self._bytes(CONFIG):
             return "model"
@@ -152,6 +152,24 @@ class RunFolder:
                 else:
                     aside.replace(self.path / name)
 
+    def names(self) -> set[str]:
+        """Return the names of what is in the folder."""
+        return {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+
+    def saved(self) -> tuple[int, int] | None:
+        """Return the inode and time of the checkpoint, or None if the folder has no checkpoint."""
+        try:
+            found = self.checkpoint.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def remove_own(self, names: set[str]) -> None:
+        """Remove those of the files that a run writes before its first checkpoint."""
+        for name in names:
+            if name in (RUN, LOG) or _LEFTOVER.fullmatch(name):
+                (self.path / name).unlink()
+
     def _bytes(self, name: str) -> bytes:
         """Return the bytes of a file, none if it cannot be read."""
         try:
@@ -199,6 +217,34 @@ def alone_in(folder: str | Path | None) -> Iterator[None]:
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
             lock.release()
+
+
+@contextmanager
+def removed_if_refused(folder: str | Path | None) -> Iterator[None]:
+    """Remove what a run made, its folder too, if it fails before its first checkpoint.
+
+    What was in the folder before is left alone, and so is the folder of a run that was interrupted: it may be resumed.
+
+    Args:
+        folder: of a run; None for a run that writes nothing.
+    """
+    if folder is None:
+        yield
+        return
+    run = RunFolder(folder)
+    missing = [path for path in (run.path, *run.path.parents) if not path.exists()]
+    before, saved = run.names(), run.saved()
+    try:
+        yield
+    except Exception:
+        # Nothing is removed if another run writes there, or if something cannot be removed.
+        with suppress(OSError, UsageError):
+            if run.saved() == saved:
+                with alone_in(run.path):
+                    run.remove_own(run.names() - before - {LOCK})
+                for path in missing:
+                    path.rmdir()
+        raise
 
 
 def resume_command(command: str, folder: str | Path | None = None) -> str:

@@ -201,3 +201,40 @@ def test_every_command_takes_json():
     assert len(found) == 13 + len(TASKS)
     for leaf, context in found:
         assert any("--json" in parameter.opts for parameter in leaf.get_params(context)), leaf.name
+
+
+REFUSED = {
+    "one label": (["classify"], "a,1\nb,1\nc,1\n"),
+    "one kind of character": (["language", "--streams", "1", "--window", "2"], "a" * 40),
+    "too short for its streams": (["language"], "abc" * 20),
+    "no such part": (["classify", "--freeze", "tail"], "a,1\nb,2\nc,1\nd,2\n"),
+}
+
+
+def all_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("task", "text"), REFUSED.values(), ids=REFUSED)
+def test_a_training_that_is_refused_leaves_nothing(elman, task: list[str], text: str, tmp_path: Path):
+    data = tmp_path / "data.csv"
+    data.write_text(text)
+    small = ("--validation-fraction", 0, "--hidden-size", 4, "--epochs", 1)
+    done = elman("train", *task, data, "--out", tmp_path / "models" / "m", *small)
+    assert done.code != 0
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_training_that_is_refused_leaves_the_model_that_it_was_to_replace(elman, words: Path, tmp_path: Path):
+    out, bad = tmp_path / "m", tmp_path / "bad.csv"
+    assert elman("train", "classify", words, "--out", out, "--hidden-size", 4, "--epochs", 1).code == 0
+    before = all_of(out)
+    bad.write_text("a,1\nb,1\nc,1\n")
+    for flag in ("--overwrite", "--resume"):
+        assert elman("train", "classify", bad, "--out", out, "--validation-fraction", 0, flag).code == 1
+        assert all_of(out) == before
+
+
+def test_a_recipe_without_its_data_leaves_nothing(elman, tmp_path: Path):
+    assert elman("recipe", "run", "shakespeare-chars", "--data", tmp_path, "--out", tmp_path / "m").code == 1
+    assert not list(tmp_path.iterdir())

@@ -61,7 +61,7 @@ def test_draws_are_torchs_and_come_again_with_its_seed():
     layer = Recurrent(every_start, 3, 4)
     first = {name: tensor.clone() for name, tensor in layer.weights().items()}
     torch.manual_seed(5)
-    layer._place(0, False).reset_parameters()
+    layer._weights_of(0, False).reset_parameters()
     assert all(torch.equal(tensor, first[name]) for name, tensor in layer.weights().items())
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from elman.data.text import subwords
+from elman.data.text import coders, corpus, subwords, token_text
 from elman.data.text.coders import CoderSettings
 from elman.data.text.corpus import open_corpus
 from elman.data.text.streams import TokenStreams
@@ -24,8 +24,10 @@ CASES = {
     "lower case without blanks": (" \n", {"tokens": "characters", "lower_case": True}),
     "subwords without line ends": ("\n", {"tokens": "subwords", "max_tokens": 300}),
 }
-# sentencepiece may take memory for what it learns from, whose size is limited.
-subwords.CHARACTERS_TO_LEARN_FROM = 2**21
+# Small pieces, so that a short text is already many of them.
+corpus.PIECE_BYTES = coders.LONGEST_PIECE = token_text.IDS_AT_A_TIME = 2**16
+# sentencepiece may take memory for the characters that it learns from, whose number is limited.
+subwords.CHARACTERS_TO_LEARN_FROM = 2**18
 
 
 class Peak(threading.Thread):

@@ -71,6 +71,45 @@ ENCODINGS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("content", "where", "guess"),
+    [
+        ("one\ntwo\n" * 9, "byte 0x00 at offset 1, line 1", "It looks like UTF-16: --encoding utf-16-le."),
+        (b"one\nt\0wo\n", "byte 0x00 at offset 5, line 2", "If it is UTF-8, remove the NUL bytes."),
+    ],
+)
+def test_a_nul_byte_in_a_file_is_refused_unless_the_tokens_are_bytes(tmp_path, monkeypatch, content, where, guess):
+    path, packed = tmp_path / "text.txt", tmp_path / "packed.gz"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-16-le"))
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for size in (20, 2**20):
+        monkeypatch.setattr(module, "PIECE_BYTES", size)
+        for source in (path, packed, [path, packed]):
+            with pytest.raises(DataError, match=r"(text\.txt|packed\.gz) holds a NUL byte") as caught:
+                list(open_corpus(source).pieces())
+            assert caught.value.where == where
+            assert guess in caught.value.fix
+            assert "--tokens bytes" in caught.value.fix
+    assert b"".join(open_corpus(path).byte_pieces()) == path.read_bytes()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_nul_that_another_encoding_gives_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("one\ntwo\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match="NUL character when it is read as latin-1") as caught:
+        open_corpus(path, encoding="latin-1")
+    assert caught.value.where == "line 1"
+    assert "".join(open_corpus(path, encoding="utf-16-le").pieces()) == "one\ntwo\n"
+    # A model of texts in UTF-16 reads such a file without a flag.
+    assert "".join(open_corpus(path, fallback="utf-16-le").pieces()) == "one\ntwo\n"
+
+
+def test_a_text_that_is_a_string_may_hold_nul():
+    for text in ("a\0b", iter(["a\0", "b"])):
+        assert "".join(open_corpus(text).pieces()) == "a\0b"
+
+
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_files_in_another_encoding_are_the_text(tmp_path, encoding):

@@ -41,7 +41,7 @@ def test_labels_that_would_be_mixed_up_are_named(labels):
 def test_an_unknown_label_is_named_with_its_type():
     with pytest.raises(DataError, match="label 2: '1'") as caught:
         Labels((0, 1)).positions([1, "1"])
-    assert caught.value.fix == "It knows 0, 1."
+    assert caught.value.fix == "Known labels: 0, 1."
 
 
 def test_the_labels_of_a_file_are_integers_only_if_all_are():

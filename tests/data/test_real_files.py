@@ -230,9 +230,9 @@ def test_a_folder_with_a_sub_folder_for_each_label(tmp_path):
     (tmp_path / "data" / ".DS_Store").write_bytes(b"\0")
     table = read_table(tmp_path / "data")
     assert pairs(table) == [("bad", "neg"), ("good\nfilm", "pos"), ("fine", "pos")]
-    assert table.places[0] == str(tmp_path / "data" / "neg" / "0_7.txt")
+    assert table.positions[0] == str(tmp_path / "data" / "neg" / "0_7.txt")
     assert any("urls.txt" in note for note in table.notes)
-    assert table.places[2:3] == [str(tmp_path / "data" / "pos" / "1_7.txt")]
+    assert table.positions[2:3] == [str(tmp_path / "data" / "pos" / "1_7.txt")]
     with pytest.raises(UsageError, match="no columns"):
         read_table(tmp_path / "data", label=2)
 
@@ -242,7 +242,7 @@ def test_a_folder_with_a_file_for_each_label(tmp_path):
     (tmp_path / "Greek.txt").write_text("Onasis\n")
     table = read_table(tmp_path)
     assert pairs(table) == [("Smith", "English"), ("Jones", "English"), ("Onasis", "Greek")]
-    assert table.places[1] == f"{tmp_path / 'English.txt'}, line 2"
+    assert table.positions[1] == f"{tmp_path / 'English.txt'}, line 2"
     (tmp_path / "Greek.txt").write_bytes(b"\xff\n")
     with pytest.raises(DataError, match=r"Greek\.txt is not UTF-8"):
         read_table(tmp_path)

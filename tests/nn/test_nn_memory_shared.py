@@ -192,7 +192,7 @@ def test_equal_steps_share_a_program_that_goes_when_no_layer_is_left():
     layers = [elman.LSTM(3, 7) for _ in range(3)]
     for layer in layers:
         train(layer, inputs)
-    programs = {id(run.program(layer._place(0, False).graph, torch.float32)) for layer in layers}
+    programs = {id(run.program(layer._weights_of(0, False).graph, torch.float32)) for layer in layers}
     assert len(programs) == 1
 
 
@@ -218,10 +218,10 @@ def test_layers_that_are_in_use_keep_their_programs():
     layers = [Recurrent("min_gru", 2, hidden) for hidden in range(3, 3 + run.RECENT + 5)]
     for layer in layers:
         train(layer, torch.randn(1, 2, 2))
-    programs = [run.program(layer._place(0, False).graph, torch.float32) for layer in layers]
+    programs = [run.program(layer._weights_of(0, False).graph, torch.float32) for layer in layers]
     for layer, program in zip(layers, programs, strict=True):
         train(layer, torch.randn(1, 2, 2))
-        assert run.program(layer._place(0, False).graph, torch.float32) is program
+        assert run.program(layer._weights_of(0, False).graph, torch.float32) is program
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads the memory of the process from /proc")  # noqa: PTH110
@@ -269,7 +269,7 @@ def test_saved_tensor_hooks_see_all_that_is_kept(name: str):
         output = layer(inputs)[0]
     found = torch.autograd.grad(output.sum(), list(layer.parameters()))
     assert_near(list(found), list(torch.autograd.grad(layer(inputs)[0].sum(), list(layer.parameters()))), torch.float32)
-    kept = run.program(layer._place(0, False).graph, torch.float32).derivation.kept_nodes
+    kept = run.program(layer._weights_of(0, False).graph, torch.float32).derivation.kept_nodes
     assert sum(seen) >= steps * (16 + sum(node.size for node in kept))
 
 

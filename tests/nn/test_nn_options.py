@@ -21,7 +21,7 @@ def test_a_cell_without_bias_is_that_cell_with_biases_of_zero(name: str):
     plain = Recurrent(CELLS[name].with_options(use_bias=False), 3, 5)
     biased = Recurrent(name, 3, 5)
     weights = plain.weights()
-    assert not any(item.role == "bias" for item in plain._place(0, False).graph.parameters)
+    assert not any(item.role == "bias" for item in plain._weights_of(0, False).graph.parameters)
     with torch.no_grad():
         for key, tensor in biased.weights().items():
             tensor.copy_(weights[key]) if key in weights else tensor.zero_()

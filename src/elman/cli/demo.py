@@ -49,7 +49,7 @@ def demo(
     Is an English word positive or negative? An LSTM reads the letters of words that people rated (the lexicon of
     the package vaderSentiment) and is tested on words that it never saw.
     """
-    from elman.cli.folder import open_folder, stopped_in
+    from elman.cli.folder import run_in
     from elman.data.known.datasets import vader_words
     from elman.folders import RunFolder
     from elman.models import SequenceClassifier
@@ -71,16 +71,15 @@ def demo(
         raise UsageError(
             "The folder holds a model that the demo did not make.", where=str(out), fix="Give another folder as --out."
         )
-    going_on = open_folder(out, command=context.obj, resume=resume, overwrite=again and not resume)
-    _write_words(out / TEST_FILE, test)
     sizes = [f"{len(each.columns['text']):,}" for each in (train, validation, test)]
     say(f"{sizes[0]} words to train on, {sizes[1]} to choose the best epoch by, {sizes[2]} to test on.")
     estimator = SequenceClassifier(**SETTINGS, seed=seed)
-    example = shlex.quote(str(out / TEST_FILE))
-    run = Run(
-        out, train, validation, command=context.obj, test=test, resume=going_on, example=example, text="stupendous"
-    )
-    with stopped_in(out):
+    with run_in(out, command=context.obj, resume=resume, overwrite=again and not resume) as going_on:
+        _write_words(out / TEST_FILE, test)
+        example = shlex.quote(str(out / TEST_FILE))
+        run = Run(
+            out, train, validation, command=context.obj, test=test, resume=going_on, example=example, text="stupendous"
+        )
         result = carry_out(run, estimator, progress_for(sys.stderr, estimator.report_every))
     result["predictions"] = _some_predictions(estimator, test, seed)
     if as_json:

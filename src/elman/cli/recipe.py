@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.commands import CONTEXT, Command, examples
-from elman.cli.folder import open_folder, stopped_in
+from elman.cli.folder import run_in
 from elman.cli.options import AsJson, Overwrite, Resume, Seed, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError, nearest
@@ -115,14 +115,12 @@ def run_recipe(
     if out is None and (resume or overwrite):
         flag = "--resume" if resume else "--overwrite"
         raise UsageError(f"{flag} needs the folder of the run.", fix="Give --out MODEL.")
-    if out is not None:
-        open_folder(out, command=context.obj, resume=resume, overwrite=overwrite)
     # Minibatches of words are small: a second thread gains nothing and changes the last bits.
     use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
     how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
     given = {name: value for name, value in how.items() if value is not None}
-    with stopped_in(out):
+    with run_in(out, command=context.obj, resume=resume, overwrite=overwrite):
         result = recipe.run(data, listener=progress_for(sys.stderr), **given)
     if as_json:
         emit_json(result)

@@ -109,7 +109,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     data, validation, out = given["data"], given["validation"], given["out"]
     fraction = _held_out(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only after the flags were checked.
-    from elman.cli.folder import open_folder, stopped_in
+    from elman.cli.folder import run_in
     from elman.data.text.corpus import is_read_once
     from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
@@ -136,8 +136,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         say_notes(held)
     model.set_params(**{name: value for name, value in train.settings.items() if name not in settings})
     command = given["context"].obj
-    going_on = open_folder(out, command=command, resume=given["resume"], overwrite=given["overwrite"])
-    with stopped_in(out):
+    with run_in(out, command=command, resume=given["resume"], overwrite=given["overwrite"]) as going_on:
         how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
         example = "" if "-" in paths else shlex.quote(str(paths[-1] if validation is not None else paths[0]))
         run = Run(out, train, held, command, resume=going_on, how=how, example=example)

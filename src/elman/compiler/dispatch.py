@@ -31,11 +31,14 @@ class Target:
         takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
         step_kernels: returns a module that runs one step at a time, with a `StepKernel` and a `LinearKernel` as
             those of `targets.llvm.stream`.
+        batch_kernels: returns a module that runs forward and backward apart, with the functions of `targets.llvm.run`
+            that `operation` calls.
     """
 
     run: Callable[..., Result]
     takes_ids: bool = False
     step_kernels: Callable[[], Any] | None = None
+    batch_kernels: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,14 @@ def _run_llvm(
     backward: bool = False,
     ids: Tensor | None = None,
 ) -> Result:
-    # llvmlite is only needed where kernels are built.
-    from elman.compiler.targets.llvm.run import run as run_llvm
+    return _llvm_batch_kernels().run(graph, weights, inputs, states, order, backward=backward, ids=ids)
 
-    return run_llvm(graph, weights, inputs, states, order, backward=backward, ids=ids)
+
+def _llvm_batch_kernels() -> Any:
+    # llvmlite is only needed where kernels are built.
+    from elman.compiler.targets.llvm import run
+
+    return run
 
 
 def _llvm_step_kernels() -> Any:
@@ -99,7 +106,7 @@ def _llvm_step_kernels() -> Any:
 
 
 TARGETS: dict[str, Target] = {
-    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels),
+    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels, batch_kernels=_llvm_batch_kernels),
     "eager": Target(eager.run),
     "reference": Target(_run_reference),
 }
@@ -108,6 +115,12 @@ TARGETS: dict[str, Target] = {
 def step_kernels(target: str) -> Any:
     """Return the module of a target's kernels for single steps, None if it has none."""
     load = TARGETS[target].step_kernels
+    return load() if load else None
+
+
+def batch_kernels(target: str) -> Any:
+    """Return the module of a target's kernels for batches, None if it has none."""
+    load = TARGETS[target].batch_kernels
     return load() if load else None
 
 

@@ -79,11 +79,14 @@ def _read_order(lengths: Tensor) -> TimeMajor:
     return _order(lengths.detach().cpu().contiguous().numpy().tobytes())
 
 
-def _has_kernels(graph: Graph, tensors: Sequence[Tensor], *, trains: bool) -> bool:
+def _kernels(graph: Graph, tensors: Sequence[Tensor], *, trains: bool) -> Any:
+    """Return the kernels of the target that runs the step, None if it runs on torch's operations."""
     # `dispatch` is above this file.
-    from elman.compiler.dispatch import choose
+    from elman.compiler import dispatch
 
-    return choose(None, tensors[0].device, tensors[0].dtype, graph, trains=trains).target == "llvm"
+    return dispatch.batch_kernels(
+        dispatch.choose(None, tensors[0].device, tensors[0].dtype, graph, trains=trains).target
+    )
 
 
 # What the operations compute
@@ -93,10 +96,7 @@ def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None
     """Compute the output and the last states."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
     derivation = _derive(graph)
-    if _has_kernels(graph, tensors, trains=False):
-        # llvmlite is only needed where kernels are built.
-        from elman.compiler.targets.llvm import run as kernels
-
+    if kernels := _kernels(graph, tensors, trains=False):
         compiled = kernels.program(graph, tensors[0].dtype)
         read, own = kernels.by_id(compiled, tensors, ids)
         output, last = kernels.infer(compiled, read, kernels.private(own, read[0]), order, reads_backward)
@@ -111,9 +111,7 @@ def _keep(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None,
     """Compute the output, the last states, and what the backward operation reads."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
     derivation = _derive(graph)
-    if _has_kernels(graph, tensors, trains=True):
-        from elman.compiler.targets.llvm import run as kernels
-
+    if kernels := _kernels(graph, tensors, trains=True):
         compiled = kernels.program(graph, tensors[0].dtype)
         read, own = kernels.by_id(compiled, tensors, ids)
         last, kept = kernels.forward(compiled, read, kernels.private(own, read[0]), order, reads_backward)
@@ -141,9 +139,7 @@ def _differentiate(
     output, *rest = kept
     wide = len(derivation.wide_of(dict.fromkeys(derivation.names, output)))
     known, wishes = Kept(rest[:wide], output, rest[wide:]), [True] * len(graph.inputs)
-    if _has_kernels(graph, tensors, trains=True):
-        from elman.compiler.targets.llvm import run as kernels
-
+    if kernels := _kernels(graph, tensors, trains=True):
         compiled = kernels.program(graph, tensors[0].dtype)
         derivation = compiled.derivation
         read, own = kernels.by_id(compiled, tensors, ids)

@@ -18,6 +18,7 @@ from elman.errors import DataError, UsageError, os_errors_as
 
 PACKED: dict[str, Callable[[Any], Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 UNPACKING_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+HOLDS_NUL = "holds a NUL byte, which no text in UTF-8 has"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -192,7 +193,7 @@ def _decode_utf8(name: str, body: bytes, marked: int) -> str:
     except UnicodeDecodeError as error:
         raise _encoding_error(name, body, marked, error.start, "is not UTF-8") from None
     if "\0" in text:
-        raise _encoding_error(name, body, marked, body.index(b"\0"), "holds a NUL byte, which no text in UTF-8 has")
+        raise _encoding_error(name, body, marked, body.index(b"\0"), HOLDS_NUL)
     return text
 
 
@@ -203,12 +204,24 @@ def _decode_as(name: str, content: bytes, encoding: str) -> str:
         raise not_decoded(name, encoding, error, error.start, guess_encoding(content)) from None
     if "\0" in text:
         before = split_lines(text[: text.index("\0")] + "x")
-        raise DataError(
-            f"{name} holds a NUL character when it is read as {encoding}.",
-            where=position(len(before), len(before[-1])),
-            fix=f"Give the encoding that the file was saved in (--encoding). {guess_encoding(content)}",
-        )
+        raise nul_decoded(name, encoding, position(len(before), len(before[-1])), guess_encoding(content))
     return text
+
+
+def nul_decoded(name: str, encoding: str, where: str, guess: str) -> DataError:
+    """Return the error for a NUL character in a decoded file.
+
+    Args:
+        name: of the file.
+        encoding: in which it was read.
+        where: the position of the character.
+        guess: as `guess_encoding` gave it.
+    """
+    return DataError(
+        f"{name} holds a NUL character when it is read as {encoding}.",
+        where=where,
+        fix=f"Give the encoding that the file was saved in (--encoding). {guess}",
+    )
 
 
 def not_decoded(name: str, encoding: str, error: UnicodeDecodeError, offset: int, guess: str) -> DataError:
@@ -249,8 +262,23 @@ _OTHER_FILES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF", b"PAR1", b"\x1f\x8b
 
 def _encoding_error(name: str, body: bytes, marked: int, at: int, problem: str) -> DataError:
     before = split_lines(body[:at].decode() + "x")
+    where = position(len(before), len(before[-1]))
+    return not_utf8(name, problem, body[at], marked + at, where, guess_encoding(body))
+
+
+def not_utf8(name: str, problem: str, byte: int, offset: int, where: str, guess: str) -> DataError:
+    """Return the error that names the byte of a file that is not a text in UTF-8.
+
+    Args:
+        name: of the file.
+        problem: the byte's, as a clause without its subject.
+        byte: its value.
+        offset: of the byte in the file.
+        where: its line and column; empty if they are not known.
+        guess: as `guess_encoding` gave it.
+    """
     return DataError(
         f"{name} {problem}.",
-        where=f"byte 0x{body[at]:02x} at offset {marked + at}, {position(len(before), len(before[-1]))}",
-        fix=f"Save the file as UTF-8 text, or give its encoding (--encoding). {guess_encoding(body)}",
+        where=f"byte 0x{byte:02x} at offset {offset}" + f", {where}" * bool(where),
+        fix=f"Save it as UTF-8 text, or give its encoding (--encoding). {guess}",
     )

@@ -18,7 +18,7 @@ from elman.data.tables.table_format import TableFormat
 from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
-from elman.folders import alone_in
+from elman.folders import alone_in, removed_if_refused
 from elman.models.card import write_card
 from elman.models.saved import SavedModel, read_model, write_model
 from elman.models.start import Start
@@ -166,7 +166,7 @@ class Model:
             held = replace(held, role="validation ")
         elif settings.validation_fraction:
             train, held = source.split(train, self.task.columns, settings.validation_fraction, settings.seed)
-        with alone_in(path):
+        with removed_if_refused(path), alone_in(path):
             # Mistakes that need no data are reported before long data are read.
             cell = self._own_cell(settings)
             check_run(settings, validated=held is not None, folder=path, resume=resume)

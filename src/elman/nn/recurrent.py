@@ -110,10 +110,10 @@ class Recurrent(nn.Module):
             self.cell_sizes.append((width, hidden_size, dict(constants or {})))
             graphs = [self.cells[direction].trace(*self.cell_sizes[-1]) for direction in self._directions]
             for direction, graph in zip(self._directions, graphs, strict=True):
-                self.add_module(_place_name(layer, direction), Weights(graph, hidden_size, init))
-                _check_states(self._place(0, False).graph, graph, _place_name(layer, direction))
+                self.add_module(_weights_name(layer, direction), Weights(graph, hidden_size, init))
+                _check_states(self._weights_of(0, False).graph, graph, _weights_name(layer, direction))
             width = _merged_size(graphs, "concat" if layer < num_layers - 1 and merge is None else merge)
-        if weight_drop and not self._place(0, False).graph.recurrent_matrices:
+        if weight_drop and not self._weights_of(0, False).graph.recurrent_matrices:
             raise UsageError(
                 f"Expected a cell with a recurrent matrix for weight_drop, got `{self.cell.name}`, which has none.",
                 fix="Leave out weight_drop, or use another cell.",
@@ -129,7 +129,7 @@ class Recurrent(nn.Module):
     def _parameter(self) -> Tensor | None:
         """Return one of the parameters, if there are any."""
         # A walk over all modules takes longer than all other checks of a call.
-        for parameter in self._place(0, False)._parameters.values():
+        for parameter in self._weights_of(0, False)._parameters.values():
             if parameter is not None:
                 return parameter
         return next(self.parameters(), None)
@@ -142,14 +142,14 @@ class Recurrent(nn.Module):
     def _directions(self) -> tuple[bool, ...]:
         return (False, True) if self.bidirectional else (False,)
 
-    def _place(self, layer: int, backward: bool) -> Weights:
-        name = _place_name(layer + self.num_layers if layer < 0 else layer, backward)
+    def _weights_of(self, layer: int, backward: bool) -> Weights:
+        name = _weights_name(layer + self.num_layers if layer < 0 else layer, backward)
         if name not in self._modules:
             raise UsageError(f"Expected one of {', '.join(self._modules)}; got {name}.", fix="Layers count from 0.")
         return self._modules[name]  # type: ignore[return-value]
 
-    def _places(self) -> list[Weights]:
-        return [self._place(layer, backward) for layer in range(self.num_layers) for backward in self._directions]
+    def _all_weights(self) -> list[Weights]:
+        return [self._weights_of(layer, backward) for layer in range(self.num_layers) for backward in self._directions]
 
     @overload
     def forward(
@@ -182,7 +182,7 @@ class Recurrent(nn.Module):
             ShapeError: an input, a state or a constant of another shape or type.
             UsageError: the batch of a stateful layer has another size than the carried states.
         """
-        size, first = self.input_size, self._place(0, False)
+        size, first = self.input_size, self._weights_of(0, False)
         batch = read_input(inputs, size) if table is None else read_ids(inputs, table, size)
         like = batch.data if table is None else table
         check_dtype(like, self._parameter())
@@ -216,9 +216,9 @@ class Recurrent(nn.Module):
                 data = drop_features(data, batch, self.dropout, self.training)
             outputs, ends = [], []
             for backward in self._directions:
-                place = layer * len(self._directions) + backward
-                weights = self._place(layer, backward)
-                initial = [state.tensors[name][place] for name in self.cell.states]
+                index = layer * len(self._directions) + backward
+                weights = self._weights_of(layer, backward)
+                initial = [state.tensors[name][index] for name in self.cell.states]
                 graph = weights.graph if self.training else weights.expected
                 output, finals = dispatch.run(
                     graph,
@@ -262,10 +262,10 @@ class Recurrent(nn.Module):
             batch_size: number of sequences.
             like: a tensor of the wanted float type, on the wanted device. Default `like` of the layer.
         """
-        graph = self._place(0, False).graph
+        graph = self._weights_of(0, False).graph
         like = self.like if like is None else like
-        places = self.num_layers * len(self._directions)
-        zeros = {node.attribute[0]: like.new_zeros(places, batch_size, node.size) for node in graph.states}
+        layers = self.num_layers * len(self._directions)
+        zeros = {node.attribute[0]: like.new_zeros(layers, batch_size, node.size) for node in graph.states}
         return State(zeros, bidirectional=self.bidirectional)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> Stream:
@@ -302,11 +302,11 @@ class Recurrent(nn.Module):
             `(size,)`. They are the parameters themselves: change them in place under `torch.no_grad()`. A
             parametrized or pruned one (see `elman.nn.named_parameters`) is computed from its parameters.
         """
-        return self._place(layer, backward).named()
+        return self._weights_of(layer, backward).named()
 
     def get_weights(self) -> list[Tensor]:
         """Return copies of all parameters in Keras's order: W, H, b of each layer, then vectors."""
-        copies = [keras_layout.to_arrays(place.graph, place.named()) for place in self._places()]
+        copies = [keras_layout.to_arrays(weights.graph, weights.named()) for weights in self._all_weights()]
         return [array.detach().clone() for arrays in copies for array in arrays]
 
     @torch.no_grad()
@@ -320,29 +320,29 @@ class Recurrent(nn.Module):
             ShapeError: another number of arrays, or other shapes. No parameter is changed.
         """
         tensors = [torch.as_tensor(array) for array in arrays]
-        wanted = [shape for place in self._places() for shape in keras_layout.shapes(place.graph)]
+        wanted = [shape for weights in self._all_weights() for shape in keras_layout.shapes(weights.graph)]
         got = [tuple(tensor.shape) for tensor in tensors]
         if wanted != got:
             raise ShapeError(
                 f"Expected arrays of shapes {wanted}, got {got}.",
                 fix="Give W, H and b of each layer and direction, in this order.",
             )
-        for place in self._places():
-            count = len(keras_layout.shapes(place.graph))
+        for weights in self._all_weights():
+            count = len(keras_layout.shapes(weights.graph))
             mine, tensors = tensors[:count], tensors[count:]
-            for name, value in keras_layout.from_arrays(place.graph, mine).items():
-                place.assign(name, value)
+            for name, value in keras_layout.from_arrays(weights.graph, mine).items():
+                weights.assign(name, value)
 
     def explain(self) -> str:
         """Return which target runs this layer with its present type and device, and why."""
-        return str(dispatch.choose(self.target, self.like.device, self.like.dtype, self._place(0, False).graph))
+        return str(dispatch.choose(self.target, self.like.device, self.like.dtype, self._weights_of(0, False).graph))
 
     def extra_repr(self) -> str:
         """Return the settings for printing the module."""
         return f"{self.cell.name}, input_size={self.input_size}, hidden_size={self.hidden_size}"
 
 
-def _place_name(layer: int, backward: bool) -> str:
+def _weights_name(layer: int, backward: bool) -> str:
     return f"layer{layer}_backward" if backward else f"layer{layer}"
 
 

@@ -77,7 +77,7 @@ class _Layer(nn.RNNBase):
         with torch_errors_as_settings():
             super().__init__(**settings, device=device, dtype=dtype)
         # Kept, so that compiled code for these steps is in use as long as the layer is.
-        self._steps = [self._layout.cell.trace(width, self.hidden_size) for _, width in self._places()]
+        self._steps = [self._layout.cell.trace(width, self.hidden_size) for _, width in self._layers()]
 
     @property
     def _output_size(self) -> int:
@@ -95,7 +95,7 @@ class _Layer(nn.RNNBase):
     def _state_sizes(self) -> tuple[int, ...]:
         return (self._output_size, self.hidden_size)[: len(self._layout.cell.states)]
 
-    def _places(self) -> Iterator[tuple[str, int]]:
+    def _layers(self) -> Iterator[tuple[str, int]]:
         """Iterate over the endings of parameter names and the input widths of all directions."""
         for layer in range(self.num_layers):
             width = self._output_size * self._directions if layer else self.input_size
@@ -146,7 +146,7 @@ class _Layer(nn.RNNBase):
         layout = self._layout
         outputs: list[Tensor] = []
         finals: list[tuple[Tensor, ...]] = []
-        for position, (suffix, width) in enumerate(self._places()):
+        for position, (suffix, width) in enumerate(self._layers()):
             arrays = read_arrays(self, suffix) | assigned_arrays(self, suffix)
             check_arrays(arrays, self._shapes(width), suffix)
             weights, graph = to_step(layout, arrays), self._steps[position]
@@ -171,12 +171,12 @@ class _Layer(nn.RNNBase):
         return read_packed(inputs) if isinstance(inputs, PackedSequence) else read_dense(inputs, self.batch_first)
 
     def _read_states(self, initial: Any, steps: Steps) -> list[Tensor]:
-        places, sequences = self.num_layers * self._directions, steps.order.batch
+        layers, sequences = self.num_layers * self._directions, steps.order.batch
         if initial is None:
-            return [steps.data.new_zeros(places, sequences, size) for size in self._state_sizes]
+            return [steps.data.new_zeros(layers, sequences, size) for size in self._state_sizes]
         batch = (sequences,) if steps.batched else ()
         names = [f"{name}_0" for name in self._layout.cell.states]
-        wanted = {name: (places, *batch, size) for name, size in zip(names, self._state_sizes, strict=True)}
+        wanted = {name: (layers, *batch, size) for name, size in zip(names, self._state_sizes, strict=True)}
         states = check_states(initial, wanted, steps.data)
         states = [state if steps.batched else state.unsqueeze(1) for state in states]
         return states if steps.sorting is None else [state.index_select(1, steps.sorting) for state in states]

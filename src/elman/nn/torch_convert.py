@@ -62,7 +62,7 @@ def from_torch(module: Any, **settings: Any) -> Recurrent:
         bidirectional=module.bidirectional,
         **settings,
     ).to(module.weight_ih_l0)
-    for layer, backward, suffix in _places(recurrent):
+    for layer, backward, suffix in _layers(recurrent):
         with torch.enable_grad():
             tensors = to_step(layout, read_arrays(module, suffix))
         for name, parameter in recurrent.weights(layer, backward).items():
@@ -103,7 +103,7 @@ def to_torch(recurrent: Recurrent) -> Module:
         bidirectional=recurrent.bidirectional,
         **(options | ({"proj_size": proj_size} if proj_size else {})),
     ).to(next(recurrent.parameters()))
-    for layer, backward, suffix in _places(recurrent):
+    for layer, backward, suffix in _layers(recurrent):
         tensors = recurrent.weights(layer, backward)
         flags = learned(LAYOUTS[mode], tensors)
         for name, array in from_step(LAYOUTS[mode], tensors).items():
@@ -113,7 +113,7 @@ def to_torch(recurrent: Recurrent) -> Module:
     return module.train(recurrent.training)
 
 
-def _places(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
+def _layers(recurrent: Recurrent) -> list[tuple[int, bool, str]]:
     """Return each layer and direction, with the ending of its parameters' names in torch."""
     directions = {False: "", True: "_reverse"} if recurrent.bidirectional else {False: ""}
     return [
@@ -160,7 +160,7 @@ def _partly_learned(recurrent: Recurrent, mode: str | None) -> list[str]:
         return []
     return [
         f"{name}_{suffix} would be learned in part, as only some of its gates' parameters have requires_grad=True"
-        for layer, backward, suffix in _places(recurrent)
+        for layer, backward, suffix in _layers(recurrent)
         for name, flags in learned(LAYOUTS[mode], recurrent.weights(layer, backward)).items()
         if len(flags) > 1
     ]

@@ -33,7 +33,7 @@ def read_texts(path: str, known: TableFormat | None, **options: Any) -> Asked:
 
 def _rows(table: Table) -> Asked:
     notes = [f"{table.source}: {'; '.join(table.notes)}"] if table.notes else []
-    return Asked(notes, zip(table.places, table.texts, strict=True))
+    return Asked(notes, zip(table.positions, table.texts, strict=True))
 
 
 def _stream(known: TableFormat | None) -> Asked:

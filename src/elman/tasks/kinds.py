@@ -147,7 +147,9 @@ class Label:
         from elman.data.tables.labels import labels_of
 
         assert self.known is not None
-        return torch.tensor(self.known.positions(labels_of(values), names), dtype=torch.int64)
+        labels = labels_of(values)
+        self.known.check_known(labels, names)
+        return torch.tensor(self.known.positions(labels), dtype=torch.int64)
 
     def described(self) -> str:
         """Return the labels in words, the first of many."""

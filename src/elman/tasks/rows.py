@@ -110,20 +110,22 @@ class Rows(RowSource):
             DataError: the file cannot be read so, or has no labels, or labels that are not known.
         """
         # Imported late: numpy and torch are not needed before a file is read.
-        from elman.data.tables.tables import read_table
+        from elman.data.tables.tables import open_table, read_table
 
         first, *others = inputs(columns)
         target = next(iter(targets(columns)), None)
         how: dict[str, Any] = {**_given(options, _OPTIONS), "known": _form(known)}
         names = _given({"text": options.get(first.name), "label": options.get(target.name) if target else None})
-        table = read_table(str(path), **how, **names)
+        # Standard input can be read only once.
+        opened = open_table(str(path), **_given(how, ("separator", "encoding", "known")))
+        table = read_table(opened, **how, **names)
         found: dict[str, Any] = {first.name: table.texts}
         for other in others:
-            found[other.name] = read_table(str(path), text=options.get(other.name) or other.name, **how).texts
+            found[other.name] = read_table(opened, text=options.get(other.name) or other.name, **how).texts
         if target is not None:
             found[target.name] = _labels(table, target)
         numeric = {"tokens": "values"} if table.is_numeric else {}
-        values = Values(found, table.places, table.source, table.notes, numeric, table.format)
+        values = Values(found, table.positions, table.source, table.notes, numeric, table.format)
         return values if known is None else _with_known_labels(values, known)
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
@@ -200,22 +202,15 @@ def _with_known_labels(values: Values, known: Known) -> Values:
     A file has no types, so that 1 and "1" are one label.
 
     Raises:
-        DataError: names the first labels that are not known, each with its line, and the known ones.
+        DataError: as for `Labels.check_known`.
     """
-    from elman.data.listing import listed
     from elman.data.tables.labels import Labels
 
     columns = dict(values.columns)
     for name in known.labels.keys() & columns.keys():
         labels = Labels(tuple(known.labels[name]))
         columns[name] = found = labels.from_written(columns[name])
-        wrong = [f"{values.names[row]}: {found[row]!r}" for row in labels.unknown(found)]
-        if wrong:
-            raise DataError(
-                f"{len(wrong):,} of {len(found):,} {name}s are unknown to the model.",
-                where="\n".join(listed(wrong)),
-                fix=f"Known {name}s: {labels.shown()}. Is --{name} the right column?",
-            )
+        labels.check_known(found, values.names, name=name, fix=f"Is --{name} the right column?")
     return replace(values, columns=columns)
 
 

@@ -57,25 +57,37 @@ class Labels:
         """Return the labels as scikit-learn's `classes_`, `(labels,)` of their own type."""
         return np.array(self.classes)
 
-    def positions(self, labels: Sequence[Label], where: Sequence[str] = ()) -> list[int]:
+    def positions(self, labels: Sequence[Label]) -> list[int]:
         """Return the position of each label.
 
-        Args:
-            labels: to find.
-            where: the position of each, for messages; their numbers from 1 if not given.
-
         Raises:
-            DataError: unknown labels, or labels of another type; with their positions.
+            DataError: as for `check_known`.
         """
-        wrong = [f"{where[row] if where else f'label {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
-        if wrong:
-            raise DataError(
-                f"The model does not know {len(wrong):,} of {len(labels):,} labels.",
-                where="\n".join(listed(wrong)),
-                fix=f"It knows {self.shown(repr)}.",
-            )
+        self.check_known(labels)
         known = {label: position for position, label in enumerate(self.classes)}
         return [known[label] for label in labels]
+
+    def check_known(
+        self, labels: Sequence[Label], where: Sequence[str] = (), *, name: str = "label", fix: str = ""
+    ) -> None:
+        """Refuse labels that the model does not know, or of another type.
+
+        Args:
+            labels: to look for.
+            where: the position of each, for messages; their numbers from 1 if not given.
+            name: of their column.
+            fix: a further sentence for the repair.
+
+        Raises:
+            DataError: names the first of them with their positions, and the known labels.
+        """
+        wrong = [f"{where[row] if where else f'{name} {row + 1}'}: {labels[row]!r}" for row in self.unknown(labels)]
+        if wrong:
+            raise DataError(
+                f"{len(wrong):,} of {len(labels):,} {name}s are unknown to the model.",
+                where="\n".join(listed(wrong)),
+                fix=f"Known {name}s: {self.shown()}. {fix}".rstrip(),
+            )
 
     def unknown(self, labels: Sequence[Label]) -> list[int]:
         """Return the positions of unknown labels, from 0, where 1, True and "1" are different.
@@ -95,9 +107,9 @@ class Labels:
         known: Mapping[str, Label] = {written(label): label for label in self.classes}
         return [known.get(written(label), label) for label in labels]
 
-    def shown(self, write: Any = str) -> str:
+    def shown(self) -> str:
         """List the first labels for a message."""
-        names = [write(label) for label in self.classes[:_SHOWN_LABELS]]
+        names = list(map(repr, self.classes[:_SHOWN_LABELS]))
         more = len(self.classes) - len(names)
         return ", ".join(names) + (f", … and {more:,} more" if more else "")
 

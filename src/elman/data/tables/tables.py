@@ -54,7 +54,7 @@ class Table:
         return any(isinstance(text, list) for text in self.texts)
 
     @property
-    def places(self) -> list[str]:
+    def positions(self) -> list[str]:
         """The position of each row: its file and line."""
         return self.files or [f"{self.source}, {position(line)}" for line in self.lines]
 
@@ -86,7 +86,7 @@ def read_table(
     is left out. An empty text is an empty sequence; a blank line is one only where each line is one text.
 
     Args:
-        path: the file, a folder, `-` for standard input, or a source that was already read from one of them.
+        path: the file, a folder, `-` for standard input, or what `open_table` gave for one of them.
         text: the column of the text; several, as "2,3" or ["title", "body"], are joined by a blank.
         label: the column of the label.
         header: whether the first row has the names of the columns; "auto" decides as above.
@@ -103,13 +103,28 @@ def read_table(
     """
     check_encoding(encoding)
     reader = _Reader(text, label, header, separator, quote, encoding, known, labelled)
+    opened = open_table(path, separator=separator, encoding=encoding, known=known)
+    return reader.table(opened) if isinstance(opened, Source) else reader.folder(opened)
+
+
+def open_table(
+    path: str | Path | Source,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    known: TableFormat | None = None,
+) -> Source | Path:
+    """Read the lines of a file, for one call of `read_table` or several.
+
+    A folder stays a path. Arguments and errors are those of `read_table`.
+    """
     if isinstance(path, Source):
-        return reader.table(path)
+        return path
     if Path(path).is_dir():
-        return reader.folder(Path(path))
+        return Path(path)
     if separator is None:
         _check_ending(path)
-    return reader.table(read_like(path, encoding, known))
+    return read_like(path, encoding, known)
 
 
 def read_like(path: str | Path, encoding: str | None, known: TableFormat | None) -> Source:
@@ -383,7 +398,7 @@ def _table(
     files: Sequence[str] = (),
 ) -> Table:
     table = Table(texts, None if labels is None else list(labels), lines, source, list(notes), form, list(files))
-    empty = [name for name, text in zip(table.places, texts, strict=True) if not text]
+    empty = [name for name, text in zip(table.positions, texts, strict=True) if not text]
     if empty:
         table.notes.append(f"{len(empty)} of {len(texts)} texts are empty, the first in {empty[0].rpartition(', ')[2]}")
     return table

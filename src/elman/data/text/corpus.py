@@ -18,7 +18,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elman.data.files import PACKED, check_encoding, guess_encoding, missing_file, not_decoded, open_unpacked, position
+from elman.data.files import (
+    HOLDS_NUL,
+    PACKED,
+    check_encoding,
+    guess_encoding,
+    missing_file,
+    not_decoded,
+    not_utf8,
+    nul_decoded,
+    open_unpacked,
+    position,
+)
 from elman.errors import DataError, os_errors_as
 
 PIECE_BYTES = 2**20
@@ -40,6 +51,7 @@ class Corpus:
         start: where this part begins, in bytes.
         stop: where it ends; the end of the text if not given.
         files: the files that the whole text is put together from, if there are several.
+        any_character: whether NUL is read as a character; in a file it shows that the file is not in UTF-8.
     """
 
     name: str
@@ -48,6 +60,7 @@ class Corpus:
     start: int = 0
     stop: int | None = None
     files: tuple["Corpus", ...] = ()
+    any_character: bool = False
 
     @property
     def subject(self) -> str:
@@ -72,7 +85,7 @@ class Corpus:
         """Yield the characters of the text in pieces, without a byte order mark at its start.
 
         Raises:
-            DataError: bytes that are not UTF-8, with their position; and as `byte_pieces`.
+            DataError: bytes that are not UTF-8, or NUL in a file, with their position; and as `byte_pieces`.
         """
         left, done, lines, is_first = b"", 0, 0, self.start == 0
         for piece in self.byte_pieces():
@@ -139,20 +152,22 @@ class Corpus:
 
     def _decoded(self, data: bytes, done: int, lines: int, *, final: bool) -> tuple[str, int]:
         try:
-            return codecs.utf_8_decode(data, "strict", final)
+            text, used = codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError as error:
-            for file in self.files:
-                # Raises the same with the file's own name and position.
-                deque(file.pieces(), maxlen=0)
-            line = lines + data.count(b"\n", 0, error.start) + 1
-            # The lines before a part of a text were not counted.
-            line_too = "" if self.start else f", {position(line)}"
-            raise DataError(
-                f"{self.name} is not UTF-8.",
-                where=f"byte 0x{data[error.start]:02x} at offset {self.start + done + error.start}{line_too}",
-                fix=f"Save it as UTF-8 text, or give its encoding (--encoding). {self._guess_encoding()} "
-                'A model with tokens="bytes" (--tokens bytes) reads any bytes.',
-            ) from None
+            raise self._not_utf8("is not UTF-8", data, error.start, done, lines) from None
+        if not self.any_character and "\0" in text:
+            raise self._not_utf8(HOLDS_NUL, data, data.index(b"\0"), done, lines)
+        return text, used
+
+    def _not_utf8(self, problem: str, data: bytes, at: int, done: int, lines: int) -> DataError:
+        """Return the error for a byte of the data, which begin after `done` bytes and `lines` lines."""
+        for file in self.files:
+            # Raises the same with the file's own name and position.
+            deque(file.pieces(), maxlen=0)
+        # The lines before a part of a text were not counted.
+        where = "" if self.start else position(lines + data.count(b"\n", 0, at) + 1)
+        guess = f'{self._guess_encoding()} A model with tokens="bytes" (--tokens bytes) reads any bytes.'
+        return not_utf8(self.name, problem, data[at], self.start + done + at, where, guess)
 
     def _guess_encoding(self) -> str:
         return guess_encoding(next(replace(self, start=0, stop=None).byte_pieces(), b""))
@@ -161,12 +176,12 @@ class Corpus:
         """Return the text of bytes in another encoding, kept in a temporary file as UTF-8.
 
         Raises:
-            DataError: bytes that are not in that encoding; and as `byte_pieces`.
+            DataError: bytes that are not in that encoding, or decode to NUL; and as `byte_pieces`.
         """
         return _kept(self.name, self._recoded_pieces(encoding))
 
     def _recoded_pieces(self, encoding: str) -> Iterator[bytes]:
-        decoder, done, is_first = codecs.getincrementaldecoder(encoding)(), 0, True
+        decoder, done, is_first, line = codecs.getincrementaldecoder(encoding)(), 0, True, 1
         for piece in chain(self.byte_pieces(), [b""]):
             done += len(piece)
             try:
@@ -175,6 +190,10 @@ class Corpus:
                 # The error's bytes begin with those that an earlier piece ended in.
                 offset = done - len(error.object) + error.start
                 raise not_decoded(self.name, encoding, error, offset, self._guess_encoding()) from None
+            if "\0" in text:
+                where = position(line + text.count("\n", 0, text.index("\0")))
+                raise nul_decoded(self.name, encoding, where, self._guess_encoding())
+            line += text.count("\n")
             if text:
                 yield encode_utf8(text.removeprefix(_BYTE_ORDER_MARK) if is_first else text, self.name)
                 is_first = False
@@ -223,8 +242,8 @@ def open_corpus(
         fallback: the encoding of files that are not UTF-8, where no encoding is given.
 
     Raises:
-        DataError: a file that is missing, a part that is not a string, bytes that are not in the encoding, or text that
-            cannot be written as UTF-8.
+        DataError: a file that is missing, a part that is not a string, bytes that are not in the encoding or decode to
+            NUL, or text that cannot be written as UTF-8.
         UsageError: an encoding that Python does not have.
     """
     check_encoding(encoding)
@@ -232,7 +251,7 @@ def open_corpus(
         return text
     if isinstance(text, str):
         content = encode_utf8(text, name)
-        return Corpus(name, lambda: io.BytesIO(content))
+        return Corpus(name, lambda: io.BytesIO(content), any_character=True)
     if isinstance(text, Path):
         return _open_files([text], encoding, fallback)
     if not isinstance(text, Iterable):
@@ -240,7 +259,7 @@ def open_corpus(
     parts = text if isinstance(text, list | tuple) else iter(text)
     if isinstance(parts, list | tuple) and parts and all(isinstance(part, Path) for part in parts):
         return _open_files([part for part in parts if isinstance(part, Path)], encoding, fallback)
-    return _kept(name, _encoded_parts(parts, name))
+    return replace(_kept(name, _encoded_parts(parts, name)), any_character=True)
 
 
 def is_read_once(path: Path) -> bool:
