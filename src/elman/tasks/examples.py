@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from elman.data.hashing import hash_of
 from elman.data.ragged.batches import plan_batches
-from elman.data.ragged.ragged import Ragged
 from elman.tasks.task import Batch
 
 # Nothing is kept for a backward pass, so that a larger batch fits where one of the training does.
@@ -16,7 +17,7 @@ class Examples:
     """Encoded columns as a data set, in batches of like lengths.
 
     Args:
-        columns: by name, each with a row for each example: `Ragged`, or a tensor `(examples, …)`.
+        columns: by name, each with a row for each example: `Ragged`, `SpelledWords`, or a tensor `(examples, …)`.
         settings: `batch_size` or `tokens_per_batch`, `bucketing` and `seed` are read.
         shuffle: draw the order anew for each epoch; in order, batches are four times as large.
     """
@@ -25,7 +26,7 @@ class Examples:
         self.columns = dict(columns)
         self._settings = settings
         self._shuffle = shuffle
-        ragged = [column.lengths for column in self.columns.values() if isinstance(column, Ragged)]
+        ragged = [column.lengths for column in self.columns.values() if not isinstance(column, Tensor)]
         self.lengths: list[int] = sum(ragged[1:], ragged[0]).tolist()
 
     @property
@@ -33,7 +34,7 @@ class Examples:
         """A hash of every column."""
         tensors = {}
         for name, column in self.columns.items():
-            parts = {"data": column.data, "lengths": column.lengths} if isinstance(column, Ragged) else {"": column}
+            parts = {"": column} if isinstance(column, Tensor) else column.tensors()
             tensors |= {f"{name} {part}": tensor for part, tensor in parts.items()}
         return hash_of(tensors)
 
@@ -53,7 +54,7 @@ class Examples:
     def read(self, item: list[int]) -> Batch:
         """Return the examples of these indices."""
         columns = {
-            name: column.select(item) if isinstance(column, Ragged) else column[item]
+            name: column[item] if isinstance(column, Tensor) else column.select(item)
             for name, column in self.columns.items()
         }
         return Batch(columns, len(item), sum(map(self.lengths.__getitem__, item)))

@@ -1,22 +1,28 @@
 """The task of giving each word of a sentence a label."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from elman.report.parts import Confusion, Numbers, Part
-from elman.settings.network import StepSettings
+from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
 from elman.tasks.kinds import StepLabels
 from elman.tasks.sentences import Sentences, Words
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
+ScheduleName = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 
-class TagSettings(VocabularySettings, StepSettings, TrainingSettings):
+
+class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
     """Every setting of a tagger: which words are known, the network's layers, the training."""
 
-    bidirectional: bool = Field(True, description="Read the sentences from both ends.")
+    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
+    schedule: ScheduleName = Field(
+        "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
+    )
+    clip_norm: float | None = Field(5.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
 
 
 class Tag(Task):
@@ -48,9 +54,9 @@ class Tag(Task):
 
     def network(self, cell: Any) -> Any:
         """Build the network: embed, recurrent body, dense layers on each step."""
-        from elman.networks import StepNetwork
+        from elman.tag_network import TagNetwork
 
-        return StepNetwork(self.settings, len(self.tags), cell=cell, **self.encoders["words"].sizes())
+        return TagNetwork(self.settings, len(self.tags), cell=cell, **self.encoders["words"].sizes())
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
         """Read a batch, with logits `(total, tags)`."""
@@ -78,7 +84,7 @@ class Tag(Task):
         """Refuse outputs that are not finite."""
         from elman.data.ragged.finite import check_finite
 
-        check_finite(batch["words"].map(lambda _: read.outputs))
+        check_finite(batch["words"].ids.map(lambda _: read.outputs))
 
     def report(self, found: Found) -> list[Part]:
         """Return the scores with the majority rate, and the confusion matrix."""

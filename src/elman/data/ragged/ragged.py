@@ -309,6 +309,10 @@ class Ragged:
         """Return the batch with `Tensor.to` applied to the data. Lengths stay on the CPU."""
         return self._same_lengths(self.data.to(*args, **kwargs))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the data and the lengths by these names, for a hash of the batch."""
+        return {"data": self.data, "lengths": self.lengths}
+
     def detach(self) -> "Ragged":
         """Return the same values without their history of gradients."""
         return self._same_lengths(self.data.detach())
