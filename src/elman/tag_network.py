@@ -9,11 +9,12 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.spelling import SpelledWords
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
+from elman.nn.crf import CRF
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.settings.tagging import WordSettings
 
-FEATURE_DROPOUT = 0.1
+FEATURE_DROPOUT = 0.2
 
 
 class TagNetwork(nn.Module):
@@ -27,6 +28,7 @@ class TagNetwork(nn.Module):
         characters: number of character ids.
         features: number of ids of the features of words.
         rare: the ids of words that training has once, which are also read as unknown.
+        allowed: which tags may be first, follow which and be last, for the CRF; all if not given.
         cell: the cell itself, where `settings.cell` only names it.
     """
 
@@ -40,6 +42,7 @@ class TagNetwork(nn.Module):
         characters: int = 1,
         features: int = 1,
         rare: Sequence[int] = (),
+        allowed: tuple[Tensor, Tensor, Tensor] | None = None,
         cell: Cell | None = None,
     ):
         super().__init__()
@@ -68,6 +71,7 @@ class TagNetwork(nn.Module):
         self.dense = dense_layers(settings, width, tags)
         if settings.wide:
             self.wide = NeighbourScores(features, tags, dropout=FEATURE_DROPOUT)
+        self.crf = _crf(tags, allowed) if settings.crf else None
         share = torch.full((vocabulary_size,), settings.token_dropout)
         share[list(rare)] = max(settings.token_dropout, settings.rare_dropout)
         self.unknown_share: Tensor
@@ -87,6 +91,10 @@ class TagNetwork(nn.Module):
         if self.wide is not None and features is not None:
             scores = scores.replace(scores.data + self.wide(ids.replace(rows), features))
         return scores
+
+    def best(self, scores: Ragged) -> Ragged:
+        """Return the tags that the scores choose, `(total,)`: word by word, or together by the CRF."""
+        return scores.map(lambda rows: rows.argmax(1)) if self.crf is None else self.crf.decode(scores.detach())
 
     def _some_unknown(self, ids: Ragged) -> Ragged:
         """Return the ids with some of them 0 in training."""
@@ -125,3 +133,16 @@ class TagNetwork(nn.Module):
         ids = Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
         spelling = Ragged(torch.zeros(5, dtype=torch.int64), [2, 3])
         return SpelledWords(ids, torch.tensor([0, 1, 0, 1]), spelling, torch.zeros(2, 3, dtype=torch.int64))
+
+
+def _crf(tags: int, allowed: tuple[Tensor, Tensor, Tensor] | None) -> CRF:
+    """Build the CRF, without constraints where they would leave sentences of some length without any tags."""
+    if allowed is None:
+        return CRF(tags)
+    starts, transitions, ends = allowed
+    reached = starts
+    for _ in range(2 * tags):
+        if not bool((reached & ends).any()):
+            return CRF(tags)
+        reached = transitions[reached].any(0)
+    return CRF(tags, starts=starts, transitions=transitions, ends=ends)

@@ -1,6 +1,6 @@
 """The CRF against the enumeration of all sequences of tags, in float64."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def paths(crf: CRF, scores: torch.Tensor) -> list[tuple[torch.Tensor, list[int]]
     """Every allowed sequence of tags with its score, by the definition."""
     found = []
     for path in product(range(TAGS), repeat=len(scores)):
-        pairs = list(zip(path, path[1:], strict=False))
+        pairs = list(pairwise(path))
         if path and not (crf.may_start[path[0]] and crf.may_end[path[-1]]):
             continue
         if not all(crf.may_follow[pair] for pair in pairs):

@@ -282,12 +282,12 @@ class _Partition(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
         scores, start, transitions, end, alphas, partition = ctx.saved_tensors
         walk = _Walk(ctx.order, scores)
         betas = walk.backward(transitions, end)
         sequences = ctx.order.sequences[: len(partition)].to(scores.device)
-        weight = gradients[0].index_select(0, sequences).unsqueeze(1)
+        weight = gradient.index_select(0, sequences).unsqueeze(1)
         tags, pairs, ends = torch.empty_like(alphas), torch.zeros_like(transitions), torch.zeros_like(end)
         for step in walk.steps:
             found = _added(alphas, betas, partition, walk, step)

@@ -91,9 +91,11 @@ class FeatureSum(nn.Module):
 class NeighbourScores(nn.Module):
     """A linear model of the features of each word and of the words around it.
 
-    y_t = Σ_d Σ_f W_d[f], over the distances d from -reach to reach and the features f of word t + d
+    y_t = Σ_d Σ_f W_d[f] / √n, over the distances d from -reach to reach and the features f of word t + d
 
-    Words beyond the ends of a sentence have no features. All weights start from zeros.
+    n is the number of all features that are read for a word, so that an optimizer changes the scores as much as it
+    would with a row of inputs of norm 1. Words beyond the ends of a sentence have no features. All weights start from
+    zeros.
 
     Args:
         features: number of ids; id 0 is every unknown feature, and adds nothing.
@@ -119,7 +121,7 @@ class NeighbourScores(nn.Module):
         check_ragged(self, words, "rows (total,)")
         distances = 2 * self.reach + 1
         # Row n of the scores of distinct words is that of word n at one distance.
-        scores = self.sums(features).view(-1, distances, self.outputs)
+        scores = self.sums(features).view(-1, distances, self.outputs) / max(1, distances * features.shape[1]) ** 0.5
         step, total = words.step_index(), words.total
         length = words.lengths.to(words.data.device).index_select(0, words.sequence_index())
         found = scores.new_zeros(total, self.outputs)

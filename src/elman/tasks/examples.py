@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from elman.data.hashing import hash_of
@@ -27,7 +28,7 @@ class Examples:
         self._settings = settings
         self._shuffle = shuffle
         ragged = [column.lengths for column in self.columns.values() if not isinstance(column, Tensor)]
-        self.lengths: list[int] = sum(ragged[1:], ragged[0]).tolist()
+        self.lengths: list[int] = torch.stack(ragged).sum(0).tolist()
 
     @property
     def fingerprint(self) -> str:

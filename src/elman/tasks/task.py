@@ -496,7 +496,7 @@ class Task(ABC):
     def figures(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         """Yield the scores as people read them: title, value and note."""
         for metric in self.metrics:
-            if metric.name in scores:
+            if scores.get(metric.name) is not None:
                 yield metric.heading, metric.shown(scores[metric.name]), metric.note
 
     def report(self, found: Found) -> list[Part]:
