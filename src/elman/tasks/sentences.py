@@ -63,6 +63,14 @@ class Sentences(RowSource):
         names = [f"{found.source}, line {line}" for line in found.lines]
         return Asked((), zip(names, found.words, strict=True))
 
+    def filled(
+        self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
+    ) -> bytes:
+        """Return a file of columns with the answers in the column of its tags, and every other byte as it is."""
+        from elman.data.tables.tagged import fill_tags
+
+        return fill_tags(path, [list(map(str, answer)) for answer in answers], **_how(options, known))
+
     def typed(self, text: str) -> list[str]:
         """Return the words of a text, which blanks separate."""
         return text.split()
