@@ -14,8 +14,6 @@ from elman.nn.regularisers import SequenceDropout
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.settings.tagging import WordSettings
 
-FEATURE_DROPOUT = 0.2
-
 
 class TagNetwork(nn.Module):
     """A network that reads sentences of words and gives scores of the tags for each word.
@@ -60,7 +58,7 @@ class TagNetwork(nn.Module):
             )
             width += self.characters.output_size
         if settings.affixes:
-            self.affixes = FeatureSum(features, settings.affixes, dropout=FEATURE_DROPOUT)
+            self.affixes = FeatureSum(features, settings.affixes, dropout=settings.feature_dropout)
             width += settings.affixes
         self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
         if settings.cell != "none":
@@ -70,7 +68,7 @@ class TagNetwork(nn.Module):
         self.activation = build_activation_regulariser(settings)
         self.dense = dense_layers(settings, width, tags)
         if settings.wide:
-            self.wide = NeighbourScores(features, tags, dropout=FEATURE_DROPOUT)
+            self.wide = NeighbourScores(features, tags, dropout=settings.feature_dropout)
         self.crf = _crf(tags, allowed) if settings.crf else None
         share = torch.full((vocabulary_size,), settings.token_dropout)
         share[list(rare)] = max(settings.token_dropout, settings.rare_dropout)

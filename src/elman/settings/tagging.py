@@ -32,3 +32,11 @@ class WordSettings(StepSettings):
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
     )
     wide: bool = Field(True, description="Add a linear model of the spelling of each word and its neighbours.")
+    feature_dropout: Share = Field(
+        0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out, and of those of wide."
+    )
+    crf: bool = Field(
+        False,
+        description="Choose the tags of a sentence together, by a conditional random field. Tags of spans then follow "
+        "one another only as their scheme allows, or as they do in the training data.",
+    )

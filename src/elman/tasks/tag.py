@@ -16,13 +16,8 @@ from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, T
 
 
 class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
-    """Every setting of a tagger: which words are known, the network's layers, the training, and these."""
+    """Every setting of a tagger: which words are known, the network's layers and the training."""
 
-    crf: bool = Field(
-        False,
-        description="Choose the tags of a sentence together, by a conditional random field. Tags of spans then follow "
-        "one another only as their scheme allows, or as they do in the training data.",
-    )
     scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
         None, description="Scheme of tags that are spans. The strict score reads them by it; found if not given."
     )
