@@ -41,6 +41,7 @@ tag_toy = Recipe(
         "learning_rate": 0.1,
         "schedule": "constant",
         "clip_norm": None,
+        "average_decay": None,
         "batch_size": 1,
         "bucketing": False,
         "epochs": 300,

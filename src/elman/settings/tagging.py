@@ -20,13 +20,15 @@ class WordSettings(StepSettings):
         description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
         "all words of a sentence.",
     )
-    dropout: Share = Field(0.4, description="Fraction of the features to drop between layers.")
-    token_dropout: Share = Field(0.05, description="Fraction of the words to read as unknown.")
+    dropout: Share = Field(
+        0.5, description="Fraction of the features to drop between layers and before the output layer."
+    )
+    token_dropout: Share = Field(0.1, description="Fraction of the words to read as unknown.")
     rare_dropout: Share = Field(0.5, description="Fraction of the words that training has once to read as unknown.")
     characters: NonNegativeInt = Field(
-        64, description="Units of each direction of the LSTM that spells the words. 0 for none."
+        100, description="Units of each direction of the LSTM that spells the words. 0 for none."
     )
-    character_embedding: PositiveInt = Field(32, description="Size of a character's learned vector.")
+    character_embedding: PositiveInt = Field(50, description="Size of a character's learned vector.")
     character_dropout: Share = Field(0.05, description="Fraction of the characters to read as unknown.")
     affixes: NonNegativeInt = Field(
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."

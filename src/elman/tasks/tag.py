@@ -1,7 +1,7 @@
 """The task of giving each word of a sentence a label."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
     learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
     schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] = Field(
         "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
+    )
+    average_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        0.999, description="Keep an average of the weights with this decay. The average is evaluated and saved."
     )
     clip_norm: float | None = Field(5.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
 
