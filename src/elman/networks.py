@@ -41,7 +41,7 @@ class RowNetwork(nn.Module):
         width = _build_steps(self, settings, cell, **sizes)
         self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
-        self.dense = _dense(settings, self.pooling.output_size, outputs)
+        self.dense = dense_layers(settings, self.pooling.output_size, outputs)
 
     def forward(self, batch: Ragged) -> Tensor:
         """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
@@ -66,7 +66,7 @@ class StepNetwork(nn.Module):
 
     def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
         super().__init__()
-        self.dense = _dense(settings, _build_steps(self, settings, cell, **sizes), outputs)
+        self.dense = dense_layers(settings, _build_steps(self, settings, cell, **sizes), outputs)
 
     def forward(self, batch: Ragged) -> Ragged:
         """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
@@ -194,7 +194,7 @@ def _build_steps(
     network.vocabulary_size = vocabulary_size
     network.features = features
     network.ngrams = ngrams
-    network.embedding = _embedding(settings, vocabulary_size, unused_ids, ngrams)
+    network.embedding = build_embedding(settings, vocabulary_size, unused_ids, ngrams)
     width = features if network.embedding is None else network.embedding.output_size
     assert width is not None
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
@@ -249,7 +249,10 @@ def embed(embedding: OneHot | Embedding | None, batch: Ragged, *, plain: bool = 
 LARGEST_ONE_HOT = 5_000
 
 
-def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: int) -> OneHot | Embedding | None:
+def build_embedding(
+    settings: StepSettings, size: int | None, unused: int, ngrams: int = 1
+) -> OneHot | Embedding | None:
+    """Build the layer that gives ids their rows; `None` for numbers, which have no ids."""
     if size is None:
         return None
     if settings.embedding != "one-hot":
@@ -300,7 +303,8 @@ def build_activation_regulariser(settings: BodySettings) -> ActivationRegularise
     return ActivationRegulariser(*weights) if any(weights) else None
 
 
-def _dense(settings: StepSettings, width: int, outputs: int) -> nn.Sequential:
+def dense_layers(settings: StepSettings, width: int, outputs: int) -> nn.Sequential:
+    """Build the dense layers of the settings and the output layer, on rows of so many features."""
     layers: list[nn.Module] = []
     for size in (*settings.dense, outputs):
         if settings.dropout:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
 from elman.compiler.zoneout import zoneout
+from elman.data.text.spelling import SpelledWords
 from elman.networks import (
     LanguageNetwork,
     LanguageNetworkSettings,
@@ -19,10 +20,14 @@ from elman.networks import (
 )
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
 from elman.nn import torch as drop_in
+from elman.nn.crf import CRF
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.settings.tagging import WordSettings
+from elman.tag_network import TagNetwork
 
 FEATURES, TOKENS, LONGEST = 4, 7, 5
 
@@ -146,6 +151,41 @@ def language(**settings: Any) -> Callable[[], nn.Module]:
 
 ALL_DROPPED = {"input_dropout": 0.2, "output_dropout": 0.2, "weight_drop": 0.2, "zoneout": 0.2, "num_layers": 2}
 
+# The features of each of the TOKENS words.
+SPELLED = torch.arange(TOKENS * 3).view(TOKENS, 3) % TOKENS
+
+
+def tagger(**changes: Any) -> Callable[[], TagNetwork]:
+    small = {"embedding": 3, "hidden_size": 3, "characters": 2, "character_embedding": 2, "affixes": 2}
+    quiet = dict.fromkeys((name for name in WordSettings.model_fields if name.endswith("dropout")), 0.0)
+    settings: Any = WordSettings(**{**small, **quiet, **changes})
+
+    sizes = {"vocabulary_size": TOKENS, "characters": TOKENS, "features": TOKENS, "rare": [1, 2]}
+    return lambda: randomised(TagNetwork(settings, 2, **sizes))
+
+
+def tagged(module: Any, batch: Ragged) -> Results:
+    spelling = Ragged(SPELLED.flatten(), [3] * TOKENS)
+    return [module(SpelledWords(batch, batch.data, spelling, SPELLED))]
+
+
+def neighbour_scores() -> nn.Module:
+    return randomised(NeighbourScores(TOKENS, 2))
+
+
+def drawn_crf() -> nn.Module:
+    return randomised(CRF(FEATURES))
+
+
+def randomised(module: Any) -> Any:
+    """Give weights that start from zeros others."""
+    with torch.no_grad():
+        for weight in module.parameters():
+            if not weight.any():
+                weight.normal_()
+    return module
+
+
 RECURRENT: dict[str, Case] = {
     "SimpleRNN": Case(lambda: SimpleRNN(FEATURES, 3, activation="relu"), layer),
     "LSTM": Case(lambda: LSTM(FEATURES, 3), layer),
@@ -202,6 +242,15 @@ NETWORKS: dict[str, Case] = {
         ids=1,
     ),
     "StepNetwork on numbers": Case(lambda: StepNetwork(StepSettings(hidden_size=3), 2, features=FEATURES), one),
+    "TagNetwork": Case(tagger(wide=True), tagged, ids=1),
+    "TagNetwork, words alone": Case(tagger(characters=0, affixes=0, wide=False, num_layers=1), tagged, ids=1),
+    "TagNetwork, layers alone": Case(tagger(cell="none", characters=0, affixes=2, wide=False), tagged, ids=1),
+    "TagNetwork that drops": Case(
+        tagger(wide=True, token_dropout=0.2, character_dropout=0.2, feature_dropout=0.2, dropout=0.2, **ALL_DROPPED),
+        tagged,
+        ids=1,
+        draws=True,
+    ),
     "LanguageNetwork": Case(language(), read, next_token_loss, ids=1),
     "LanguageNetwork, tied": Case(language(tied=True), read, next_token_loss, ids=1),
     "LanguageNetwork, adaptive": Case(language(softmax="adaptive", cutoffs=(3,)), read, next_token_loss, ids=1),
@@ -243,6 +292,14 @@ MODULES: dict[str, Case] = {
         lambda: AdaptiveSoftmax(FEATURES, TOKENS, cutoffs=(2,), counts=torch.arange(TOKENS)), logits, loss
     ),
     "linear_cross_entropy": Case(lambda: nn.Linear(FEATURES, 5), lambda m, b: [b.map(m)], fused_loss),
+    "CRF": Case(drawn_crf, lambda m, b: [m.partition(b)]),
+    "CharacterEncoder": Case(lambda: CharacterEncoder(TOKENS, 3, 4), one, ids=1),
+    "CharacterEncoder that drops": Case(lambda: CharacterEncoder(TOKENS, 3, 4, 0.3), one, ids=1, draws=True),
+    "FeatureSum": Case(lambda: FeatureSum(TOKENS, 3), lambda m, b: [b.map(m)], ids=2),
+    "FeatureSum that drops": Case(
+        lambda: FeatureSum(TOKENS, 3, dropout=0.3), lambda m, b: [b.map(m)], ids=2, draws=True
+    ),
+    "NeighbourScores": Case(neighbour_scores, lambda m, b: [b.map(lambda _: m(b, SPELLED))], ids=1),
     **RECURRENT,
     **NETWORKS,
 }

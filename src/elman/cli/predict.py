@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ import typer
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
-from elman.errors import UsageError
+from elman.errors import UsageError, os_errors_as
+from elman.files import atomic_write
 from elman.report.figures import on_one_line
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
         _parameters,
         "elman predict words-model --text stupendous --text dreadful",
         "elman predict words-model words.txt > answers.tsv",
+        "elman predict upos-model text.conllu --fill tagged.conllu",
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
     )
 
@@ -53,6 +56,10 @@ def _parameters() -> Parameters:
         "text": (option("--text", "TEXT", "A text itself; may be repeated.", list[str] | None), None),
         **{name: (annotation, None) for name, annotation in reading_flags(columns=False).items()},
         "column": (option("--column", "COL", column), None),
+        "fill": (
+            option("--fill", "FILE", "Write DATA to FILE, with the answers in its column of tags.", Path | None),
+            None,
+        ),
         "probabilities": (_PROBABILITIES, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
@@ -73,7 +80,7 @@ def predict(**values: Any) -> None:
     how = {name: values[name] for name in (*reading_flags(columns=False), "column")}
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
-    flags = [f"--{name}" for name, value in how.items() if value is not None]
+    flags = [f"--{name}" for name, value in {**how, "fill": values["fill"]}.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     from elman.cli.reading import refuse_others
@@ -90,6 +97,10 @@ def predict(**values: Any) -> None:
     # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
     answers = _answers(opened, given, values["unknown"], chunk, tally)
+    if values["fill"] is not None:
+        _fill(opened, data, how, [answer.value for _, answer in answers], values)
+        say_unknown(vars(tally), opened.task_.tokens)
+        return
     if values["as_json"]:
         name, every = targets(opened.task.columns)[0].name, values["probabilities"]
         predictions = [_as_object(*each, name, every) for each in answers]
@@ -106,6 +117,18 @@ def _read(model: Any, data: str, how: dict[str, Any]) -> Iterator[tuple[str, Any
     for note in notes:
         say(f"elman: note: {note}.")
     return rows
+
+
+def _fill(model: Any, data: str, how: dict[str, Any], answers: list[Any], values: dict[str, Any]) -> None:
+    """Write the data with the answers in their column."""
+    path = values["fill"]
+    content = model.task.source.filled(data, answers, how, known=model.known())
+    with os_errors_as(UsageError, f"{path} cannot be written", fix="Give another file."):
+        atomic_write(path, content)
+    if values["as_json"]:
+        emit_json({"model": str(values["model"]), "written": str(path), "rows": len(answers)})
+    else:
+        emit(f"{path}: {len(answers):,} {model.task.source.noun}")
 
 
 def _typed(model: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:

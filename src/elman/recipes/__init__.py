@@ -8,6 +8,7 @@ from elman.recipes.language import (
     wikitext_words_plain,
 )
 from elman.recipes.recipe import Recipe
+from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
 from elman.recipes.word_sentiment_best import word_sentiment_best
@@ -20,6 +21,7 @@ RECIPES: dict[str, Recipe] = {
         word_sentiment_lstm,
         word_sentiment_best,
         tag_toy,
+        tag_pos,
         wiki_chars_gru,
         wiki_chars_own_gru,
         shakespeare_chars,

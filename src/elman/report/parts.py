@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from elman.report.figures import figure, on_one_line, table
 
@@ -157,6 +157,57 @@ class Picture(Part):
     def lines(self) -> Iterator[str]:
         """Yield the text."""
         yield from self.text.splitlines()
+
+
+class TaggedWord(NamedTuple):
+    """A word with its tags.
+
+    Attributes:
+        word: as it is written.
+        answer: the tag that was answered.
+        truth: the true tag; None where it is not known.
+    """
+
+    word: str
+    answer: str
+    truth: str | None = None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the answer is not the truth."""
+        return self.truth is not None and self.answer != self.truth
+
+    @property
+    def shown(self) -> str:
+        """The answer, and the truth where it differs."""
+        return f"{self.answer} ≠ {self.truth}" if self.is_wrong else self.answer
+
+
+@dataclass(frozen=True)
+class TaggedText(Part):
+    """Sentences whose words have tags: the page colours right and wrong answers.
+
+    Attributes:
+        title: the heading.
+        sentences: words of each.
+        note: a sentence on them.
+    """
+
+    kind = "tagged"
+    title: str
+    sentences: Sequence[Sequence[TaggedWord]]
+    note: str = ""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the title and a line for each sentence: `word/tag`, and `[word/answer, not truth]` for mistakes."""
+        yield self.title
+        for sentence in self.sentences:
+            yield " ".join(
+                f"[{on_one_line(each.word)}/{each.answer}, not {each.truth}]"
+                if each.is_wrong
+                else f"{on_one_line(each.word)}/{each.answer}"
+                for each in sentence
+            )
 
 
 def cut(text: str) -> str:

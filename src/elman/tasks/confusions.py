@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from elman.data.ragged.ragged import Ragged
@@ -30,9 +31,13 @@ class LabelScores:
         """Count a batch, whose outputs are logits `(targets, labels)`."""
         outputs, targets = read.outputs.detach(), batch[self._column]
         targets = targets.data if isinstance(targets, Ragged) else targets
-        size = len(self._labels)
-        self._counts += (targets * size + outputs.argmax(1)).cpu().bincount(minlength=size * size).view(size, size)
+        self.count(targets, outputs.argmax(1))
         self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
+
+    def count(self, targets: Tensor, answers: Tensor) -> None:
+        """Count answers, with the positions of the true and the answered labels `(targets,)`, and no loss."""
+        size = len(self._labels)
+        self._counts += (targets * size + answers).cpu().bincount(minlength=size * size).view(size, size)
 
     def compute(self) -> dict[str, Any]:
         """Return every score by its name.

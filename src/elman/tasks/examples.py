@@ -18,7 +18,7 @@ class Examples:
     """Encoded columns as a data set, in batches of like lengths.
 
     Args:
-        columns: by name, each with a row for each example: `Ragged`, a like column, or a tensor `(examples, …)`.
+        columns: by name, each with a row for each example: `Ragged`, `SpelledWords`, or a tensor `(examples, …)`.
         settings: `batch_size` or `tokens_per_batch`, `bucketing` and `seed` are read.
         shuffle: draw the order anew for each epoch; in order, batches are four times as large.
     """

@@ -1,6 +1,8 @@
 """Values of a task that are sentences of words, each word with a label."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from elman.data.listing import listed
@@ -13,9 +15,9 @@ from elman.tasks.task import ENCODING, Asked, Column, Known, Option, Unknown, Va
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from elman.data.ragged.ragged import Ragged
+    from elman.data.text.spelling import SpelledWords
     from elman.data.text.vocabulary import Vocabulary
-    from elman.settings.text import VocabularySettings
+    from elman.tasks.tag import TagSettings
 
 
 class Sentences(RowSource):
@@ -61,6 +63,14 @@ class Sentences(RowSource):
         names = [f"{found.source}, line {line}" for line in found.lines]
         return Asked((), zip(names, found.words, strict=True))
 
+    def filled(
+        self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
+    ) -> bytes:
+        """Return a file of columns with the answers in the column of its tags, and every other byte as it is."""
+        from elman.data.tables.tagged import fill_tags
+
+        return fill_tags(path, [list(map(str, answer)) for answer in answers], **_how(options, known))
+
     def typed(self, text: str) -> list[str]:
         """Return the words of a text, which blanks separate."""
         return text.split()
@@ -100,26 +110,40 @@ def _how(options: Mapping[str, Any], known: Known | None) -> dict[str, Any]:
 
 
 class Words:
-    """Lists of words; encoded they are a `Ragged` batch of ids.
+    """Lists of words; encoded they are `SpelledWords`.
 
     Attributes:
         vocabulary: the words that are known.
+        characters: the characters that are known; None if the network does not read them.
+        features: the features of spellings that are known; None if the network does not read them.
+        rare: ids of the words that training has once; empty for a loaded model.
     """
 
-    def __init__(self, settings: "VocabularySettings"):
+    def __init__(self, settings: "TagSettings"):
         self._settings = settings
         self.vocabulary: Vocabulary | None = None
+        self.characters: Vocabulary | None = None
+        self.features: Vocabulary | None = None
+        self.rare: list[int] = []
 
-    def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "Ragged":
-        """Learn the words, unless a vocabulary was given before, and encode the sentences."""
+    def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "SpelledWords":
+        """Learn the words, unless a vocabulary was given before, and their spellings, and encode the sentences."""
         # Imported late: torch is needed only for training.
+        from elman.data.text.spelling import learn_characters, learn_features
         from elman.data.text.vocabulary import Vocabulary
 
+        counts = Counter(chain.from_iterable(map(self._cased, values)))
         if self.vocabulary is None:
             limits = {"min_count": self._settings.min_count, "max_tokens": self._settings.max_tokens}
-            self.vocabulary = Vocabulary.build(map(self._cased, values), **limits)
+            self.vocabulary = Vocabulary.from_counts(counts, **limits)
         if not self.vocabulary.tokens:
             raise DataError("The sentences have no word to learn from.", fix="Give sentences, or lower min_count.")
+        self.rare = self.vocabulary.encode([word for word in self.vocabulary.tokens if counts[word] == 1])
+        spellings = Counter(chain.from_iterable(values))
+        if self._settings.characters:
+            self.characters = learn_characters(spellings)
+        if self._settings.affixes or self._settings.wide:
+            self.features = learn_features(spellings)
         return self.encode(values)
 
     def encode(
@@ -129,12 +153,14 @@ class Words:
         unknown: Unknown | None = None,
         folder: "Path | None" = None,
         tally: UnknownTally | None = None,
-    ) -> "Ragged":
+    ) -> "SpelledWords":
         """Encode sentences.
 
         Raises:
             DataError: a word that training never saw, where these are refused.
         """
+        from elman.data.text.spelling import spell
+
         assert self.vocabulary is not None
         known, rows = self.vocabulary, list(map(self._cased, values))
         if (unknown or self._settings.unknown) == "refuse":
@@ -150,22 +176,27 @@ class Words:
         ids = known.encode_batch(rows)
         if tally is not None:
             tally.add(tokens=len(ids.data), unknown=int((ids.data == known.specials["unknown"]).sum()))
-        return ids
+        return spell(values, ids, self.characters, self.features)
 
     def _cased(self, words: Sequence[str]) -> list[str]:
         return [word.lower() for word in words] if self._settings.lower_case else list(words)
 
     def sizes(self) -> dict[str, Any]:
-        """Return what a network must know to read the batches."""
-        return vocabulary_sizes(self.vocabulary)
+        """Return what `TagNetwork` must know to read the batches."""
+        spelled = {"characters": self.characters, "features": self.features}
+        sizes = {name: 1 if known is None else len(known) for name, known in spelled.items()}
+        return {**vocabulary_sizes(self.vocabulary), **sizes, "rare": self.rare}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary."""
-        assert self.vocabulary is not None
-        return self.vocabulary.to_json()
+        """Return the words, characters and features that are known."""
+        return {name: None if known is None else known.to_json() for name, known in self._known().items()}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
         from elman.data.text.vocabulary import Vocabulary
 
-        self.vocabulary = Vocabulary.from_json(document)
+        for name in self._known():
+            setattr(self, name, None if document[name] is None else Vocabulary.from_json(document[name]))
+
+    def _known(self) -> dict[str, "Vocabulary | None"]:
+        return {"vocabulary": self.vocabulary, "characters": self.characters, "features": self.features}

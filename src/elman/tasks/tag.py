@@ -1,35 +1,53 @@
 """The task of giving each word of a sentence a label."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from elman.report.parts import Confusion, Numbers, Part
-from elman.settings.network import StepSettings
+from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
-from elman.tasks.kinds import StepLabels
 from elman.tasks.sentences import Sentences, Words
+from elman.tasks.tag_labels import TagLabels
+from elman.tasks.tag_report import tagged_text, worst_sentences
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
 
-class TagSettings(VocabularySettings, StepSettings, TrainingSettings):
-    """Every setting of a tagger: which words are known, the network's layers, the training."""
+class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
+    """Every setting of a tagger: which words are known, the network's layers and the training."""
 
-    bidirectional: bool = Field(True, description="Read the sentences from both ends.")
+    scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
+        None, description="Scheme of tags that are spans. The strict score reads them by it; found if not given."
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
+    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] = Field(
+        "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
+    )
+    average_decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        0.999, description="Keep an average of the weights with this decay. The average is evaluated and saved."
+    )
+    clip_norm: float | None = Field(5.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
 
 
 class Tag(Task):
-    """One label per word: a softmax for each step, cross entropy, accuracy over the words."""
+    """One label per word: cross entropy for each word, or for the tags of a sentence together; scores by word and span.
+
+    The metric that compares epochs is the F1 of spans where the tags are spans, and else the accuracy.
+    """
 
     name = "tag"
     summary = "one label for each word of a sentence"
     noun = "tagger"
     settings_class = TagSettings
-    columns = (Column("words", Words), Column("tags", StepLabels, "target"))
+    columns = (Column("words", Words), Column("tags", TagLabels, "target"))
     source = Sentences()
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
+        Metric("unknown_accuracy", True, True, "Of the words that training never saw.", "unknown words"),
+        Metric("span_f1", True, True, "Of whole spans, read as conlleval reads them.", "span F1"),
+        Metric("span_f1_strict", True, True, "Of spans that are spelled correctly in their scheme.", "strict span F1"),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),
         Metric("macro_f1", larger_is_better=True, percent=True, title="macro F1", note="Every tag counts the same."),
         Metric("loss", note="Mean cross entropy, nats per word."),
@@ -38,7 +56,8 @@ class Tag(Task):
     use = ('elman predict {model} --text "WORD WORD"', "elman evaluate {model} {data}")
     examples = (
         "elman train tag train.tsv --validation dev.tsv --out tags",
-        "elman train tag en-ud-train.conllu --column upos --embedding 100 --out upos",
+        "elman train tag en-ud-train.conllu --column upos --validation en-ud-dev.conllu --out upos",
+        "elman train tag names.tsv --crf --scheme iob2 --out names",
     )
 
     @property
@@ -46,42 +65,54 @@ class Tag(Task):
         """The tags, in the order of the outputs."""
         return self.encoders["tags"].each.labels
 
-    def network(self, cell: Any) -> Any:
-        """Build the network: embed, recurrent body, dense layers on each step."""
-        from elman.networks import StepNetwork
+    @property
+    def metric(self) -> Metric:
+        """The metric by which epochs are compared: of spans where the tags are spans."""
+        chosen = super().metric
+        spans = next(metric for metric in self.metrics if metric.name == "span_f1")
+        return spans if self.settings.metric is None and self.encoders["tags"].scheme is not None else chosen
 
-        return StepNetwork(self.settings, len(self.tags), cell=cell, **self.encoders["words"].sizes())
+    def network(self, cell: Any) -> Any:
+        """Build the network: words and their spellings, recurrent body, dense layers on each word, CRF."""
+        from elman.tag_network import TagNetwork
+
+        sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
+        return TagNetwork(self.settings, len(self.tags), cell=cell, allowed=allowed, **sizes)
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
-        """Read a batch, with logits `(total, tags)`."""
-        from torch.nn import functional
+        """Read a batch, with `Tagged` outputs."""
+        from elman.tasks.tag_scores import read_tags
 
-        outputs, targets = network(batch["words"]).data, batch["tags"].data
-        return Read(functional.cross_entropy(outputs, targets), len(targets), outputs)
+        return read_tags(network, batch)
 
     def scores(self, data: Data) -> Any:
-        """Return the loss, accuracy, majority rate, F1 and confusion matrix over all words."""
-        from elman.tasks.confusions import LabelScores
+        """Return the loss, accuracy, F1 and confusion matrix over all words, and scores of unknown words and spans."""
+        from elman.tasks.tag_scores import TagScores
 
-        return LabelScores(self.tags, "tags")
+        return TagScores(self.tags, self.encoders["tags"].scheme)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the most probable tag of each word."""
+        """Return the most probable tag of each word, or the most probable sequence of tags."""
         from elman.data.ragged.finite import check_finite
 
         outputs = network(batch["words"])
         check_finite(outputs)
-        best = outputs.map(lambda rows: rows.argmax(1))
-        return [Answer([self.tags[position] for position in row.tolist()]) for row in best.to_list()]
+        return [Answer([self.tags[tag] for tag in row.tolist()]) for row in network.best(outputs).to_list()]
 
     def check(self, batch: Batch, read: Read) -> None:
         """Refuse outputs that are not finite."""
         from elman.data.ragged.finite import check_finite
 
-        check_finite(batch["words"].map(lambda _: read.outputs))
+        check_finite(batch["words"].ids.map(lambda _: read.outputs.logits))
 
     def report(self, found: Found) -> list[Part]:
-        """Return the scores with the majority rate, and the confusion matrix."""
-        scores = found.scores
-        numbers = Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"])
-        return [numbers, Confusion(scores["labels"], scores["confusion"])]
+        """Return the scores, the confusion matrix, the worst sentences and a page of text with its tags."""
+        scores, rows = found.scores, list(found.rows)
+        numbers = Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _remark(scores))
+        texts = [worst_sentences(rows), tagged_text(rows)] if rows else []
+        return [numbers, Confusion(scores["labels"], scores["confusion"]), *texts]
+
+
+def _remark(scores: Mapping[str, Any]) -> str:
+    scheme = scores.get("scheme")
+    return f"The strict score of spans reads the tags by the scheme {scheme.upper()}." if scheme else ""

@@ -307,6 +307,22 @@ class Source(ABC):
         """
         return Asked((), iter(()))
 
+    def filled(
+        self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
+    ) -> bytes:
+        """Return a file with the answers in the column of its labels, and every other byte as it is.
+
+        Args:
+            path: the file, as `asked` read it.
+            answers: to its rows, in order.
+            options: as for `asked`.
+            known: as for `asked`.
+
+        Raises:
+            UsageError: files of this kind are not filled.
+        """
+        raise UsageError(f"Files of {self.noun} cannot be filled with answers.", fix="Leave --fill out.")
+
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return what is known of values, to read others like them."""
         return Known(values.form)
@@ -496,7 +512,7 @@ class Task(ABC):
     def figures(self, scores: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         """Yield the scores as people read them: title, value and note."""
         for metric in self.metrics:
-            if metric.name in scores:
+            if scores.get(metric.name) is not None:
                 yield metric.heading, metric.shown(scores[metric.name]), metric.note
 
     def report(self, found: Found) -> list[Part]:

@@ -1,16 +1,20 @@
 """Files of sentences whose words have labels: two columns, CoNLL-U, or JSONL with lists."""
 
+import codecs
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from elman.data.files import Mistakes, Source, check_encoding
+from elman.data.files import Mistakes, Source, check_encoding, open_unpacked
 from elman.data.tables.table_format import TableFormat
 from elman.data.tables.tables import JSON_LINES, read_like
 from elman.errors import DataError, UsageError, nearest
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+_ID = re.compile(r"(\d+)(?:-(\d+)|\.(\d+))?")
+_CONLLU_FIX = "Write each word as a line of ten fields with tabs between them, and count the words from 1."
 _FIX = "Write a word, a tab and its tag on each line, and a blank line after each sentence."
 
 
@@ -24,6 +28,8 @@ class Sentences:
         lines: the line that each sentence begins on, from 1.
         source: the path of the file, or `standard input`.
         form: how it was read, to read other files in the same way.
+        rows: the line of each word, from 1; empty for files whose lines are sentences.
+        column: index of the column of the tags in these lines.
     """
 
     words: list[list[str]]
@@ -31,6 +37,8 @@ class Sentences:
     lines: list[int]
     source: str
     form: TableFormat = field(default_factory=TableFormat)
+    rows: list[list[int]] = field(default_factory=list)
+    column: int = 0
 
 
 def read_sentences(
@@ -38,9 +46,10 @@ def read_sentences(
 ) -> Sentences:
     """Read a file of sentences.
 
-    A .conllu file has ten columns, of which ranges (`1-2`) and empty words (`1.1`) are left out; .jsonl has an object
-    with a list `words` and a list of tags on each line; any other file has a word, a tab and its tag on a line and a
-    blank line after each sentence, or, without tabs, a sentence of words with blanks between on each line.
+    A .conllu file has ten columns; lines of ranges (`1-2`) and empty nodes (`1.1`) and comments are left out. .jsonl has an object
+    with a list `words` and a list of tags on each line. Any other file has a word, a tab and its tag on a line and
+    a blank line after each sentence, where `#` is a word; or, without tabs, a sentence on each line, with blanks between
+    the words.
 
     Args:
         path: the file, or `-` for standard input.
@@ -60,6 +69,47 @@ def read_sentences(
         column = str(known.label)
     form = TableFormat(ending=source.ending, encoding=source.encoding, label=column)
     return replace(_read(source, column), form=form)
+
+
+def fill_tags(
+    path: str | Path,
+    tags: Sequence[Sequence[str]],
+    column: str | None = None,
+    *,
+    encoding: str | None = None,
+    known: TableFormat | None = None,
+) -> bytes:
+    """Return a file of columns, unpacked, with other tags in the column of the tags and every other byte as it is.
+
+    Args:
+        path: the file.
+        tags: for each word of each sentence, as `read_sentences` reads them.
+        column, encoding, known: as for `read_sentences`.
+
+    Raises:
+        DataError: the file cannot be read, or is not in one encoding.
+        UsageError: the file has no columns, or is standard input.
+    """
+    if str(path) == "-":
+        raise UsageError("Standard input cannot be filled with tags.", fix="Give a file.")
+    found, source = read_sentences(path, column, encoding=encoding, known=known), read_like(path, encoding, known)
+    if not found.rows:
+        raise UsageError(f"{path} has no column of tags to fill.", fix="Give a CoNLL-U file, or one with tabs.")
+    mark, name = b"", source.encoding or "utf-8"
+    with open_unpacked(Path(path)) as file:
+        original = file.read()
+    if source.encoding is None and original.startswith(codecs.BOM_UTF8):
+        mark = codecs.BOM_UTF8
+    if mark + "".join(source.lines).encode(name) != original:
+        raise DataError(f"{path} cannot be written in {name} as it was.", fix="Convert it to UTF-8 first.")
+    lines = list(source.lines)
+    for numbers, answers in zip(found.rows, tags, strict=True):
+        for number, answer in zip(numbers, answers, strict=True):
+            text = lines[number - 1].rstrip("\r\n")
+            fields = text.split("\t")
+            fields[found.column] = answer
+            lines[number - 1] = "\t".join(fields) + lines[number - 1][len(text) :]
+    return mark + "".join(lines).encode(name)
 
 
 def _read(source: Source, column: str | None) -> Sentences:
@@ -88,19 +138,50 @@ def _number(column: str, width: int) -> int:
 
 
 def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
-    words, tags, lines, mistakes = [], [], [], Mistakes(source.name)
-    for begin, rows in _blocks(source, comments=width == len(CONLLU)):
-        pairs = []
+    sentences: list[list[tuple[int, str, str]]] = []
+    lines, mistakes, conllu = [], Mistakes(source.name), width == len(CONLLU)
+    for begin, rows in _blocks(source, comments=conllu):
+        found, words = [], 0
         for number, row in rows:
-            if len(row) != width or not row[word].strip() or not row[tag].strip():
-                mistakes.add(number, None, f"expected {width} fields, none of them empty, got {len(row)}")
-            elif row[0].isdecimal() or width != len(CONLLU):
-                pairs.append((row[word].strip(), row[tag].strip()))
-        words.append([pair[0] for pair in pairs])
-        tags.append([pair[1] for pair in pairs])
+            problem = _wrong_row(row, word, tag, width) or (_wrong_id(row[0], words) if conllu else None)
+            if problem is not None:
+                mistakes.add(number, *problem)
+            if not conllu or row[0].isdecimal():
+                words += 1
+                if problem is None:
+                    found.append((number, row[word].strip(), row[tag].strip()))
+        sentences.append(found)
         lines.append(begin)
-    mistakes.raise_any(_FIX)
-    return Sentences(words, tags, lines, source.name)
+    mistakes.raise_any(_CONLLU_FIX if conllu else _FIX)
+    words, tags = ([[each[part] for each in sentence] for sentence in sentences] for part in (1, 2))
+    rows = [[number for number, _, _ in sentence] for sentence in sentences]
+    return Sentences(words, tags, lines, source.name, rows=rows, column=tag)
+
+
+def _wrong_row(row: list[str], word: int, tag: int, width: int) -> tuple[int | str, str] | None:
+    """Return the column of a mistake in a row and what is wrong, or None."""
+    if len(row) != width:
+        return min(len(row), width) + 1, f"expected {width} fields, got {len(row)}"
+    empty = next((column for column in (word, tag) if not row[column].strip()), None)
+    return None if empty is None else (empty + 1, "expected a word and its tag, got an empty field")
+
+
+def _wrong_id(given: str, words: int) -> tuple[int | str, str] | None:
+    """Return what is wrong with an ID of CoNLL-U after so many words of its sentence, or None.
+
+    Words count from 1. A range, such as `3-4`, is before its first word and has at least two; an empty node, such as
+    `2.1`, is after the word of its number.
+    """
+    found = _ID.fullmatch(given)
+    first, last, inner = (int(part) if part else None for part in found.groups()) if found else (None, None, None)
+    if last is not None and first == words + 1 and last > first:
+        return None
+    if inner and first == words:
+        return None
+    if found and last is None and inner is None and first == words + 1:
+        return None
+    expected = f"{words + 1}, a range such as {words + 1}-{words + 2}, or an empty node such as {words}.1"
+    return "id", f"expected {expected}; got {given!r}"
 
 
 def _blocks(source: Source, *, comments: bool) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
@@ -131,8 +212,14 @@ def _objects(source: Source, column: str) -> Sentences:
             mistakes.add(number, None, f"this is not valid JSON: {error}")
             continue
         found = row.get("words") if isinstance(row, dict) else None
-        if not _is_words(found) or not (column not in row or _is_words(row[column])):
-            mistakes.add(number, "words", "expected a list of words, and a list of as many tags")
+        if not _is_words(found):
+            mistakes.add(number, "words", "expected a list of words")
+            continue
+        if column in row and not _is_words(row[column]):
+            mistakes.add(number, column, "expected a list of tags")
+            continue
+        if column in row and len(row[column]) != len(found):
+            mistakes.add(number, column, f"expected a tag for each of {len(found)} words, got {len(row[column])} tags")
             continue
         words.append(found)
         tags.append(row.get(column))

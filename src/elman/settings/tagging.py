@@ -1,0 +1,44 @@
+"""How a tagger reads words, as settings."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from elman.settings.network import Share, StepSettings
+
+
+class WordSettings(StepSettings):
+    """The layers of a network that reads words by what they are and how they are spelled."""
+
+    cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
+    embedding: Literal["one-hot"] | PositiveInt = Field(100, description="Size of a word's learned vector, or one-hot.")
+    hidden_size: PositiveInt = Field(200, description="Units of each recurrent layer and direction.")
+    num_layers: PositiveInt = Field(2, description="Number of stacked recurrent layers.")
+    bidirectional: bool = Field(True, description="Read the sentences from both ends.")
+    input_dropout: Share = Field(
+        0.4,
+        description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
+        "all words of a sentence.",
+    )
+    dropout: Share = Field(
+        0.5, description="Fraction of the features to drop between layers and before the output layer."
+    )
+    token_dropout: Share = Field(0.1, description="Fraction of the words to read as unknown.")
+    rare_dropout: Share = Field(0.5, description="Fraction of the words that training has once to read as unknown.")
+    characters: NonNegativeInt = Field(
+        100, description="Units of each direction of the LSTM that spells the words. 0 for none."
+    )
+    character_embedding: PositiveInt = Field(50, description="Size of a character's learned vector.")
+    character_dropout: Share = Field(0.05, description="Fraction of the characters to read as unknown.")
+    affixes: NonNegativeInt = Field(
+        64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
+    )
+    wide: bool = Field(True, description="Add a linear model of the spelling of each word and its neighbours.")
+    feature_dropout: Share = Field(
+        0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out, and of those of wide."
+    )
+    crf: bool = Field(
+        False,
+        description="Choose the tags of a sentence together, by a conditional random field. Tags of spans then follow "
+        "one another only as their scheme allows, or as they do in the training data.",
+    )

@@ -1,0 +1,96 @@
+"""A batch of sentences read by a tagger, and the scores of the tags: by word, on unknown words, by span."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from torch.nn import functional
+
+from elman.tasks.confusions import LabelScores
+from elman.tasks.spans import Scheme, SpanScores, conlleval_spans, strict_spans
+from elman.tasks.task import Batch, Read
+
+UNKNOWN = 0
+
+
+class Tagged(NamedTuple):
+    """What a network gives for the words of a batch.
+
+    Attributes:
+        logits: scores of the tags, `(total, tags)`.
+        best: the tags that it chooses, `(total,)`.
+        losses: of the words that are counted, added up.
+    """
+
+    logits: Tensor
+    best: Tensor
+    losses: Tensor
+
+
+def read_tags(network: Any, batch: Batch) -> Read:
+    """Return the loss of a batch and its `Tagged` outputs.
+
+    With a CRF the loss is that of whole sentences, for each of their words. Sentences whose true tags it does not allow
+    have an infinite loss, and are left out of it.
+    """
+    scores, targets = network(batch["words"]), batch["tags"]
+    counted = len(targets.data)
+    if network.crf is None:
+        loss = functional.cross_entropy(scores.data, targets.data)
+        losses = functional.cross_entropy(scores.data.detach(), targets.data, reduction="sum")
+    else:
+        each = network.crf(scores, targets)
+        allowed = each.isfinite()
+        counted = int(targets.lengths[allowed.cpu()].sum())
+        total = each[allowed].sum()
+        loss, losses = total / max(1, counted), total.detach()
+    return Read(loss, counted, Tagged(scores.data, network.best(scores).data, losses))
+
+
+class TagScores:
+    """Scores of the tags of words, in memory of the square of the number of tags.
+
+    Args:
+        tags: in the order of the outputs.
+        scheme: of tags that are spans; None for others.
+    """
+
+    def __init__(self, tags: Sequence[Any], scheme: Scheme | None):
+        self._tags = tags
+        self._scheme = scheme
+        self._labels = LabelScores(list(tags), "tags")
+        self._unknown = self._unknown_right = 0
+        self._losses, self._counted = 0.0, 0
+        self._conlleval = SpanScores(conlleval_spans)
+        self._strict = SpanScores(partial(strict_spans, scheme=scheme or "iob2"))
+
+    def update(self, batch: Batch, read: Read) -> None:
+        """Count a batch, whose outputs are `Tagged`."""
+        targets, best = batch["tags"], read.outputs.best
+        self._labels.count(targets.data, best)
+        self._losses += float(read.outputs.losses)
+        self._counted += read.targets
+        unknown = batch["words"].ids.data == UNKNOWN
+        self._unknown += int(unknown.sum())
+        self._unknown_right += int((unknown & (best == targets.data)).sum())
+        if self._scheme:
+            for true, answered in zip(targets.to_list(), targets.replace(best).to_list(), strict=True):
+                names = [[self._tags[tag] for tag in row.tolist()] for row in (true, answered)]
+                self._conlleval.update(*names)
+                self._strict.update(*names)
+
+    def compute(self) -> dict[str, Any]:
+        """Return every score by its name.
+
+        `unknown_accuracy` is None if all words are known. Tags that are spans have `span_f1`, `span_precision` and
+        `span_recall` as the program conlleval computes them, and the same with `_strict`.
+        """
+        found = {**self._labels.compute(), "loss": self._losses / max(1, self._counted)}
+        found["unknown_accuracy"] = self._unknown_right / self._unknown if self._unknown else None
+        if self._scheme:
+            for scores, ending in ((self._conlleval, ""), (self._strict, "_strict")):
+                named = {"f1": scores.f1, "precision": scores.precision, "recall": scores.recall}
+                found |= {f"span_{name}{ending}": value for name, value in named.items()}
+            found["scheme"] = self._scheme
+        return found
