@@ -253,9 +253,15 @@ def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: in
     if size is None:
         return None
     if settings.embedding != "one-hot":
+        if settings.embedding_rows is not None and settings.embedding_rows < size:
+            raise UsageError(
+                f"Expected at least {size:,} rows of the embedding, one for each entry of the vocabulary, got "
+                f"{settings.embedding_rows:,}.",
+                fix=f"Give embedding_rows={size} or more, or max_tokens={settings.embedding_rows}.",
+            )
         deviation = 1.0 if ngrams == 1 else 0.1
         return Embedding(
-            size,
+            settings.embedding_rows or size,
             settings.embedding,
             zeros=unused,
             deviation=deviation,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman.data.known.datasets import is_there
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 from elman.folders import RunFolder
 from elman.models import model_for
 from elman.models.model import Model
@@ -32,6 +32,10 @@ class Parts(NamedTuple):
     settings: Mapping[str, Any] = {}
 
 
+# Of the training rows, by which the best number of epochs is found; and epochs without a better one before it ends.
+HELD_OUT = 0.1
+PATIENCE = 2
+
 Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
 
@@ -53,6 +57,7 @@ class Recipe:
             the listener.
         any_data: whether one of the data sets will do.
         threads: to compute with; all cores if not given.
+        most_epochs: in search of the best number of epochs, see `run`; None where the source gives it.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Recipe:
     start: Start | None = None
     any_data: bool = False
     threads: int | None = None
+    most_epochs: int | None = None
 
     def open(self, data: Path) -> tuple[str, Parts]:
         """Return the name of the data set and its parts.
@@ -93,6 +99,7 @@ class Recipe:
         *,
         seed: int | None = None,
         epochs: int | None = None,
+        best_epochs: bool = False,
         folder: Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
@@ -105,6 +112,8 @@ class Recipe:
             data: the folder that holds the data sets.
             seed: of the (first) run; 0 if not given.
             epochs: in place of the recipe's own.
+            best_epochs: hold out a tenth of the training rows, train for up to `most_epochs` epochs until they no
+                longer improve, and keep the weights of the best one. The test part chooses nothing.
             folder: where checkpoints, the (last) model and its report are written; other seeds have folders in it.
             resume: continue the run that was stopped in that folder.
             listener: is given the progress.
@@ -113,6 +122,9 @@ class Recipe:
 
         Returns:
             The measured figures, the reported ones, and the seconds that training took in all its parts.
+
+        Raises:
+            UsageError: the best number of epochs is asked for, and the recipe has no such search.
         """
         found, parts = self.open(data)
         if folder is not None:
@@ -121,6 +133,8 @@ class Recipe:
         for number in range(self.seeds):
             current = (seed or 0) + number
             settings = {**self.settings, **parts.settings, "seed": current}
+            if best_epochs:
+                settings |= self._search()
             if epochs is not None:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
@@ -140,6 +154,13 @@ class Recipe:
             "seconds": round(sum(run["seconds"] for run in runs), 1),
         }
 
+    def _search(self) -> dict[str, Any]:
+        if self.most_epochs is None:
+            raise UsageError(
+                f"The recipe `{self.name}` has one number of epochs.", fix="Leave --best-epochs out, or give --epochs N."
+            )
+        return {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE}
+
     def _one(
         self,
         model: Model,
@@ -158,8 +179,10 @@ class Recipe:
         else:
             run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
             result = carry_out(run, model, listener)
-        losses = [round(epoch.loss, 4) for epoch in model.history_.epochs]
-        return {**result, "training_losses": losses, "seconds": model.history_.seconds}
+        history = model.history_
+        losses = [round(epoch.loss, 4) for epoch in history.epochs]
+        ran = {"best_epoch": history.best_epoch, "training_losses": losses, "seconds": history.seconds}
+        return {**result, **ran}
 
 
 def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
@@ -188,8 +211,10 @@ def _record(folder: Path) -> RunFolder:
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of one run, or the mean accuracy of several."""
     if len(runs) == 1:
-        kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
-        return {name: value for name, value in runs[0].items() if name not in kept}
+        dropped = {"model", "report", "judged_on", "seed", "labels", "confusion", "epochs"}
+        if runs[0]["best_epoch"] is None:
+            dropped.add("best_epoch")
+        return {name: value for name, value in runs[0].items() if name not in dropped}
     accuracies = [run["accuracy"] for run in runs]
     mean = sum(accuracies) / len(accuracies)
     deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5

@@ -67,6 +67,11 @@ class StepSettings(BodySettings):
     embedding: Literal["one-hot"] | PositiveInt = Field(
         64, description="Size of a token's learned vector, or one-hot. Sequences of numbers have none."
     )
+    embedding_rows: PositiveInt | None = Field(
+        None,
+        description="Rows of the embedding, at least one for each entry of the vocabulary. The others are never read; "
+        "textbook networks have them.",
+    )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
     merge: Merge = Field("concat", description="How the outputs of both directions are combined.")
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
@@ -83,6 +88,8 @@ class StepSettings(BodySettings):
         for name in ("token_dropout", "embedding_dropout"):
             if self.embedding == "one-hot" and getattr(self, name):
                 yield Conflict(("embedding", name), "only learned rows can drop tokens.")
+        if self.embedding == "one-hot" and self.embedding_rows is not None:
+            yield Conflict(("embedding", "embedding_rows"), "one-hot rows are as many as there are tokens.")
 
 
 class NetworkSettings(StepSettings):

@@ -47,7 +47,7 @@ class SequenceEncoder:
             self.vocabulary = Vocabulary(dict.fromkeys(characters(settings.alphabet)), **options)
         else:
             limits = {"min_count": settings.min_count, "max_tokens": settings.max_tokens}
-            texts = self._split(sequences)
+            texts = self._split(sequences[: settings.vocabulary_rows])
             if settings.ngrams > 1:
                 texts = [[gram for grams in self._ngrams(tokens) for gram in grams if gram] for tokens in texts]
             self.vocabulary = Vocabulary.build(texts, **limits, **options)
@@ -110,7 +110,8 @@ class SequenceEncoder:
         ]
 
     def _split(self, sequences: Sequence[Any]) -> list[list[str]]:
-        tokenizer = Tokenizer(self.settings.tokens, self.settings.lower_case)  # type: ignore[arg-type]
+        settings = self.settings
+        tokenizer = Tokenizer(settings.tokens, settings.lower_case, settings.split)  # type: ignore[arg-type]
         check_texts(sequences)
         return [tokenizer.split(text) for text in sequences]
 

@@ -89,15 +89,17 @@ class Vocabulary:
 
         >>> Vocabulary.build(["banana", "bandana"]).tokens
         ('a', 'n', 'b', 'd')
+        >>> len(Vocabulary.build(["banana", "bandana"], max_tokens=3))
+        3
 
         Args:
             token_lists: the tokens of each text.
-            max_tokens: keep at most so many tokens; special entries do not count.
+            max_tokens: largest number of entries, the special ones among them: the size of an embedding.
             min_count: keep the tokens that come at least so often.
             unknown: as for the class; so are padding, begin and end.
 
         Raises:
-            UsageError: a limit below 1.
+            UsageError: a limit below 1, or `max_tokens` that leave no room for tokens beside the special entries.
         """
         counts = Counter(chain.from_iterable(token_lists))
         marks = {"unknown": unknown, "padding": padding, "begin": begin, "end": end}
@@ -115,8 +117,14 @@ class Vocabulary:
         for name, limit in (("max_tokens", max_tokens), ("min_count", min_count)):
             if limit is not None and limit < 1:
                 raise UsageError(f"{name}: expected 1 or more, got {limit}.", fix=f"Give {name}=1 or more.")
+        special = len(cls((), **marks).specials)
+        if max_tokens is not None and max_tokens <= special:
+            raise UsageError(
+                f"max_tokens: expected more than {special}, the number of special entries, got {max_tokens}.",
+                fix=f"Give max_tokens={special + 1} or more: the special entries count.",
+            )
         often = sorted((token for token in counts if counts[token] >= min_count), key=lambda t: (-counts[t], t))
-        return cls(often[:max_tokens], **marks)
+        return cls(often if max_tokens is None else often[: max_tokens - special], **marks)
 
     @cached_property
     def specials(self) -> dict[str, int]:
