@@ -259,7 +259,7 @@ def _embedding(settings: StepSettings, size: int | None, unused: int, ngrams: in
                 f"{settings.embedding_rows:,}.",
                 fix=f"Give embedding_rows={size} or more, or max_tokens={settings.embedding_rows}.",
             )
-        deviation = 1.0 if ngrams == 1 else 0.1
+        deviation = settings.embedding_deviation or (1.0 if ngrams == 1 else 0.1)
         return Embedding(
             settings.embedding_rows or size,
             settings.embedding,
