@@ -15,7 +15,7 @@ from elman.report.figures import figure, table
 
 RATES = ("accuracy", "majority")
 TITLES = {"majority": "majority rate"}
-FIGURES = (*RATES, "data", "parameters", "best_epoch", "alphabet", "vocabulary", "bits_per", "perplexity")
+FIGURES = (*RATES, "data", "parameters", "best_epochs", "alphabet", "vocabulary", "bits_per", "perplexity")
 
 recipes = typer.Typer(
     help="Repeat the textbook experiments.",
@@ -82,7 +82,7 @@ def run_recipe(
         typer.Option(
             "--best-epochs",
             show_default=False,
-            help="Hold out a tenth of the training rows, and keep the epoch that is best on them.",
+            help="Find the best number of epochs first, on a tenth of the training rows.",
         ),
     ] = False,
     out: Annotated[
@@ -129,7 +129,8 @@ def run_recipe(
     # Minibatches of words are small: a second thread gains nothing and changes the last bits.
     use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
-    how: dict[str, Any] = {"seed": seed, "epochs": epochs, "best_epochs": best_epochs, "folder": out, "resume": resume, "command": context.obj}
+    how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
+    how["best_epochs"] = best_epochs
     given = {name: value for name, value in how.items() if value is not None}
     with stopped_in(out):
         result = recipe.run(data, listener=progress_for(sys.stderr), **given)

@@ -35,6 +35,7 @@ class Parts(NamedTuple):
 # Of the training rows, by which the best number of epochs is found; and epochs without a better one before it ends.
 HELD_OUT = 0.1
 PATIENCE = 2
+SEARCH = "search"
 
 Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
@@ -112,8 +113,8 @@ class Recipe:
             data: the folder that holds the data sets.
             seed: of the (first) run; 0 if not given.
             epochs: in place of the recipe's own.
-            best_epochs: hold out a tenth of the training rows, train for up to `most_epochs` epochs until they no
-                longer improve, and keep the weights of the best one. The test part chooses nothing.
+            best_epochs: first find the number of epochs that is best on a tenth of the training rows, held out, of up
+                to `most_epochs`; then train on all rows for so many. The test part chooses nothing.
             folder: where checkpoints, the (last) model and its report are written; other seeds have folders in it.
             resume: continue the run that was stopped in that folder.
             listener: is given the progress.
@@ -133,15 +134,16 @@ class Recipe:
         for number in range(self.seeds):
             current = (seed or 0) + number
             settings = {**self.settings, **parts.settings, "seed": current}
+            own = _folder_of(folder, current, last=number == self.seeds - 1)
+            found_by = {}
             if best_epochs:
-                settings |= self._search()
+                settings["epochs"], found_by = self._search(settings, parts, own, resume, listener)
             if epochs is not None:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
-            own = _folder_of(folder, current, last=number == self.seeds - 1)
             again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
-            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
+            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how), **found_by})
         assert model is not None
         return {
             "recipe": self.name,
@@ -154,12 +156,24 @@ class Recipe:
             "seconds": round(sum(run["seconds"] for run in runs), 1),
         }
 
-    def _search(self) -> dict[str, Any]:
+    def _search(
+        self, settings: Mapping[str, Any], parts: Parts, folder: Path | None, resume: bool, listener: Listener | None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the best number of epochs by a tenth of the training rows, and the figures of the search."""
         if self.most_epochs is None:
             raise UsageError(
-                f"The recipe `{self.name}` has one number of epochs.", fix="Leave --best-epochs out, or give --epochs N."
+                f"The recipe `{self.name}` has a fixed number of epochs.",
+                fix="Leave --best-epochs out, or give --epochs N.",
             )
-        return {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE}
+        search = {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE}
+        model = model_for(self.task)(**{**settings, **search})
+        own = None if folder is None else folder / SEARCH
+        model.fit_values(parts.train, None, folder=own, resume=_continues(own, resume=resume), listener=listener)
+        history = model.history_
+        assert history.best_epoch is not None
+        scores = [round((epoch.validation or {})[history.metric], 4) for epoch in history.epochs]
+        found = {"best_epochs": history.best_epoch, "search_scores": scores, "search_seconds": history.seconds}
+        return history.best_epoch, found
 
     def _one(
         self,
@@ -179,10 +193,8 @@ class Recipe:
         else:
             run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
             result = carry_out(run, model, listener)
-        history = model.history_
-        losses = [round(epoch.loss, 4) for epoch in history.epochs]
-        ran = {"best_epoch": history.best_epoch, "training_losses": losses, "seconds": history.seconds}
-        return {**result, **ran}
+        losses = [round(epoch.loss, 4) for epoch in model.history_.epochs]
+        return {**result, "training_losses": losses, "seconds": model.history_.seconds}
 
 
 def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
@@ -194,7 +206,7 @@ def _continues(folder: Path | None, *, resume: bool) -> bool:
     if folder is None:
         return False
     own = _record(folder)
-    if not resume and folder.name.startswith("seed-"):
+    if not resume and (folder.name == SEARCH or folder.name.startswith("seed-")):
         own.checkpoint.unlink(missing_ok=True)
     return resume and own.checkpoint.exists()
 
@@ -211,9 +223,7 @@ def _record(folder: Path) -> RunFolder:
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of one run, or the mean accuracy of several."""
     if len(runs) == 1:
-        dropped = {"model", "report", "judged_on", "seed", "labels", "confusion", "epochs"}
-        if runs[0]["best_epoch"] is None:
-            dropped.add("best_epoch")
+        dropped = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
         return {name: value for name, value in runs[0].items() if name not in dropped}
     accuracies = [run["accuracy"] for run in runs]
     mean = sum(accuracies) / len(accuracies)

@@ -91,7 +91,8 @@ class Text:
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary, with the model of subwords if there is one, or the number of features."""
-        found = {"vocabulary": None if self.vocabulary is None else self.vocabulary.to_json(), "features": self.features}
+        known = None if self.vocabulary is None else self.vocabulary.to_json()
+        found = {"vocabulary": known, "features": self.features}
         return found if self.subwords is None else {**found, "subwords": self.subwords.to_json()}
 
     def load(self, document: Mapping[str, Any]) -> None:

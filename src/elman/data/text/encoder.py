@@ -181,7 +181,8 @@ class SequenceEncoder:
         self.vocabulary = Vocabulary(self.subwords.vocabulary.tokens[1:], **self._marks())
 
     def _encode_subwords(self, sequences: Sequence[Any], tally: UnknownTally | None) -> Ragged:
-        assert self.vocabulary is not None and self.subwords is not None
+        assert self.vocabulary is not None
+        assert self.subwords is not None
         check_texts(sequences)
         shift = len(self.vocabulary.specials) - 1
         texts = [self.subwords.encode(text, _of_text(number)) for number, text in enumerate(sequences, 1)]
