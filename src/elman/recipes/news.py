@@ -59,7 +59,8 @@ def read_news(name: str, data: Path) -> Parts:
 
 def _rows(path: Path) -> Iterator[list[str]]:
     with open_unpacked(path) as stream:
-        yield from csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
+        text = stream.read().decode()
+    yield from csv.reader(io.StringIO(text, newline=""))
 
 
 def _values(rows: list[tuple[str, str]], source: str) -> Values:

@@ -130,7 +130,11 @@ class SequenceEncoder:
             tally.add(tokens=sum(map(len, texts)), unknown=int(is_unknown.sum()))
         return ids
 
-    def _marks(self) -> dict[str, bool]:
+    def is_token(self, word: str) -> bool:
+        """Return whether a word is one token of a text, spelled as it is."""
+        return self._tokenizer().split(word) == [word]
+
+    def _marks(self) -> dict[str, Any]:
         """Return the marks of the vocabulary. Those of n-grams are within the n-grams."""
         has_marks = self.settings.marks and self.settings.ngrams == 1
         return {"begin": has_marks, "end": has_marks}
