@@ -9,6 +9,7 @@ from elman.cells import find_cell
 from elman.compiler.cell import Cell
 from elman.compiler.zoneout import zoneout
 from elman.data.ragged.ragged import Ragged
+from elman.data.text.start_rows import StartRows
 from elman.errors import UsageError
 from elman.nn.embedding import Embedding, OneHot
 from elman.nn.pooling import Pooling
@@ -60,7 +61,7 @@ class StepNetwork(nn.Module):
         outputs: size of the rows.
         sizes: of what it reads, by name: `vocabulary_size`, number of token ids, if it reads tokens; `unused_ids`, how
             many of the first ids stand for no token (unknown, padding) and begin as rows of zeros; `features` of a
-            step, if it reads numbers; `ngrams`, ids of a step that add up.
+            step, if it reads numbers; `ngrams`, ids of a step that add up; `start`, pretrained rows of the embedding.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
@@ -188,13 +189,14 @@ def _build_steps(
     unused_ids: int = 1,
     features: int | None = None,
     ngrams: int = 1,
+    start: StartRows | None = None,
 ) -> int:
     """Give a network its layers up to the outputs of the steps, whose size is returned."""
     network.settings = settings
     network.vocabulary_size = vocabulary_size
     network.features = features
     network.ngrams = ngrams
-    network.embedding = build_embedding(settings, vocabulary_size, unused_ids, ngrams)
+    network.embedding = build_embedding(settings, vocabulary_size, unused_ids, ngrams, start)
     width = features if network.embedding is None else network.embedding.output_size
     assert width is not None
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
@@ -250,21 +252,31 @@ LARGEST_ONE_HOT = 5_000
 
 
 def build_embedding(
-    settings: StepSettings, size: int | None, unused: int, ngrams: int = 1
+    settings: StepSettings, size: int | None, unused: int, ngrams: int = 1, start: StartRows | None = None
 ) -> OneHot | Embedding | None:
     """Build the layer that gives ids their rows; `None` for numbers, which have no ids."""
     if size is None:
         return None
     if settings.embedding != "one-hot":
-        deviation = 1.0 if ngrams == 1 else 0.1
-        return Embedding(
-            size,
+        if settings.embedding_rows is not None and settings.embedding_rows < size:
+            raise UsageError(
+                f"Expected at least {size:,} rows of the embedding, one for each entry of the vocabulary, got "
+                f"{settings.embedding_rows:,}.",
+                fix=f"Give embedding_rows={size} or more, or max_tokens={settings.embedding_rows}.",
+            )
+        usual = (1.0 if ngrams == 1 else 0.1) if start is None else start.deviation
+        deviation = settings.embedding_deviation or usual
+        found = Embedding(
+            settings.embedding_rows or size,
             settings.embedding,
             zeros=unused,
             deviation=deviation,
             dropout=settings.token_dropout,
             row_dropout=settings.embedding_dropout,
         )
+        if start is not None:
+            found.copy_rows(start.ids, start.rows)
+        return found
     if ngrams > 1 or size > LARGEST_ONE_HOT:
         raise UsageError(
             f"One-hot rows are for one token a step out of at most {LARGEST_ONE_HOT:,}, and there are {size:,}.",

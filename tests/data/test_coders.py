@@ -126,7 +126,7 @@ def test_the_vocabulary_is_that_of_the_whole_text():
     assert CODERS[0].vocabulary == Vocabulary.build([TEXT])
     rare = learn_coder(open_corpus(TEXT + "ж"), CoderSettings(min_count=2)).vocabulary
     assert rare.tokens == Vocabulary.build([TEXT]).tokens
-    few = learn_coder(open_corpus(TEXT), CoderSettings(tokens="words", split="blanks", max_tokens=3)).vocabulary
+    few = learn_coder(open_corpus(TEXT), CoderSettings(tokens="words", split="blanks", max_tokens=4)).vocabulary
     words = Counter(word for line in TEXT.split("\n") for word in [*line.split(), "\n"])
     words["\n"] -= 1
     assert list(few.tokens) == sorted(words, key=lambda word: (-words[word], word))[:3]

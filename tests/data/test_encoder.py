@@ -14,30 +14,30 @@ def encoder(**settings) -> SequenceEncoder:
 
 
 def test_characters_words_and_bytes():
-    assert encoder().fit(["ba", "b"]).encode(["ab", ""]).lengths.tolist() == [2, 0]
-    assert encoder(tokens="words", lower_case=True).fit(["A dog", "a cat"]).vocabulary.tokens == ("a", "cat", "dog")
-    assert encoder(tokens="bytes").fit(["é"]).encode(["é"]).total == 2
+    assert encoder().adapt(["ba", "b"]).encode(["ab", ""]).lengths.tolist() == [2, 0]
+    assert encoder(tokens="words", lower_case=True).adapt(["A dog", "a cat"]).vocabulary.tokens == ("a", "cat", "dog")
+    assert encoder(tokens="bytes").adapt(["é"]).encode(["é"]).total == 2
 
 
 def test_an_alphabet_reads_other_characters_as_unknown():
-    reader = encoder(alphabet="abc").fit(["xyz"])
+    reader = encoder(alphabet="abc").adapt(["xyz"])
     assert reader.encode(["a?c"]).data.tolist() == [1, 0, 3]
     assert reader.vocabulary.tokens == ("a", "b", "c")
 
 
 def test_marks_stand_around_every_sequence():
-    assert encoder(marks=True).fit(["ab"]).encode(["ab", ""]).lengths.tolist() == [4, 2]
+    assert encoder(marks=True).adapt(["ab"]).encode(["ab", ""]).lengths.tolist() == [4, 2]
 
 
 def test_rare_tokens_become_unknown_and_then_unknown_ones_are_allowed():
-    reader = encoder(min_count=2).fit(["aab"])
+    reader = encoder(min_count=2).adapt(["aab"])
     assert reader.encode(["bz"]).data.tolist() == [0, 0]
     with pytest.raises(DataError, match="never saw"):
         reader.encode(["z"], unknown="refuse")
 
 
 def test_ngrams_that_end_at_each_step():
-    reader = encoder(ngrams=3, marks=True).fit(["ab"])
+    reader = encoder(ngrams=3, marks=True).adapt(["ab"])
     batch = reader.encode(["ab", "b"])
     assert batch.data.shape == (7, 3)
     named = lambda ids: ["" if number == 0 else reader.vocabulary.decode([number])[0] for number in ids]  # noqa: E731

@@ -47,9 +47,9 @@ def test_build_does_not_depend_on_the_order_of_the_texts(lists, random):
 def test_build_takes_the_most_frequent_first_and_ties_alphabetically():
     lists = [["b", "a", "c"], ["c", "d", "d"], ["d"]]
     assert Vocabulary.build(lists).tokens == ("d", "c", "a", "b")
-    assert Vocabulary.build(lists, max_tokens=3).tokens == ("d", "c", "a")
+    assert Vocabulary.build(lists, max_tokens=4).tokens == ("d", "c", "a")
     assert Vocabulary.build(lists, min_count=2).tokens == ("d", "c")
-    assert Vocabulary.build(lists, min_count=2, max_tokens=1).tokens == ("d",)
+    assert Vocabulary.build(lists, min_count=2, max_tokens=2).tokens == ("d",)
     assert Vocabulary.build([]).tokens == ()
 
 
@@ -57,6 +57,15 @@ def test_build_takes_the_most_frequent_first_and_ties_alphabetically():
 def test_build_refuses_limits_below_one(limit):
     with pytest.raises(UsageError, match="expected 1 or more"):
         Vocabulary.build([["a"]], **limit)
+
+
+def test_max_tokens_count_the_special_entries():
+    marks = {"padding": True, "begin": True, "end": True}
+    assert len(Vocabulary.build(["abcdef"], max_tokens=5, **marks)) == 5
+    assert Vocabulary.build(["abcdef"], max_tokens=3, unknown="refuse").tokens == ("a", "b", "c")
+    with pytest.raises(UsageError, match="expected more than 4") as caught:
+        Vocabulary.build(["abcdef"], max_tokens=4, **marks)
+    assert "max_tokens=5" in str(caught.value)
 
 
 def test_special_entries_come_first_and_only_when_asked():

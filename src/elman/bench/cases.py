@@ -9,6 +9,7 @@ from functools import cached_property
 from random import Random
 
 from elman.bench.language_case import GROUP, LANGUAGE_CASES, LanguageCase, parse_language
+from elman.bench.news_case import NEWS_CASES, NewsCase, parse_news
 from elman.errors import UsageError
 
 # How many matrices of each kind (input and recurrent) the cell multiplies at every step.
@@ -103,10 +104,11 @@ def _listed() -> list[Case]:
 
 
 CASES: dict[str, Case] = {case.name: case for case in _listed()}
-LISTED: dict[str, Case | LanguageCase] = {**CASES, **LANGUAGE_CASES}
+AnyCase = Case | LanguageCase | NewsCase
+LISTED: dict[str, AnyCase] = {**CASES, **LANGUAGE_CASES, **NEWS_CASES}
 
 
-def find_cases(words: Sequence[str]) -> list[Case | LanguageCase]:
+def find_cases(words: Sequence[str]) -> list[AnyCase]:
     """Return the cases that the words name, or all that are listed if there are no words.
 
     Args:
@@ -116,7 +118,7 @@ def find_cases(words: Sequence[str]) -> list[Case | LanguageCase]:
     Raises:
         UsageError: names each word that means no case, with the nearest that does.
     """
-    found: dict[str, Case | LanguageCase] = {}
+    found: dict[str, AnyCase] = {}
     problems = []
     for word in words or ["*"]:
         cases = _meant(word)
@@ -132,8 +134,8 @@ def find_cases(words: Sequence[str]) -> list[Case | LanguageCase]:
     return list(found.values())
 
 
-def _meant(word: str) -> list[Case | LanguageCase]:
+def _meant(word: str) -> list[AnyCase]:
     if word == GROUP:
         return list(LANGUAGE_CASES.values())
-    case = parse(word) or parse_language(word)
+    case = parse(word) or parse_language(word) or parse_news(word)
     return [case] if case else [LISTED[name] for name in fnmatch.filter(LISTED, word)]

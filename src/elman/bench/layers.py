@@ -5,8 +5,9 @@ import time
 import torch
 from torch import Tensor
 
-from elman.bench.cases import Case
-from elman.bench.language_case import GENERATING, TRAINING, LanguageCase
+from elman.bench.cases import AnyCase
+from elman.bench.language_case import GENERATING, TRAINING
+from elman.bench.news_case import CLASSIFYING
 from elman.bench.work import Matrices, Side, Work
 from elman.compiler.cell import Cell, Step
 from elman.data.ragged.ragged import Ragged
@@ -48,7 +49,7 @@ def layer_of(work: Work) -> Recurrent:
     return layer
 
 
-def first_call_ms(step: Step, case: Case | LanguageCase) -> float:
+def first_call_ms(step: Step, case: AnyCase) -> float:
     """Measure the first call of a cell that was never compiled, in milliseconds.
 
     Args:
@@ -65,7 +66,7 @@ def first_call_ms(step: Step, case: Case | LanguageCase) -> float:
     layer = Recurrent(fresh, case.input_size, case.hidden_size, num_layers=case.layers)
     x = torch.zeros(1, 1, case.input_size, requires_grad=True)
     began = time.perf_counter()
-    if case.mode in ("forward+backward", TRAINING):
+    if case.mode in ("forward+backward", TRAINING, CLASSIFYING):
         layer(x)[0].sum().backward()
     elif case.mode in ("streaming", GENERATING):
         layer.stream().step(x.detach()[:, 0])

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.bench import arrays, language, layers, loops, modules
-from elman.bench.cases import Case
+from elman.bench import arrays, language, layers, loops, modules, news
+from elman.bench.cases import AnyCase, Case
 from elman.bench.language_case import GENERATING, LanguageCase
 from elman.bench.language_work import LanguageWork
+from elman.bench.news_case import NewsCase
 from elman.bench.timing import Run, time_in_turns
 from elman.bench.work import Side, Work
 from elman.cells import CELLS
@@ -91,7 +92,7 @@ class Result:
         compile_ms: the first call of a cell never seen before: trace, gradient, plan, compile.
     """
 
-    case: Case | LanguageCase
+    case: AnyCase
     threads: int
     elman_ms: float
     peers: dict[str, float]
@@ -151,11 +152,15 @@ def peers_of(case: Case) -> dict[str, Make]:
     return found
 
 
-def sides_of(case: Case | LanguageCase) -> dict[str, Run]:
+def sides_of(case: AnyCase) -> dict[str, Run]:
     """Return the sides of a case by name, `elman` first, after those that compile have compiled."""
+    sides: dict[str, Run]
     if isinstance(case, LanguageCase):
         language_work = LanguageWork(case)
         sides = {OWN: language.side(language_work), **language.peers(language_work)}
+    elif isinstance(case, NewsCase):
+        news_work = news.NewsWork(case)
+        sides = {OWN: news.side(news_work), **news.peers(news_work)}
     else:
         work = Work(case)
         own = layers.streaming if case.mode == "streaming" else layers.side
@@ -165,9 +170,7 @@ def sides_of(case: Case | LanguageCase) -> dict[str, Run]:
     return sides
 
 
-def run_case(
-    case: Case | LanguageCase, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE
-) -> Result:
+def run_case(case: AnyCase, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE) -> Result:
     """Measure one case.
 
     Args:
@@ -196,13 +199,13 @@ def run_case(
     )
 
 
-def _step(case: Case | LanguageCase) -> Step:
+def _step(case: AnyCase) -> Step:
     return (language.cell_of(case) if isinstance(case, LanguageCase) else CELLS[case.cell]).step
 
 
-def _limit(case: Case | LanguageCase, limits: Machine) -> dict[str, float]:
+def _limit(case: AnyCase, limits: Machine) -> dict[str, float]:
     """One step at a time cannot be quicker than its weights are read."""
-    if isinstance(case, LanguageCase) or case.mode != "streaming":
+    if not isinstance(case, Case) or case.mode != "streaming":
         return {}
     size = 4 * case.weights
     bandwidth = limits.bandwidth(size)

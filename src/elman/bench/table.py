@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from elman.bench.cases import MODES
 from elman.bench.language_case import GENERATING, TRAINING
+from elman.bench.news_case import CLASSIFYING
 from elman.bench.run import BURST_STEPS, OWN, Machine, Result
 
 KINDS = {
     "sequences of equal length": lambda result: result.case.mode in MODES[:2] and not result.case.ragged,
-    "ragged batches, lengths from 1 to the longest": lambda result: result.case.ragged,
+    "ragged batches, lengths from 1 to the longest": lambda result: result.case.ragged and result.case.mode in MODES,
     "streaming, one step at a time": lambda result: result.case.mode == "streaming",
     "language models, a batch of training": lambda result: result.case.mode == TRAINING,
     "language models, a character of writing": lambda result: result.case.mode == GENERATING,
+    "classifiers, a minibatch of training": lambda result: result.case.mode == CLASSIFYING,
 }
 NOTE = (
     f"Times are medians in milliseconds (streaming: of one step, {BURST_STEPS} in a row); "

@@ -15,7 +15,7 @@ from elman.report.figures import figure, table
 
 RATES = ("accuracy", "majority")
 TITLES = {"majority": "majority rate"}
-FIGURES = (*RATES, "data", "parameters", "alphabet", "vocabulary", "bits_per", "perplexity")
+FIGURES = (*RATES, "data", "parameters", "best_epochs", "alphabet", "vocabulary", "bits_per", "perplexity")
 
 recipes = typer.Typer(
     help="Repeat the textbook experiments.",
@@ -56,6 +56,7 @@ def list_recipes(as_json: AsJson = False) -> None:
     epilog=examples(
         "elman recipe run word-sentiment-lstm --data ../shared/data",
         "elman recipe run word-sentiment-rnn --data ../shared/data --seed 3 --json",
+        "elman recipe run news-bilstm --data ../shared/data --best-epochs",
         "elman recipe run wiki-chars-own-gru --data ../shared/data --out wiki",
     ),
 )
@@ -76,6 +77,14 @@ def run_recipe(
         int | None,
         typer.Option("--epochs", min=1, metavar="N", show_default=False, help="Passes over the data. [the recipe's]"),
     ] = None,
+    best_epochs: Annotated[
+        bool,
+        typer.Option(
+            "--best-epochs",
+            show_default=False,
+            help="Find the best number of epochs first, on a tenth of the training rows.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -119,6 +128,7 @@ def run_recipe(
     use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
     how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
+    how["best_epochs"] = best_epochs
     given = {name: value for name, value in how.items() if value is not None}
     with run_in(out, command=context.obj, resume=resume, overwrite=overwrite):
         result = recipe.run(data, listener=progress_for(sys.stderr), **given)

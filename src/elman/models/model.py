@@ -15,6 +15,7 @@ from elman.cells.archive import cell_from_json, cell_to_json
 from elman.cells.from_file import open_cell
 from elman.compiler.cell import Cell, describe_options
 from elman.data.tables.table_format import TableFormat
+from elman.data.text.start_rows import with_vector_size
 from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
@@ -156,7 +157,7 @@ class Model:
         start: Start | None = None,
     ) -> Self:
         """Train on values that a source has read, with the arguments and errors of `fit`."""
-        settings, source = self.settings(), self.task.source
+        settings, source = with_vector_size(self.settings()), self.task.source
         path = None if folder is None else Path(folder)
         if held is not None and settings.validation_fraction:
             raise UsageError(
@@ -190,7 +191,9 @@ class Model:
                 identity={
                     "cell": archive_cell(getattr(network, "body", None)),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
+                    **_vectors_of(task),
                 },
+                notes=[note for encoder in task.encoders.values() for note in getattr(encoder, "notes", [])],
                 listener=listener,
             )
             self.history_ = trainer.run(resume=resume)
@@ -477,6 +480,12 @@ def _counted_from(item: Any) -> Iterator[None]:
     """Count the rows of a batch in errors as the caller gave them."""
     with rows_named(Values({}, rows=item if isinstance(item, list) else ())):
         yield
+
+
+def _vectors_of(task: Task) -> dict[str, str]:
+    """Return a hash of the pretrained vectors that a model starts from, if there are any."""
+    started = {name: getattr(encoder, "start", None) for name, encoder in task.encoders.items()}
+    return {f"vectors of {name}": start.digest for name, start in started.items() if start is not None}
 
 
 def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:

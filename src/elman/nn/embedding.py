@@ -122,6 +122,17 @@ class Embedding(nn.Module):
             return self.table.weight
         return self.table(torch.arange(self.size, device=next(self.parameters(), torch.empty(())).device))
 
+    @torch.no_grad()
+    def copy_rows(self, ids: torch.Tensor, rows: torch.Tensor) -> None:
+        """Replace the rows of some ids, such as by pretrained vectors.
+
+        Args:
+            ids: `(rows,)`.
+            rows: `(rows, features)`.
+        """
+        if len(ids):
+            self.table.weight[ids] = rows.to(self.table.weight)
+
     def _is_plain(self) -> bool:
         """Return whether the table returns the rows of its weight without change."""
         return is_as_built(self.table, nn.Embedding) and (

@@ -7,6 +7,7 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.news import news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
@@ -20,6 +21,10 @@ RECIPES: dict[str, Recipe] = {
         word_sentiment_rnn,
         word_sentiment_lstm,
         word_sentiment_best,
+        news_rnn_titles,
+        news_rnn,
+        news_lstm,
+        news_bilstm,
         tag_toy,
         tag_pos,
         wiki_chars_gru,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman.data.known.datasets import is_there
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 from elman.folders import RunFolder
 from elman.models import model_for
 from elman.models.model import Model
@@ -32,6 +32,11 @@ class Parts(NamedTuple):
     settings: Mapping[str, Any] = {}
 
 
+# Of the training rows, by which the best number of epochs is found; and epochs without a better one before it ends.
+HELD_OUT = 0.1
+PATIENCE = 2
+SEARCH = "search"
+
 Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
 
@@ -53,6 +58,7 @@ class Recipe:
             the listener.
         any_data: whether one of the data sets will do.
         threads: to compute with; all cores if not given.
+        most_epochs: in search of the best number of epochs, see `run`; None where the source gives it.
     """
 
     name: str
@@ -67,6 +73,7 @@ class Recipe:
     start: Start | None = None
     any_data: bool = False
     threads: int | None = None
+    most_epochs: int | None = None
 
     def open(self, data: Path) -> tuple[str, Parts]:
         """Return the name of the data set and its parts.
@@ -93,6 +100,7 @@ class Recipe:
         *,
         seed: int | None = None,
         epochs: int | None = None,
+        best_epochs: bool = False,
         folder: Path | None = None,
         resume: bool = False,
         listener: Listener | None = None,
@@ -105,6 +113,8 @@ class Recipe:
             data: the folder that holds the data sets.
             seed: of the (first) run; 0 if not given.
             epochs: in place of the recipe's own.
+            best_epochs: first find the number of epochs that is best on a tenth of the training rows, held out, of up
+                to `most_epochs`; then train on all rows for so many. The test part chooses nothing.
             folder: where checkpoints, the (last) model and its report are written; other seeds have folders in it.
             resume: continue the run that was stopped in that folder.
             listener: is given the progress.
@@ -113,6 +123,9 @@ class Recipe:
 
         Returns:
             The measured figures, the reported ones, and the seconds that training took in all its parts.
+
+        Raises:
+            UsageError: the best number of epochs is asked for, and the recipe has no such search.
         """
         found, parts = self.open(data)
         if folder is not None:
@@ -121,13 +134,16 @@ class Recipe:
         for number in range(self.seeds):
             current = (seed or 0) + number
             settings = {**self.settings, **parts.settings, "seed": current}
+            own = _folder_of(folder, current, last=number == self.seeds - 1)
+            found_by = {}
+            if best_epochs:
+                settings["epochs"], found_by = self._search(settings, parts, own, resume, listener)
             if epochs is not None:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
-            own = _folder_of(folder, current, last=number == self.seeds - 1)
             again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
-            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
+            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how), **found_by})
         assert model is not None
         return {
             "recipe": self.name,
@@ -139,6 +155,25 @@ class Recipe:
             "seed": seed or 0,
             "seconds": round(sum(run["seconds"] for run in runs), 1),
         }
+
+    def _search(
+        self, settings: Mapping[str, Any], parts: Parts, folder: Path | None, resume: bool, listener: Listener | None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the best number of epochs by a tenth of the training rows, and the figures of the search."""
+        if self.most_epochs is None:
+            raise UsageError(
+                f"The recipe `{self.name}` has a fixed number of epochs.",
+                fix="Leave --best-epochs out, or give --epochs N.",
+            )
+        search = {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE}
+        model = model_for(self.task)(**{**settings, **search})
+        own = None if folder is None else folder / SEARCH
+        model.fit_values(parts.train, None, folder=own, resume=_continues(own, resume=resume), listener=listener)
+        history = model.history_
+        assert history.best_epoch is not None
+        scores = [round((epoch.validation or {})[history.metric], 4) for epoch in history.epochs]
+        found = {"best_epochs": history.best_epoch, "search_scores": scores, "search_seconds": history.seconds}
+        return history.best_epoch, found
 
     def _one(
         self,
@@ -171,7 +206,7 @@ def _continues(folder: Path | None, *, resume: bool) -> bool:
     if folder is None:
         return False
     own = _record(folder)
-    if not resume and folder.name.startswith("seed-"):
+    if not resume and (folder.name == SEARCH or folder.name.startswith("seed-")):
         own.checkpoint.unlink(missing_ok=True)
     return resume and own.checkpoint.exists()
 
@@ -188,8 +223,8 @@ def _record(folder: Path) -> RunFolder:
 def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of one run, or the mean accuracy of several."""
     if len(runs) == 1:
-        kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
-        return {name: value for name, value in runs[0].items() if name not in kept}
+        dropped = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
+        return {name: value for name, value in runs[0].items() if name not in dropped}
     accuracies = [run["accuracy"] for run in runs]
     mean = sum(accuracies) / len(accuracies)
     deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5

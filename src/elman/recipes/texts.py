@@ -1,4 +1,4 @@
-"""The parts of a data set for a recipe: the parts of a text, rows with labels."""
+"""The parts of a data set for a recipe: the parts of a text, words with labels."""
 
 from collections import Counter
 from functools import partial

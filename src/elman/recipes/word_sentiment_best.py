@@ -133,7 +133,7 @@ def pretrain(
     """
     chosen = [index for index, word in enumerate(vectors.words) if 2 < len(word) < LONGEST_WORD]
     words = [vectors.words[index] for index in chosen]
-    encoder = SequenceEncoder(check_settings(EncoderSettings, READING)).fit([*words, *labelled])
+    encoder = SequenceEncoder(check_settings(EncoderSettings, READING)).adapt([*words, *labelled])
     assert encoder.vocabulary is not None
     weights = vectors.counts[chosen].float().log().clamp(max=RARE)
     targets = torch.cat([vectors.vectors[chosen], (weights / weights.mean()).unsqueeze(1)], 1)

@@ -67,6 +67,17 @@ class StepSettings(BodySettings):
     embedding: Literal["one-hot"] | PositiveInt = Field(
         64, description="Size of a token's learned vector, or one-hot. Sequences of numbers have none."
     )
+    embedding_rows: PositiveInt | None = Field(
+        None,
+        description="Rows of the embedding, at least one for each entry of the vocabulary. The others are never read; "
+        "textbook networks have them.",
+    )
+    embedding_deviation: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of the embedding at the start. Keras's embeddings have 0.03; by default it is "
+        "1, and 0.1 for n-grams.",
+    )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
     merge: Merge = Field("concat", description="How the outputs of both directions are combined.")
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
@@ -83,6 +94,9 @@ class StepSettings(BodySettings):
         for name in ("token_dropout", "embedding_dropout"):
             if self.embedding == "one-hot" and getattr(self, name):
                 yield Conflict(("embedding", name), "only learned rows can drop tokens.")
+        for name in ("embedding_rows", "embedding_deviation"):
+            if self.embedding == "one-hot" and getattr(self, name) is not None:
+                yield Conflict(("embedding", name), "one-hot rows are not learned; they are as many as the tokens.")
 
 
 class NetworkSettings(StepSettings):

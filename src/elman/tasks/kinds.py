@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from elman.data.ragged.ragged import Ragged
     from elman.data.tables.labels import Labels
+    from elman.data.text.start_rows import StartRows
+    from elman.data.text.subwords import SubwordCoder
     from elman.data.text.vocabulary import Vocabulary
     from elman.settings.text import EncoderSettings
 
@@ -33,13 +35,19 @@ class Text:
 
     Attributes:
         vocabulary: the tokens; None for numbers.
+        subwords: what cuts words into subwords; None for other tokens.
         features: numbers of a step; None for texts.
+        start: pretrained rows of the embedding, while a model is trained.
+        notes: on what was learned, a line each.
     """
 
     def __init__(self, settings: "EncoderSettings"):
         self.settings = settings
         self.vocabulary: Vocabulary | None = None
+        self.subwords: SubwordCoder | None = None
         self.features: int | None = None
+        self.start: StartRows | None = None
+        self.notes: list[str] = []
 
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Ragged":
         """Learn the vocabulary, unless one was given before, and encode the values."""
@@ -47,9 +55,28 @@ class Text:
         from elman.data.text.encoder import SequenceEncoder
 
         if self.vocabulary is None:
-            self.vocabulary = SequenceEncoder(self.settings).fit(values).vocabulary
-        batch = self._encoded(values, None)
+            encoder = SequenceEncoder(self.settings)
+            batch = encoder.adapt_and_encode(values)
+            self.vocabulary, self.subwords = encoder.vocabulary, encoder.subwords
+        else:
+            batch = self._encoded(values, None)
+        if self.settings.vectors is not None and self.vocabulary is not None:
+            batch = self._start_from_vectors(values, batch)
         self.features = batch.data.shape[1] if self.vocabulary is None else None
+        return batch
+
+    def _start_from_vectors(self, values: Sequence[Any], batch: "Ragged") -> "Ragged":
+        """Read the vectors of the vocabulary, which may grow, and return the batch encoded with it."""
+        from elman.data.text.encoder import SequenceEncoder
+        from elman.data.text.start_rows import coverage, read_start_rows
+
+        assert self.vocabulary is not None
+        learned = len(self.vocabulary.tokens)
+        is_token = SequenceEncoder(self.settings).is_token
+        self.vocabulary, self.start, duplicates = read_start_rows(self.settings, self.vocabulary, is_token)
+        if len(self.vocabulary.tokens) > learned:
+            batch = self._encoded(values, None)
+        self.notes = [coverage(self.start, self.vocabulary, batch.data, learned, duplicates)]
         return batch
 
     def encode(
@@ -76,15 +103,19 @@ class Text:
     def _encoded(self, values: Sequence[Any], unknown: Unknown | None, tally: UnknownTally | None = None) -> "Ragged":
         from elman.data.text.encoder import SequenceEncoder
 
-        return SequenceEncoder(self.settings, self.vocabulary).encode(values, unknown=unknown, tally=tally)
+        encoder = SequenceEncoder(self.settings, self.vocabulary, self.subwords)
+        return encoder.encode(values, unknown=unknown, tally=tally)
 
     def sizes(self) -> dict[str, Any]:
         """Return the sizes that a network of `elman.networks` needs to read the batches."""
-        return {**vocabulary_sizes(self.vocabulary), "features": self.features, "ngrams": self.settings.ngrams}
+        sizes = {"features": self.features, "ngrams": self.settings.ngrams, "start": self.start}
+        return {**vocabulary_sizes(self.vocabulary), **sizes}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary, or the number of features."""
-        return {"vocabulary": None if self.vocabulary is None else self.vocabulary.to_json(), "features": self.features}
+        """Return the vocabulary, with the model of subwords if there is one, or the number of features."""
+        known = None if self.vocabulary is None else self.vocabulary.to_json()
+        found = {"vocabulary": known, "features": self.features}
+        return found if self.subwords is None else {**found, "subwords": self.subwords.to_json()}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
@@ -92,6 +123,11 @@ class Text:
 
         self.vocabulary = None if document["vocabulary"] is None else Vocabulary.from_json(document["vocabulary"])
         self.features = document["features"]
+        if "subwords" in document:
+            # sentencepiece is an extra.
+            from elman.data.text.coders import coder_from_json
+
+            self.subwords = coder_from_json(document["subwords"])  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Label:

@@ -1,5 +1,6 @@
 """The events of a run, and the listeners that are given them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from elman.training.record import CheckRecord, EpochRecord, History
@@ -16,6 +17,7 @@ class RunStart(NamedTuple):
         epochs_done: whole epochs done before; more than 0 when a run is resumed.
         batches_done: minibatches of the running epoch done before.
         unit: what the rate is counted in: `sequences`, or what the tokens of a text are.
+        notes: on what was learned from the data before the first minibatch, a line each.
     """
 
     epochs: int
@@ -25,6 +27,7 @@ class RunStart(NamedTuple):
     epochs_done: int = 0
     batches_done: int = 0
     unit: str = "sequences"
+    notes: Sequence[str] = ()
 
 
 class BatchEvent(NamedTuple):

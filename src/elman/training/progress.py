@@ -33,10 +33,12 @@ class PlainProgress:
         self._window = Meter()
 
     def start(self, start: RunStart) -> None:
-        """Remember where the run starts."""
+        """Print the notes, and remember where the run starts."""
         self._start = start
         self._clock = _Clock(start)
         self._window = Meter()
+        for note in start.notes:
+            self._print(note)
 
     def batch(self, event: BatchEvent) -> None:
         """Count the minibatch, and print a line after every so many."""
@@ -105,7 +107,9 @@ class RichProgress:
         self._drawn = 0.0
 
     def start(self, start: RunStart) -> None:
-        """Draw the bar."""
+        """Print the notes, and draw the bar."""
+        for note in start.notes:
+            self._progress.console.print(note, highlight=False, markup=False)
         self._start = start
         self._clock = _Clock(start)
         self._bar = self._progress.add_task(

@@ -1,7 +1,7 @@
 """The trainer: a network, a task and data in; the history of a run out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,9 @@ from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
 from elman.training.weights import describe_weights
 
-# Settings that do not change the result.
+# Settings that do not change the result; what was read of the vectors is in the identity.
 _FREE_SETTINGS = frozenset(
-    {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample"}
+    {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample", "vectors"}
 )
 
 
@@ -61,6 +61,7 @@ class Trainer:
         folder: where `checkpoint.safetensors` and `log.jsonl` are written, made if missing; `None` writes nothing.
         identity: what must be the same for a run to be resumed, besides the settings, the data and the shapes of the
             weights, as names and values that JSON can hold.
+        notes: on what was learned from the data, a line each, for the listener.
         listener: is given each minibatch and epoch, as `progress_for(sys.stderr)`.
 
     Raises:
@@ -77,6 +78,7 @@ class Trainer:
         *,
         folder: Path | None = None,
         identity: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
         listener: Listener | None = None,
     ):
         check_sets(train, validation, settings)
@@ -88,6 +90,7 @@ class Trainer:
         self._settings = settings
         self._folder = None if folder is None else Path(folder)
         self._given_identity = dict(identity or {})
+        self._notes = notes
         self._listener = listener or Silent()
         self._devices = cuda_devices(network)
 
@@ -324,9 +327,8 @@ class Trainer:
     def _start(self) -> RunStart:
         state, history = self._state, self._state.history
         epochs, batches = self._settings.epochs, len(self._plan)
-        return RunStart(
-            epochs, batches, history.metric, history.larger_is_better, state.epoch, state.batch, self._task.unit
-        )
+        done = state.epoch, state.batch
+        return RunStart(epochs, batches, history.metric, history.larger_is_better, *done, self._task.unit, self._notes)
 
     def _save(self) -> None:
         state = self._state

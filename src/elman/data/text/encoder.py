@@ -1,19 +1,28 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, Self
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
 
 from elman.data.listing import listed
 from elman.data.ragged.ragged import Ragged
+from elman.data.text.corpus import open_corpus
 from elman.data.text.graphemes import characters
 from elman.data.text.tokens import Tokenizer
 from elman.data.text.unknown import UnknownTally
 from elman.data.text.vocabulary import Vocabulary
-from elman.errors import DataError, ShapeError
+from elman.errors import DataError, ShapeError, UsageError
+from elman.settings import check_settings
+from elman.settings.text import CoderSettings
 from elman.settings.text import EncoderSettings as EncoderSettings
+
+if TYPE_CHECKING:
+    from elman.data.text.subwords import SubwordCoder
 
 # The begin and end of a text inside n-grams: control characters that texts do not have.
 BEGIN, END = "\x02", "\x03"
@@ -23,40 +32,68 @@ _EXCERPT = 60
 class SequenceEncoder:
     """Turns sequences into a `Ragged` batch of token ids, or of numbers.
 
+    `adapt` learns the vocabulary; only a part of the data may be given to it.
+
+    >>> encoder = SequenceEncoder(tokens="words", lower_case=True, split="strip", max_tokens=4)
+    >>> encoder.adapt(["The dog, the cat.", "The dog!"]).vocabulary.tokens
+    ('the', 'dog', 'cat')
+    >>> encoder.encode(["A cat?", "the dog"]).to_list()
+    [tensor([0, 3]), tensor([1, 2])]
+
     Args:
-        settings: how sequences are read.
-        vocabulary: of a saved model; learned by `fit` otherwise. None for `values`.
+        settings: how sequences are read; or give them by name, see `EncoderSettings`.
+        vocabulary: of a saved model; learned by `adapt` otherwise. None for `values`.
+        subwords: of a saved model, for subwords.
+        named: settings by name.
+
+    Attributes:
+        vocabulary: the tokens that are known.
+        subwords: what cuts words into subwords; None for other tokens.
+
+    Raises:
+        UsageError: settings that make no sense, or given in both ways.
     """
 
-    def __init__(self, settings: EncoderSettings, vocabulary: Vocabulary | None = None):
-        self.settings = settings
+    def __init__(
+        self,
+        settings: EncoderSettings | None = None,
+        vocabulary: Vocabulary | None = None,
+        subwords: "SubwordCoder | None" = None,
+        **named: Any,
+    ):
+        if settings is not None and named:
+            raise UsageError("The settings are given twice.", fix="Give an EncoderSettings, or settings by name.")
+        self.settings = check_settings(EncoderSettings, named) if settings is None else settings
         self.vocabulary = vocabulary
+        self.subwords = subwords
 
-    def fit(self, sequences: Sequence[Any]) -> Self:
-        """Learn the vocabulary from the training sequences.
+    def adapt(self, sequences: Sequence[Any]) -> Self:
+        """Learn the vocabulary from sequences, the first `vocabulary_rows` of them if the settings say so.
 
         Raises:
             DataError: there is no token in them.
+            MissingPackageError: subwords without sentencepiece.
         """
+        self.adapt_and_encode(sequences[: self.settings.vocabulary_rows])
+        return self
+
+    def adapt_and_encode(self, sequences: Sequence[Any]) -> Ragged:
+        """Learn the vocabulary as `adapt` does, and return the batch of all sequences as `encode` does."""
         settings = self.settings
         if settings.tokens == "values":
-            return self
-        has_own_marks = settings.marks and settings.ngrams == 1
-        options: dict[str, Any] = {"begin": has_own_marks, "end": has_own_marks}
+            return self.encode(sequences)
+        rows = sequences[: settings.vocabulary_rows]
         if settings.alphabet:
-            self.vocabulary = Vocabulary(dict.fromkeys(characters(settings.alphabet)), **options)
+            self.vocabulary = Vocabulary(dict.fromkeys(characters(settings.alphabet)), **self._marks())
+        elif settings.tokens == "subwords":
+            self._learn_subwords(rows)
+        elif settings.ngrams > 1:
+            grams = (gram for tokens in self._split(rows) for each in self._ngrams(tokens) for gram in each if gram)
+            self._count(Counter(grams))
         else:
-            limits = {"min_count": settings.min_count, "max_tokens": settings.max_tokens}
-            texts = self._split(sequences)
-            if settings.ngrams > 1:
-                texts = [[gram for grams in self._ngrams(tokens) for gram in grams if gram] for tokens in texts]
-            self.vocabulary = Vocabulary.build(texts, **limits, **options)
-        if not self.vocabulary.tokens:
-            raise DataError(
-                "The training texts have no token to learn from.",
-                fix="Give texts that are not empty, or lower min_count.",
-            )
-        return self
+            return self._numbered(sequences, len(rows))
+        self._refuse_nothing_learned()
+        return self.encode(sequences)
 
     def encode(
         self, sequences: Sequence[Any], *, unknown: str | None = None, tally: UnknownTally | None = None
@@ -79,6 +116,8 @@ class SequenceEncoder:
         if self.settings.tokens == "values":
             return _numbers(sequences)
         assert self.vocabulary is not None
+        if self.settings.tokens == "subwords":
+            return self._encode_subwords(sequences, tally)
         texts = self._split(sequences)
         if (unknown or self.settings.unknown) == "refuse":
             self._refuse_unknown(texts, sequences)
@@ -91,9 +130,73 @@ class SequenceEncoder:
             tally.add(tokens=sum(map(len, texts)), unknown=int(is_unknown.sum()))
         return ids
 
-    def _encode_ngrams(self, texts: list[list[str]]) -> Ragged:
-        import torch
+    def is_token(self, word: str) -> bool:
+        """Return whether a word is one token of a text, spelled as it is."""
+        return self._tokenizer().split(word) == [word]
 
+    def _marks(self) -> dict[str, Any]:
+        """Return the marks of the vocabulary. Those of n-grams are within the n-grams."""
+        has_marks = self.settings.marks and self.settings.ngrams == 1
+        return {"begin": has_marks, "end": has_marks}
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        limits: dict[str, Any] = {"min_count": self.settings.min_count, "max_tokens": self.settings.max_tokens}
+        self.vocabulary = Vocabulary.from_counts(counts, **limits, **self._marks())
+
+    def _refuse_nothing_learned(self) -> None:
+        assert self.vocabulary is not None
+        if not self.vocabulary.tokens:
+            raise DataError(
+                "The training texts have no token to learn from.",
+                fix="Give texts that are not empty, or lower min_count.",
+            )
+
+    def _numbered(self, sequences: Sequence[Any], rows: int) -> Ragged:
+        """Learn the vocabulary of the first rows and encode all of them, each split and looked up only once.
+
+        Tokens are numbered as they first occur, and renumbered once their counts are known.
+        """
+        check_texts(sequences)
+        split, numbers = self._tokenizer().split, _Numbering()
+        found, lengths = array("q"), []
+        for text in sequences:
+            tokens = split(text)
+            found.extend(map(numbers.__getitem__, tokens))
+            lengths.append(len(tokens))
+        ids = np.array(found, np.int64)
+        counts = np.bincount(ids[: sum(lengths[:rows])], minlength=len(numbers)).tolist()
+        self._count({token: count for token, count in zip(numbers, counts, strict=True) if count})
+        self._refuse_nothing_learned()
+        assert self.vocabulary is not None
+        if self.settings.unknown == "refuse" and self.vocabulary.unknown_tokens(numbers):
+            return self.encode(sequences)
+        renumbered = self.vocabulary.encode_batch([list(numbers)]).data.numpy()
+        return _marked(Ragged(torch.from_numpy(renumbered[ids]), lengths), *self.vocabulary.marks())
+
+    def _learn_subwords(self, rows: Sequence[Any]) -> None:
+        # sentencepiece is an extra.
+        from elman.data.text.subwords import learn_subwords
+
+        check_texts(rows)
+        given = {name: getattr(self.settings, name) for name in ("tokens", "lower_case", "max_tokens", "unknown")}
+        corpus = open_corpus([f"{text}\n" for text in rows], name="the training texts")
+        self.subwords = learn_subwords(corpus, check_settings(CoderSettings, given))
+        # The first piece is the unknown one, which is never needed: what has no piece is spelled in bytes.
+        self.vocabulary = Vocabulary(self.subwords.vocabulary.tokens[1:], **self._marks())
+
+    def _encode_subwords(self, sequences: Sequence[Any], tally: UnknownTally | None) -> Ragged:
+        assert self.vocabulary is not None
+        assert self.subwords is not None
+        check_texts(sequences)
+        shift = len(self.vocabulary.specials) - 1
+        texts = [self.subwords.encode(text, _of_text(number)) for number, text in enumerate(sequences, 1)]
+        joined = np.concatenate([np.zeros(0, np.int64), *texts]).astype(np.int64)
+        if tally is not None:
+            tally.add(tokens=len(joined), unknown=0)
+        ids = Ragged(torch.from_numpy(joined + shift), [len(text) for text in texts])
+        return _marked(ids, *self.vocabulary.marks())
+
+    def _encode_ngrams(self, texts: list[list[str]]) -> Ragged:
         assert self.vocabulary is not None
         steps = [self._ngrams(tokens) for tokens in texts]
         ids = self.vocabulary.encode([gram for text in steps for grams in text for gram in grams])
@@ -110,9 +213,12 @@ class SequenceEncoder:
         ]
 
     def _split(self, sequences: Sequence[Any]) -> list[list[str]]:
-        tokenizer = Tokenizer(self.settings.tokens, self.settings.lower_case)  # type: ignore[arg-type]
         check_texts(sequences)
-        return [tokenizer.split(text) for text in sequences]
+        return list(map(self._tokenizer().split, sequences))
+
+    def _tokenizer(self) -> Tokenizer:
+        settings = self.settings
+        return Tokenizer(settings.tokens, settings.lower_case, settings.split)  # type: ignore[arg-type]
 
     def _refuse_unknown(self, texts: list[list[str]], sequences: Sequence[str]) -> None:
         assert self.vocabulary is not None
@@ -128,6 +234,26 @@ class SequenceEncoder:
                 where="\n".join(listed(found)),
                 fix='Correct these texts, or say unknown="allow" (--unknown allow) to read them as unknown.',
             )
+
+
+class _Numbering(dict[str, int]):
+    """Numbers tokens in the order in which they are first looked up."""
+
+    def __missing__(self, token: str) -> int:
+        number = self[token] = len(self)
+        return number
+
+
+def _marked(ids: Ragged, before: tuple[int, ...], after: tuple[int, ...]) -> Ragged:
+    """Return the batch with these ids before and after each sequence."""
+    if not before and not after:
+        return ids
+    steps = [[*before, *row.tolist(), *after] for row in ids.to_list()]
+    return Ragged(torch.tensor([id for row in steps for id in row], dtype=torch.int64), [len(row) for row in steps])
+
+
+def _of_text(number: int) -> Callable[[int], str]:
+    return lambda character: f"text {number}, character {character + 1}"
 
 
 def check_texts(sequences: Sequence[Any]) -> None:
@@ -158,8 +284,6 @@ def _excerpt(text: str, token: str) -> str:
 
 
 def _numbers(sequences: Sequence[Any]) -> Ragged:
-    import torch
-
     try:
         batch = Ragged.from_list(sequences).to(torch.float32)
     except (ShapeError, DataError) as error:

@@ -1,6 +1,7 @@
 """Text split into tokens, and tokens joined into text."""
 
 import re
+import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,9 @@ from elman.data.text.graphemes import characters
 from elman.errors import DataError, UsageError, nearest
 
 TokenKind = Literal["characters", "bytes", "words"]
+WordEnds = Literal["punctuation", "blanks", "strip"]
+
+_WITHOUT_MARKS = str.maketrans("", "", string.punctuation)
 
 # A word keeps an apostrophe between its letters and a point or comma between its digits. Marks, joiners and format
 # characters belong to the character before them, save for the zero width space, which parts words.
@@ -35,27 +39,35 @@ class Tokenizer:
       bytes that are not UTF-8 are joined as `\N{REPLACEMENT CHARACTER}`.
     - `words`: runs of Unicode letters, digits and underscores with their marks and joiners, and each
       punctuation mark or emoji as a token of its own, save for apostrophes inside a word and points and
-      commas inside a number. Blanks are left out, and joining puts one between all tokens.
+      commas inside a number. Blanks are left out, and joining puts one between all tokens. With
+      `split_at="blanks"` words end only at blanks; `split_at="strip"` first removes the punctuation marks of
+      ASCII, which with lower case is Keras's `lower_and_strip_punctuation`.
 
     >>> Tokenizer("words").split("Don't pay 3.50, friend!")
     ["Don't", 'pay', '3.50', ',', 'friend', '!']
     >>> Tokenizer("bytes").split("né")
     ['6e', 'c3', 'a9']
+    >>> Tokenizer("words", lower_case=True, split_at="strip").split("Don't pay 3.50, friend!")
+    ['dont', 'pay', '350', 'friend']
 
     Args:
         kind: characters, bytes or words.
         lower_case: turn the text into lower case before it is split.
+        split_at: where words end: `punctuation`, `blanks` or `strip`.
 
     Raises:
-        UsageError: no such kind.
+        UsageError: no such kind, or no such end of words.
     """
 
     kind: TokenKind
     lower_case: bool = False
+    split_at: WordEnds = "punctuation"
 
     def __post_init__(self):
         if self.kind not in _SPLITS:
             raise UsageError(f"There is no kind of tokens `{self.kind}`.", fix=nearest(self.kind, _SPLITS))
+        if self.split_at not in _WORDS:
+            raise UsageError(f"Words cannot be split at `{self.split_at}`.", fix=nearest(self.split_at, _WORDS))
 
     def split(self, text: str) -> list[str]:
         """Split a text into its tokens, in order.
@@ -63,7 +75,8 @@ class Tokenizer:
         Raises:
             DataError: bytes were asked of a text with half a surrogate pair, which has none.
         """
-        return _SPLITS[self.kind](text.lower() if self.lower_case else text)
+        split = _WORDS[self.split_at] if self.kind == "words" else _SPLITS[self.kind]
+        return split(text.lower() if self.lower_case else text)
 
     def join(self, tokens: Iterable[str]) -> str:
         """Join tokens to a text.
@@ -103,6 +116,15 @@ def _split_words(text: str) -> list[str]:
     return [match[0] for match in _WORD_OR_MARK.finditer(text)]
 
 
+def _split_without_marks(text: str) -> list[str]:
+    return text.translate(_WITHOUT_MARKS).split()
+
+
+_WORDS: dict[str, Callable[[str], list[str]]] = {
+    "punctuation": _split_words,
+    "blanks": str.split,
+    "strip": _split_without_marks,
+}
 _SPLITS: dict[str, Callable[[str], list[str]]] = {
     "characters": characters,
     "bytes": _split_bytes,

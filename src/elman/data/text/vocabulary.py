@@ -1,12 +1,14 @@
 """Tokens to numbers and back."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 
 from elman.data.listing import listed
@@ -89,15 +91,17 @@ class Vocabulary:
 
         >>> Vocabulary.build(["banana", "bandana"]).tokens
         ('a', 'n', 'b', 'd')
+        >>> len(Vocabulary.build(["banana", "bandana"], max_tokens=3))
+        3
 
         Args:
             token_lists: the tokens of each text.
-            max_tokens: keep at most so many tokens; special entries do not count.
+            max_tokens: largest number of entries, the special ones among them: the size of an embedding.
             min_count: keep the tokens that come at least so often.
             unknown: as for the class; so are padding, begin and end.
 
         Raises:
-            UsageError: a limit below 1.
+            UsageError: a limit below 1, or `max_tokens` that leave no room for tokens beside the special entries.
         """
         counts = Counter(chain.from_iterable(token_lists))
         marks = {"unknown": unknown, "padding": padding, "begin": begin, "end": end}
@@ -115,8 +119,14 @@ class Vocabulary:
         for name, limit in (("max_tokens", max_tokens), ("min_count", min_count)):
             if limit is not None and limit < 1:
                 raise UsageError(f"{name}: expected 1 or more, got {limit}.", fix=f"Give {name}=1 or more.")
+        special = len(cls((), **marks).specials)
+        if max_tokens is not None and max_tokens <= special:
+            raise UsageError(
+                f"max_tokens: expected more than {special}, the number of special entries, got {max_tokens}.",
+                fix=f"Give max_tokens={special + 1} or more: the special entries count.",
+            )
         often = sorted((token for token in counts if counts[token] >= min_count), key=lambda t: (-counts[t], t))
-        return cls(often[:max_tokens], **marks)
+        return cls(often if max_tokens is None else often[: max_tokens - special], **marks)
 
     @cached_property
     def specials(self) -> dict[str, int]:
@@ -145,7 +155,7 @@ class Vocabulary:
         Raises:
             DataError: a token never seen, under the policy `refuse`.
         """
-        return self._encode([tokens], marks)[0]
+        return self.encode_batch([tokens], marks=marks).data.tolist()
 
     def encode_batch(self, token_lists: Sequence[Sequence[str]], *, marks: bool = False) -> Ragged:
         """Return the numbers of the tokens of many texts, as int64 of shape (total,).
@@ -156,17 +166,21 @@ class Vocabulary:
         Raises:
             DataError: tokens never seen, under the policy `refuse`; each with its position and text.
         """
-        encoded = self._encode(token_lists, marks)
-        numbers = torch.tensor(list(chain.from_iterable(encoded)), dtype=torch.int64)
-        return Ragged(numbers, [len(sequence) for sequence in encoded])
-
-    def _encode(self, token_lists: Sequence[Sequence[str]], marks: bool) -> list[list[int]]:
         if self.unknown == "refuse":
             self._refuse_unknown(token_lists)
-        numbers, unknown = self._numbers, self.specials.get("unknown", -1)
-        before = [self.specials["begin"]] if marks and self.begin else []
-        after = [self.specials["end"]] if marks and self.end else []
-        return [before + [numbers.get(token, unknown) for token in tokens] + after for tokens in token_lists]
+        unknown = repeat(self.specials.get("unknown", -1))
+        before, after = self.marks() if marks else ((), ())
+        numbers, lengths = array("q"), []
+        for tokens in token_lists:
+            numbers.extend(before)
+            numbers.extend(map(self._numbers.get, tokens, unknown))
+            numbers.extend(after)
+            lengths.append(len(tokens) + len(before) + len(after))
+        return Ragged(torch.from_numpy(np.array(numbers, np.int64)), lengths)
+
+    def marks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the numbers that are put before a sequence and after it, for the marks that this vocabulary has."""
+        return (self.specials["begin"],) if self.begin else (), (self.specials["end"],) if self.end else ()
 
     def _refuse_unknown(self, token_lists: Sequence[Sequence[str]]) -> None:
         mistakes: list[str] = []
