@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from elman.cli.commands import CONTEXT, built, option
 from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threads
-from elman.cli.output import emit, emit_json, say_notes, say_unknown
+from elman.cli.output import emit, emit_json, say, say_notes, say_unknown
 from elman.errors import UsageError, nearest
 
 HELP = "Train a model, save it and write a report."
@@ -96,6 +96,7 @@ def command_of(task: Any) -> Any:
         "validation": (option("--validation", "FILE", f"{noun} to compare epochs by. [a part of {data}]"), None),
         "validation_fraction": (option("--validation-fraction", "F", fraction, float | None), None),
         "start_from": (option("--start-from", "MODEL", start, Path | None), None),
+        "baseline": (_baseline_option(task), None),
         "resume": (Resume, False),
         "overwrite": (Overwrite, False),
         "threads": (Threads, None),
@@ -107,6 +108,7 @@ def command_of(task: Any) -> Any:
 
 def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], given: dict[str, Any]) -> None:
     data, validation, out = given["data"], given["validation"], given["out"]
+    baseline = _known_baseline(task, given["baseline"])
     fraction = _held_out(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only after the flags were checked.
     from elman.cli.folder import open_folder, stopped_in
@@ -140,11 +142,13 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     with stopped_in(out):
         how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
         example = "" if "-" in paths else shlex.quote(str(paths[-1] if validation is not None else paths[0]))
-        run = Run(out, train, held, command, resume=going_on, how=how, example=example)
+        run = Run(out, train, held, command, resume=going_on, how=how, example=example, baseline=baseline)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))
     if validation is None and model.held_ is not None:
         say_notes(model.held_)
     say_unknown(result, model.task_.tokens, task.effect)
+    if "baseline_missing" in result:
+        say(f"elman: note: {result['baseline_missing']}")
     if given["as_json"]:
         emit_json(result)
         return
@@ -163,3 +167,25 @@ def _held_out(validation: object, fraction: float | None) -> float:
     if fraction is None:
         return VALIDATION_FRACTION if validation is None else 0.0
     return fraction
+
+
+def _baselines(task: Any) -> list[str]:
+    return [each.name for each in task.baselines()]
+
+
+def _baseline_option(task: Any) -> Any:
+    *_, last = names = _baselines(task) or ["off"]
+    choices = ", ".join([*names, "off"] if last != "off" else names)
+    return option("--baseline", "NAME", f"Simple model to compare the network with: {choices}. [{last}]")
+
+
+def _known_baseline(task: Any, name: str | None) -> str | None:
+    """Return the name of the last baseline to fit, None for all.
+
+    Raises:
+        UsageError: the task has no such baseline.
+    """
+    names = [*_baselines(task), "off"]
+    if name is not None and name not in names:
+        raise UsageError(f"The task `{task.name}` has no baseline `{name}`.", fix=nearest(name, names))
+    return name

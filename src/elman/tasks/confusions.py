@@ -18,11 +18,13 @@ class LabelScores:
     Args:
         labels: in the order of the outputs.
         column: of a batch, that has the positions of the true labels: a tensor, or `Ragged` with one for each step.
+        temperature: by which the logits are divided for the loss.
     """
 
-    def __init__(self, labels: list[Any], column: str):
+    def __init__(self, labels: list[Any], column: str, *, temperature: float = 1.0):
         self._labels = labels
         self._column = column
+        self._temperature = temperature
         self._counts = torch.zeros(len(labels), len(labels), dtype=torch.int64)
         self._loss = 0.0
 
@@ -32,7 +34,7 @@ class LabelScores:
         targets = targets.data if isinstance(targets, Ragged) else targets
         size = len(self._labels)
         self._counts += (targets * size + outputs.argmax(1)).cpu().bincount(minlength=size * size).view(size, size)
-        self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
+        self._loss += float(functional.cross_entropy(outputs / self._temperature, targets, reduction="sum"))
 
     def compute(self) -> dict[str, Any]:
         """Return every score by its name.

@@ -8,6 +8,7 @@ from elman.report.parts import Confusion, Numbers, Part
 from elman.settings.network import StepSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
+from elman.tasks.baselines import FrequentTag
 from elman.tasks.kinds import StepLabels
 from elman.tasks.sentences import Sentences, Words
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
@@ -40,6 +41,11 @@ class Tag(Task):
         "elman train tag train.tsv --validation dev.tsv --out tags",
         "elman train tag en-ud-train.conllu --column upos --embedding 100 --out upos",
     )
+
+    @classmethod
+    def baselines(cls) -> Any:
+        """Return the most frequent tag of each word."""
+        return (FrequentTag("words", "tags"),)
 
     @property
     def tags(self) -> list[Any]:
