@@ -169,14 +169,10 @@ def _held_out(validation: object, fraction: float | None) -> float:
     return fraction
 
 
-def _baselines(task: Any) -> list[str]:
-    return [each.name for each in task.baselines()]
-
-
 def _baseline_option(task: Any) -> Any:
-    *_, last = names = _baselines(task) or ["off"]
-    choices = ", ".join([*names, "off"] if last != "off" else names)
-    return option("--baseline", "NAME", f"Simple model to compare the network with: {choices}. [{last}]")
+    names = [*task.baseline_names, "off"]
+    line = f"Simple model to compare the network with: {', '.join(names)}. [{names[max(0, len(names) - 2)]}]"
+    return option("--baseline", "NAME", line)
 
 
 def _known_baseline(task: Any, name: str | None) -> str | None:
@@ -185,7 +181,7 @@ def _known_baseline(task: Any, name: str | None) -> str | None:
     Raises:
         UsageError: the task has no such baseline.
     """
-    names = [*_baselines(task), "off"]
+    names = [*task.baseline_names, "off"]
     if name is not None and name not in names:
         raise UsageError(f"The task `{task.name}` has no baseline `{name}`.", fix=nearest(name, names))
     return name

@@ -14,12 +14,15 @@ LARGEST = 50_000_000
 
 @torch.inference_mode()
 def temperature_of(network: nn.Module, task: Task, data: Data | None) -> float:
-    """Return the temperature that fits held-out data best, 1 without such data or for a task without probabilities.
+    """Return the temperature that fits held-out data best.
 
     Args:
         network: trained, in evaluation mode.
         task: its `logits` gives what is fitted.
         data: held out, in the batches of an evaluation.
+
+    Returns:
+        The temperature; 1 without held-out data, or for a task without probabilities.
     """
     found: list[Any] = []
     size = 0

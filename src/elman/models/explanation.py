@@ -50,7 +50,7 @@ class Reading(NamedTuple):
     without: "list[Answer]"
 
     def weights(self, label: str) -> list[float]:
-        """Return how much each token spoke for a label: by how much its log odds fall without the token."""
+        """Return by how much the log odds of a label fall without each token."""
         whole = _log_odds(self.answer, label)
         return [whole - _log_odds(each, label) for each in self.without]
 
@@ -114,7 +114,7 @@ def explain(model: "Model", text: str, label: Any = None) -> list[TokenWeight]:
 
 
 def weigh_pieces(model: "Model", text: Any, label: Any, other: Any, longest: int) -> list[tuple[str, float]]:
-    """Return the pieces of a text, each with how much it spoke for a label rather than for another one.
+    """Return the pieces of a text with their weights for a label rather than another one.
 
     Args:
         model: fitted.

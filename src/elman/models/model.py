@@ -254,10 +254,10 @@ class Model:
         return {**evaluate(network, self.task_, data, adapt=adapt, check=check), **vars(tally)}
 
     def baseline(self, *values: Any) -> list[BaselineScore]:
-        """Return the scores of simple models on data, the strongest last, to see whether the network was worth it.
+        """Return the scores of simple models on data, to compare the network with.
 
-        They learn from the data that the network was trained on, when this is first called. A model that was loaded has
-        those that were saved with it.
+        The strongest is the last. They learn from the data that the network was trained on, when this is first called.
+        A model that was loaded has those that were saved with it.
 
         Args:
             values: as for `evaluate`.
@@ -383,9 +383,9 @@ class Model:
         command: str | None = None,
         use: Sequence[str] = (),
     ) -> None:
-        """Write the model folder: configuration, weights, vocabulary, a card, and the baselines if they were fitted.
+        """Write the model folder: configuration, weights, vocabulary and a card.
 
-        It has no code and no pickle.
+        The baselines are written too if they were fitted. The folder has no code and no pickle.
 
         Args:
             folder: made if it is missing.

@@ -86,14 +86,16 @@ class Reliability:
         self._sums.index_add_(0, bins, rows)
 
     def bins(self) -> list[tuple[int, float, float]]:
-        """Return for each bin the number of answers, their mean probability, and the share that is right."""
+        """Return the number, the mean probability and the share of right answers of each bin."""
         return [
             (int(count), probability / max(count, 1.0), right / max(count, 1.0))
             for count, probability, right in self._sums.tolist()
         ]
 
     def error(self) -> float:
-        """Return the expected calibration error: the mean distance of probability and share, weighted by answers.
+        """Return the expected calibration error.
+
+        It is the distance of the mean probability and the share of right answers of a bin, averaged over the answers.
 
         Source:
             M. Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015, equation 3.

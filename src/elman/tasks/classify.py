@@ -64,6 +64,7 @@ class Classify(Task):
         ),
     )
     source = Rows()
+    baseline_names = ("majority", "linear")
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
@@ -125,7 +126,7 @@ class Classify(Task):
         return CalibratedScores(self.labels, "label", self.temperature)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the most probable label of each sequence, and the calibrated probability of every label."""
+        """Return the most probable label of each sequence, and calibrated probabilities."""
         # This imports torch.
         from elman.data.ragged.finite import check_finite
 
@@ -162,7 +163,7 @@ class Classify(Task):
         return {"temperature": round(self.temperature, 4)}
 
     def report(self, found: Found) -> list[Part]:
-        """Return the scores with the majority rate, the confusion matrix, the reliability and the worst mistakes."""
+        """Return the scores, the confusion matrix, the reliability and the worst mistakes."""
         scores = found.scores
         reliability = [_reliability(scores, self.temperature)] if "reliability" in scores else []
         return [

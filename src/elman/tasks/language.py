@@ -71,6 +71,7 @@ class Language(Task):
     options_class = LanguageOptions
     columns = (Column("text", Tokens),)
     source = Stream()
+    baseline_names = ("n-gram",)
     metrics = (
         Metric("bits_per_character", note="What a character costs, on average, to be predicted."),
         Metric("bits_per_byte", note="The same for each byte of UTF-8."),

@@ -91,7 +91,12 @@ class TfIdf:
         self._index = {term: number for number, term in enumerate(self.terms)}
 
     def fit(self, texts: Sequence[str], most: int) -> Rows:
-        """Learn the n-grams that occur in the most texts, at most so many, and return the rows of the texts."""
+        """Learn the n-grams that occur in the most texts, and return the rows of the texts.
+
+        Args:
+            texts: of the training data.
+            most: n-grams to learn.
+        """
         found: dict[str, int] = {}
         starts, features, counts = self._count(texts, lambda gram: found.setdefault(gram, len(found)))
         occurring = np.bincount(features, minlength=len(found))
@@ -105,7 +110,7 @@ class TfIdf:
         return self._weighted(starts, renamed[features], counts)
 
     def rows(self, texts: Sequence[str]) -> Rows:
-        """Return the rows of other texts; n-grams that were not learned are left out."""
+        """Return the rows of other texts, without n-grams that were not learned."""
         return self._weighted(*self._count(texts, lambda gram: self._index.get(gram, -1)))
 
     def _count(self, texts: Sequence[str], number_of: Callable[[str], int]) -> Rows:
@@ -298,7 +303,7 @@ def _kind(texts: Sequence[str]) -> str:
 
 
 def _sample(texts: Sequence[str], labels: Sequence[Any], most: int) -> Sequence[int]:
-    """Return the rows to fit: all of them, or as many as have so many letters, one of each label among them."""
+    """Return the rows to fit: all, or as many as have so many letters, with all labels."""
     if sum(map(len, texts)) <= most:
         return range(len(texts))
     order = random.Random(0).sample(range(len(texts)), len(texts))

@@ -48,7 +48,7 @@ class NGram(Baseline):
         return f"a {ORDERS[len(self._logs)]} model of {self._tokens}{part}"
 
     def metric(self, task: "Task") -> "Metric":
-        """Return the metric by which epochs are compared by default: bits per character, or per byte."""
+        """Return bits per character, or per byte where these are the tokens."""
         return next(each for each in task.metrics if each.name == _unit(task))
 
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
@@ -81,11 +81,11 @@ class NGram(Baseline):
             ids = np.concatenate([before, tokens.ids[start : start + READ_AT_ONCE].astype(np.int64)])
             if not start:
                 # The first tokens have fewer before them, and the very first none: it is given.
-                nats -= sum(self._logs[n - 1][tuple(ids[:n])] for n in range(2, min(order, len(ids) + 1)))
+                nats -= sum(float(self._logs[n - 1][tuple(ids[:n])]) for n in range(2, min(order, len(ids) + 1)))
             runs = _runs(ids[not start and order == 1 :], order, size)
             nats -= float(self._logs[-1].ravel()[runs].sum(dtype=np.float64))
             before = ids[max(0, len(ids) - order + 1) :]
-        return language_scores(float(nats) / max(1, len(tokens) - 1), tokens.counts)[_unit(task)]
+        return language_scores(nats / max(1, len(tokens) - 1), tokens.counts)[_unit(task)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the kind of its tokens."""
@@ -114,7 +114,7 @@ def _runs(ids: np.ndarray, order: int, size: int) -> np.ndarray:
 
 
 def _log_probabilities(counts: np.ndarray) -> list[np.ndarray]:
-    """Return the logarithm of the probability of each run's last token, for runs of 1 to all tokens."""
+    """Return the log probability of each run's last token, a table for each length of runs."""
     tables = [counts]
     while tables[0].ndim > 1:
         tables.insert(0, tables[0].sum(0))

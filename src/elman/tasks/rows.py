@@ -226,7 +226,7 @@ def _with_known_labels(values: Values, known: Known) -> Values:
 
 
 def several_labels(values: Values, columns: Sequence[Column]) -> Iterator[str]:
-    """Yield a note on equal texts with different labels: how many, and the rows of the first of them."""
+    """Yield a note on equal texts with different labels, with the rows of the first."""
     texts = values.columns[inputs(columns)[0].name]
     for column in (each for each in columns if each.stratified):
         rows: dict[str, dict[Any, int]] = {}

@@ -29,6 +29,7 @@ class Tag(Task):
     settings_class = TagSettings
     columns = (Column("words", Words), Column("tags", StepLabels, "target"))
     source = Sentences()
+    baseline_names = (FrequentTag.name,)
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),

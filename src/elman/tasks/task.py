@@ -377,6 +377,7 @@ class Task(ABC):
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
         damaged: the repair of a network whose outputs are not finite.
         examples: commands for the help of `elman train NAME`.
+        baseline_names: of the simple models that `baselines` gives.
         temperature: by which logits are divided before they become probabilities; 1 until held-out data say otherwise.
     """
 
@@ -392,6 +393,7 @@ class Task(ABC):
     effect: ClassVar[str] = ""
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
+    baseline_names: ClassVar[tuple[str, ...]] = ()
     temperature: float = 1.0
 
     def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):
@@ -428,7 +430,10 @@ class Task(ABC):
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
-        """Return new simple models to compare a network with, the strongest last."""
+        """Return new simple models to compare a network with, those of `baseline_names`.
+
+        The strongest is the last.
+        """
         return ()
 
     def uses(self) -> Sequence[str]:
