@@ -102,6 +102,13 @@ def test_a_large_file_is_sampled_and_the_title_says_so(monkeypatch: pytest.Monke
     assert fitted(texts, targets).predict(REVIEWS) == linear.predict(REVIEWS)
 
 
+def test_many_labels_are_fitted_on_fewer_rows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(linear_baseline, "LARGEST_WORK", 25 * 2 * 0.35 * sum(map(len, REVIEWS)))
+    assert "rows" not in fitted(REVIEWS, [f"{n % 2}" for n in range(60)]).title
+    count = int(fitted(REVIEWS, [f"{n % 6}" for n in range(60)]).title.split("fitted on ")[1].split()[0])
+    assert 15 < count < 25
+
+
 def test_what_is_kept_is_bounded_by_the_number_of_labels(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(linear_baseline, "LARGEST_FEATURES", 120)
     texts = [f"word{n} word{n + 1} other{n % 9} text" for n in range(200)]

@@ -13,7 +13,7 @@ import typer
 
 from elman.cli.commands import add
 from elman.cli.options import AsJson, Seed, use_threads
-from elman.cli.output import emit, emit_json, say
+from elman.cli.output import emit, emit_json, say, say_missing_baseline
 from elman.errors import UsageError
 from elman.report.figures import figure, table
 
@@ -77,11 +77,11 @@ def demo(
     say(f"{sizes[0]} words to train on, {sizes[1]} to choose the best epoch by, {sizes[2]} to test on.")
     estimator = SequenceClassifier(**SETTINGS, seed=seed)
     example = shlex.quote(str(out / TEST_FILE))
-    run = Run(
-        out, train, validation, command=context.obj, test=test, resume=going_on, example=example, text="stupendous"
-    )
+    how: dict[str, Any] = {"resume": going_on, "example": example, "text": "stupendous", "baseline": None}
+    run = Run(out, train, validation, command=context.obj, test=test, **how)
     with stopped_in(out):
         result = carry_out(run, estimator, progress_for(sys.stderr, estimator.report_every))
+    say_missing_baseline(result)
     result["predictions"] = _some_predictions(estimator, test, seed)
     if as_json:
         emit_json(result)

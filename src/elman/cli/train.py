@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from elman.cli.commands import CONTEXT, built, option
 from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threads
-from elman.cli.output import emit, emit_json, say, say_notes, say_unknown
+from elman.cli.output import emit, emit_json, say_missing_baseline, say_notes, say_unknown
 from elman.errors import UsageError, nearest
 
 HELP = "Train a model, save it and write a report."
@@ -147,8 +147,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     if validation is None and model.held_ is not None:
         say_notes(model.held_)
     say_unknown(result, model.task_.tokens, task.effect)
-    if "baseline_missing" in result:
-        say(f"elman: note: {result['baseline_missing']}")
+    say_missing_baseline(result)
     if given["as_json"]:
         emit_json(result)
         return

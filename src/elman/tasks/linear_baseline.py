@@ -23,10 +23,13 @@ WORDS_OF_A_SENTENCE = 4
 LARGEST_FEATURES = 100_000
 # Weights that are saved in a model folder: features times labels.
 LARGEST_WEIGHTS = 4_000_000
-# Letters of all texts, above which some rows are left out: characters have four n-grams at each position.
+# Letters of all texts, above which some rows are left out, and n-grams of a letter.
 LARGEST_SIZE = {"words": 60_000_000, "characters": 3_000_000}
+GRAMS_OF_A_LETTER = {"words": 0.35, "characters": 4.0}
 INVERSE_REGULARISATION = 10.0
-ITERATIONS = 200
+# Products of an n-gram and a label in all iterations of a fit: some twenty seconds.
+LARGEST_WORK = 8e9
+LEAST_ITERATIONS, ITERATIONS = 25, 200
 # Products of a feature and a label that are held at once.
 PRODUCTS = 4_000_000
 _WORD = re.compile(r"\w+")
@@ -230,7 +233,7 @@ class Linear(Baseline):
         sequences, labels = values[self._column], values[self._target]
         if is_text := all(isinstance(each, str) for each in sequences):
             self._reader = TfIdf(_kind(sequences))
-            chosen = _sample(sequences, labels, LARGEST_SIZE[self._reader.kind])
+            chosen = _sample(sequences, labels, _most_letters(self._reader.kind, len(set(labels))))
             if len(chosen) < len(sequences):
                 self._part = len(chosen), len(sequences)
                 sequences, labels = [sequences[row] for row in chosen], [labels[row] for row in chosen]
@@ -241,7 +244,9 @@ class Linear(Baseline):
         matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(sequences), width))
         known = {label: number for number, label in enumerate(self._labels)}
         strength = INVERSE_REGULARISATION if is_text else 1.0
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS)
+        iterations = int(LARGEST_WORK / (max(1, len(rows.values)) * len(self._labels)))
+        iterations = max(LEAST_ITERATIONS, min(ITERATIONS, iterations))
+        model = LogisticRegression(C=strength, max_iter=iterations)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(matrix, [known[label] for label in labels])
@@ -300,6 +305,12 @@ class Linear(Baseline):
 def _kind(texts: Sequence[str]) -> str:
     words = sum(len(_WORD.findall(text)) for text in texts)
     return "words" if words >= WORDS_OF_A_SENTENCE * len(texts) else "characters"
+
+
+def _most_letters(kind: str, labels: int) -> int:
+    """Return the letters of the rows that are fitted, fewer for many labels."""
+    grams = LARGEST_WORK / (LEAST_ITERATIONS * labels)
+    return int(min(LARGEST_SIZE[kind], grams / GRAMS_OF_A_LETTER[kind]))
 
 
 def _sample(texts: Sequence[str], labels: Sequence[Any], most: int) -> Sequence[int]:
