@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from elman.report.answers import Explained, Reliability
 from elman.report.page import write_page
 from elman.report.parts import Confusion, Curve, Examples, Numbers, Part, share_interval
+from elman.tasks.baselines import BaselineScore, beside
 from elman.tasks.classify import ClassifierSettings, Classify, worst_mistakes
 from elman.tasks.kinds import Label
 from elman.tasks.task import Answer, Found, Row
@@ -177,6 +179,87 @@ def test_mistakes_are_the_surest_first():
         ("0", "x", "y", "50.0%"),
     ]
     assert len(found.rows) == 30
+
+
+EXPLAINED = Explained(
+    "Worst mistakes",
+    ("text", "truth", "answer", "probability"),
+    [("not bad", "good", "bad", "97.0%"), (EVIL, EVIL, EVIL, "50.0%")],
+    "A note.",
+    [[("not", -0.5), (" ", 0.0), ("bad", 2.0)], [(EVIL, 1.0)]],
+)
+
+
+def test_words_that_spoke_for_an_answer_are_coloured_and_escaped(tmp_path: Path):
+    write_page(tmp_path / "report.html", title="words", parts=[EXPLAINED], settings={})
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    marked = '<span class="word {}" style="--share: {}">{}</span>'
+    assert f"{marked.format('right', '0.25', 'not')} {marked.format('wrong', '1.00', 'bad')}" in html
+    shown = Page(html)
+    assert "script" not in shown.tags
+    assert "img" not in shown.tags
+    assert shown.text.count(EVIL) == 3
+    assert len(re.findall(r'class="word wrong"', html)) == 3
+
+
+def test_words_that_spoke_for_an_answer_have_plain_lines():
+    assert list(EXPLAINED.lines())[:3] == ["not bad", "  answer bad (97.0%): bad 2.00", "  truth  good: not 0.50"]
+    assert list(Explained("t", ("text",), [], pieces=[]).lines()) == []
+
+
+def test_worst_mistakes_are_explained_for_the_answer_against_the_truth():
+    asked = []
+
+    def explain(text, answer, truth):
+        asked.append((text, answer, truth))
+        return [(text, 1.0)]
+
+    rows = [mistake("a", "x", "y", 0.6), mistake("b", "y", "y", 0.9), mistake("c", "x", "y", 0.8)]
+    found = worst_mistakes(Found({}, iter(rows), explain=explain))
+    assert isinstance(found, Explained)
+    assert asked == [("c", "y", "x"), ("a", "y", "x")]
+    assert found.pieces == [[("c", 1.0)], [("a", 1.0)]]
+
+
+def test_the_reliability_shows_bins_that_have_answers(tmp_path: Path):
+    bins = [(8, 0.62, 0.75), (0, 0.0, 0.0), (4, 0.9, 0.25)]
+    part = Reliability(list(zip(("53–60%", "60–67%", "87–93%"), bins, strict=True)), "A remark.")
+    write_page(tmp_path / "report.html", title="words", parts=[part], settings={})
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<span style="width: 75.0%"></span><i style="left: 62.0%"></i>' in html
+    assert "87–93%" in html
+    assert "60–67%" not in html
+    assert "A remark." in html
+
+
+def test_a_classifier_reports_its_reliability_and_its_temperature():
+    label = Label()
+    label.load({"labels": EVALUATION["labels"]})
+    task = Classify(ClassifierSettings(), {"label": label})
+    task.temperature = 1.7
+    reliability = [(0, 0.0, 0.0)] * 14 + [(725, 0.95, 0.84)]
+    scores = {**EVALUATION, "calibration_error": 0.02, "calibration_error_before": 0.11, "reliability": reliability}
+    part = task.report(Found(scores))[2]
+    assert isinstance(part, Reliability)
+    assert part.filled == [("93–100%", 725, 0.95, 0.84)]
+    assert part.remark.startswith("The expected calibration error is 2.0%; it is 11.0% without the temperature of 1.70")
+
+
+def test_baselines_are_beside_the_first_score():
+    accuracy = Classify.metrics[0]
+    found = [
+        BaselineScore("majority", "always giving the most frequent label", accuracy, 0.7048, 0.0),
+        BaselineScore("linear", "a linear model of words", accuracy, 0.801, 1.25),
+    ]
+    task = Classify(ClassifierSettings())
+    first, second = beside(
+        [Numbers([("accuracy", "84.4%", ""), ("loss", "0.3", "")], 0.844, 0.7), EXPLAINED], task, found
+    )
+    assert isinstance(first, Numbers)
+    assert [row[:2] for row in first.rows] == [("accuracy", "84.4%"), ("linear baseline", "80.1%"), ("loss", "0.3")]
+    assert first.rows[1][2] == "A linear model of words, in 1.2 s."
+    assert (first.share, first.against, second) == (0.844, 0.7, EXPLAINED)
+    assert beside([EXPLAINED], task, found) == [EXPLAINED]
 
 
 def test_parts_have_lines_for_a_terminal():

@@ -15,6 +15,7 @@ from elman.files import atomic_write
 
 FORMAT = "elman-model"
 CONFIG, TENSORS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
+BASELINES, BASELINE_TENSORS = "baselines.json", "baselines.safetensors"
 CHECKPOINT, RUN, LOG, LOCK = "checkpoint.safetensors", "run.json", "log.jsonl", "run.lock"
 # At the end of the name of a file of a run that is being started over.
 ASIDE = ".before"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchmetrics", "matplotlib", "numpy")
+HEAVY = ("torch", "torchmetrics", "matplotlib", "numpy", "scipy", "sklearn")
 PROBE = f"""
 import sys
 from elman.cli.app import run

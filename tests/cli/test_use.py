@@ -119,7 +119,7 @@ def test_an_evaluation_shows_scores_and_confusions(elman, model: Path):
     data = model.parent / "words.csv"
     done = elman("evaluate", model, data)
     assert done.code == 0
-    for part in ("accuracy", "majority rate  50.0%", "macro F1", "truth \\ answer  stop  vowel"):
+    for part in ("accuracy", "linear baseline", "majority rate      50.0%", "macro F1", "truth \\ answer  stop  vowel"):
         assert part in done.out
     found = elman("evaluate", model, data, "--json").json
     assert found["count"] == 60
@@ -156,7 +156,7 @@ def test_an_unknown_label_names_its_line_and_the_known_ones(elman, model: Path, 
     data.write_text("text,label\nab,vowel\ncd,stopp\n")
     done = elman("evaluate", model, data, "--json")
     assert done.code == 1
-    assert done.json["where"] == f"{data}, line 3: 'stopp'"
+    assert done.json["where"] == f"{data}, line 3, column `label`: 'stopp'"
     assert "stop, vowel" in done.json["fix"]
 
 

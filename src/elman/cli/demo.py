@@ -13,7 +13,7 @@ import typer
 
 from elman.cli.commands import add
 from elman.cli.options import AsJson, Seed, use_threads
-from elman.cli.output import emit, emit_json, say
+from elman.cli.output import emit, emit_json, say, say_missing_baseline
 from elman.errors import UsageError
 from elman.report.figures import figure, table
 
@@ -77,10 +77,10 @@ def demo(
     with run_in(out, command=context.obj, resume=resume, overwrite=again and not resume) as going_on:
         _write_words(out / TEST_FILE, test)
         example = shlex.quote(str(out / TEST_FILE))
-        run = Run(
-            out, train, validation, command=context.obj, test=test, resume=going_on, example=example, text="stupendous"
-        )
+        how: dict[str, Any] = {"resume": going_on, "example": example, "text": "stupendous", "baseline": None}
+        run = Run(out, train, validation, command=context.obj, test=test, **how)
         result = carry_out(run, estimator, progress_for(sys.stderr, estimator.report_every))
+    say_missing_baseline(result)
     result["predictions"] = _some_predictions(estimator, test, seed)
     if as_json:
         emit_json(result)

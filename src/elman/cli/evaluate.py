@@ -8,6 +8,10 @@ from elman.cli.commands import Parameters, add_lazily
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say_notes, say_unknown
 
+_MISTAKES = Annotated[
+    bool, typer.Option("--mistakes", help="Show the worst mistakes, and the words that spoke for each.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -32,6 +36,7 @@ def _parameters() -> Parameters:
         **{name: (annotation, None) for name, annotation in reading_flags().items()},
         "unknown": (Unknown, None),
         **{name: (option_of(flag), None) for name, flag in option_flags().items()},
+        "mistakes": (_MISTAKES, False),
         "threads": (Threads, None),
         "as_json": (AsJson, False),
     }
@@ -41,12 +46,14 @@ def evaluate(**values: Any) -> None:
     """Evaluate a model on data that it was not trained on.
 
     For labels: the scores, the majority rate to beat, and the confusion matrix. For a language model: bits per
-    character and per byte, perplexity, and the loss in nats per token.
+    character and per byte, perplexity, and the loss in nats per token. A simple model that was saved with it, such as a
+    linear model, is scored on the same data.
     """
     from elman.cli.flags import given_values
     from elman.cli.reading import option_flags, reading_flags, refuse_others
     from elman.models import open_model
-    from elman.tasks.task import Found
+    from elman.models.runs import found_by
+    from elman.tasks.baselines import beside
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
@@ -58,10 +65,14 @@ def evaluate(**values: Any) -> None:
     given = given_values(options.values(), values)
     scores = model.evaluate_values(data, unknown=values["unknown"], **given)
     say_unknown(scores, model.task_.tokens, task.effect)
+    compared = model.baseline_values(data)
+    baseline = compared[-1].to_json() if compared else None
     if values["as_json"]:
-        emit_json({"model": str(values["model"]), "data": values["data"], **given, **scores})
+        emit_json({"model": str(values["model"]), "data": values["data"], **given, **scores, "baseline": baseline})
         return
-    for number, part in enumerate(model.task_.report(Found(scores))):
+    rows = model.answered(data) if values["mistakes"] and task.source.has_rows else ()
+    parts = beside(model.task_.report(found_by(model, scores, rows)), model.task_, compared)
+    for number, part in enumerate(parts):
         for row, line in enumerate(part.lines()):
             if number and not row:
                 emit()

@@ -48,6 +48,12 @@ def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
         say(f"elman: note: {line}{effect}.")
 
 
+def say_missing_baseline(result: Mapping[str, Any]) -> None:
+    """Say which package a baseline of a run needs, if one is missing."""
+    if "baseline_missing" in result:
+        say(f"elman: note: {result['baseline_missing']}")
+
+
 def say_notes(values: Any) -> None:
     """Say what was assumed to read the values of a file."""
     if values.notes:

@@ -32,6 +32,10 @@ _PROBABILITIES = Annotated[
     bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
 ]
 
+_EXPLAIN = Annotated[
+    bool, typer.Option("--explain", help="Show how much each token spoke for the answer, in log odds.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -43,6 +47,7 @@ def register(app: typer.Typer) -> None:
         "elman predict words-model words.txt > answers.tsv",
         "elman predict upos-model text.conllu --fill tagged.conllu",
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
+        "elman predict news-model --text 'Shares fall in Tokyo' --explain",
     )
 
 
@@ -61,6 +66,7 @@ def _parameters() -> Parameters:
             None,
         ),
         "probabilities": (_PROBABILITIES, False),
+        "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
         "as_json": (AsJson, False),
@@ -72,7 +78,8 @@ def predict(**values: Any) -> None:
 
     Each line has the text, its answer and the probability of the answer, separated by tabs. Tabs, line breaks and
     backslashes within a text or an answer are escaped with a backslash. A file is read as the training file was. With
-    --json, one object holds all predictions, and no other line is printed.
+    --probabilities, each label and its probability are a field LABEL=PROBABILITY; with --explain, each token and its
+    weight a field TOKEN=WEIGHT at the end. With --json, one object holds all predictions, and no other line is printed.
     """
     from elman.cli.reading import reading_flags
 
@@ -101,14 +108,15 @@ def predict(**values: Any) -> None:
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
+    explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)
     if values["as_json"]:
         name, every = targets(opened.task.columns)[0].name, values["probabilities"]
-        predictions = [_as_object(*each, name, every) for each in answers]
+        predictions = [_as_object(*each, name=name, every=every) for each in explained]
         say_unknown(vars(tally), opened.task_.tokens)
         emit_json({"model": str(model), "predictions": predictions})
         return
-    for each in answers:
-        emit(_as_line(*each, values["probabilities"]))
+    for each in explained:
+        emit(_as_line(*each, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -167,16 +175,18 @@ def _answer(value: Any) -> str:
     return str(value) if isinstance(value, bool) else _words(value)
 
 
-def _as_object(row: Any, answer: Any, name: str, every: bool) -> dict[str, Any]:
+def _as_object(row: Any, answer: Any, weights: Any, *, name: str, every: bool) -> dict[str, Any]:
     found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
     if answer.probability is not None:
         found["probability"] = answer.probability
-    return found | ({"probabilities": answer.probabilities} if every else {})
+    found |= {"probabilities": answer.probabilities} if every else {}
+    return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
 
-def _as_line(row: Any, answer: Any, every: bool) -> str:
+def _as_line(row: Any, answer: Any, weights: Any, *, every: bool) -> str:
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     return "\t".join([on_one_line(_words(row)), on_one_line(_answer(answer.value)), *shown])

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from elman.cli.commands import CONTEXT, built, option
 from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threads
-from elman.cli.output import emit, emit_json, say_notes, say_unknown
+from elman.cli.output import emit, emit_json, say_missing_baseline, say_notes, say_unknown
 from elman.errors import UsageError, nearest
 
 HELP = "Train a model, save it and write a report."
@@ -96,6 +96,7 @@ def command_of(task: Any) -> Any:
         "validation": (option("--validation", "FILE", f"{noun} to compare epochs by. [a part of {data}]"), None),
         "validation_fraction": (option("--validation-fraction", "F", fraction, float | None), None),
         "start_from": (option("--start-from", "MODEL", start, Path | None), None),
+        "baseline": (_baseline_option(task), None),
         "resume": (Resume, False),
         "overwrite": (Overwrite, False),
         "threads": (Threads, None),
@@ -107,6 +108,7 @@ def command_of(task: Any) -> Any:
 
 def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], given: dict[str, Any]) -> None:
     data, validation, out = given["data"], given["validation"], given["out"]
+    baseline = _known_baseline(task, given["baseline"])
     fraction = _held_out(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only after the flags were checked.
     from elman.cli.folder import run_in
@@ -139,11 +141,12 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     with run_in(out, command=command, resume=given["resume"], overwrite=given["overwrite"]) as going_on:
         how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
         example = "" if "-" in paths else shlex.quote(str(paths[-1] if validation is not None else paths[0]))
-        run = Run(out, train, held, command, resume=going_on, how=how, example=example)
+        run = Run(out, train, held, command, resume=going_on, how=how, example=example, baseline=baseline)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))
     if validation is None and model.held_ is not None:
         say_notes(model.held_)
     say_unknown(result, model.task_.tokens, task.effect)
+    say_missing_baseline(result)
     if given["as_json"]:
         emit_json(result)
         return
@@ -162,3 +165,21 @@ def _held_out(validation: object, fraction: float | None) -> float:
     if fraction is None:
         return VALIDATION_FRACTION if validation is None else 0.0
     return fraction
+
+
+def _baseline_option(task: Any) -> Any:
+    names = [*task.baseline_names, "off"]
+    line = f"Simple model to compare the network with: {', '.join(names)}. [{names[max(0, len(names) - 2)]}]"
+    return option("--baseline", "NAME", line)
+
+
+def _known_baseline(task: Any, name: str | None) -> str | None:
+    """Return the name of the last baseline to fit, None for all.
+
+    Raises:
+        UsageError: the task has no such baseline.
+    """
+    names = [*task.baseline_names, "off"]
+    if name is not None and name not in names:
+        raise UsageError(f"The task `{task.name}` has no baseline `{name}`.", fix=nearest(name, names))
+    return name

@@ -2,6 +2,7 @@
 
 import inspect
 import shlex
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,11 +21,22 @@ from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
 from elman.folders import alone_in, removed_if_refused
+from elman.models.baselines import (
+    baseline_tensors,
+    baselines_to_json,
+    fit_baselines,
+    restore_baselines,
+    score_baselines,
+)
+from elman.models.calibration import temperature_of
 from elman.models.card import write_card
+from elman.models.explanation import TokenWeight, explain
 from elman.models.saved import SavedModel, read_model, write_model
 from elman.models.start import Start
 from elman.nn.recurrent import Recurrent
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
+from elman.tasks.baselines import Baseline, BaselineScore
+from elman.tasks.calibration import is_temperature
 from elman.tasks.rows import rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
 from elman.training.begin import check_run, refuse_unfinished
@@ -53,6 +65,7 @@ class Model:
             trained on a labelled file.
         train_, held_: what it was fitted on, and the data by which epochs were compared; a model that was loaded or
             copied has none.
+        baselines_: the simple models that it was compared with; None if they were not fitted.
 
     Raises:
         UsageError: there is no such setting.
@@ -67,6 +80,7 @@ class Model:
     table_format_: TableFormat | None = None
     train_: Values
     held_: Values | None
+    baselines_: list[Baseline] | None = None
 
     if TYPE_CHECKING:
 
@@ -122,6 +136,8 @@ class Model:
         start: Start | None = None,
     ) -> Self:
         """Train on data.
+
+        Where data are held out, the temperature of the probabilities is fitted on them at the end.
 
         Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
 
@@ -181,11 +197,12 @@ class Model:
             if start is not None:
                 start.give(task, network)
             evaluated = None if held is None else self._encoded(task, held, None, path)
+            compared = None if evaluated is None else source.evaluated(evaluated, settings)
             trainer = Trainer(
                 network,
                 task,
                 source.data(encoded, settings),
-                None if evaluated is None else source.evaluated(evaluated, settings),
+                compared,
                 settings,
                 folder=path,
                 identity={
@@ -197,10 +214,12 @@ class Model:
                 listener=listener,
             )
             self.history_ = trainer.run(resume=resume)
+            task.temperature = temperature_of(network, task, compared)
             if path is not None:
                 remove_kept(path)
         self._set_fitted(task, network)
         self.train_, self.held_, self.table_format_ = train, held, train.form
+        self.baselines_ = None
         return self
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
@@ -236,6 +255,69 @@ class Model:
                 raise DataError(error.problem, where=error.where or values.source, fix=error.fix) from None
 
         return {**evaluate(network, self.task_, data, adapt=adapt, check=check), **vars(tally)}
+
+    def baseline(self, *values: Any) -> list[BaselineScore]:
+        """Return the scores of simple models on data, to compare the network with.
+
+        The strongest is the last. They learn from the data that the network was trained on, when this is first called.
+        A model that was loaded has those that were saved with it.
+
+        Args:
+            values: as for `evaluate`.
+
+        Returns:
+            For each its name, title, metric, value and the seconds that it took; none for a loaded model that was saved
+            without any. A baseline that needs a missing package is left out with a warning.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            DataError: data that cannot be read.
+        """
+        self._require_fitted()
+        if self.baselines_ is None and hasattr(self, "train_"):
+            for sentence in self.fit_baselines():
+                warnings.warn(sentence, stacklevel=2)
+        return self.baseline_values(self.task.source.take(values, self.task.columns))
+
+    def fit_baselines(self, last: str | None = None) -> list[str]:
+        """Fit the baselines of the task on the data that the network was trained on.
+
+        Args:
+            last: the name of the last one to fit; all of them if not given.
+
+        Returns:
+            A sentence for each that needs a missing package.
+        """
+        self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
+        return missing
+
+    def baseline_values(self, values: Values) -> list[BaselineScore]:
+        """Return the scores of the fitted baselines on values that a source has read."""
+        return score_baselines(self.task_, self.baselines_ or [], values)
+
+    def explain_answer(self, text: str, label: Any = None) -> list[TokenWeight]:
+        """Return how much each token of a text spoke for an answer.
+
+        Each token in turn is read as unknown. Its weight is the fall of the log odds of the label, ln(p / (1 - p)).
+
+        Args:
+            text: to answer; at most its first 200 tokens have weights.
+            label: the answer of the model if not given.
+
+        Returns:
+            The tokens in order, each with its weight: positive where it spoke for the label, negative where against.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            UsageError: a model without probabilities or texts, or a label that it does not know.
+
+        Source:
+            J. Li, W. Monroe, D. Jurafsky, Understanding Neural Networks through Representation Erasure, 2016, equation
+            1. Difference: a token is replaced by the unknown one, and log odds are compared in place of log
+            probabilities.
+        """
+        self._require_fitted()
+        return explain(self, text, label)
 
     def known(self) -> Known:
         """Return what the model knows of the data that it was trained on, to read others like them."""
@@ -306,7 +388,7 @@ class Model:
     ) -> None:
         """Write the model folder: configuration, weights, vocabulary and a card.
 
-        It has no code and no pickle.
+        The baselines are written too if they were fitted. The folder has no code and no pickle.
 
         Args:
             folder: made if it is missing.
@@ -331,6 +413,7 @@ class Model:
             "cell": archive_cell(getattr(self.model_, "body", None)),
             "history": self.history_.to_json(),
             "table": None if self.table_format_ is None else self.table_format_.to_json(),
+            "temperature": task.temperature,
         }
         card = write_card(
             name=name,
@@ -342,7 +425,15 @@ class Model:
             use=use or use_lines(self, name),
         )
         encoders = {key: encoder.to_json() for key, encoder in task.encoders.items()}
-        write_model(folder, config=config, tensors=self.model_.state_dict(), vocabulary=encoders, card=card)
+        write_model(
+            folder,
+            config=config,
+            tensors=self.model_.state_dict(),
+            vocabulary=encoders,
+            card=card,
+            baselines=baselines_to_json(self.baselines_ or []),
+            baseline_tensors=baseline_tensors(self.baselines_ or []),
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -384,12 +475,16 @@ class Model:
         task = cls.task(settings)
         for name, encoder in task.encoders.items():
             encoder.load(saved.vocabulary[name])
+        task.temperature = config.get("temperature", 1.0)
+        if not is_temperature(task.temperature):
+            raise ValueError(f"the temperature is {task.temperature!r}")
         model = cls(**settings.model_dump())
         network = task.network(cell_from_json(config["cell"]) if config["cell"] else None)
         network.load_state_dict(dict(saved.tensors))
         model.history_ = History.from_json(config["history"])
         model.table_format_ = TableFormat.from_json(config["table"]) if config.get("table") else None
         model._set_fitted(task, network)
+        model.baselines_ = restore_baselines(task, saved.baselines, saved.baseline_tensors) or None
         return model
 
     def _set_fitted(self, task: Task, network: nn.Module) -> None:

@@ -2,16 +2,19 @@
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from elman.folders import LOG
+from elman.models.explanation import weigh_pieces
 from elman.models.model import use_lines
 from elman.report.figures import table
 from elman.report.page import write_page
-from elman.tasks.task import Found, Values
+from elman.report.parts import SHOWN_CHARACTERS
+from elman.tasks.baselines import OFF, BaselineScore, beside
+from elman.tasks.task import Found, Row, Values
 from elman.training.listener import Listener
 from elman.training.log import read_log
 from elman.training.record import curves_of
@@ -34,6 +37,7 @@ class Run:
         facts: about the data, for the card and the report.
         example: data, quoted for a shell, for the commands of the card; a placeholder if not given.
         text: a text for them.
+        baseline: the name of the last baseline to compare with, `off` for none; all of the task if not given.
     """
 
     folder: Path
@@ -46,6 +50,7 @@ class Run:
     facts: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
     text: str = "TEXT"
+    baseline: str | None = OFF
 
     def use_lines(self, model: Any) -> list[str]:
         """Return the commands that use its model."""
@@ -61,19 +66,26 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         listener: is given the progress.
 
     Returns:
-        The result as JSON can hold it: the folder, the report, the scores, the parameters, the seconds.
+        The result as JSON can hold it: the folder, the report, the scores, the strongest baseline, the parameters, the
+        seconds; `baseline_missing` says which package a baseline needs.
     """
     begun = time.monotonic()
     how = {"folder": run.folder, "resume": run.resume, "listener": listener, **run.how}
     model.fit_values(run.train, run.validation, **how)
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
+    missing = [] if run.baseline == OFF else model.fit_baselines(run.baseline)
+    compared = model.baseline_values(run.test or model.held_ or model.train_)
     facts = {"trained on": _named(model, model.train_), "evaluated on": f"{evaluated}: {name}", **run.facts}
+    if compared:
+        facts["compared with"] = compared[-1].sentence
     result = {
         "model": str(run.folder),
         "report": str(run.folder / REPORT),
         "judged_on": name,
         **scores,
+        "baseline": compared[-1].to_json() if compared else None,
+        **({"baseline_missing": " ".join(missing)} if missing else {}),
         **described(model),
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
@@ -82,13 +94,29 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     }
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
-    _write_report(run, model, result, facts, scores)
+    _write_report(run, model, result, facts, scores, compared)
     return result
 
 
 def described(model: Any) -> dict[str, Any]:
     """Return the number of parameters, and the task's facts about its model."""
     return {"parameters": sum(parameter.numel() for parameter in model.model_.parameters()), **model.task_.facts()}
+
+
+def found_by(model: Any, scores: Mapping[str, Any], rows: Iterable[Row] = (), samples: Sequence[str] = ()) -> Found:
+    """Return what a report of a model is made of, with the words that spoke for wrong answers.
+
+    Args:
+        model: that was evaluated.
+        scores: of the evaluation.
+        rows: the rows evaluated, each with its answer.
+        samples: what the model wrote while it was trained.
+    """
+
+    def explain(text: Any, answer: Any, truth: Any) -> list[tuple[str, float]]:
+        return weigh_pieces(model, text, answer, truth, SHOWN_CHARACTERS)
+
+    return Found(scores, rows, samples, explain)
 
 
 def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[str]:
@@ -102,10 +130,17 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
     rows = [(title, value) for title, value, _ in model.task_.figures(result)]
     rows += [("evaluated on", result["judged_on"]), ("model", result["model"]), ("report", result["report"])]
     yield from table(rows)
+    if (baseline := result.get("baseline")) is not None:
+        yield ""
+        yield f"{_sentence(model, baseline)} The network took {model.history_.seconds:.1f} s."
     yield ""
     yield "Next:"
     for line in (*run.use_lines(model), f"elman summary {shlex.quote(result['model'])}"):
         yield f"  {line}"
+
+
+def _sentence(model: Any, baseline: Mapping[str, Any]) -> str:
+    return BaselineScore.from_json(baseline, model.task.metrics).sentence
 
 
 def _evaluation(run: Run, model: Any) -> tuple[str, str, dict[str, Any]]:
@@ -131,17 +166,22 @@ def _named(model: Any, values: Values) -> str:
 
 
 def _write_report(
-    run: Run, model: Any, result: Mapping[str, Any], facts: Mapping[str, str], scores: Mapping[str, Any]
+    run: Run,
+    model: Any,
+    result: Mapping[str, Any],
+    facts: Mapping[str, str],
+    scores: Mapping[str, Any],
+    compared: Sequence[BaselineScore],
 ) -> None:
     log = read_log(run.folder / LOG)
     task, values = model.task_, run.test or model.held_ or model.train_
     rows = model.answered(values) if model.task.source.has_rows else ()
-    found = Found(scores, rows, [row["text"] for row in log if row["kind"] == "sample"])
+    found = found_by(model, scores, rows, [row["text"] for row in log if row["kind"] == "sample"])
     about = {name: result[name] for name in ("parameters", *task.facts(), "epochs", "tokens_per_second", "seconds")}
     write_page(
         run.folder / REPORT,
         title=f"{run.folder.name}: {task.title_of()}",
-        parts=[*task.report(found), *curves_of(model.history_, log)],
+        parts=[*beside(task.report(found), task, compared), *curves_of(model.history_, log)],
         settings=task.settings.model_dump(),
         facts={**facts, "scores on": result["judged_on"], **about},
         command=run.command,

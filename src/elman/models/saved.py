@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,17 @@ from torch import Tensor
 
 from elman.errors import ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
-from elman.folders import CARD, CONFIG, FORMAT, TENSORS, VOCABULARY, RunFolder, resume_command
+from elman.folders import (
+    BASELINE_TENSORS,
+    BASELINES,
+    CARD,
+    CONFIG,
+    FORMAT,
+    TENSORS,
+    VOCABULARY,
+    RunFolder,
+    resume_command,
+)
 
 __all__ = ["SavedModel", "read_model", "write_model"]
 
@@ -32,11 +42,15 @@ class SavedModel:
         config: the task, the settings, the labels and the other entries that `write_model` was given.
         tensors: name to weight, on the CPU.
         vocabulary: the vocabulary as it was given.
+        baselines: the simple models that it is compared with; empty if it was saved without any.
+        baseline_tensors: name to tensor of these.
     """
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     vocabulary: dict[str, Any]
+    baselines: dict[str, Any] = field(default_factory=dict)
+    baseline_tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 class _FileRecord(BaseModel):
@@ -60,6 +74,8 @@ def write_model(
     tensors: Mapping[str, Tensor],
     vocabulary: Mapping[str, Any],
     card: str,
+    baselines: Mapping[str, Any] | None = None,
+    baseline_tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model folder, or leave the folder as it was if something fails.
 
@@ -71,6 +87,8 @@ def write_model(
         tensors: name to weight, of any shapes and devices.
         vocabulary: anything that JSON can hold.
         card: the text of README.md, see `write_card`.
+        baselines: anything that JSON can hold; without it the folder has no files of baselines.
+        baseline_tensors: name to tensor.
 
     Raises:
         UsageError: the folder has files of the same names that elman did not write.
@@ -78,10 +96,10 @@ def write_model(
     """
     folder = Path(folder)
     _refuse_foreign(folder)
-    weights = safetensors.torch.save(
-        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    )
-    checked = {TENSORS: weights, VOCABULARY: _as_json(vocabulary)}
+    checked = {TENSORS: _as_safetensors(tensors), VOCABULARY: _as_json(vocabulary)}
+    if baselines:
+        tables = _as_safetensors(baseline_tensors or {})
+        checked = {BASELINE_TENSORS: tables, BASELINES: _as_json(baselines, indent=None), **checked}
     config = {
         **config,
         "format": FORMAT,
@@ -94,6 +112,8 @@ def write_model(
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder, *checked, CARD, CONFIG)
         atomic_write_all(folder, {**checked, CARD: card, CONFIG: _as_json(config)})
+        for name in {BASELINE_TENSORS, BASELINES} - checked.keys():
+            (folder / name).unlink(missing_ok=True)
 
 
 def read_model(folder: str | Path) -> SavedModel:
@@ -110,17 +130,22 @@ def read_model(folder: str | Path) -> SavedModel:
     _require_model(folder)
     config = _read_config(folder / CONFIG)
     manifest = _check_manifest(folder / CONFIG, config)
-    contents = {name: _read_checked(folder / name, manifest) for name in (VOCABULARY, TENSORS)}
+    names = [VOCABULARY, TENSORS, *(name for name in (BASELINES, BASELINE_TENSORS) if name in manifest.files)]
+    contents = {name: _read_checked(folder / name, manifest) for name in names}
+    compared = BASELINES in contents and BASELINE_TENSORS in contents
     return SavedModel(
         config=config,
         tensors=_read_tensors(folder / TENSORS, contents[TENSORS]),
         vocabulary=_parse_json(folder / VOCABULARY, contents[VOCABULARY]),
+        baselines=_parse_json(folder / BASELINES, contents[BASELINES]) if compared else {},
+        baseline_tensors=_read_tensors(folder / BASELINE_TENSORS, contents[BASELINE_TENSORS]) if compared else {},
     )
 
 
 def _refuse_foreign(folder: Path) -> None:
     if folder.is_dir() and RunFolder(folder).state == "foreign":
-        names = {path.name for path in folder.iterdir()} & {CONFIG, TENSORS, VOCABULARY, CARD}
+        own = {CONFIG, TENSORS, VOCABULARY, CARD, BASELINES, BASELINE_TENSORS}
+        names = {path.name for path in folder.iterdir()} & own
         # These two files are elman's own, also if the config was lost.
         if names and not {TENSORS, VOCABULARY} <= names:
             raise UsageError(
@@ -130,9 +155,15 @@ def _refuse_foreign(folder: Path) -> None:
             )
 
 
-def _as_json(value: Mapping[str, Any]) -> bytes:
+def _as_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save(
+        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    )
+
+
+def _as_json(value: Mapping[str, Any], indent: int | None = 2) -> bytes:
     # Half of a surrogate pair, as in a path, is written as JSON writes it.
-    return json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def _record(content: bytes) -> _FileRecord:

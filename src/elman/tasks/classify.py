@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
 from elman.settings.network import NetworkSettings
@@ -16,10 +17,13 @@ from elman.tasks.rows import Rows
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from elman.compiler.cell import Cell
     from elman.networks import RowNetwork
     from elman.nn.state import State
-    from elman.tasks.confusions import LabelScores
+    from elman.tasks.baselines import Baseline
+    from elman.tasks.calibration import CalibratedScores
 
 
 class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
@@ -60,11 +64,17 @@ class Classify(Task):
         ),
     )
     source = Rows()
+    baseline_names = ("majority", "linear")
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
-        Metric("loss", note="Mean cross entropy, nats per answer."),
+        Metric("loss", note="Mean cross entropy of the calibrated probabilities, nats per answer."),
+        Metric(
+            "calibration_error",
+            percent=True,
+            note="Mean distance of the probability of an answer and the share of right answers, over 15 bins (ECE).",
+        ),
         Metric("count", title="texts"),
     )
     examples = (
@@ -73,6 +83,15 @@ class Classify(Task):
         "elman train classify news.tsv --text title --label topic --tokens words --embedding 100 --out news",
         "elman train classify words.txt --cell my_cells.py:leaky --out words",
     )
+
+    @classmethod
+    def baselines(cls) -> "Sequence[Baseline]":
+        """Return the most frequent label, and a linear model."""
+        # Imported late: numpy is needed only for training.
+        from elman.tasks.baselines import Majority
+        from elman.tasks.linear_baseline import Linear
+
+        return Majority("label"), Linear("text", "label")
 
     @property
     def labels(self) -> list[Any]:
@@ -96,20 +115,24 @@ class Classify(Task):
         )
         return Read(loss, len(targets), outputs)
 
-    def scores(self, data: Data) -> "LabelScores":
-        """Return the loss, accuracy, majority rate, F1 and confusion matrix."""
-        from elman.tasks.confusions import LabelScores
+    def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
+        """Return the logits of the labels, and the positions of the true ones."""
+        return network(batch["text"]), batch["label"]
 
-        return LabelScores(self.labels, "label")
+    def scores(self, data: Data) -> "CalibratedScores":
+        """Return the loss, accuracy, majority rate, F1, confusion matrix and calibration errors."""
+        from elman.tasks.calibration import CalibratedScores
+
+        return CalibratedScores(self.labels, "label", self.temperature)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the most probable label of each sequence, and the probability of every label."""
+        """Return the most probable label of each sequence, and calibrated probabilities."""
         # This imports torch.
         from elman.data.ragged.finite import check_finite
 
         outputs = network(batch["text"])
         check_finite(outputs)
-        rows = outputs.double().softmax(1).tolist()
+        rows = (outputs.double() / self.temperature).softmax(1).tolist()
         names = list(map(str, self.labels))
         positions = [max(range(len(row)), key=row.__getitem__) for row in rows]
         return [
@@ -135,12 +158,18 @@ class Classify(Task):
         """Return the labels, or their number if they are many."""
         return ", ".join(map(str, self.labels)) if len(self.labels) <= 5 else f"{len(self.labels)} labels"
 
+    def facts(self) -> dict[str, Any]:
+        """Return the temperature of the probabilities."""
+        return {"temperature": round(self.temperature, 4)}
+
     def report(self, found: Found) -> list[Part]:
-        """Return the scores with the majority rate, the confusion matrix and the worst mistakes."""
+        """Return the scores, the confusion matrix, the reliability and the worst mistakes."""
         scores = found.scores
+        reliability = [_reliability(scores, self.temperature)] if "reliability" in scores else []
         return [
             Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _interval(scores)),
             Confusion(scores["labels"], scores["confusion"]),
+            *reliability,
             worst_mistakes(found),
         ]
 
@@ -158,16 +187,29 @@ def worst_mistakes(found: Found) -> Examples:
         for number, row in enumerate(found.rows)
         if row.answer.value != row.values["label"]
     )
+    worst = heapq.nlargest(WORST, wrong)
     rows = [
         (row.values["text"], str(row.values["label"]), str(row.answer.value), figure(sure, percent=True))
-        for sure, _, row in heapq.nlargest(WORST, wrong)
+        for sure, _, row in worst
     ]
-    return Examples(
-        "Worst mistakes",
-        ("text", "truth", "answer", "probability"),
-        rows,
-        "The wrong answers that the model was surest of.",
-    )
+    title, header = "Worst mistakes", ("text", "truth", "answer", "probability")
+    note = "The wrong answers that the model was surest of."
+    explain = found.explain
+    if explain is None:
+        return Examples(title, header, rows, note)
+    pieces = [explain(row.values["text"], row.answer.value, row.values["label"]) for _, _, row in worst]
+    return Explained(title, header, rows, note, pieces)
+
+
+def _reliability(scores: Mapping[str, Any], temperature: float) -> Reliability:
+    from elman.tasks.calibration import bin_names
+
+    errors = (figure(scores[name], percent=True) for name in ("calibration_error_before", "calibration_error"))
+    before, after = errors
+    remark = f"The expected calibration error is {after}"
+    if temperature != 1:
+        remark += f"; it is {before} without the temperature of {temperature:.2f}, which held-out data decided"
+    return Reliability(list(zip(bin_names(), scores["reliability"], strict=True)), f"{remark}.")
 
 
 def _interval(scores: Mapping[str, Any]) -> str:

@@ -19,11 +19,13 @@ class LabelScores:
     Args:
         labels: in the order of the outputs.
         column: of a batch, that has the positions of the true labels: a tensor, or `Ragged` with one for each step.
+        temperature: by which the logits are divided for the loss.
     """
 
-    def __init__(self, labels: list[Any], column: str):
+    def __init__(self, labels: list[Any], column: str, *, temperature: float = 1.0):
         self._labels = labels
         self._column = column
+        self._temperature = temperature
         self._counts = torch.zeros(len(labels), len(labels), dtype=torch.int64)
         self._loss = 0.0
 
@@ -32,7 +34,7 @@ class LabelScores:
         outputs, targets = read.outputs.detach(), batch[self._column]
         targets = targets.data if isinstance(targets, Ragged) else targets
         self.count(targets, outputs.argmax(1))
-        self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
+        self._loss += float(functional.cross_entropy(outputs / self._temperature, targets, reduction="sum"))
 
     def count(self, targets: Tensor, answers: Tensor) -> None:
         """Count answers, with the positions of the true and the answered labels `(targets,)`, and no loss."""

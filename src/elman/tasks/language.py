@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elman.data.text.token_text import Counts
     from elman.networks import LanguageNetwork
     from elman.nn.state import State
+    from elman.tasks.baselines import Baseline
 
 
 class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
@@ -70,6 +71,7 @@ class Language(Task):
     options_class = LanguageOptions
     columns = (Column("text", Tokens),)
     source = Stream()
+    baseline_names = ("n-gram",)
     metrics = (
         Metric("bits_per_character", note="What a character costs, on average, to be predicted."),
         Metric("bits_per_byte", note="The same for each byte of UTF-8."),
@@ -84,6 +86,14 @@ class Language(Task):
         "elman train language wiki.xz --hidden-size 300 --num-layers 2 --streams 512 --out wiki",
         "elman train language train.txt --validation valid.txt --tokens words --tied --out words",
     )
+
+    @classmethod
+    def baselines(cls) -> "Sequence[Baseline]":
+        """Return a model of n-grams."""
+        # Imported late: numpy is needed only for training.
+        from elman.tasks.ngram_baseline import NGram
+
+        return (NGram("text"),)
 
     @property
     def metric(self) -> Metric:

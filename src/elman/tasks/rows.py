@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from elman.data.tables.table_format import TableFormat
     from elman.data.tables.tables import Table
 
+# Fewer rows than these have scores that a single row moves by a tenth or more.
+FEW_ROWS = 10
 _OPTIONS = ("header", "separator", "quote", "encoding")
 
 
@@ -50,8 +52,9 @@ class RowSource(Source):
         kept, held = (select(values, rows) for rows in split_rows(first, labels, fraction, seed))
         both = _texts(kept.columns[name]) & _texts(held.columns[name])
         texts = "1 text is" if len(both) == 1 else f"{len(both):,} texts are"
-        note = [f"{texts} in the training and the validation rows: too many rows are equal"]
-        return replace(kept, notes=[]), replace(held, notes=note if both else [])
+        notes = [f"{texts} in the training and the validation rows: too many rows are equal"] if both else []
+        notes += [*few_rows(len(held.columns[name])), *one_label(held, columns)]
+        return replace(kept, notes=[]), replace(held, notes=notes)
 
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return shuffled batches."""
@@ -126,7 +129,9 @@ class Rows(RowSource):
             found[target.name] = _labels(table, target)
         numeric = {"tokens": "values"} if table.is_numeric else {}
         values = Values(found, table.positions, table.source, table.notes, numeric, table.format)
-        return values if known is None else _with_known_labels(values, known)
+        labelled = values if known is None else _with_known_labels(values, known)
+        notes = [*several_labels(values, columns), *(() if known is None else one_label(values, columns))]
+        return replace(labelled, notes=[*values.notes, *notes])
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
         """Read texts to predict with `elman.tasks.asked.read_texts`.
@@ -210,8 +215,57 @@ def _with_known_labels(values: Values, known: Known) -> Values:
     for name in known.labels.keys() & columns.keys():
         labels = Labels(tuple(known.labels[name]))
         columns[name] = found = labels.from_written(columns[name])
-        labels.check_known(found, values.names, name=name, fix=f"Is --{name} the right column?")
+        column = _label_column(values)
+        rows = [f"{each}{column}" for each in values.names]
+        labels.check_known(found, rows, name=name, fix=f"Is --{name} the right column?")
     return replace(values, columns=columns)
+
+
+def several_labels(values: Values, columns: Sequence[Column]) -> Iterator[str]:
+    """Yield a note on equal texts with different labels, with the rows of the first."""
+    texts = values.columns[inputs(columns)[0].name]
+    for column in (each for each in columns if each.stratified):
+        rows: dict[str, dict[Any, int]] = {}
+        for row, (text, label) in enumerate(zip(texts, values.columns[column.name], strict=True)):
+            if isinstance(text, str):
+                rows.setdefault(text, {}).setdefault(label, row)
+        found = [labels for labels in rows.values() if len(labels) > 1]
+        if found:
+            texts_have = "1 text has" if len(found) == 1 else f"{len(found):,} texts have"
+            more = "" if len(found) == 1 else ", …"
+            shown = ", ".join(f"{_row_name(values, row)} {label!r}" for label, row in found[0].items())
+            yield f"{texts_have} several {column.name}s ({shown}{more})"
+
+
+def one_label(values: Values, columns: Sequence[Column]) -> Iterator[str]:
+    """Yield a note on rows for an evaluation that all have one label."""
+    for column in (each for each in columns if each.stratified):
+        labels = values.columns[column.name]
+        if len(labels) > 1 and len(set(labels)) == 1:
+            yield (
+                f"all {len(labels):,} rows have the {column.name} {labels[0]!r}, so that the scores say nothing about "
+                f"other {column.name}s"
+            )
+
+
+def few_rows(count: int) -> Iterator[str]:
+    """Yield a note on a validation part that is too small for its scores to be exact."""
+    if count < FEW_ROWS:
+        yield f"only {count} row{'s are' if count > 1 else ' is'} held out, so that the scores are rough"
+
+
+def _row_name(values: Values, row: int) -> str:
+    """Return the name of a row without that of its file."""
+    return values.names[row].removeprefix(f"{values.source}, ") if values.names else f"row {row + 1}"
+
+
+def _label_column(values: Values) -> str:
+    """Return the column of the labels, for the end of the name of a row."""
+    form = values.form
+    if form is None or form.label is None:
+        return ""
+    name = form.label_name or (form.label if isinstance(form.label, str) else None)
+    return f", column {form.label if name is None else f'`{name}`'}"
 
 
 def _taken(given: Any, column: Column) -> list[Any]:

@@ -9,6 +9,7 @@ from elman.report.parts import Confusion, Numbers, Part
 from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
+from elman.tasks.baselines import FrequentTag
 from elman.tasks.sentences import Sentences, Words
 from elman.tasks.tag_labels import TagLabels
 from elman.tasks.tag_report import tagged_text, worst_sentences
@@ -43,6 +44,7 @@ class Tag(Task):
     settings_class = TagSettings
     columns = (Column("words", Words), Column("tags", TagLabels, "target"))
     source = Sentences()
+    baseline_names = (FrequentTag.name,)
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("unknown_accuracy", True, True, "Of the words that training never saw.", "unknown words"),
@@ -59,6 +61,11 @@ class Tag(Task):
         "elman train tag en-ud-train.conllu --column upos --validation en-ud-dev.conllu --out upos",
         "elman train tag names.tsv --crf --scheme iob2 --out names",
     )
+
+    @classmethod
+    def baselines(cls) -> Any:
+        """Return the most frequent tag of each word."""
+        return (FrequentTag("words", "tags"),)
 
     @property
     def tags(self) -> list[Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from elman.compiler.cell import Cell
     from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
+    from elman.tasks.baselines import Baseline
 
 Unknown = Literal["allow", "refuse"]
 
@@ -193,11 +194,13 @@ class Found(NamedTuple):
         scores: of the evaluation.
         rows: the rows evaluated, each with its answer; read once.
         samples: what the model wrote while it was trained.
+        explain: gives the pieces of an input with their weights, positive where they spoke for the first of two labels.
     """
 
     scores: Mapping[str, Any]
     rows: Iterable[Row] = ()
     samples: Sequence[str] = ()
+    explain: "Callable[[Any, Any, Any], Sequence[tuple[str, float]]] | None" = None
 
 
 @dataclass(frozen=True)
@@ -390,6 +393,8 @@ class Task(ABC):
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
         damaged: the repair of a network whose outputs are not finite.
         examples: commands for the help of `elman train NAME`.
+        baseline_names: of the simple models that `baselines` gives.
+        temperature: by which logits are divided before they become probabilities; 1 until held-out data say otherwise.
     """
 
     name: ClassVar[str]
@@ -404,6 +409,8 @@ class Task(ABC):
     effect: ClassVar[str] = ""
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
+    baseline_names: ClassVar[tuple[str, ...]] = ()
+    temperature: float = 1.0
 
     def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):
         self.settings = settings
@@ -436,6 +443,14 @@ class Task(ABC):
     def tokens(self) -> str:
         """What the tokens of its inputs are, in the plural."""
         return getattr(self.settings, "tokens", "words")
+
+    @classmethod
+    def baselines(cls) -> "Sequence[Baseline]":
+        """Return new simple models to compare a network with, those of `baseline_names`.
+
+        The strongest is the last.
+        """
+        return ()
 
     def uses(self) -> Sequence[str]:
         """Return the commands of `use` that fit this model."""
@@ -472,6 +487,14 @@ class Task(ABC):
             batch: with a target in it.
             state: after the batch before, where they follow one another.
         """
+
+    def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
+        """Return what probabilities are calibrated by, None for a task without any.
+
+        Returns:
+            Logits `(rows, labels)`, and the positions of the true labels `(rows,)`.
+        """
+        return None
 
     @abstractmethod
     def scores(self, data: Data) -> Scores:

@@ -260,7 +260,7 @@ class _Counter:
 
     def read(self, corpus: Corpus) -> Iterator[np.ndarray]:
         """Yield the ids of the text piece by piece, and count them."""
-        for text, ids in _read(corpus, self._coder):
+        for text, ids in read_tokens(corpus, self._coder):
             self._count(text, ids)
             yield ids
         if not self._tokens:
@@ -284,7 +284,7 @@ class _Counter:
             self._unknowns += int(np.count_nonzero(predicted == self._unknown))
 
 
-def _read(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:
+def read_tokens(corpus: Corpus, coder: Coder) -> Iterator[tuple[bytes, np.ndarray]]:
     """Yield the pieces of the text with their ids. Bytes may be in any encoding."""
     if isinstance(coder, ByteCoder):
         for piece in corpus.byte_pieces():
