@@ -1,5 +1,6 @@
 """Networks for sequences: embed, recurrent body, then pooling and dense layers, or a head over the tokens."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -9,15 +10,17 @@ from elman.cells import find_cell
 from elman.compiler.cell import Cell
 from elman.compiler.zoneout import zoneout
 from elman.data.ragged.ragged import Ragged
+from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
-from elman.errors import UsageError
+from elman.errors import ShapeError, UsageError
 from elman.nn.embedding import Embedding, OneHot
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
-from elman.nn.regularisers import ActivationRegulariser, SequenceDropout
+from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
+from elman.nn.wide import Wide
 from elman.settings.network import BodySettings, StepSettings
 from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
 from elman.settings.network import NetworkSettings as NetworkSettings
@@ -33,24 +36,50 @@ class RowNetwork(nn.Module):
     Args:
         settings: the layers.
         outputs: size of the rows.
+        wide: number of features of a linear model whose logits are added, see `Wide`; None for no such model.
         sizes: of what it reads, by name; see `StepNetwork`.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
-    def __init__(self, settings: NetworkSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        outputs: int,
+        *,
+        cell: Cell | None = None,
+        wide: int | None = None,
+        **sizes: Any,
+    ):
         super().__init__()
         width = _build_steps(self, settings, cell, **sizes)
         self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = dense_layers(settings, self.pooling.output_size, outputs)
+        self.wide = None if wide is None else Wide(wide, outputs)
 
-    def forward(self, batch: Ragged) -> Tensor:
-        """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
+    def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
+        """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`.
+
+        In training they are without those of the linear model, and n-grams are not needed.
+        """
+        rows = self.read(batch.ids if isinstance(batch, TextsWithNgrams) else batch)
+        if self.wide is None or self.training:
+            return rows
+        if not isinstance(batch, TextsWithNgrams):
+            raise ShapeError("Expected texts with n-grams, got ids alone.", fix="Give a TextsWithNgrams.")
+        return self.wide.add(rows, batch.ngrams)
+
+    def read(self, batch: Ragged) -> Tensor:
+        """Return the rows without those of the linear model."""
         return self.dense(self.pooling(*_read_steps(self, batch)))
 
-    def example(self) -> Ragged:
+    def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
-        return _example(self, self.max_length)
+        ids = _example(self, self.max_length)
+        if self.wide is None:
+            return ids
+        rows = Ragged(torch.zeros(2, dtype=torch.int64), [2 if len(self.wide.weight) else 0, 0])
+        return TextsWithNgrams(ids, NgramRows(rows, torch.ones(2)))
 
 
 class StepNetwork(nn.Module):
@@ -61,7 +90,8 @@ class StepNetwork(nn.Module):
         outputs: size of the rows.
         sizes: of what it reads, by name: `vocabulary_size`, number of token ids, if it reads tokens; `unused_ids`, how
             many of the first ids stand for no token (unknown, padding) and begin as rows of zeros; `features` of a
-            step, if it reads numbers; `ngrams`, ids of a step that add up; `start`, pretrained rows of the embedding.
+            step, if it reads numbers; `ngrams`, ids of a step that add up; `start`, pretrained rows of the embedding;
+            `rare`, ids that `rare_dropout` reads as unknown.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
@@ -190,6 +220,7 @@ def _build_steps(
     features: int | None = None,
     ngrams: int = 1,
     start: StartRows | None = None,
+    rare: Sequence[int] = (),
 ) -> int:
     """Give a network its layers up to the outputs of the steps, whose size is returned."""
     network.settings = settings
@@ -200,6 +231,9 @@ def _build_steps(
     width = features if network.embedding is None else network.embedding.output_size
     assert width is not None
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
+    network.rare_dropout = None
+    if settings.rare_dropout and vocabulary_size is not None and ngrams == 1:
+        network.rare_dropout = RareDropout(vocabulary_size, rare, settings.rare_dropout)
     network.body = None
     if settings.cell != "none":
         network.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
@@ -212,6 +246,8 @@ def _build_steps(
 def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
     """Return the outputs of all steps and the last outputs, None without a recurrent layer."""
     dropout, body = network.dropout, network.body
+    if network.rare_dropout is not None:
+        batch = network.rare_dropout(batch)
     steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
     if dropout is not None:
         steps = dropout(steps)

@@ -37,7 +37,7 @@ from elman.nn.recurrent import Recurrent
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
 from elman.tasks.baselines import Baseline, BaselineScore
 from elman.tasks.calibration import is_temperature
-from elman.tasks.rows import rows_named, select
+from elman.tasks.rows import joined, rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
 from elman.training.begin import check_run, refuse_unfinished
 from elman.training.evaluation import evaluate
@@ -81,6 +81,7 @@ class Model:
     train_: Values
     held_: Values | None
     baselines_: list[Baseline] | None = None
+    _concludes = False
 
     if TYPE_CHECKING:
 
@@ -171,10 +172,16 @@ class Model:
         resume: bool = False,
         listener: Listener | None = None,
         start: Start | None = None,
+        conclude: bool = True,
     ) -> Self:
-        """Train on values that a source has read, with the arguments and errors of `fit`."""
-        settings, source = with_vector_size(self.settings()), self.task.source
+        """Train on values that a source has read, with the arguments and errors of `fit`.
+
+        With `conclude=False` nothing is fitted to the data that elman holds out; `conclude` does so later.
+        """
+        source = self.task.source
+        settings, notes = self.task.resolve(with_vector_size(self.settings()), train, validated=held is not None)
         path = None if folder is None else Path(folder)
+        given = held is not None
         if held is not None and settings.validation_fraction:
             raise UsageError(
                 "Validation data and validation_fraction exclude each other.", fix="Give one of the two, or neither."
@@ -196,6 +203,7 @@ class Model:
             network = self._new_network(task, cell)
             if start is not None:
                 start.give(task, network)
+            encoded = task.prepare(network, encoded, fit=not resume)
             evaluated = None if held is None else self._encoded(task, held, None, path)
             compared = None if evaluated is None else source.evaluated(evaluated, settings)
             trainer = Trainer(
@@ -210,17 +218,32 @@ class Model:
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
                     **_vectors_of(task),
                 },
-                notes=[note for encoder in task.encoders.values() for note in getattr(encoder, "notes", [])],
+                notes=[*notes, *(note for encoder in task.encoders.values() for note in getattr(encoder, "notes", []))],
                 listener=listener,
             )
             self.history_ = trainer.run(resume=resume)
+            task.complete(network, compared)
             task.temperature = temperature_of(network, task, compared)
             if path is not None:
                 remove_kept(path)
         self._set_fitted(task, network)
         self.train_, self.held_, self.table_format_ = train, held, train.form
         self.baselines_ = None
+        self._concludes = not given
+        if conclude:
+            self.conclude()
         return self
+
+    def conclude(self) -> bool:
+        """Fit what need not be held out to all the data that `fit` was given, and return whether there was anything.
+
+        A classifier fits its linear model again, with the rows among them that were held out. Afterwards scores on
+        these rows say little. It happens once, and never with validation data that were given.
+        """
+        if not self._concludes or self.held_ is None:
+            return False
+        self._concludes = False
+        return self.task_.conclude(self.model_, joined(self.train_, self.held_))
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
         """Return every score of the task on data.

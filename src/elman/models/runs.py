@@ -21,6 +21,8 @@ from elman.training.record import curves_of
 
 REPORT = "report.html"
 
+CONCLUDED = "After the evaluation the linear model was fitted to the validation data too."
+
 
 @dataclass(frozen=True)
 class Run:
@@ -70,7 +72,8 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         seconds; `baseline_missing` says which package a baseline needs.
     """
     begun = time.monotonic()
-    how = {"folder": run.folder, "resume": run.resume, "listener": listener, **run.how}
+    how = {"folder": run.folder, "resume": run.resume, "listener": listener, "conclude": run.test is not None}
+    how |= run.how
     model.fit_values(run.train, run.validation, **how)
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
@@ -93,8 +96,11 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         "seconds": round(time.monotonic() - begun, 2),
     }
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
-    model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
     _write_report(run, model, result, facts, scores, compared)
+    if model.conclude():
+        facts["at the end"] = CONCLUDED
+        result["concluded"] = CONCLUDED
+    model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
     return result
 
 
@@ -130,6 +136,9 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
     rows = [(title, value) for title, value, _ in model.task_.figures(result)]
     rows += [("evaluated on", result["judged_on"]), ("model", result["model"]), ("report", result["report"])]
     yield from table(rows)
+    if "concluded" in result:
+        yield ""
+        yield result["concluded"]
     if (baseline := result.get("baseline")) is not None:
         yield ""
         yield f"{_sentence(model, baseline)} The network took {model.history_.seconds:.1f} s."

@@ -3,8 +3,9 @@
 All of them act in training mode only, and draw from torch's random generator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -174,3 +175,30 @@ class ActivationRegulariser(nn.Module):
 def _mean_square(values: Tensor) -> Tensor:
     """Return the mean of the squares, or 0 if there are none."""
     return values.square().sum() / max(values.numel(), 1)
+
+
+class RareDropout(nn.Module):
+    """Reads some of the rare tokens as unknown in training, so that the unknown token is learned.
+
+    Args:
+        size: number of token ids, of which 0 is the unknown token.
+        rare: ids of the rare tokens.
+        share: probability with which each of them is read as unknown.
+    """
+
+    is_rare: Tensor
+
+    def __init__(self, size: int, rare: Sequence[int], share: float):
+        super().__init__()
+        self.share = share
+        is_rare = torch.zeros(size, dtype=torch.bool)
+        is_rare[list(rare)] = True
+        self.register_buffer("is_rare", is_rare, persistent=False)
+
+    def forward(self, batch: Ragged) -> Ragged:
+        """Return ids `(total,)`, some of them 0 in training."""
+        if not self.training:
+            return batch
+        ids = batch.data
+        unknown = self.is_rare[ids] & (torch.rand(ids.shape, device=ids.device) < self.share)
+        return batch.replace(ids * ~unknown)

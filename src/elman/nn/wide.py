@@ -14,7 +14,8 @@ from elman.data.text.ngrams import NgramRows
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 DECIDING = 0.2
 FEWEST_ROWS = 50
-# Both factors before anything is known, and how far they may be from it.
+# The factors of a network that is not trained yet, and those of a trained one before more is known, with their deviation.
+ALONE = (1.0, 0.0)
 FACTORS = (0.3, 0.8)
 DEVIATION = 0.25
 ITERATIONS = 60
@@ -25,8 +26,8 @@ class Wide(nn.Module):
 
         logits = a · network + b · (W x + bias)
 
-    It is fitted by itself, not by the steps of the network's training: `fit` finds W, `combine` finds a and b. In
-    training the network learns without it, so that it cannot rely on what the linear model knows already.
+    It is fitted by itself, not by the steps of the network's training: `fit` finds W, `combine` finds a and b, which
+    are 1 and 0 before. The network learns without it, so that it cannot rely on what the linear model knows already.
 
     Args:
         features: number of features.
@@ -40,12 +41,14 @@ class Wide(nn.Module):
     weight: Tensor
     bias: Tensor
     factors: Tensor
+    strength: Tensor
 
     def __init__(self, features: int, outputs: int):
         super().__init__()
         self.register_buffer("weight", torch.zeros(features, outputs))
         self.register_buffer("bias", torch.zeros(outputs))
-        self.register_buffer("factors", torch.tensor(FACTORS))
+        self.register_buffer("factors", torch.tensor(ALONE))
+        self.register_buffer("strength", torch.zeros(()))
 
     def forward(self, rows: NgramRows) -> Tensor:
         """Return the logits of the linear model, `(rows, outputs)`."""
@@ -60,7 +63,15 @@ class Wide(nn.Module):
         a, b = self.factors
         return a * logits + b * self(rows)
 
-    def fit(self, rows: NgramRows, targets: Tensor, row_weights: Tensor | None = None, *, seed: int = 0) -> float:
+    def fit(
+        self,
+        rows: NgramRows,
+        targets: Tensor,
+        row_weights: Tensor | None = None,
+        *,
+        strength: float | None = None,
+        seed: int = 0,
+    ) -> float:
         """Fit the weights to labelled rows, and return the strength of the fit.
 
         The mean cross entropy plus |W|² / (2 · C · rows) is minimised, a convex function. C is the strength of 1 to 100
@@ -70,30 +81,33 @@ class Wide(nn.Module):
             rows: features of the training rows.
             targets: positions of their labels, `(rows,)`.
             row_weights: weight of each row, `(rows,)`; 1 if not given.
+            strength: C, where it is known; found if it is None or 0.
             seed: of the division of the rows.
         """
         weights = torch.ones(len(targets)) if row_weights is None else row_weights
         held = torch.rand(len(targets), generator=torch.Generator().manual_seed(seed)) < DECIDING
-        best = STRENGTHS[0]
-        if len(targets) >= FEWEST_ROWS:
+        best = strength or STRENGTHS[0]
+        if not strength and len(targets) >= FEWEST_ROWS:
             parts = [self._rows(rows, mask.nonzero().squeeze(1), targets, weights) for mask in (~held, held)]
             losses: dict[float, float] = {}
-            for strength in STRENGTHS:
-                self._minimise(parts[0], strength)
-                losses[strength] = self._loss(parts[1])
-                if losses[strength] > min(losses.values()):
+            for tried in STRENGTHS:
+                self._minimise(parts[0], tried)
+                losses[tried] = self._loss(parts[1])
+                if losses[tried] > min(losses.values()):
                     break
             best = min(losses, key=losses.__getitem__)
             self.weight.zero_()
             self.bias.zero_()
         self._minimise(self._rows(rows, torch.arange(len(targets)), targets, weights), best)
+        self.strength.fill_(best)
         return best
 
     @torch.no_grad()
     def combine(self, network: Tensor, linear: Tensor, targets: Tensor) -> None:
         """Weigh both parts so that their sum fits held-out rows.
 
-        The factors minimise the cross entropy plus a prior that keeps them near 0.3 and 0.8 where rows are few.
+        The factors minimise the cross entropy plus a prior that keeps them near 0.3 and 0.8 where rows are few. Without
+        rows they are just that.
 
         Args:
             network: logits of the network, `(rows, outputs)`.

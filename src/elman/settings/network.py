@@ -83,6 +83,9 @@ class StepSettings(BodySettings):
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
     activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Activation of the dense layers.")
     token_dropout: Share = Field(0.0, description="Fraction of the tokens (or n-grams) to read as unknown.")
+    rare_dropout: Share = Field(
+        0.0, description="Fraction of the tokens that training has once to read as unknown in training."
+    )
     embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
 
     @field_validator("dense", "pooling", mode="before", check_fields=False)
@@ -91,7 +94,7 @@ class StepSettings(BodySettings):
         return (value,) if isinstance(value, str | int) else value
 
     def _conflicts(self) -> Iterator[Conflict]:
-        for name in ("token_dropout", "embedding_dropout"):
+        for name in ("token_dropout", "embedding_dropout", "rare_dropout"):
             if self.embedding == "one-hot" and getattr(self, name):
                 yield Conflict(("embedding", name), "only learned rows can drop tokens.")
         for name in ("embedding_rows", "embedding_deviation"):

@@ -74,13 +74,13 @@ class EncoderSettings(VocabularySettings, VectorSettings):
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
-        if self.alphabet and (self.tokens != "characters" or self.ngrams > 1):
+        if self.alphabet and (self.tokens not in ("characters", "auto") or self.ngrams > 1):
             yield Conflict(("alphabet", "tokens", "ngrams"), "an alphabet is for single characters only.")
-        if self.ngrams > 1 and self.tokens != "characters":
+        if self.ngrams > 1 and self.tokens not in ("characters", "auto"):
             yield Conflict(("ngrams", "tokens"), "n-grams are made of characters only.")
-        if self.split != "punctuation" and self.tokens != "words":
+        if self.split != "punctuation" and self.tokens not in ("words", "auto"):
             yield Conflict(("split", "tokens"), "only words are split.")
-        if self.vectors is not None and self.tokens != "words":
+        if self.vectors is not None and self.tokens not in ("words", "auto"):
             yield Conflict(("vectors", "tokens"), "the vectors of a file are of words.")
         if self.tokens == "subwords" and self.min_count > 1:
             yield Conflict(("tokens", "min_count"), "subwords are learned, not counted; give max_tokens.")

@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from elman.settings.base import Conflict, Settings
 
+Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NONMONOTONE_INTERVAL = 5
 
@@ -22,7 +23,7 @@ class RunSettings(Settings):
         0.0, ge=0, description="Weight decay of the matrices. Vectors, such as biases, are exempt."
     )
     betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
-    schedule: Literal["constant", "linear", "cosine", "step", "one-cycle"] = Field(
+    schedule: Schedule = Field(
         "constant", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
     warmup_fraction: BelowOne = Field(0.0, description="Fraction of the run in which the learning rate rises from 0.")

@@ -4,17 +4,18 @@ import heapq
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
-from elman.settings.network import NetworkSettings
+from elman.settings.network import NetworkSettings, PoolingName, Share
 from elman.settings.text import EncoderSettings
-from elman.settings.training import TrainingSettings
-from elman.tasks.kinds import Label, Text
+from elman.settings.training import BelowOne, Schedule, TrainingSettings
+from elman.tasks.kinds import Label
 from elman.tasks.rows import Rows
-from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
+from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
+from elman.tasks.wide_text import WideText
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,57 @@ if TYPE_CHECKING:
 
 
 class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
-    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these."""
+    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these.
 
+    The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
+    """
+
+    tokens: Literal["auto", "characters", "bytes", "words", "subwords", "values"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        "auto",
+        description="What a step is. auto: words if most texts have several, else characters; values for sequences of "
+        "numbers, each an array (time, feature), or (time,) for one feature. subwords are learned from the training "
+        "texts by sentencepiece.",
+    )
+    wide: Literal["ngrams", "off"] = Field(
+        "ngrams",
+        description="Add a linear model of TF-IDF n-grams (words, pairs of words, characters) to the network. It is "
+        "fitted to the training texts, and both are weighed on the validation texts.",
+    )
+    bidirectional: bool = Field(True, description="Read the sequences from both ends.")
+    pooling: tuple[PoolingName, ...] = Field(
+        ("mean", "max"), min_length=1, description="How the steps are reduced to one row. Several are concatenated."
+    )
+    input_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None,
+        description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
+        "all steps of a sequence. By default 0.2 for tokens, 0 for numbers.",
+    )
+    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers and before dense ones.")
+    token_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None, description="Fraction of the tokens (or n-grams) to read as unknown. By default 0.1 for words, else 0."
+    )
+    rare_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None,
+        description="Fraction of the tokens that training has once to read as unknown in training. By default 0.5 for "
+        "words, else 0.",
+    )
+    embedding_deviation: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of the embedding at the start. By default 0.1 for words and n-grams, else 1.",
+    )
+    epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None, description="Passes over the data. By default 4 to 20, the fewer the more data there are."
+    )
+    schedule: Schedule = Field(
+        "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
+    )
+    clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
+    validation_fraction: BelowOne | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None,
+        description="Fraction of the training data to hold out. Epochs are compared by it. By default a tenth of 100 "
+        "texts and more, unless there are validation data.",
+    )
     label_smoothing: float = Field(
         0.0,
         ge=0,
@@ -51,7 +101,7 @@ class Classify(Task):
     columns = (
         Column(
             "text",
-            Text,
+            WideText,
             "input",
             "Column of the texts: name or number from 1; several as 2,3. [by usual names, else the first]",
         ),
@@ -83,6 +133,56 @@ class Classify(Task):
         "elman train classify news.tsv --text title --label topic --tokens words --embedding 100 --out news",
         "elman train classify words.txt --cell my_cells.py:leaky --out words",
     )
+
+    @classmethod
+    def resolve(cls, settings: Any, values: Values, *, validated: bool) -> tuple[Any, Sequence[str]]:
+        """Decide what a step is, and the number of epochs and the regularisers that suit it."""
+        # This imports numpy.
+        from elman.tasks.choices import resolve_classifier
+
+        return resolve_classifier(settings, values.columns["text"], validated=validated)
+
+    def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
+        """Fit the linear model of n-grams, and return the columns without n-grams."""
+        if network.wide is None:
+            return encoded
+        text, targets = encoded["text"], encoded["label"]
+        if fit:
+            weights = self._weights(network.wide.weight)
+            network.wide.fit(
+                text.ngrams, targets, None if weights is None else weights[targets], seed=self.settings.seed
+            )
+        return {**encoded, "text": text.ids}
+
+    def complete(self, network: Any, data: "Data | None") -> None:
+        """Weigh the network and the linear model on held-out data."""
+        if network.wide is None:
+            return
+        import torch
+
+        size = len(self.labels)
+        found = [(torch.zeros(0, size), torch.zeros(0, size), torch.zeros(0, dtype=torch.int64))]
+        with torch.inference_mode():
+            for item in () if data is None else data.plan(0):
+                batch = data.read(item)  # pyright: ignore[reportOptionalMemberAccess]
+                found.append((network.read(batch["text"].ids), network.wide(batch["text"].ngrams), batch["label"]))
+        network.wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
+
+    def conclude(self, network: Any, values: Values) -> bool:
+        """Fit the linear model anew to all texts, the held-out ones among them, as strongly as before."""
+        if network.wide is None:
+            return False
+        from elman.nn.wide import Wide
+
+        text, targets = self.encoders["text"], self.encoders["label"].encode(values.columns["label"])
+        rows = text.learn_ngrams(values.columns["text"])
+        wide = Wide(len(text.ngrams), len(self.labels))
+        weights = self._weights(wide.weight)
+        each = None if weights is None else weights[targets]
+        wide.fit(rows, targets, each, strength=network.wide.strength.item(), seed=self.settings.seed)
+        wide.factors.copy_(network.wide.factors)
+        network.wide = wide.eval()
+        return True
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":

@@ -149,6 +149,12 @@ class Rows(RowSource):
         return Known(values.form, {name: sorted(set(values.columns[name]), key=str) for name in labelled})
 
 
+def joined(first: Values, second: Values) -> Values:
+    """Return the rows of both, in this order."""
+    columns = {name: [*column, *second.columns[name]] for name, column in first.columns.items()}
+    return replace(first, columns=columns, names=[*first.names, *second.names], rows=[*first.rows, *second.rows])
+
+
 def select(values: Values, rows: Sequence[int]) -> Values:
     """Return these rows, in this order."""
     return replace(

@@ -470,6 +470,44 @@ class Task(ABC):
         if not math.isfinite(loss):
             raise DataError(f"The network's output is not finite: its loss is {loss}.", fix=self.damaged)
 
+    @classmethod
+    def resolve(cls, settings: Any, values: "Values", *, validated: bool) -> tuple[Any, Sequence[str]]:
+        """Return the settings with those decided that follow from the data, and what to say of it, a line each.
+
+        Args:
+            settings: as they were given.
+            values: of the training set, before data are held out.
+            validated: whether there is a validation set.
+        """
+        return settings, ()
+
+    def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
+        """Fit what is not learned by steps of the training, and return the columns that these read.
+
+        Args:
+            network: new.
+            encoded: columns of the training set by name.
+            fit: false where a checkpoint has the weights.
+        """
+        return encoded
+
+    def complete(self, network: Any, data: "Data | None") -> None:  # noqa: B027 - most tasks have nothing to set
+        """Set what is fitted to held-out data after the training.
+
+        Args:
+            network: trained, in evaluation mode.
+            data: held out, in the batches of an evaluation.
+        """
+
+    def conclude(self, network: Any, values: "Values") -> bool:
+        """Fit what need not be held out to all data, and return whether there was anything to fit.
+
+        Args:
+            network: complete.
+            values: of the training set and of what elman held out of it.
+        """
+        return False
+
     @abstractmethod
     def network(self, cell: "Cell | None") -> "nn.Module":
         """Return the network, its parameters drawn from torch's generator.

@@ -1,7 +1,6 @@
 """Texts that a network reads token by token, and a linear model by their n-grams."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
@@ -11,36 +10,8 @@ from elman.tasks.task import Unknown
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
     from elman.data.ragged.ragged import Ragged
-    from elman.data.text.ngrams import NgramRows, Ngrams
-
-
-@dataclass(frozen=True)
-class WideTexts:
-    """Texts as ids, with the features of their n-grams.
-
-    Attributes:
-        ids: tokens, `(total,)`.
-        ngrams: features of each text.
-    """
-
-    ids: "Ragged"
-    ngrams: "NgramRows"
-
-    @property
-    def lengths(self) -> "Tensor":
-        """The number of tokens of each text, `(texts,)`."""
-        return self.ids.lengths
-
-    def select(self, rows: Sequence[int]) -> "WideTexts":
-        """Return these texts in this order."""
-        return WideTexts(self.ids.select(rows), self.ngrams.select(rows))
-
-    def tensors(self) -> "Mapping[str, Tensor]":
-        """Return the tokens by these names, for a hash of the data; the n-grams are of the same texts."""
-        return self.ids.tensors()
+    from elman.data.text.ngrams import NgramRows, Ngrams, TextsWithNgrams
 
 
 class WideText(Text):
@@ -48,36 +19,55 @@ class WideText(Text):
 
     Attributes:
         ngrams: the features that are known; None without a linear model.
+        rare: ids of the tokens that training has once; empty for a loaded model.
     """
 
+    settings: Any
     ngrams: "Ngrams | None" = None
+    rare: Sequence[int] = ()
 
-    def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Ragged | WideTexts":
+    def learn(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, values: Sequence[Any], folder: "Path | None" = None
+    ) -> "Ragged | TextsWithNgrams":
         """Learn the vocabulary and the n-grams, and encode the values."""
         # This imports torch.
-        from elman.data.text.ngrams import Ngrams
+        from elman.data.text.ngrams import TextsWithNgrams
 
         ids = super().learn(values, folder)
-        if self.settings.wide == "off" or self.settings.tokens == "values":
+        if self.vocabulary is None:
             return ids
-        self.ngrams = Ngrams("texts" if self.settings.tokens in ("characters", "bytes") else "words")
-        return WideTexts(ids, self.ngrams.learn(values))
+        counts = ids.data.flatten().bincount(minlength=len(self.vocabulary))
+        self.rare = (counts == 1).nonzero().flatten().tolist()
+        if self.settings.wide == "off":
+            return ids
+        return TextsWithNgrams(ids, self.learn_ngrams(values))
 
-    def encode(
+    def learn_ngrams(self, values: Sequence[str]) -> "NgramRows":
+        """Learn the n-grams of these texts in place of those that are known, and return them."""
+        from elman.data.text.ngrams import Ngrams
+
+        self.ngrams = Ngrams("texts" if self.settings.tokens in ("characters", "bytes") else "words")
+        return self.ngrams.learn(values)
+
+    def encode(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         values: Sequence[Any],
         *,
         unknown: Unknown | None = None,
         folder: "Path | None" = None,
         tally: UnknownTally | None = None,
-    ) -> "Ragged | WideTexts":
+    ) -> "Ragged | TextsWithNgrams":
         """Encode texts or arrays, with the errors of `Text.encode`."""
+        # This imports torch.
+        from elman.data.text.ngrams import TextsWithNgrams
+
         ids = super().encode(values, unknown=unknown, folder=folder, tally=tally)
-        return ids if self.ngrams is None else WideTexts(ids, self.ngrams.encode(values))
+        return ids if self.ngrams is None else TextsWithNgrams(ids, self.ngrams.encode(values))
 
     def sizes(self) -> dict[str, Any]:
         """Return the sizes that a network needs to read the batches."""
-        return {**super().sizes(), "wide": None if self.ngrams is None else len(self.ngrams)}
+        wide = None if self.ngrams is None else len(self.ngrams)
+        return {**super().sizes(), "rare": self.rare, "wide": wide}
 
     def to_json(self) -> dict[str, Any]:
         """Return the vocabulary, or the number of features of a step; and the n-grams."""

@@ -49,6 +49,32 @@ class NgramRows:
         return NgramRows(chosen.replace(self.ids.data[chosen.data]), self.values[chosen.data])
 
 
+@dataclass(frozen=True)
+class TextsWithNgrams:
+    """Texts as ids, with the features of their n-grams.
+
+    Attributes:
+        ids: tokens, `(total,)`.
+        ngrams: features of each text.
+    """
+
+    ids: Ragged
+    ngrams: NgramRows
+
+    @property
+    def lengths(self) -> Tensor:
+        """The number of tokens of each text, `(texts,)`."""
+        return self.ids.lengths
+
+    def select(self, rows: Sequence[int]) -> "TextsWithNgrams":
+        """Return these texts in this order."""
+        return TextsWithNgrams(self.ids.select(rows), self.ngrams.select(rows))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the ids, for a hash of the data; the n-grams are those of the same texts."""
+        return self.ids.tensors()
+
+
 class Ngrams:
     """TF-IDF features of texts, learned from the training texts.
 

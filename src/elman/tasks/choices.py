@@ -1,0 +1,95 @@
+"""Settings of a classifier that follow from its data."""
+
+from collections.abc import Sequence
+from itertools import islice
+from statistics import fmean, median
+from typing import Any
+
+from elman.data.text.tokens import Tokenizer
+from elman.settings import check_settings
+
+# Texts that are looked at to find what a step is.
+LOOKED_AT = 1_000
+# Words are longer than this only where no blanks are between them.
+LONGEST_WORD = 25
+FEWEST_WORDS = 3
+# Rows that all epochs have together, and tokens that they have at most.
+ROWS, TOKENS = 80_000, 15_000_000
+EPOCHS = range(4, 21)
+FEWEST_TO_HOLD_OUT = 100
+HELD_OUT = 0.1
+
+# By what a step is.
+REGULARISERS: dict[str, dict[str, float]] = {
+    "words": {"input_dropout": 0.2, "token_dropout": 0.1, "rare_dropout": 0.5, "embedding_deviation": 0.1},
+    "characters": {"input_dropout": 0.2, "token_dropout": 0.0, "rare_dropout": 0.0},
+    "values": {"input_dropout": 0.0, "token_dropout": 0.0, "rare_dropout": 0.0},
+}
+
+
+def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool) -> tuple[Any, list[str]]:
+    """Return the settings without any that are left to the data, and what to say of it.
+
+    Args:
+        settings: of a classifier.
+        values: of the training set: texts, or arrays.
+        validated: whether there is a validation set.
+    """
+    found: dict[str, Any] = {}
+    notes: list[str] = []
+    tokens = settings.tokens
+    if tokens == "auto":
+        tokens = found["tokens"] = _tokens_of(settings, values)
+        if tokens != "values":
+            notes.append(f"Each step is a {tokens.removesuffix('s')}: --tokens changes it.")
+    kind = {"subwords": "words", "bytes": "characters"}.get(tokens, tokens)
+    one_hot = settings.embedding == "one-hot"
+    for name, value in REGULARISERS[kind].items():
+        if getattr(settings, name) is None:
+            found[name] = value
+    if one_hot:
+        given = ("token_dropout", "rare_dropout")
+        found |= dict.fromkeys((name for name in given if getattr(settings, name) is None), 0.0)
+        found.pop("embedding_deviation", None)
+    elif settings.ngrams > 1 and settings.embedding_deviation is None:
+        found.pop("embedding_deviation", None)
+    if settings.validation_fraction is None:
+        found["validation_fraction"] = 0.0 if validated or len(values) < FEWEST_TO_HOLD_OUT else HELD_OUT
+    if settings.epochs is None:
+        found["epochs"] = _epochs(values, tokens)
+    if not found:
+        return settings, []
+    return check_settings(type(settings), {**settings.model_dump(), **found}), notes
+
+
+def kind_of_tokens(texts: Sequence[str]) -> str:
+    """Return `words` if most texts have several of them, with blanks between them; else `characters`.
+
+    >>> kind_of_tokens(["a fine film", "not so good , really", "dull"]), kind_of_tokens(["Smith", "Li"])
+    ('words', 'characters')
+    """
+    split = Tokenizer("words").split
+    counts = [len(text.split()) for text in texts[:LOOKED_AT]]
+    if not counts or median(counts) < FEWEST_WORDS:
+        return "characters"
+    lengths = [len(word) for text in islice(texts, LOOKED_AT) for word in split(text)]
+    return "words" if lengths and fmean(lengths) <= LONGEST_WORD else "characters"
+
+
+def _tokens_of(settings: Any, values: Sequence[Any]) -> str:
+    if settings.alphabet or settings.ngrams > 1:
+        return "characters"
+    if settings.vectors is not None or settings.split != "punctuation":
+        return "words"
+    texts = [value for value in islice(values, LOOKED_AT) if isinstance(value, str)]
+    return kind_of_tokens(texts) if texts else "values"
+
+
+def _epochs(values: Sequence[Any], tokens: str) -> int:
+    """Return the number of epochs: more for few rows, fewer for long ones."""
+    rows = max(len(values), 1)
+    some = list(islice(values, LOOKED_AT))
+    length = fmean(len(each.split()) if tokens in ("words", "subwords") else len(each) for each in some) if some else 1
+    least, most = EPOCHS[0], EPOCHS[-1]
+    wanted = min(max(round(ROWS / rows), least), most)
+    return max(2, min(wanted, round(TOKENS / max(rows * length, 1))))
