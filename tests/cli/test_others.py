@@ -131,10 +131,8 @@ def test_several_seeds_of_a_recipe_are_shown_beside_what_was_reported_of_one(elm
     lines = [line.split() for line in done.out.splitlines()]
     assert next(line[-1] for line in lines if line[:2] == ["accuracy", "mean"]) == "100.0%"
     assert [line[1] for line in lines if line[0] == "accuracy"] == ["mean", "deviation", "min", "max", "each"]
-    again = elman(
-        "recipe", "run", "tag-toy", "--data", tmp_path, "--seeds", 3, "--epochs", 1, "--out", tmp_path / "m", "--resume",
-        "--json",
-    )  # fmt: skip
+    words = ("--seeds", 3, "--epochs", 1, "--out", tmp_path / "m", "--resume", "--json")
+    again = elman("recipe", "run", "tag-toy", "--data", tmp_path, *words)
     assert again.json["seeds"] == [0, 1, 2]
 
 

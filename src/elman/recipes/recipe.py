@@ -189,7 +189,12 @@ def _record(folder: Path) -> RunFolder:
 
 
 def _measured(runs: list[dict[str, Any]], score: str) -> dict[str, Any]:
-    """Return the figures of one run, or how those of several runs are distributed, above all the score."""
+    """Return the figures of one run, or the distribution of each figure over several runs.
+
+    Args:
+        runs: the result of each run.
+        score: the figure that is listed for each run even if all are equal.
+    """
     kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
     figures = [{name: value for name, value in run.items() if name not in kept} for run in runs]
     if len(runs) == 1:
