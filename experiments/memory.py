@@ -43,6 +43,17 @@ def peak_of(case: Case, side: str) -> dict[str, float]:
     return {"before": before, "peak": peak, "added": peak - before}
 
 
+def measure(case: str, side: str) -> dict[str, float]:
+    """Return what `peak_of` measures in a process of its own.
+
+    Args:
+        case: the name of the case.
+        side: one of `SIDES`.
+    """
+    command = [sys.executable, "-m", "experiments.memory", case, "--side", side]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def _status(name: str) -> float:
     """A figure of this process, in MB."""
     lines = STATUS.read_text(encoding="ascii").splitlines()
@@ -64,10 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.side:
             sys.stdout.write(json.dumps(peak_of(case, given.side)) + "\n")
             continue
-        found = {}
-        for side in SIDES:
-            command = [sys.executable, "-m", "experiments.memory", name, "--side", side]
-            found[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = {side: measure(name, side) for side in SIDES}
         sys.stdout.write(json.dumps({"case": name, "megabytes": found}) + "\n")
 
 

@@ -125,6 +125,17 @@ def test_a_recipe_as_json(elman, recipe: Asked):
     assert elman("recipe", "run", "quick", "--data", "somewhere", "--json").json["accuracy"] == 0.8441
 
 
+def test_several_seeds_of_a_recipe_are_shown_beside_what_was_reported_of_one(elman, tmp_path: Path):
+    done = elman("recipe", "run", "tag-toy", "--data", tmp_path, "--seeds", 2, "--epochs", 1, "--out", tmp_path / "m")
+    assert done.code == 0, done.err
+    lines = [line.split() for line in done.out.splitlines()]
+    assert next(line[-1] for line in lines if line[:2] == ["accuracy", "mean"]) == "100.0%"
+    assert [line[1] for line in lines if line[0] == "accuracy"] == ["mean", "deviation", "min", "max", "each"]
+    words = ("--seeds", 3, "--epochs", 1, "--out", tmp_path / "m", "--resume", "--json")
+    again = elman("recipe", "run", "tag-toy", "--data", tmp_path, *words)
+    assert again.json["seeds"] == [0, 1, 2]
+
+
 def test_a_recipe_that_is_not_there(elman, recipe: Asked):
     done = elman("recipe", "run", "quik", "--data", "somewhere")
     assert done.code == 2

@@ -40,10 +40,11 @@ def random_step(seed: int) -> Graph:
 
 
 def test_random_cells_are_right():
-    found = search(12, thorough=True)
+    # `tests/compiler/test_random_steps.py` draws others at each run of a longer profile.
+    found = search(6, thorough=True)
     assert not found.failures
-    assert found.count >= 11
-    assert found.count + sum(found.not_compared.values()) == 12
+    assert found.count >= 5
+    assert found.count + sum(found.not_compared.values()) == 6
 
 
 # The cells

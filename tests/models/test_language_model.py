@@ -1,80 +1,17 @@
-"""The language model as an estimator: it learns, says how well, is saved, and goes on where it was stopped."""
+"""The language model as an estimator: it learns, is scored, refuses what it cannot read, and is saved."""
 
 import copy
-import itertools
-import json
 import math
-import os
 import pickle
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.models.small_language import OTHER, SMALL, TEXT
 
 from elman import LanguageModel, Next, affine, cell, tanh
-from elman.errors import DataError, ModelError, NotFittedError, TrainingError, UsageError
-from elman.folders import CHECKPOINT
-from elman.training.checkpoint import read_checkpoint
-from elman.training.listener import Silent
-
-TEXT = "the cat sat on the mat and the dog sat on the log\n" * 24
-OTHER = "the dog sat on the mat and the cat sat on the log\n" * 8
-SMALL = {"hidden_size": 12, "embedding_size": 6, "streams": 4, "window": 10, "epochs": 2, "learning_rate": 0.02}
-# Everything that a resumed run could get wrong: several epochs, dropout, averages, a schedule, checks, samples.
-EVERYTHING = SMALL | {
-    "num_layers": 2,
-    "dropout": 0.2,
-    "output_dropout": 0.1,
-    "schedule": "cosine",
-    "average_decay": 0.9,
-    "validate_batches": 7,
-    "show_sample": 5,
-    "report_every": 4,
-    "softmax": "sampled",
-    "softmax_samples": 6,
-    "tied": True,
-}
-
-
-class Crash(Silent):
-    """Fails after the minibatch of this number, counted over the run; counts the minibatches of this process."""
-
-    def __init__(self, at: int | None = None):
-        self.at = at
-        self.batches = 0
-
-    def batch(self, event):
-        self.batches += 1
-        if self.batches == self.at:
-            raise RuntimeError("crash")
-
-
-def fit(folder: Path | None, resume: bool = False, listener: Silent | None = None, **changes) -> LanguageModel:
-    settings = {**EVERYTHING, "checkpoint_batches": 3, "checkpoint_seconds": 1e6, **changes}
-    return LanguageModel(**settings).fit(TEXT, OTHER, folder=folder, resume=resume, listener=listener)
-
-
-def everything_left(folder: Path) -> tuple[dict, list[str]]:
-    """Tensors, and the log without its times."""
-    checkpoint = read_checkpoint(folder / CHECKPOINT)
-    assert checkpoint.state["finished"]
-    times = ("seconds", "sequences_per_second", "tokens_per_second")
-    rows = [
-        {name: value for name, value in row.items() if name not in times}
-        for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    ]
-    return dict(checkpoint.tensors), rows
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    (tensors, log), (other_tensors, other_log) = everything_left(one), everything_left(other)
-    assert tensors.keys() == other_tensors.keys()
-    assert [name for name in tensors if not torch.equal(tensors[name], other_tensors[name])] == []
-    assert log == other_log
+from elman.errors import DataError, ModelError, NotFittedError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -201,12 +138,6 @@ def test_mistakes_are_told_before_a_long_text_is_read(tmp_path, monkeypatch):
     assert not (tmp_path / "typo").exists()
 
 
-def test_what_is_shown_while_training_may_differ_from_the_run_that_is_resumed(tmp_path):
-    with pytest.raises(RuntimeError, match="crash"):
-        fit(tmp_path, listener=Crash(5))
-    fit(tmp_path, resume=True, show_sample=3)
-
-
 def test_a_text_is_judged_in_as_many_streams_as_it_has_room_for(fitted):
     whole = fitted.evaluate(OTHER, streams=1, window=1000)
     assert fitted.evaluate(OTHER, streams=4, window=1000)["tokens"] == whole["tokens"] == len(OTHER) - 1
@@ -264,132 +195,6 @@ def test_a_model_of_another_task_is_refused(tmp_path, fitted):
     assert isinstance(open_model(tmp_path / "m"), LanguageModel)
 
 
-def test_a_run_that_crashed_at_a_minibatch_lost_what_came_after_the_checkpoint(tmp_path):
-    whole = Crash()
-    fit(tmp_path / "whole", listener=whole)
-    draw = random.Random(4)
-    for number in range(4):
-        folder = tmp_path / str(number)
-        at = draw.randrange(1, whole.batches)
-        with pytest.raises(RuntimeError, match="crash"):
-            fit(folder, listener=Crash(at))
-        again = Crash()
-        fit(folder, resume=True, listener=again)
-        # The checkpoints of every third minibatch of an epoch, and of the epochs, were there.
-        assert 0 <= at - (whole.batches - again.batches) <= 3
-        assert_same_run(tmp_path / "whole", folder)
-        assert {path.name for path in folder.iterdir()} == {CHECKPOINT, "log.jsonl"}
-
-
-def test_a_run_stopped_again_and_again_ends_with_the_same_bits(tmp_path):
-    fit(tmp_path / "whole")
-    for number in itertools.count():
-        try:
-            fit(tmp_path / "parts", resume=number > 0, listener=Crash(5), checkpoint_batches=1)
-            break
-        except RuntimeError:
-            continue
-    assert number > 10
-    fit(tmp_path / "whole2", checkpoint_batches=1)
-    assert_same_run(tmp_path / "whole2", tmp_path / "parts")
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
-
-
-@pytest.mark.parametrize(
-    ("changes", "text", "named"),
-    [
-        ({}, TEXT[:-1] + "x", "training data"),
-        ({"hidden_size": 13}, TEXT, "hidden_size"),
-        ({"streams": 5}, TEXT, "streams"),
-        ({"cell": "lstm"}, TEXT, "identity.cell"),
-        ({"lower_case": True}, TEXT, "lower_case"),
-    ],
-)
-def test_a_checkpoint_of_another_text_or_model_is_refused(tmp_path, changes, text, named):
-    settings = {**SMALL, "checkpoint_batches": 1}
-    with pytest.raises(RuntimeError, match="crash"):
-        LanguageModel(**settings).fit(TEXT, folder=tmp_path, listener=Crash(3))
-    with pytest.raises(UsageError, match="not finished"):
-        LanguageModel(**settings).fit(TEXT, folder=tmp_path)
-    with pytest.raises(ModelError, match="made by another run") as caught:
-        LanguageModel(**{**settings, **changes}).fit(text, folder=tmp_path, resume=True)
-    assert named in str(caught.value)
-    # The run itself is untouched by that.
-    resumed = LanguageModel(**settings).fit(TEXT, folder=tmp_path, resume=True)
-    assert resumed.evaluate(OTHER) == LanguageModel(**settings).fit(TEXT).evaluate(OTHER)
-
-
-def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_good(tmp_path, monkeypatch):
-    from elman.training import checkpoint as module
-
-    fit(tmp_path / "whole")
-    writes, atomic_write = itertools.count(1), module.atomic_write
-
-    def filling(path, content):
-        if next(writes) > 4:
-            raise OSError(28, "No space left on device")
-        atomic_write(path, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "atomic_write", filling)
-        with pytest.raises(TrainingError, match="No space left"):
-            fit(tmp_path / "part")
-    again = Crash()
-    fit(tmp_path / "part", resume=True, listener=again)
-    # The first checkpoint was that of the start, three more came with every third minibatch.
-    assert again.batches == 2 * len(TEXT) // 40 - 9 + (2 * len(TEXT) % 40 > 0)
-    assert_same_run(tmp_path / "whole", tmp_path / "part")
-
-
-def test_the_log_and_the_history_have_checks_and_samples(tmp_path):
-    model = fit(tmp_path)
-    _, log = everything_left(tmp_path)
-    kinds = [row["kind"] for row in log]
-    assert kinds.count("check") == len(model.history_.checks) == 2 * 4
-    assert kinds.count("sample") == kinds.count("check") + 2
-    assert all(len(row["text"]) == 5 for row in log if row["kind"] == "sample")
-    record = model.history_.epochs[-1]
-    assert record.validation is not None
-    best = model.history_.epochs[(model.history_.best_epoch or 0) - 1].validation
-    assert best == pytest.approx(model.evaluate(OTHER))
-
-
-DYING = """
-import os, random, signal, sys, threading, time, torch
-torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[1])
-from test_language_model import Crash, fit
-from pathlib import Path
-
-class Die(Crash):
-    # Some time after a minibatch: in the midst of another one, of judging, or of writing.
-    def batch(self, event):
-        self.batches += 1
-        if self.batches == self.at:
-            threading.Timer(random.uniform(0.0, 0.02), os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-fit(None)
-for number in range(int(sys.argv[3])):
-    random.seed(number)
-    if os.fork() == 0:
-        fit(Path(sys.argv[2]) / f"killed {number}", listener=Die(random.randint(1, 40)))
-        time.sleep(1.0)
-    assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL
-"""
-
-
-@pytest.mark.slow
-def test_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path):
-    fit(tmp_path / "whole")
-    script = [sys.executable, "-c", DYING, str(Path(__file__).parent), str(tmp_path), "20"]
-    subprocess.run(script, check=True, timeout=300, env=dict(os.environ))
-    killed = sorted(tmp_path.glob("killed *"))
-    assert len(killed) == 20
-    for folder in killed:
-        fit(folder, resume=True)
-        assert_same_run(tmp_path / "whole", folder)
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -403,14 +208,3 @@ def test_one_mistake_is_told_once(given: dict, said: str):
     with pytest.raises(UsageError, match="A setting of LanguageSettings is wrong") as error:
         LanguageModel(**given).fit("abc" * 40)
     assert said in str(error.value)
-
-
-def test_a_model_is_not_saved_into_an_unfinished_run(tmp_path, fitted):
-    with pytest.raises(RuntimeError, match="crash"):
-        fit(tmp_path, listener=Crash(8))
-    before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(UsageError, match="a run that is not finished"):
-        fitted.save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == before
-    fit(tmp_path, resume=True).save(tmp_path)
-    assert LanguageModel.load(tmp_path).evaluate(OTHER)

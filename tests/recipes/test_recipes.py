@@ -1,6 +1,5 @@
 """The recipes: exact sizes, what they return, and that their text features are what they say."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +42,30 @@ def test_missing_data_is_named_with_where_to_get_it(tmp_path):
 
 
 def test_each_seed_has_a_folder_and_is_resumed_in_it(tmp_path):
-    recipe = replace(RECIPES["tag-toy"], seeds=2)
-    first = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2)
-    again = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2, resume=True)
-    assert (tmp_path / "runs" / "seed-0" / "config.json").exists()
-    assert again["accuracy_each"] == first["accuracy_each"]
-    assert again["seconds_each"] == first["seconds_each"]
+    recipe = RECIPES["tag-toy"]
+    first = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2, seeds=2)
+    assert (tmp_path / "runs" / "config.json").exists()
+    assert (tmp_path / "runs" / "seed-1" / "config.json").exists()
+    more = recipe.run(tmp_path, folder=tmp_path / "runs", epochs=2, seeds=3, resume=True)
+    assert more["seeds"] == [0, 1, 2]
+    assert more["loss_each"][:2] == first["loss_each"]
+    # Nothing was trained again.
+    assert more["seconds_each"][:2] == first["seconds_each"]
+
+
+def test_the_figures_of_several_seeds_are_those_of_each(tmp_path):
+    recipe = RECIPES["tag-toy"]
+    alone = [recipe.run(tmp_path, epochs=3, seed=seed) for seed in (4, 5, 6)]
+    found = recipe.run(tmp_path, epochs=3, seed=4, seeds=3)
+    for name in ("accuracy", "loss"):
+        values = [result[name] for result in alone]
+        assert found[f"{name}_each"] == values
+        assert found[f"{name}_mean"] == pytest.approx(np.mean(values))
+        assert found[f"{name}_deviation"] == pytest.approx(np.std(values, ddof=1))
+        assert (found[f"{name}_min"], found[f"{name}_max"]) == (min(values), max(values))
+    assert len(set(found["loss_each"])) == 3
+    for name in ("parameters", "majority", "count", "reported", "source"):
+        assert found[name] == alone[0][name]
 
 
 def test_words_in_like_company_have_like_vectors():

@@ -11,6 +11,7 @@ from helpers_training import EVERYTHING, At, assert_same_run, left_behind, nothi
 from small_training import Net, Signs, Words
 from torch import nn
 
+from elman.errors import ModelError
 from elman.folders import CHECKPOINT
 from elman.training import TrainingInterrupted
 from elman.training.checkpoint import read_checkpoint
@@ -208,3 +209,31 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     for folder in killed:
         assert {path.name for path in folder.iterdir()} == {CHECKPOINT, "log.jsonl"}
         assert_same_run(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"schedule": "cosine", "warmup_fraction": 0.0}, "schedule `cosine`"),
+        ({"schedule": "constant", "warmup_fraction": 0.1}, "warm-up"),
+    ],
+)
+def test_other_epochs_of_an_unfinished_run_are_refused_with_the_repair(tmp_path, changes, cause):
+    settings = EVERYTHING | {"final_fraction": 0.0} | changes
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path, settings, At(interrupt, epoch=2)).run()
+    with pytest.raises(ModelError, match=f"one of 3 epochs.* its {cause} depend") as caught:
+        resume(tmp_path, settings | {"epochs": 5})
+    assert caught.value.fix is not None
+    assert "--epochs 3" in caught.value.fix
+    # The repair works as it is written.
+    resume(tmp_path, settings)
+    resume(tmp_path, settings | {"epochs": 5})
+
+
+def test_a_run_whose_schedule_knows_no_end_is_resumed_with_other_epochs(tmp_path):
+    settings = EVERYTHING | {"schedule": "constant", "warmup_fraction": 0.0, "final_fraction": 0.0}
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path, settings, At(interrupt, epoch=2)).run()
+    resume(tmp_path, settings | {"epochs": 5})
+    assert len(left_behind(tmp_path)[1]) == 5

@@ -55,7 +55,7 @@ def list_recipes(as_json: AsJson = False) -> None:
     cls=Command,
     epilog=examples(
         "elman recipe run word-sentiment-lstm --data ../shared/data",
-        "elman recipe run word-sentiment-rnn --data ../shared/data --seed 3 --json",
+        "elman recipe run word-sentiment-rnn --data ../shared/data --seeds 5 --json",
         "elman recipe run news-bilstm --data ../shared/data --best-epochs",
         "elman recipe run wiki-chars-own-gru --data ../shared/data --out wiki",
     ),
@@ -73,6 +73,16 @@ def run_recipe(
         ),
     ],
     seed: Seed = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="Runs with consecutive seeds, for their mean and deviation. [the recipe's]",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", min=1, metavar="N", show_default=False, help="Passes over the data. [the recipe's]"),
@@ -111,7 +121,7 @@ def run_recipe(
     """Repeat one experiment, measured next to reported.
 
     If the data is missing, the message says how to get it. With --out, Ctrl-C saves the run and stops it, and
-    --resume continues it.
+    --resume continues it. With --seeds, finished seeds are not trained again, and N may be larger than before.
 
     Defaults are in [brackets].
     """
@@ -127,8 +137,8 @@ def run_recipe(
     # Minibatches of words are small: a second thread gains nothing and changes the last bits.
     use_threads(threads or recipe.threads)
     say(f"{name}: {recipe.summary}")
-    how: dict[str, Any] = {"seed": seed, "epochs": epochs, "folder": out, "resume": resume, "command": context.obj}
-    how["best_epochs"] = best_epochs
+    how: dict[str, Any] = {"seed": seed, "seeds": seeds, "epochs": epochs, "best_epochs": best_epochs}
+    how |= {"folder": out, "resume": resume, "command": context.obj}
     given = {name: value for name, value in how.items() if value is not None}
     with run_in(out, command=context.obj, resume=resume, overwrite=overwrite):
         result = recipe.run(data, listener=progress_for(sys.stderr), **given)
@@ -145,7 +155,9 @@ def measured_beside_reported(result: dict[str, Any]) -> list[str]:
     Args:
         result: what the recipe's `run` returned.
     """
-    reported = result.get("reported") or {}
+    reported = dict(result.get("reported") or {})
+    # What the source reports of one run is comparable with the mean of several.
+    reported |= {f"{name}_mean": value for name, value in reported.items() if f"{name}_mean" in result}
     names = [name for name in result if name in reported or name.startswith(FIGURES)]
     rows = [
         (TITLES.get(name, name.replace("_", " ")), _figure(name, result[name]), _figure(name, reported.get(name, "")))

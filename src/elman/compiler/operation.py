@@ -80,7 +80,7 @@ def _read_order(lengths: Tensor) -> TimeMajor:
 
 
 def _kernels(graph: Graph, tensors: Sequence[Tensor], *, trains: bool) -> Any:
-    """Return the kernels of the target that runs the step, None if it runs on torch's operations."""
+    """Return the kernels of the target that runs the step, None for torch's operations."""
     # `dispatch` is above this file.
     from elman.compiler import dispatch
 

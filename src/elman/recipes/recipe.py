@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from elman.data.known.datasets import is_there
@@ -12,6 +13,7 @@ from elman.models import model_for
 from elman.models.model import Model
 from elman.models.runs import Run, carry_out, described
 from elman.models.start import Pretrained
+from elman.tasks import find_task
 from elman.tasks.task import Values
 from elman.training.listener import Listener
 
@@ -53,7 +55,7 @@ class Recipe:
         settings: of the model.
         reported: what the source reports, by the names of the result.
         source: where that is reported.
-        seeds: how many runs with consecutive seeds the figures are the mean of.
+        seeds: number of runs, with consecutive seeds, over which the figures are averaged.
         start: gives what each run starts from, for the parts, the seed, the data folder, the folder of the run and
             the listener.
         any_data: whether one of the data sets will do.
@@ -99,6 +101,7 @@ class Recipe:
         data: Path,
         *,
         seed: int | None = None,
+        seeds: int | None = None,
         epochs: int | None = None,
         best_epochs: bool = False,
         folder: Path | None = None,
@@ -112,17 +115,19 @@ class Recipe:
         Args:
             data: the folder that holds the data sets.
             seed: of the (first) run; 0 if not given.
+            seeds: number of runs with consecutive seeds, in place of the recipe's own.
             epochs: in place of the recipe's own.
             best_epochs: first find the number of epochs that is best on a tenth of the training rows, held out, of up
                 to `most_epochs`; then train on all rows for so many. The test part chooses nothing.
-            folder: where checkpoints, the (last) model and its report are written; other seeds have folders in it.
-            resume: continue the run that was stopped in that folder.
+            folder: where checkpoints, the (first) model and its report are written; other seeds have folders in it.
+            resume: continue the runs that were stopped in that folder; further seeds begin.
             listener: is given the progress.
             command: that repeats the run, for the report.
             kind: another class of models, to compare with.
 
         Returns:
-            The measured figures, the reported ones, and the seconds that training took in all its parts.
+            The measured figures, the reported ones, and the seconds that training took in all its parts. Of several
+            seeds, each score has its mean, deviation, smallest, largest and all values.
 
         Raises:
             UsageError: the best number of epochs is asked for, and the recipe has no such search.
@@ -130,11 +135,10 @@ class Recipe:
         found, parts = self.open(data)
         if folder is not None:
             _record(folder)
-        runs, model = [], None
-        for number in range(self.seeds):
-            current = (seed or 0) + number
+        first, runs = seed or 0, []
+        for current in range(first, first + (seeds or self.seeds)):
             settings = {**self.settings, **parts.settings, "seed": current}
-            own = _folder_of(folder, current, last=number == self.seeds - 1)
+            own = _folder_of(folder, current, first)
             found_by = {}
             if best_epochs:
                 settings["epochs"], found_by = self._search(settings, parts, own, resume, listener)
@@ -144,15 +148,14 @@ class Recipe:
             again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
             runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how), **found_by})
-        assert model is not None
         return {
             "recipe": self.name,
             "data": found,
             "part": "validation" if parts.test is None else "test",
-            **_measured(runs),
+            **_measured(runs, find_task(self.task).metrics[0].name),
             "reported": dict(self.reported),
             "source": self.source,
-            "seed": seed or 0,
+            "seed": first,
             "seconds": round(sum(run["seconds"] for run in runs), 1),
         }
 
@@ -197,8 +200,8 @@ class Recipe:
         return {**result, "training_losses": losses, "seconds": model.history_.seconds}
 
 
-def _folder_of(folder: Path | None, seed: int, *, last: bool) -> Path | None:
-    return folder if folder is None or last else folder / f"seed-{seed}"
+def _folder_of(folder: Path | None, seed: int, first: int) -> Path | None:
+    return folder if folder is None or seed == first else folder / f"seed-{seed}"
 
 
 def _continues(folder: Path | None, *, resume: bool) -> bool:
@@ -220,20 +223,34 @@ def _record(folder: Path) -> RunFolder:
     return own
 
 
-def _measured(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the figures of one run, or the mean accuracy of several."""
+def _measured(runs: list[dict[str, Any]], score: str) -> dict[str, Any]:
+    """Return the figures of one run, or the distribution of each figure over several runs.
+
+    Args:
+        runs: the result of each run.
+        score: the figure that is listed for each run even if all are equal.
+    """
+    kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
+    figures = [{name: value for name, value in run.items() if name not in kept} for run in runs]
     if len(runs) == 1:
-        dropped = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
-        return {name: value for name, value in runs[0].items() if name not in dropped}
-    accuracies = [run["accuracy"] for run in runs]
-    mean = sum(accuracies) / len(accuracies)
-    deviation = (sum((value - mean) ** 2 for value in accuracies) / (len(accuracies) - 1)) ** 0.5
+        return figures[0]
+    found: dict[str, Any] = {"seeds": [run["seed"] for run in runs]}
+    for name in figures[0]:
+        if name in ("seconds", "training_losses", "tokens_per_second"):
+            continue
+        values = [each[name] for each in figures]
+        if name != score and all(value == values[0] for value in values):
+            found[name] = values[0]
+        elif all(isinstance(value, int | float) for value in values):
+            found |= _distribution(name, values)
+    return {**found, "seconds_each": [round(run["seconds"], 1) for run in runs]}
+
+
+def _distribution(name: str, values: list[float]) -> dict[str, Any]:
     return {
-        "parameters": runs[0]["parameters"],
-        "majority": runs[0]["majority"],
-        "count": runs[0]["count"],
-        "accuracy_mean": mean,
-        "accuracy_deviation": deviation,
-        "accuracy_each": accuracies,
-        "seconds_each": [round(run["seconds"], 1) for run in runs],
+        f"{name}_mean": mean(values),
+        f"{name}_deviation": stdev(values),
+        f"{name}_min": min(values),
+        f"{name}_max": max(values),
+        f"{name}_each": values,
     }

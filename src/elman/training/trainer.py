@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from elman.errors import TrainingError, UsageError, os_errors_as
+from elman.errors import ModelError, TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, LOG, alone_in
 from elman.settings.training import RunSettings
@@ -140,9 +140,12 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         path, checkpoint = checkpoint_in(self._folder)
         found, wanted = checkpoint.identity, self._identity
+        shorter, longer = _without_epochs(found), _without_epochs(wanted)
         if checkpoint.state["finished"] or not depends_on_total(self._settings):
             # A longer run begins as a shorter one does.
-            found, wanted = _without_epochs(found), _without_epochs(wanted)
+            found, wanted = shorter, longer
+        elif found != wanted and shorter == longer:
+            raise _wrong_total(path, found["settings"])
         check_identity(path, found, wanted)
         remove_leftovers(path.parent, CHECKPOINT)
         return checkpoint
@@ -370,3 +373,14 @@ class Trainer:
 def _without_epochs(identity: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in identity["settings"].items() if name != "epochs"}
     return {**identity, "settings": settings}
+
+
+def _wrong_total(path: Path, settings: Mapping[str, Any]) -> ModelError:
+    """Return the error for an unfinished run that is resumed with another number of epochs."""
+    epochs, schedule = settings["epochs"], settings["schedule"]
+    cause = "warm-up" if schedule in ("constant", "step") else f"schedule `{schedule}`"
+    return ModelError(
+        f"The run is one of {epochs} epochs, on which the learning rates of its {cause} depend, and is not finished.",
+        where=str(path),
+        fix=f"Finish it with --epochs {epochs} (epochs={epochs}); a finished run can be continued with more epochs.",
+    )

@@ -55,7 +55,8 @@ def test_other_widths(bits: int):
     """The tests of this folder once more, in a process with narrower vectors."""
     here = os.path.dirname(__file__)  # noqa: PTH120
     files = [os.path.join(here, name) for name in ("test_functions.py", "test_gemm.py")]  # noqa: PTH118
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *files]
+    # In one process: each worker would import torch once more.
+    command = [sys.executable, "-m", "pytest", "-n0", "-x", "-m", "not slow", "-p", "no:cacheprovider", *files]
     done = subprocess.run(
         command, env=os.environ | {"ELMAN_VECTOR_BITS": str(bits)}, capture_output=True, text=True, check=False
     )
