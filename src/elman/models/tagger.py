@@ -1,5 +1,7 @@
 """The tagger: one label for each word of a sentence."""
 
+from typing import Any
+
 from elman.models.model import Model
 from elman.tasks.tag import Tag
 
@@ -22,3 +24,14 @@ class SequenceTagger(Model):
 
     task = Tag
     fitted_by = "fit(sentences, tags)"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
+        # Only scikit-learn itself calls this. Its classifiers have one label a row, so that this is not one of them.
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=True, one_d_labels=False),
+            input_tags=InputTags(string=True, two_d_array=False),
+        )

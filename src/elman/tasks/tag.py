@@ -12,7 +12,7 @@ from elman.settings.training import TrainingSettings
 from elman.tasks.baselines import FrequentTag
 from elman.tasks.sentences import Sentences, Words
 from elman.tasks.tag_labels import TagLabels
-from elman.tasks.tag_report import tagged_text, worst_sentences
+from elman.tasks.tag_report import tagged_sentences
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
 
@@ -114,10 +114,9 @@ class Tag(Task):
 
     def report(self, found: Found) -> list[Part]:
         """Return the scores, the confusion matrix, the worst sentences and a page of text with its tags."""
-        scores, rows = found.scores, list(found.rows)
+        scores = found.scores
         numbers = Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _remark(scores))
-        texts = [worst_sentences(rows), tagged_text(rows)] if rows else []
-        return [numbers, Confusion(scores["labels"], scores["confusion"]), *texts]
+        return [numbers, Confusion(scores["labels"], scores["confusion"]), *tagged_sentences(found.rows)]
 
 
 def _remark(scores: Mapping[str, Any]) -> str:

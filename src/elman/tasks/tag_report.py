@@ -1,6 +1,7 @@
 """Parts of a tagger's report: sentences with their tags."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable
 
 from elman.report.parts import WORST, TaggedText, TaggedWord
 from elman.tasks.task import Row
@@ -9,24 +10,30 @@ from elman.tasks.task import Row
 PAGE_WORDS = 400
 
 
-def worst_sentences(rows: Sequence[Row]) -> TaggedText:
-    """Return the sentences with the most wrong tags, the worst first; of equal ones the shorter is the worse."""
-    found = [(sentence, sum(word.is_wrong for word in sentence)) for sentence in map(_tagged, rows)]
-    wrong = sorted((pair for pair in found if pair[1]), key=lambda pair: (-pair[1], len(pair[0])))
-    note = "Those with the most wrong tags. A wrong answer is followed by the true tag."
-    return TaggedText("Worst sentences", [sentence for sentence, _ in wrong[:WORST]], note)
+def tagged_sentences(rows: Iterable[Row]) -> list[TaggedText]:
+    """Return the sentences with the most wrong tags, and about a page of the first sentences; none without rows.
 
-
-def tagged_text(rows: Sequence[Row]) -> TaggedText:
-    """Return the first sentences with their tags, about a page of them."""
-    sentences: list[list[TaggedWord]] = []
+    Of two sentences with as many wrong tags the shorter is the worse. The rows are read once and not kept.
+    """
+    worst: list[tuple[int, int, int, list[TaggedWord]]] = []
+    page: list[list[TaggedWord]] = []
     words = 0
-    for row in rows:
-        if words >= PAGE_WORDS:
-            break
-        sentences.append(_tagged(row))
-        words += len(sentences[-1])
-    return TaggedText("Text with its tags", sentences, "The first sentences, as they are in the data.")
+    for number, row in enumerate(rows):
+        sentence = _tagged(row)
+        if words < PAGE_WORDS:
+            page.append(sentence)
+            words += len(sentence)
+        if wrong := sum(word.is_wrong for word in sentence):
+            heapq.heappush(worst, (wrong, -len(sentence), -number, sentence))
+            if len(worst) > WORST:
+                heapq.heappop(worst)
+    if not page:
+        return []
+    note = "Those with the most wrong tags. A wrong answer is followed by the true tag."
+    return [
+        TaggedText("Worst sentences", [sentence for *_, sentence in sorted(worst, reverse=True)], note),
+        TaggedText("Text with its tags", page, "The first sentences, as they are in the data."),
+    ]
 
 
 def _tagged(row: Row) -> list[TaggedWord]:

@@ -46,10 +46,10 @@ def read_sentences(
 ) -> Sentences:
     """Read a file of sentences.
 
-    A .conllu file has ten columns; lines of ranges (`1-2`) and empty nodes (`1.1`) and comments are left out. .jsonl has an object
-    with a list `words` and a list of tags on each line. Any other file has a word, a tab and its tag on a line and
-    a blank line after each sentence, where `#` is a word; or, without tabs, a sentence on each line, with blanks between
-    the words.
+    A .conllu file has ten columns; comments and the lines of ranges (`1-2`) and of empty nodes (`1.1`) are left out.
+    .jsonl has an object with a list `words` and a list of tags on each line. Any other file has a word, a tab and its
+    tag on a line and a blank line after each sentence, where `#` is a word; or, without tabs, a sentence on each line,
+    with blanks between the words.
 
     Args:
         path: the file, or `-` for standard input.

@@ -111,7 +111,7 @@ def features_of(word: str) -> list[str]:
     There are always as many; a prefix or suffix longer than the word is empty. The first feature is the word.
 
     >>> features_of("Rio-2016")[:5]
-    ['w=rio-2016', 's=Xx-dddd', 'r=Xx-d', 'p1=r', 'p2=ri']
+    ['w=rio-2016', 's=Xxx-dddd', 'r=Xx-d', 'p1=r', 'p2=ri']
     >>> features_of("a")[3:6]
     ['p1=a', 'p2=', 'p3=']
     """
