@@ -30,6 +30,7 @@ Layers, each a `torch.nn.Module`:
 Sequences:
     `Ragged`                a batch of sequences of any length, without padding
     `Vocabulary`            tokens of text to ids and back
+    `SequenceEncoder`       texts to batches: splits them into tokens, learns the vocabulary with `adapt`
 
 Cells, the equations of one step:
     `@cell`                 make a cell of a function
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import where as where
     from elman.compiler.zoneout import zoneout as zoneout
     from elman.data.ragged.ragged import Ragged as Ragged
+    from elman.data.text.encoder import SequenceEncoder as SequenceEncoder
     from elman.data.text.vocabulary import Vocabulary as Vocabulary
     from elman.errors import CellError as CellError
     from elman.errors import DataError as DataError
@@ -166,6 +168,7 @@ _MODULES = {
     "elman.nn.summary": "summary",
     "elman.data.ragged.ragged": "Ragged",
     "elman.data.text.vocabulary": "Vocabulary",
+    "elman.data.text.encoder": "SequenceEncoder",
     "elman.compiler.cell": "Cell cell",
     "elman.cells": "CELLS",
     "elman.compiler.zoneout": "zoneout",

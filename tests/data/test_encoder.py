@@ -62,3 +62,96 @@ def test_numbers_of_one_feature_or_several():
     assert encoder(tokens="values").encode([np.zeros((3, 4))]).data.shape == (3, 4)
     with pytest.raises(DataError, match="not finite"):
         encoder(tokens="values").encode([[1.0, float("inf")]])
+
+
+def test_settings_are_given_by_name_or_whole():
+    assert SequenceEncoder(tokens="words", max_tokens=5).settings == EncoderSettings(tokens="words", max_tokens=5)
+    with pytest.raises(UsageError, match="given twice"):
+        SequenceEncoder(EncoderSettings(), tokens="words")
+    with pytest.raises(UsageError, match="max_token"):
+        SequenceEncoder(max_token=5)
+
+
+TEXT = "Don't stop: it's 3.50, \u201cfriend\u201d\tof mine!"
+SPLITS = {
+    "punctuation": ["Don't", "stop", ":", "it's", "3.50", ",", "\u201c", "friend", "\u201d", "of", "mine", "!"],
+    "blanks": ["Don't", "stop:", "it's", "3.50,", "\u201cfriend\u201d", "of", "mine!"],
+    "strip": ["Dont", "stop", "its", "350", "\u201cfriend\u201d", "of", "mine"],
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_words_end_where_the_settings_say(split):
+    found = encoder(tokens="words", split=split).adapt([TEXT]).vocabulary
+    assert set(found.tokens) == set(SPLITS[split])
+    assert found.decode(encoder(tokens="words", split=split).adapt([TEXT]).encode([TEXT]).data) == SPLITS[split]
+    lower = encoder(tokens="words", split=split, lower_case=True).adapt([TEXT]).vocabulary
+    assert set(lower.tokens) == {word.lower() for word in SPLITS[split]}
+
+
+def test_strip_removes_what_keras_removes():
+    """The marks of `TextVectorization(standardize="lower_and_strip_punctuation")`, typed out from its source."""
+    marks = r"""!"#$%&()*+,-./:;<=>?@[\]^_`{|}~'"""
+    assert len(set(marks)) == 32
+    assert encoder(tokens="words", split="strip").adapt([f"a{marks}b {marks} c"]).vocabulary.tokens == ("ab", "c")
+
+
+def test_only_words_are_split():
+    with pytest.raises(UsageError, match="only words are split"):
+        encoder(split="blanks")
+
+
+def test_the_vocabulary_of_the_first_rows():
+    texts = ["b a", "b", "c c c"]
+    reader = encoder(tokens="words", vocabulary_rows=2)
+    assert reader.adapt_and_encode(texts).to_list()[2].tolist() == [0, 0, 0]
+    assert reader.vocabulary.tokens == ("b", "a")
+    assert encoder(tokens="words", vocabulary_rows=2).adapt(texts).vocabulary == reader.vocabulary
+    ngrams = encoder(ngrams=2, vocabulary_rows=1).adapt(["ab", "cd"]).vocabulary
+    assert set(ngrams.tokens) == {"a", "b", "ab"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tokens": "words"},
+        {"tokens": "words", "marks": True, "max_tokens": 5},
+        {"tokens": "words", "min_count": 2, "unknown": "refuse", "alphabet": None},
+        {"tokens": "bytes"},
+        {"ngrams": 2, "marks": True},
+        {"alphabet": "abc"},
+    ],
+)
+def test_learning_and_encoding_at_once_is_the_same_as_one_after_the_other(settings):
+    texts = ["the cat the", "", "cat cat the the"]
+    at_once, reader = encoder(**settings), encoder(**settings).adapt(texts)
+    batch, other = at_once.adapt_and_encode(texts), reader.encode(texts)
+    assert at_once.vocabulary == reader.vocabulary
+    assert torch.equal(batch.data, other.data)
+    assert torch.equal(batch.lengths, other.lengths)
+
+
+def test_tokens_that_max_tokens_leaves_out_are_refused_on_request():
+    with pytest.raises(DataError, match="never saw") as caught:
+        encoder(tokens="words", max_tokens=2, unknown="refuse").adapt_and_encode(["a a", "a b"])
+    assert "text 2: 'b'" in str(caught.value)
+
+
+def test_subwords_give_the_text_back_and_no_token_is_unknown():
+    pytest.importorskip("sentencepiece")
+    texts = ["the cat sat on the mat"] * 20 + ["the dog sat on the log"] * 20
+    reader = encoder(tokens="subwords", max_tokens=290, marks=True)
+    batch = reader.adapt_and_encode(texts)
+    begin, end = reader.vocabulary.specials["begin"], reader.vocabulary.specials["end"]
+    rows = batch.to_list()
+    assert all((row[0], row[-1]) == (begin, end) for row in rows)
+    assert reader.subwords.decode((rows[0][1:-1] - 2).tolist()) == texts[0]
+    assert len(rows[0]) < len(texts[0])
+    unseen = reader.encode(["the \u017elog"])
+    assert unseen.data.min() > reader.vocabulary.specials["unknown"]
+    assert reader.subwords.decode((unseen.data[1:-1] - 2).tolist()) == "the \u017elog"
+    again = SequenceEncoder(reader.settings, reader.vocabulary, reader.subwords)
+    assert torch.equal(again.encode(texts).data, batch.data)
+    with pytest.raises(UsageError, match="learned, not counted"):
+        encoder(tokens="subwords", min_count=2)

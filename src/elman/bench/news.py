@@ -77,7 +77,7 @@ def side(work: NewsWork) -> Run:
 
 
 def peers(work: NewsWork) -> dict[str, Run]:
-    """Return the peers by name; Keras among them if it is installed."""
+    """Return the peers by name, Keras among them if it is installed."""
     packed, padded = (TorchNetwork(work, packs=packs) for packs in (True, False))
     found = {
         "torch.nn packed": _training(packed, packed, work),

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import typer
@@ -10,7 +11,7 @@ from pydantic.fields import FieldInfo
 from elman.errors import UsageError
 from elman.settings import Settings, fields_of, summary_of
 
-_WORDS = {int: "N", float: "F", str: "NAME"}
+_WORDS = {int: "N", float: "F", str: "NAME", Path: "FILE"}
 
 
 class Flag(NamedTuple):

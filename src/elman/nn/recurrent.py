@@ -5,6 +5,7 @@ from typing import Any, get_args, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from elman.cells import find_cell
 from elman.compiler import dispatch
@@ -211,6 +212,9 @@ class Recurrent(nn.Module):
         last: dict[str, list[Tensor]] = {name: [] for name in self.cell.states}
         data, outputs, ends = batch.data if table is None else table, [], []
         ids = None if table is None else batch.data
+        if ids is not None and self.bidirectional and not torch.compiler.is_compiling() and len(data) > len(ids):
+            # The kernels would read the rows for each direction, and fill a gradient of the table for each.
+            data, ids = functional.embedding(ids, data), None
         for layer in range(self.num_layers):
             if layer:
                 data = drop_features(data, batch, self.dropout, self.training)

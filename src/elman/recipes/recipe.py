@@ -162,7 +162,7 @@ class Recipe:
     def _search(
         self, settings: Mapping[str, Any], parts: Parts, folder: Path | None, resume: bool, listener: Listener | None
     ) -> tuple[int, dict[str, Any]]:
-        """Return the best number of epochs by a tenth of the training rows, and the figures of the search."""
+        """Return the best number of epochs on held-out rows, and the figures of the search."""
         if self.most_epochs is None:
             raise UsageError(
                 f"The recipe `{self.name}` has a fixed number of epochs.",

@@ -112,7 +112,7 @@ class Text:
         return {**vocabulary_sizes(self.vocabulary), **sizes}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary, with the model of subwords if there is one, or the number of features."""
+        """Return the vocabulary and the model of subwords, or the number of features."""
         known = None if self.vocabulary is None else self.vocabulary.to_json()
         found = {"vocabulary": known, "features": self.features}
         return found if self.subwords is None else {**found, "subwords": self.subwords.to_json()}

@@ -68,7 +68,7 @@ class SequenceEncoder:
         self.subwords = subwords
 
     def adapt(self, sequences: Sequence[Any]) -> Self:
-        """Learn the vocabulary from sequences, the first `vocabulary_rows` of them if the settings say so.
+        """Learn the vocabulary from sequences, or from their first `vocabulary_rows`.
 
         Raises:
             DataError: there is no token in them.

@@ -63,7 +63,7 @@ def with_vector_size(settings: Any) -> Any:
 def read_start_rows(
     settings: VectorSettings, vocabulary: Vocabulary, is_token: Callable[[str], bool]
 ) -> tuple[Vocabulary, StartRows, int]:
-    """Read the vectors of a vocabulary, and add further words of the file to it if the settings ask for them.
+    """Read the vectors of a vocabulary, which grows by words of the file on request.
 
     Args:
         settings: name the file.

@@ -289,7 +289,7 @@ class _Chunk:
         self._stream, self._bytes, self._at = stream, b"", 0
 
     def word(self) -> bytes | None:
-        """Return the bytes up to the next blank, without a line end before them; None if there is none."""
+        """Return the bytes of a word, up to the next blank, or None if there is none."""
         while (end := self._bytes.find(b" ", self._at)) < 0:
             if len(self._bytes) - self._at > LONGEST_WORD or not self._more():
                 return None

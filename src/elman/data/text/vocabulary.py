@@ -179,7 +179,7 @@ class Vocabulary:
         return Ragged(torch.from_numpy(np.array(numbers, np.int64)), lengths)
 
     def marks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the numbers that are put before a sequence and after it, for the marks that this vocabulary has."""
+        """Return the numbers of the marks before a sequence and after it."""
         return (self.specials["begin"],) if self.begin else (), (self.specials["end"],) if self.end else ()
 
     def _refuse_unknown(self, token_lists: Sequence[Sequence[str]]) -> None:
