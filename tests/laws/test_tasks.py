@@ -1,6 +1,8 @@
 """The laws of tasks, over every entry of TASKS."""
 
+import copy
 import gc
+import pickle
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -154,7 +156,21 @@ def test_the_command_line_gives_what_python_gives(name: str, tmp_path: Path):
         )
     ]
     assert run(["train", name, str(data), "--out", str(tmp_path / "m"), "--validation-fraction", "0", *flags]) == 0
-    assert_same(open_model(tmp_path / "m"), new(name).fit(*example.values))
+    python = new(name).fit(*example.values)
+    assert_same(open_model(tmp_path / "m"), python)
+    scores = [[each[:4] for each in model.baseline(*example.values)] for model in (open_model(tmp_path / "m"), python)]
+    assert scores[0] == scores[1] != []
+
+
+@every_task
+def test_baselines_are_copied_and_saved_with_a_model(name: str, tmp_path: Path):
+    model, values = new(name, epochs=1).fit(*EXAMPLES[name].values), EXAMPLES[name].values
+    expected = [each[:4] for each in model.baseline(*values)]
+    model.save(tmp_path / "m")
+    copies = [open_model(tmp_path / "m"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    copies[0].save(tmp_path / "again")
+    for again in (*copies, open_model(tmp_path / "again")):
+        assert [each[:4] for each in again.baseline(*values)] == expected
 
 
 class Endless:

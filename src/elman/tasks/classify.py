@@ -217,7 +217,7 @@ class Classify(Task):
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
         """Return the logits of the labels, and the positions of the true ones."""
-        return network(batch["text"]), batch["label"]
+        return self.read(network, batch).outputs, batch["label"]
 
     def scores(self, data: Data) -> "CalibratedScores":
         """Return the loss, accuracy, majority rate, F1, confusion matrix and calibration errors."""
