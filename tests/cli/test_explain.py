@@ -117,7 +117,7 @@ def test_what_is_no_cell_and_no_model(elman, tmp_path: Path):
 
 
 def test_stacked_layers_are_explained_one_by_one(elman, words: Path, tmp_path: Path):
-    size = ("--hidden-size", 4, "--epochs", 1, "--num-layers", 2, "--bidirectional")
+    size = ("--hidden-size", 4, "--epochs", 1, "--num-layers", 2)
     assert elman("train", "classify", words, "--out", tmp_path / "m", *size).code == 0
     layers = elman("explain", tmp_path / "m", "--json").json["layers"]
     assert [(layer["layer"], layer["input_size"]) for layer in layers] == [("body layer 0", 64), ("body layer 1", 8)]

@@ -47,7 +47,7 @@ def test_the_report_and_the_card_say_how_to_repeat_the_run(elman, words: Path, t
 
 def test_only_settings_that_were_given_reach_the_model(elman, words: Path, tmp_path: Path):
     given = ["--dense", "6,5", "--embedding", "one-hot", "--cell", "simple_rnn", "--cell-options", "activation=relu"]
-    given += ["--pooling", "last,mean", "--bidirectional", "--no-restore-best", "--betas", "0.8,0.99"]
+    given += ["--pooling", "last,mean", "--no-bidirectional", "--no-restore-best", "--betas", "0.8,0.99"]
     assert elman("train", "classify", words, "--out", tmp_path / "m", *SMALL, *given).code == 0
     settings = read_model(tmp_path / "m").config["settings"]
     expected = ClassifierSettings(

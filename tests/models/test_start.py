@@ -13,7 +13,16 @@ TEXT = "the cat sat on the mat. " * 10
 WORDS, LABELS = ["cat", "mat", "the", "on"] * 4, ["x", "x", "y", "y"] * 4
 LANGUAGE = {"embedding_size": 5, "hidden_size": 4, "streams": 2, "window": 6, "epochs": 1}
 TABLE = "embedding.table.weight"
-CLASSIFIER = {"cell": "gru", "embedding": 5, "hidden_size": 4, "epochs": 1, "batch_size": 4, "learning_rate": 0.1}
+CLASSIFIER = {
+    "cell": "gru",
+    "embedding": 5,
+    "hidden_size": 4,
+    "epochs": 1,
+    "batch_size": 4,
+    "learning_rate": 0.1,
+    "dense": 4,
+    "schedule": "constant",
+}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from elman.training.listener import RunStart, Silent
 TEXTS = ["the good film", "the bad film", "a good Plot", "a bad plot nowhere"] * 4
 LABELS = ["good", "bad", "good", "bad"] * 4
 ROWS = {"the": 0.1, "good": 0.5, "bad": -0.5, "plot": 0.3, "splendid": 0.45, "awful": -0.45, "New York": 0.2}
-SETTINGS = {"tokens": "words", "hidden_size": 4, "epochs": 1, "batch_size": 4}
+SETTINGS = {"tokens": "words", "hidden_size": 4, "epochs": 1, "batch_size": 4, "schedule": "constant"}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The flags that are settings: made from the fields of their classes, so that each is described once."""
 
+import re
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -55,8 +56,10 @@ def spelling(flag: Flag) -> str:
 def option_of(flag: Flag) -> Any:
     """Return the annotation by which typer reads the flag."""
     single = flag.kinds[0] if len(flag.kinds) == 1 and flag.kinds[0] in (bool, int, float) else str
+    # Where the data decide, both can be said.
+    either = f"{spelling(flag)}/--no-{flag.name.replace('_', '-')}"
     option = typer.Option(
-        spelling(flag), metavar=None if single is bool else flag.metavar, show_default=False, help=help_of(flag)
+        either if single is bool and flag.default is None else spelling(flag), metavar=None if single is bool else flag.metavar, show_default=False, help=help_of(flag)
     )
     return Annotated[single | None, option]
 
@@ -78,7 +81,7 @@ def value_of(flag: Flag, typed: Any) -> Any:
         UsageError: a list or a list of options that cannot be read.
     """
     if bool in flag.kinds:
-        return flag.default is not True
+        return typed if flag.default is None else flag.default is not True
     if not isinstance(typed, str):
         return typed
     if tuple in flag.kinds:
@@ -97,7 +100,10 @@ def _flag(name: str, field: FieldInfo) -> Flag:
     # A class of settings is checked whole, so that its limits need not be part of the flags.
     kinds, words = zip(*_parts(field.annotation), strict=True)
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Flag(name, kinds, default, summary_of(field.description), "|".join(dict.fromkeys(words)))
+    line = summary_of(field.description)
+    if default is None and (by_data := re.search(r"By default (.+?)\.(?:\s|$)", field.description or "")):
+        line = f"{line} [{by_data[1]}]"
+    return Flag(name, kinds, default, line, "|".join(dict.fromkeys(words)))
 
 
 def _parts(annotation: Any) -> list[tuple[Any, str]]:

@@ -14,7 +14,7 @@ from elman.data.text.ngrams import NgramRows
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 DECIDING = 0.2
 FEWEST_ROWS = 50
-# The factors of a network that is not trained yet, and those of a trained one before more is known, with their deviation.
+# The factors before the training, and those expected after it, with their deviation.
 ALONE = (1.0, 0.0)
 FACTORS = (0.3, 0.8)
 DEVIATION = 0.25

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from elman.data.files import open_unpacked
 from elman.data.known.datasets import open_dataset
-from elman.recipes.recipe import Parts, Recipe
+from elman.recipes.recipe import PLAIN, Parts, Recipe
 from elman.tasks.task import Values
 
 SOURCE = "lecture notebooks on recurrent networks for AG News (Keras)"
@@ -23,23 +23,10 @@ RUN_TOGETHER = "H"
 WORDS = {"tokens": "words", "lower_case": True, "split": "strip", "max_tokens": 20_000, "embedding_rows": 20_000}
 NETWORK = {
     "embedding_deviation": 0.05 / 3**0.5,
-    "bidirectional": False,
-    "num_layers": 1,
-    "pooling": "last",
-    "dense": (),
     "init": "keras",
 }
-TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 16, "epochs": 1}
-UNREGULARISED = {
-    "input_dropout": 0.0,
-    "dropout": 0.0,
-    "output_dropout": 0.0,
-    "token_dropout": 0.0,
-    "embedding_dropout": 0.0,
-    "weight_decay": 0.0,
-    "label_smoothing": 0.0,
-}
-TEXTBOOK = {**WORDS, **NETWORK, **TRAINING, **UNREGULARISED}
+TRAINING = {"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 16, "epochs": 1}
+TEXTBOOK = {**PLAIN, **WORDS, **NETWORK, **TRAINING}
 
 
 def read_titles(name: str, data: Path) -> Parts:

@@ -42,6 +42,21 @@ SEARCH = "search"
 Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
 
+# A classifier with nothing that textbooks lack.
+PLAIN: dict[str, Any] = {
+    "wide": "off",
+    "bidirectional": False,
+    "pooling": "last",
+    "input_dropout": 0.0,
+    "dropout": 0.0,
+    "token_dropout": 0.0,
+    "rare_dropout": 0.0,
+    "schedule": "constant",
+    "clip_norm": None,
+    "validation_fraction": 0.0,
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A model trained and evaluated as an experiment was.

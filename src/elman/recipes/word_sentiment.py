@@ -7,12 +7,12 @@ weights were chosen on 15% of the training words, held out; the test words chose
 
 import string
 
-from elman.recipes.recipe import Recipe
+from elman.recipes.recipe import PLAIN, Recipe
 from elman.recipes.texts import read_words
 
 SOURCE = "lecture notebook on character-level word sentiment with dynamic axes (CNTK)"
 LETTERS = {"tokens": "characters", "alphabet": string.ascii_lowercase, "lower_case": True, "embedding": "one-hot"}
-LECTURE = {**LETTERS, "batch_size": 10, "epochs": 20}
+LECTURE = {**PLAIN, **LETTERS, "batch_size": 10, "epochs": 20}
 
 word_sentiment_dense = Recipe(
     name="word-sentiment-dense",

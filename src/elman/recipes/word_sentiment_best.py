@@ -21,7 +21,7 @@ from elman.data.text.encoder import EncoderSettings, SequenceEncoder
 from elman.folders import CHECKPOINT
 from elman.models import Pretrained
 from elman.networks import NetworkSettings, RowNetwork
-from elman.recipes.recipe import Parts, Recipe
+from elman.recipes.recipe import PLAIN, Parts, Recipe
 from elman.recipes.texts import read_words
 from elman.recipes.word_vectors import WordVectors, word_vectors
 from elman.settings import check_settings
@@ -170,7 +170,7 @@ word_sentiment_best = Recipe(
     threads=1,
     data=("sentiment-words", "wikitext-2", "ag-news", "enwik8-prefix"),
     read=read_words,
-    settings={**READING, **NETWORK, **ON_LABELS, **LABEL_TRAINING},
+    settings={**PLAIN, **READING, **NETWORK, **ON_LABELS, **LABEL_TRAINING},
     reported={"accuracy_mean": 0.879},
     source="character n-grams of 2 to 6 and logistic regression (scikit-learn)",
     seeds=5,

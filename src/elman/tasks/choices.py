@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
-from elman.data.text.tokens import Tokenizer
 from elman.settings import check_settings
 
 # Texts that are looked at to find what a step is.
-LOOKED_AT = 1_000
-# Words are longer than this only where no blanks are between them.
+LOOKED_AT = 10_000
+# Words are longer than this on average only where no blanks are between them.
 LONGEST_WORD = 25
-FEWEST_WORDS = 3
+# Words of a text, on average, of phrases and of sentences; phrases repeat their words, names do so less.
+PHRASES, SENTENCES, REPEATED = 2, 4, 0.4
 # Rows that all epochs have together, and tokens that they have at most.
 ROWS, TOKENS = 80_000, 15_000_000
 EPOCHS = range(4, 21)
@@ -20,10 +20,16 @@ FEWEST_TO_HOLD_OUT = 100
 HELD_OUT = 0.1
 
 # By what a step is.
-REGULARISERS: dict[str, dict[str, float]] = {
-    "words": {"input_dropout": 0.2, "token_dropout": 0.1, "rare_dropout": 0.5, "embedding_deviation": 0.1},
-    "characters": {"input_dropout": 0.2, "token_dropout": 0.0, "rare_dropout": 0.0},
-    "values": {"input_dropout": 0.0, "token_dropout": 0.0, "rare_dropout": 0.0},
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "words": {
+        "lower_case": True,
+        "input_dropout": 0.2,
+        "token_dropout": 0.1,
+        "rare_dropout": 0.5,
+        "embedding_deviation": 0.1,
+    },
+    "characters": {"lower_case": False, "input_dropout": 0.2, "token_dropout": 0.0, "rare_dropout": 0.0},
+    "values": {"lower_case": False, "input_dropout": 0.0, "token_dropout": 0.0, "rare_dropout": 0.0},
 }
 
 
@@ -44,9 +50,7 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
             notes.append(f"Each step is a {tokens.removesuffix('s')}: --tokens changes it.")
     kind = {"subwords": "words", "bytes": "characters"}.get(tokens, tokens)
     one_hot = settings.embedding == "one-hot"
-    for name, value in REGULARISERS[kind].items():
-        if getattr(settings, name) is None:
-            found[name] = value
+    found |= {name: value for name, value in DEFAULTS[kind].items() if getattr(settings, name) is None}
     if one_hot:
         given = ("token_dropout", "rare_dropout")
         found |= dict.fromkeys((name for name in given if getattr(settings, name) is None), 0.0)
@@ -63,17 +67,18 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
 
 
 def kind_of_tokens(texts: Sequence[str]) -> str:
-    """Return `words` if most texts have several of them, with blanks between them; else `characters`.
+    """Return `words` for sentences and phrases, `characters` for words, names, and texts without blanks.
 
-    >>> kind_of_tokens(["a fine film", "not so good , really", "dull"]), kind_of_tokens(["Smith", "Li"])
-    ('words', 'characters')
+    >>> kind_of_tokens(["a fine film , really", "not so good , really", "it is dull , really"])
+    'words'
+    >>> kind_of_tokens(["Smith", "Li"])
+    'characters'
     """
-    split = Tokenizer("words").split
-    counts = [len(text.split()) for text in texts[:LOOKED_AT]]
-    if not counts or median(counts) < FEWEST_WORDS:
+    words = [word for text in islice(texts, LOOKED_AT) for word in text.split()]
+    each = len(words) / max(1, min(len(texts), LOOKED_AT))
+    if not words or fmean(map(len, words)) > LONGEST_WORD or each < PHRASES:
         return "characters"
-    lengths = [len(word) for text in islice(texts, LOOKED_AT) for word in split(text)]
-    return "words" if lengths and fmean(lengths) <= LONGEST_WORD else "characters"
+    return "words" if each >= SENTENCES or len(set(words)) < REPEATED * len(words) else "characters"
 
 
 def _tokens_of(settings: Any, values: Sequence[Any]) -> str:

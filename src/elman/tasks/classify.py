@@ -39,6 +39,9 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         "numbers, each an array (time, feature), or (time,) for one feature. subwords are learned from the training "
         "texts by sentencepiece.",
     )
+    lower_case: bool | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None, description="Convert texts to lower case. By default words are, characters are not."
+    )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
         description="Add a linear model of TF-IDF n-grams (words, pairs of words, characters) to the network. It is "
