@@ -1,8 +1,8 @@
 """A model in training: steps of the optimiser, the average of its weights and the best of them."""
 
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,8 @@ class Learner:
         """Freeze the parts that the settings freeze in an epoch, counted from 0."""
         every, names = self._settings.unfreeze_epochs, self._settings.freeze
         parts = names if every is None else names[: max(0, len(names) - epoch // every)]
-        self._frozen = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
+        weights = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
+        self._frozen = [weight for weight in weights if weight.requires_grad]
 
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
         """Train one minibatch, and return its mean loss and metric and the number of its targets.
@@ -77,7 +78,7 @@ class Learner:
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
-        with collected_penalties() as penalties:
+        with self._frozen_parts(), collected_penalties() as penalties:
             read = self._task.read(self.model, batch, self._carried)
         self._carried = read.state
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
@@ -88,16 +89,26 @@ class Learner:
         # The optimiser's own zero_grad costs more than a small step.
         for parameter in self._parameters:
             parameter.grad = None
-        objective.backward()
-        # An optimiser skips parameters without a gradient.
-        for parameter in self._frozen:
-            parameter.grad = None
+        # An optimiser skips parameters without a gradient. If all parts are frozen, nothing has one.
+        if objective.requires_grad:
+            objective.backward()
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
         if self._average is not None:
             self._average.update()
         return read.loss.item(), self._metric(batch, read), read.targets
+
+    @contextmanager
+    def _frozen_parts(self) -> Iterator[None]:
+        """Record no gradients for the frozen parts while inside, which also saves computing them."""
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self._frozen:
+                parameter.requires_grad_(True)
 
     @torch.no_grad()
     def _metric(self, batch: Batch, read: Read) -> float:
