@@ -290,7 +290,7 @@ LARGEST_ONE_HOT = 5_000
 def build_embedding(
     settings: StepSettings, size: int | None, unused: int, ngrams: int = 1, start: StartRows | None = None
 ) -> OneHot | Embedding | None:
-    """Build the layer that gives ids their rows; `None` for numbers, which have no ids."""
+    """Build the layer that gives ids their rows, or return `None` for numbers."""
     if size is None:
         return None
     if settings.embedding != "one-hot":

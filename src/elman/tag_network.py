@@ -134,7 +134,10 @@ class TagNetwork(nn.Module):
 
 
 def _crf(tags: int, allowed: tuple[Tensor, Tensor, Tensor] | None) -> CRF:
-    """Build the CRF, without constraints where they would leave sentences of some length without any tags."""
+    """Build the CRF.
+
+    The constraints are left out if they allow no tags at all for sentences of some length.
+    """
     if allowed is None:
         return CRF(tags)
     starts, transitions, ends = allowed

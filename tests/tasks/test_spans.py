@@ -14,8 +14,8 @@ from elman.tasks.spans import (
     strict_spans,
 )
 
-# Labels; the spans of conlleval, and those of IOB1, IOB2 and IOBES read strictly. A span is `kind begin-end`, both steps
-# counted from 0 and part of it.
+# Labels; the spans of conlleval, and those of IOB1, IOB2 and IOBES read strictly. A span is `kind begin-end`, with its
+# first and its last step, from 0.
 TABLE = [
     ("O O", "", "", "", ""),
     # Correct IOB2. In IOB1 a B without a span before it is outside, and the I after it begins one; IOBES lacks the E.
@@ -88,7 +88,7 @@ def test_the_scores_are_those_of_a_count_by_hand():
     scores = SpanScores(conlleval_spans)
     assert (scores.precision, scores.recall, scores.f1) == (0, 0, 0)
     # Right: X 0-1. Missing: Y 3-3. Too many: X 3-3, Y 5-5.
-    scores.update("B-X I-X O B-Y O O".split(), "B-X I-X O B-X O B-Y".split())
+    scores.update(["B-X", "I-X", "O", "B-Y", "O", "O"], ["B-X", "I-X", "O", "B-X", "O", "B-Y"])
     assert (scores.precision, scores.recall) == (1 / 3, 1 / 2)
     assert scores.f1 == pytest.approx(0.4)
 

@@ -1,5 +1,6 @@
 """Layers: `torch.nn.Module`s over sequences of any length. `elman.nn.torch` has layers with torch's own names."""
 
+from elman.nn.crf import CRF
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.keras_activations import keras_activation
 from elman.nn.layers import GRU, LSTM, SimpleRNN
@@ -10,6 +11,7 @@ from elman.nn.state import State
 from elman.nn.summary import Summary, summary
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "Attention",

@@ -81,7 +81,10 @@ class CRF(nn.Module):
         return self.partition(scores) - self.score(scores, tags)
 
     def score(self, scores: Ragged, tags: Ragged) -> Tensor:
-        """Return the score of a sequence of tags for each sequence, `(batch,)`; minus infinity if it is not allowed."""
+        """Return the score of a sequence of tags for each sequence, `(batch,)`.
+
+        It is minus infinity for tags that are not allowed.
+        """
         self._check(scores)
         order, chosen = scores.order, tags.data
         if len(chosen) != scores.total:
@@ -101,9 +104,9 @@ class CRF(nn.Module):
         return total.index_add(0, sequence[begins], end[chosen[lasts]])
 
     def partition(self, scores: Ragged) -> Tensor:
-        """Return the logarithm of the sum of exp(score) over the allowed sequences of tags, `(batch,)`.
+        """Return log Z of each sequence, `(batch,)`.
 
-        It is differentiable once.
+        Z is the sum of exp(score) over the allowed sequences of tags. It is differentiable once.
         """
         self._check(scores)
         return _Partition.apply(scores.order, scores.data, *self._weights())
@@ -126,7 +129,7 @@ class CRF(nn.Module):
 
     @torch.no_grad()
     def decode(self, scores: Ragged) -> Ragged:
-        """Return the tags of the highest score for each sequence, `(total,)`, by Viterbi's algorithm.
+        """Return the best tags of each sequence, `(total,)`, by Viterbi's algorithm.
 
         Raises:
             DataError: a sequence for which no sequence of tags is allowed.
@@ -155,9 +158,9 @@ class CRF(nn.Module):
 
     @torch.no_grad()
     def n_best(self, scores: Ragged, n: int) -> list[list[tuple[list[int], float]]]:
-        """Return the n sequences of tags of the highest scores for each sequence, with their scores, the best first.
+        """Return the n best sequences of tags for each sequence, with their scores.
 
-        There are fewer where fewer sequences of tags are allowed.
+        The best comes first. There are fewer where fewer sequences of tags are allowed.
         """
         self._check(scores)
         refuse(wrong_size("n", n))
@@ -203,7 +206,7 @@ class CRF(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """Return the number of tags, and of the transitions that are not allowed, for printing the module."""
+        """Return the sizes for printing the module."""
         refused = int((~self.may_follow).sum())
         return f"{self.tags}" + (f", {refused} transitions not allowed" if refused else "")
 
@@ -233,7 +236,7 @@ class _Walk:
         return torch.empty_like(tensor).index_copy_(0, self._index, tensor)
 
     def forward(self, start: Tensor, transitions: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log α of every step in time order, and log Z of the sequences that have steps, the longest first."""
+        """Return log α of every step in time order, and log Z of each sequence with steps."""
         alphas = torch.empty_like(self.scores)
         partition = self.scores.new_empty(self.rows[0] if self.rows else 0)
         alpha = start.new_empty(0, len(start))
@@ -305,7 +308,7 @@ class _Partition(torch.autograd.Function):
 
 
 def _paths(best: list[Tensor], before: list[Tensor], last: int, rows: slice, ways: Tensor) -> Tensor:
-    """Follow the ways of some sequences back from their last step, and return their tags `(rows, ways, steps)`."""
+    """Follow ways back from the last step, and return their tags `(rows, ways, steps)`."""
     steps = []
     for step in range(last, -1, -1):
         ranks = best[step].shape[2]

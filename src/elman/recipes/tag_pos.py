@@ -12,8 +12,9 @@ from elman.tasks.task import Values
 
 
 def read(name: str, data: Path) -> Parts:
-    """Return the sentences with their universal tags, to learn, to choose by and to be scored on."""
-    return Parts(*(_sentences(path) for path in open_dataset(name, data, "train", "validation", "test").values()))
+    """Return the sentences with their universal tags, to train, validate and test on."""
+    paths = open_dataset(name, data)
+    return Parts(*(_sentences(paths[part]) for part in ("train", "validation", "test")))  # pyright: ignore
 
 
 def _sentences(path: Path) -> Values:

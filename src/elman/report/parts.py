@@ -199,7 +199,7 @@ class TaggedText(Part):
     note: str = ""
 
     def lines(self) -> Iterator[str]:
-        """Yield the title and a line for each sentence: `word/tag`, and `[word/answer, not truth]` for mistakes."""
+        """Yield the title and a line for each sentence, with mistakes in brackets."""
         yield self.title
         for sentence in self.sentences:
             yield " ".join(

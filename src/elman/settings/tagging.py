@@ -35,7 +35,7 @@ class WordSettings(StepSettings):
     )
     wide: bool = Field(True, description="Add a linear model of the spelling of each word and its neighbours.")
     feature_dropout: Share = Field(
-        0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out, and of those of wide."
+        0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out."
     )
     crf: bool = Field(
         False,

@@ -37,7 +37,12 @@ class LabelScores:
         self._loss += float(functional.cross_entropy(outputs / self._temperature, targets, reduction="sum"))
 
     def count(self, targets: Tensor, answers: Tensor) -> None:
-        """Count answers, with the positions of the true and the answered labels `(targets,)`, and no loss."""
+        """Count answers without a loss.
+
+        Args:
+            targets: positions of the true labels, `(targets,)`.
+            answers: positions of the answered labels, `(targets,)`.
+        """
         size = len(self._labels)
         self._counts += (targets * size + answers).cpu().bincount(minlength=size * size).view(size, size)
 

@@ -66,7 +66,7 @@ class Sentences(RowSource):
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
     ) -> bytes:
-        """Return a file of columns with the answers in the column of its tags, and every other byte as it is."""
+        """Return the bytes of a file of columns with the answers in its column of tags."""
         from elman.data.tables.tagged import fill_tags
 
         return fill_tags(path, [list(map(str, answer)) for answer in answers], **_how(options, known))
@@ -127,7 +127,10 @@ class Words:
         self.rare: list[int] = []
 
     def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "SpelledWords":
-        """Learn the words, unless a vocabulary was given before, and their spellings, and encode the sentences."""
+        """Learn the words and their spellings, and encode the sentences.
+
+        A vocabulary that was given before is kept.
+        """
         # Imported late: torch is needed only for training.
         from elman.data.text.spelling import learn_characters, learn_features
         from elman.data.text.vocabulary import Vocabulary

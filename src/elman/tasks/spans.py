@@ -40,7 +40,9 @@ def are_spans(labels: Iterable[object]) -> bool:
 
 
 def detect_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
-    """Return the scheme of labels: `iobes` if any ends a span, `iob2` if each span begins with `B`, else `iob1`.
+    """Return the scheme of labels.
+
+    It is `iobes` if a label ends a span, `iob2` if each span begins with `B`, and else `iob1`.
 
     >>> detect_scheme([["I-PER", "O"]]), detect_scheme([["B-PER", "O"]]), detect_scheme([["S-PER", "O"]])
     ('iob1', 'iob2', 'iobes')
@@ -58,7 +60,9 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
 
 
 def conlleval_spans(labels: Sequence[str]) -> list[Span]:
-    """Return the spans as the program conlleval reads labels, which gives every label a place in a span.
+    """Return the spans of labels as the program conlleval reads them.
+
+    Every label but `O` is part of a span.
 
     A span ends after `E` and `S`, before `B`, `S` and `O`, and where the kind changes; a label after such an end begins
     a new span, also `I` and `E`.
@@ -83,7 +87,7 @@ def conlleval_spans(labels: Sequence[str]) -> list[Span]:
 
 
 def strict_spans(labels: Sequence[str], scheme: Scheme) -> list[Span]:
-    """Return the spans that labels spell out correctly in a scheme; the others are not spans.
+    """Return the spans that are labelled correctly in a scheme.
 
     - `iob2`: `B` begins a span and `I` of the same kind continues it.
     - `iob1`: `I` does both; `B` begins a span that follows another of its kind, and only there.
@@ -101,7 +105,9 @@ def strict_spans(labels: Sequence[str], scheme: Scheme) -> list[Span]:
 
 
 def allowed_pairs(labels: Sequence[str], scheme: Scheme) -> tuple[list[bool], list[list[bool]], list[bool]]:
-    """Return which labels may begin a sentence, which may follow which (row, column), and which may end a sentence.
+    """Return which labels may begin a sentence, which may follow which, and which may end it.
+
+    In the table of pairs, a row is a label and its columns are the labels after it.
 
     >>> allowed_pairs(["O", "B-A", "I-A"], "iob2")[1]
     [[True, True, False], [True, True, True], [True, True, True]]
@@ -164,7 +170,7 @@ def _iob1(steps: Sequence[_Step]) -> list[Span]:
 
 
 def _runs(steps: Sequence[_Step], begins: Callable[[_Step, _Step], bool]) -> list[Span]:
-    """Return the spans that begin where `begins` says so, and go on as long as `I` of their kind follows."""
+    """Return the spans that begin where `begins` is true and continue with `I` of their kind."""
     spans: list[Span] = []
     before, is_open = _Step(OUTSIDE, ""), False
     for position, step in enumerate(steps):
@@ -198,7 +204,7 @@ _STRICT: dict[Scheme, Callable[[Sequence[_Step]], list[Span]]] = {"iob1": _iob1,
 
 
 def _may_follow(before: _Step, step: _Step, scheme: Scheme) -> bool:
-    """Return whether a label may follow another; outside stands for the ends of the sentence, too."""
+    """Return whether a label may follow another, where outside is also the end of a sentence."""
     same = before.prefix != OUTSIDE and before.kind == step.kind
     match scheme:
         case "iob1":

@@ -33,7 +33,7 @@ class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
 
 
 class Tag(Task):
-    """One label per word: cross entropy for each word, or for the tags of a sentence together; scores by word and span.
+    """One label per word: cross entropy of each word, or of the tags of a sentence together.
 
     The metric that compares epochs is the F1 of spans where the tags are spans, and else the accuracy.
     """
@@ -80,7 +80,7 @@ class Tag(Task):
         return spans if self.settings.metric is None and self.encoders["tags"].scheme is not None else chosen
 
     def network(self, cell: Any) -> Any:
-        """Build the network: words and their spellings, recurrent body, dense layers on each word, CRF."""
+        """Build the network: spelled words, recurrent body, dense layers on each word, CRF."""
         from elman.tag_network import TagNetwork
 
         sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
@@ -93,7 +93,7 @@ class Tag(Task):
         return read_tags(network, batch)
 
     def scores(self, data: Data) -> Any:
-        """Return the loss, accuracy, F1 and confusion matrix over all words, and scores of unknown words and spans."""
+        """Return the scores of all words, of unknown words and of spans."""
         from elman.tasks.tag_scores import TagScores
 
         return TagScores(self.tags, self.encoders["tags"].scheme)
@@ -113,7 +113,7 @@ class Tag(Task):
         check_finite(batch["words"].ids.map(lambda _: read.outputs.logits))
 
     def report(self, found: Found) -> list[Part]:
-        """Return the scores, the confusion matrix, the worst sentences and a page of text with its tags."""
+        """Return the scores, the confusion matrix, the worst sentences and a page of text."""
         scores = found.scores
         numbers = Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _remark(scores))
         return [numbers, Confusion(scores["labels"], scores["confusion"]), *tagged_sentences(found.rows)]

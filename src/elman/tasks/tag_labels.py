@@ -43,9 +43,10 @@ class TagLabels(StepLabels):
         return encoded
 
     def allowed(self) -> "tuple[Tensor, Tensor, Tensor] | None":
-        """Return which labels may be first `(labels,)`, follow which `(labels, labels)` and be last `(labels,)`.
+        """Return which labels may be first, follow which, and be last.
 
-        They are those that the scheme allows, or that the training data have. None allows all.
+        The shapes are `(labels,)`, `(labels, labels)` and `(labels,)`. Allowed is what the scheme allows and what the
+        training data have. None allows all.
         """
         import torch
 

@@ -11,9 +11,10 @@ PAGE_WORDS = 400
 
 
 def tagged_sentences(rows: Iterable[Row]) -> list[TaggedText]:
-    """Return the sentences with the most wrong tags, and about a page of the first sentences; none without rows.
+    """Return the sentences with the most wrong tags, and about a page of the first ones.
 
-    Of two sentences with as many wrong tags the shorter is the worse. The rows are read once and not kept.
+    Without rows there are none. Of two sentences with as many wrong tags the shorter is the worse. The rows are read
+    once and not kept.
     """
     worst: list[tuple[int, int, int, list[TaggedWord]]] = []
     page: list[list[TaggedWord]] = []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeGuard
 
 from elman.data.files import Mistakes, Source, check_encoding, open_unpacked
 from elman.data.tables.table_format import TableFormat
@@ -79,7 +80,9 @@ def fill_tags(
     encoding: str | None = None,
     known: TableFormat | None = None,
 ) -> bytes:
-    """Return a file of columns, unpacked, with other tags in the column of the tags and every other byte as it is.
+    """Return the bytes of a file with other tags in its column of tags.
+
+    Every other byte stays as it is; a packed file is unpacked.
 
     Args:
         path: the file.
@@ -215,14 +218,15 @@ def _objects(source: Source, column: str) -> Sentences:
         if not _is_words(found):
             mistakes.add(number, "words", "expected a list of words")
             continue
-        if column in row and not _is_words(row[column]):
+        own = row.get(column)
+        if column in row and not _is_words(own):
             mistakes.add(number, column, "expected a list of tags")
             continue
-        if column in row and len(row[column]) != len(found):
-            mistakes.add(number, column, f"expected a tag for each of {len(found)} words, got {len(row[column])} tags")
+        if own is not None and len(own) != len(found):
+            mistakes.add(number, column, f"expected a tag for each of {len(found)} words, got {len(own)} tags")
             continue
         words.append(found)
-        tags.append(row.get(column))
+        tags.append(own)
         lines.append(number)
     mistakes.raise_any('Write one JSON object a line, as {"words": ["a", "dog"], "tags": ["DET", "NN"]}.')
     missing = [line for line, each in zip(lines, tags, strict=True) if each is None]
@@ -235,5 +239,5 @@ def _objects(source: Source, column: str) -> Sentences:
     return Sentences(words, None if missing else tags, lines, source.name)
 
 
-def _is_words(value: object) -> bool:
+def _is_words(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
