@@ -79,8 +79,21 @@ def test_equal_texts_are_on_both_sides_only_where_too_few_rows_would_be_held_bac
     values = Values({"text": ["a"] * 9 + ["b", "c", "d"], "label": ["x"] * 9 + ["y"] * 3})
     _, held = Rows().split(values, Classify.columns, 0.5, seed=0)
     assert abs(len(held.columns["text"]) - 6) <= 2
-    assert held.notes == ["1 text is in the training and the validation rows: too many rows are equal"]
-    assert Rows().split(values, Classify.columns, 0.1, seed=0)[1].notes == []
+    few = f"only {len(held.columns['text'])} rows are held out, so that the scores are rough"
+    assert held.notes == ["1 text is in the training and the validation rows: too many rows are equal", few]
+    assert Rows().split(values, Classify.columns, 0.1, seed=0)[1].notes == [
+        "only 1 row is held out, so that the scores are rough"
+    ]
+
+
+def test_notes_on_a_part_are_about_its_size_and_its_labels():
+    rows = [f"text {n}" for n in range(100)]
+    values = Values({"text": rows, "label": ["x", "y"] * 50})
+    assert [part.notes for part in Rows().split(values, Classify.columns, 0.1, seed=0)] == [[], []]
+    rare = Values({"text": rows, "label": ["x"] * 99 + ["y"]})
+    assert Rows().split(rare, Classify.columns, 0.2, seed=0)[1].notes == [
+        "all 20 rows have the label 'x', so that the scores say nothing about other labels"
+    ]
 
 
 def test_equal_texts_of_two_labels_stay_together():
