@@ -59,7 +59,10 @@ def option_of(flag: Flag) -> Any:
     # Where the data decide, both can be said.
     either = f"{spelling(flag)}/--no-{flag.name.replace('_', '-')}"
     option = typer.Option(
-        either if single is bool and flag.default is None else spelling(flag), metavar=None if single is bool else flag.metavar, show_default=False, help=help_of(flag)
+        either if single is bool and flag.default is None else spelling(flag),
+        metavar=None if single is bool else flag.metavar,
+        show_default=False,
+        help=help_of(flag),
     )
     return Annotated[single | None, option]
 

@@ -105,6 +105,7 @@ def predict(**values: Any) -> None:
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
     answers = _answers(opened, given, values["unknown"], chunk, tally)
     if values["fill"] is not None:
+        assert data is not None
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return

@@ -144,19 +144,20 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
     sentences: list[list[tuple[int, str, str]]] = []
     lines, mistakes, conllu = [], Mistakes(source.name), width == len(CONLLU)
     for begin, rows in _blocks(source, comments=conllu):
-        found, words = [], 0
+        found, count = [], 0
         for number, row in rows:
-            problem = _wrong_row(row, word, tag, width) or (_wrong_id(row[0], words) if conllu else None)
+            problem = _wrong_row(row, word, tag, width) or (_wrong_id(row[0], count) if conllu else None)
             if problem is not None:
                 mistakes.add(number, *problem)
             if not conllu or row[0].isdecimal():
-                words += 1
+                count += 1
                 if problem is None:
                     found.append((number, row[word].strip(), row[tag].strip()))
         sentences.append(found)
         lines.append(begin)
     mistakes.raise_any(_CONLLU_FIX if conllu else _FIX)
-    words, tags = ([[each[part] for each in sentence] for sentence in sentences] for part in (1, 2))
+    words = [[word for _, word, _ in sentence] for sentence in sentences]
+    tags = [[each for _, _, each in sentence] for sentence in sentences]
     rows = [[number for number, _, _ in sentence] for sentence in sentences]
     return Sentences(words, tags, lines, source.name, rows=rows, column=tag)
 
@@ -177,7 +178,7 @@ def _wrong_id(given: str, words: int) -> tuple[int | str, str] | None:
     """
     found = _ID.fullmatch(given)
     first, last, inner = (int(part) if part else None for part in found.groups()) if found else (None, None, None)
-    if last is not None and first == words + 1 and last > first:
+    if first == words + 1 and last is not None and last > words + 1:
         return None
     if inner and first == words:
         return None
