@@ -187,5 +187,5 @@ def test_a_label_that_training_never_saw_is_named_with_line_and_column(
     done = elman("train", "classify", data, "--validation", other, "--out", tmp_path / "m", *SMALL, *flags, "--json")
     assert done.code == 1
     assert done.json["where"] == f"{other}, line {3 if header else 2}, {column}: 'z'"
-    assert "x, y" in done.json["fix"]
+    assert "'x', 'y'" in done.json["fix"]
     assert not (tmp_path / "m").exists()

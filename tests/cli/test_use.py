@@ -157,7 +157,7 @@ def test_an_unknown_label_names_its_line_and_the_known_ones(elman, model: Path, 
     done = elman("evaluate", model, data, "--json")
     assert done.code == 1
     assert done.json["where"] == f"{data}, line 3, column `label`: 'stopp'"
-    assert "stop, vowel" in done.json["fix"]
+    assert "'stop', 'vowel'" in done.json["fix"]
 
 
 def test_texts_without_labels_cannot_be_evaluated(elman, model: Path, tmp_path: Path):

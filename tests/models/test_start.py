@@ -21,6 +21,7 @@ CLASSIFIER = {
     "batch_size": 4,
     "learning_rate": 0.1,
     "dense": 4,
+    "dropout": 0.0,
     "schedule": "constant",
 }
 

@@ -122,8 +122,8 @@ def test_rows_of_the_embedding_beyond_the_vocabulary():
     weight = model.model_.embedding.table.weight
     assert weight.shape == (50, 64)
     assert weight[20:].std().item() == pytest.approx(0.01, rel=0.2)
-    with pytest.raises(UsageError, match="Expected at least 9 rows of the embedding"):
-        SequenceClassifier(embedding_rows=8, **SETTINGS).fit(TEXTS, LABELS)
+    with pytest.raises(UsageError, match="Expected at least 8 rows of the embedding"):
+        SequenceClassifier(embedding_rows=7, **SETTINGS).fit(TEXTS, LABELS)
 
 
 def test_a_classifier_of_subwords_is_saved_whole(tmp_path):

@@ -37,7 +37,7 @@ from elman.nn.recurrent import Recurrent
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
 from elman.tasks.baselines import Baseline, BaselineScore
 from elman.tasks.calibration import is_temperature
-from elman.tasks.rows import joined, rows_named, select
+from elman.tasks.rows import rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
 from elman.training.begin import check_run, refuse_unfinished
 from elman.training.evaluation import evaluate
@@ -243,7 +243,7 @@ class Model:
         if not self._concludes or self.held_ is None:
             return False
         self._concludes = False
-        return self.task_.conclude(self.model_, joined(self.train_, self.held_))
+        return self.task_.conclude(self.model_, self.train_, self.held_)
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
         """Return every score of the task on data.

@@ -16,8 +16,8 @@ DECIDING = 0.2
 FEWEST_ROWS = 50
 # The factors before the training, and those expected after it, with their deviation.
 ALONE = (1.0, 0.0)
-FACTORS = (0.3, 0.8)
-DEVIATION = 0.25
+FACTORS = (0.2, 0.8)
+DEVIATION = 0.1
 ITERATIONS = 60
 
 
@@ -38,15 +38,13 @@ class Wide(nn.Module):
         trained apart, and their sum is weighed on held-out rows.
     """
 
-    weight: Tensor
-    bias: Tensor
     factors: Tensor
     strength: Tensor
 
     def __init__(self, features: int, outputs: int):
         super().__init__()
-        self.register_buffer("weight", torch.zeros(features, outputs))
-        self.register_buffer("bias", torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.zeros(features, outputs), requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(outputs), requires_grad=False)
         self.register_buffer("factors", torch.tensor(ALONE))
         self.register_buffer("strength", torch.zeros(()))
 
@@ -106,7 +104,7 @@ class Wide(nn.Module):
     def combine(self, network: Tensor, linear: Tensor, targets: Tensor) -> None:
         """Weigh both parts so that their sum fits held-out rows.
 
-        The factors minimise the cross entropy plus a prior that keeps them near 0.3 and 0.8 where rows are few. Without
+        The factors minimise the cross entropy plus a prior that keeps them near 0.2 and 0.8 where rows are few. Without
         rows they are just that.
 
         Args:
@@ -138,7 +136,7 @@ class Wide(nn.Module):
             return _Rows(matrix.to_sparse_csr(), transposed, targets[chosen], weights[chosen])
 
     def _minimise(self, rows: "_Rows", strength: float) -> None:
-        weight, bias = self.weight.clone().requires_grad_(), self.bias.clone().requires_grad_()
+        weight, bias = (each.detach().clone().requires_grad_() for each in (self.weight, self.bias))
         penalty = 1 / (2 * strength * max(len(rows.targets), 1))
         _minimised(lambda: rows.loss(weight, bias) + penalty * weight.square().sum(), [weight, bias])
         self.weight.copy_(weight.detach())

@@ -51,6 +51,7 @@ PLAIN: dict[str, Any] = {
     "dropout": 0.0,
     "token_dropout": 0.0,
     "rare_dropout": 0.0,
+    "learning_rate": 1e-3,
     "schedule": "constant",
     "clip_norm": None,
     "validation_fraction": 0.0,

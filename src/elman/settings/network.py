@@ -83,9 +83,7 @@ class StepSettings(BodySettings):
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
     activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Activation of the dense layers.")
     token_dropout: Share = Field(0.0, description="Fraction of the tokens (or n-grams) to read as unknown.")
-    rare_dropout: Share = Field(
-        0.0, description="Fraction of the tokens that training has once to read as unknown in training."
-    )
+    rare_dropout: Share = Field(0.0, description="Fraction of the tokens seen once to read as unknown in training.")
     embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
 
     @field_validator("dense", "pooling", mode="before", check_fields=False)

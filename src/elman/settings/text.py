@@ -16,8 +16,8 @@ class VocabularySettings(Settings):
     min_count: PositiveInt = Field(1, description="Tokens that occur fewer than N times are unknown.")
     max_tokens: PositiveInt | None = Field(
         None,
-        description="Largest number of entries of the vocabulary, the unknown token and the marks among them. The "
-        "most frequent tokens are kept; of subwords so many are learned, 8,000 by default.",
+        description="Largest size of the vocabulary, with the special tokens. The unknown token and the marks count; "
+        "the most frequent tokens are kept. Of subwords so many are learned, 8,000 by default.",
     )
     unknown: Literal["allow", "refuse"] = Field(
         "allow",
@@ -102,8 +102,8 @@ class CoderSettings(VocabularySettings):
     )
     max_tokens: PositiveInt | None = Field(
         None,
-        description="Largest number of entries of the vocabulary, the unknown token among them. The most frequent "
-        "tokens are kept; of subwords so many are learned, 8,000 by default.",
+        description="Largest size of the vocabulary, with the unknown token. The most frequent tokens are kept; of "
+        "subwords so many are learned, 8,000 by default.",
     )
 
     def _conflicts(self) -> Iterator[Conflict]:

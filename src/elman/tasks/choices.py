@@ -14,7 +14,7 @@ LONGEST_WORD = 25
 # Words of a text, on average, of phrases and of sentences; phrases repeat their words, names do so less.
 PHRASES, SENTENCES, REPEATED = 2, 4, 0.4
 # Rows that all epochs have together, and tokens that they have at most.
-ROWS, TOKENS = 80_000, 15_000_000
+ROWS, TOKENS = 60_000, 15_000_000
 EPOCHS = range(4, 21)
 FEWEST_TO_HOLD_OUT = 100
 HELD_OUT = 0.1
@@ -49,8 +49,12 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         if tokens != "values":
             notes.append(f"Each step is a {tokens.removesuffix('s')}: --tokens changes it.")
     kind = {"subwords": "words", "bytes": "characters"}.get(tokens, tokens)
+    if settings.vectors is not None and settings.lower_case is None:
+        # Words are looked up as they are written, and then in lower case.
+        found["lower_case"] = False
     one_hot = settings.embedding == "one-hot"
-    found |= {name: value for name, value in DEFAULTS[kind].items() if getattr(settings, name) is None}
+    open_ = {name: value for name, value in DEFAULTS[kind].items() if getattr(settings, name) is None}
+    found = {**open_, **found}
     if one_hot:
         given = ("token_dropout", "rare_dropout")
         found |= dict.fromkeys((name for name in given if getattr(settings, name) is None), 0.0)

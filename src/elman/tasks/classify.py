@@ -13,7 +13,7 @@ from elman.settings.network import NetworkSettings, PoolingName, Share
 from elman.settings.text import EncoderSettings
 from elman.settings.training import BelowOne, Schedule, TrainingSettings
 from elman.tasks.kinds import Label
-from elman.tasks.rows import Rows
+from elman.tasks.rows import Rows, joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 from elman.tasks.wide_text import WideText
 
@@ -40,7 +40,8 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         "texts by sentencepiece.",
     )
     lower_case: bool | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None, description="Convert texts to lower case. By default words are, characters are not."
+        None,
+        description="Convert texts to lower case. By default for words without vectors.",
     )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
@@ -62,8 +63,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     )
     rare_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None,
-        description="Fraction of the tokens that training has once to read as unknown in training. By default 0.5 for "
-        "words, else 0.",
+        description="Fraction of the tokens seen once to read as unknown in training. By default 0.5 for words, else 0.",
     )
     embedding_deviation: float | None = Field(
         None,
@@ -73,6 +73,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None, description="Passes over the data. By default 4 to 20, the fewer the more data there are."
     )
+    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
     schedule: Schedule = Field(
         "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
@@ -150,6 +151,9 @@ class Classify(Task):
         if network.wide is None:
             return encoded
         text, targets = encoded["text"], encoded["label"]
+        count = f"{len(network.wide.weight):,}"
+        line = f"A linear model of {count} n-grams is added at the end; the epochs are those of the network alone."
+        self.encoders["text"].notes.append(line)
         if fit:
             weights = self._weights(network.wide.weight)
             network.wide.fit(
@@ -171,12 +175,13 @@ class Classify(Task):
                 found.append((network.read(batch["text"].ids), network.wide(batch["text"].ngrams), batch["label"]))
         network.wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
 
-    def conclude(self, network: Any, values: Values) -> bool:
+    def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model anew to all texts, the held-out ones among them, as strongly as before."""
         if network.wide is None:
             return False
         from elman.nn.wide import Wide
 
+        values = joined(train, held)
         text, targets = self.encoders["text"], self.encoders["label"].encode(values.columns["label"])
         rows = text.learn_ngrams(values.columns["text"])
         wide = Wide(len(text.ngrams), len(self.labels))

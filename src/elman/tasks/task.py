@@ -499,12 +499,13 @@ class Task(ABC):
             data: held out, in the batches of an evaluation.
         """
 
-    def conclude(self, network: Any, values: "Values") -> bool:
+    def conclude(self, network: Any, train: "Values", held: "Values") -> bool:
         """Fit what need not be held out to all data, and return whether there was anything to fit.
 
         Args:
             network: complete.
-            values: of the training set and of what elman held out of it.
+            train: what the network was trained on.
+            held: what elman held out of the training set.
         """
         return False
 
