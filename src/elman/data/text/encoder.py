@@ -154,7 +154,8 @@ class SequenceEncoder:
     def _numbered(self, sequences: Sequence[Any], rows: int) -> Ragged:
         """Learn the vocabulary of the first rows, and encode all of them.
 
-        Each text is split, and each token looked up, only once. Tokens are numbered as they first occur, and renumbered once their counts are known.
+        Each text is split, and each token looked up, only once. Tokens are numbered as they first occur, and renumbered
+        once their counts are known.
         """
         check_texts(sequences)
         split, numbers = self._tokenizer().split, _Numbering()
