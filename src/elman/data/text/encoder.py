@@ -78,7 +78,7 @@ class SequenceEncoder:
         return self
 
     def adapt_and_encode(self, sequences: Sequence[Any]) -> Ragged:
-        """Learn the vocabulary as `adapt` does, and return the batch of all sequences as `encode` does."""
+        """Learn the vocabulary as `adapt` does, and encode all sequences as `encode` does."""
         settings = self.settings
         if settings.tokens == "values":
             return self.encode(sequences)
@@ -152,9 +152,10 @@ class SequenceEncoder:
             )
 
     def _numbered(self, sequences: Sequence[Any], rows: int) -> Ragged:
-        """Learn the vocabulary of the first rows and encode all of them, each split and looked up only once.
+        """Learn the vocabulary of the first rows, and encode all of them.
 
-        Tokens are numbered as they first occur, and renumbered once their counts are known.
+        Each text is split, and each token looked up, only once. Tokens are numbered as they first occur, and renumbered
+        once their counts are known.
         """
         check_texts(sequences)
         split, numbers = self._tokenizer().split, _Numbering()
