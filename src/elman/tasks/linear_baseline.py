@@ -27,8 +27,8 @@ LARGEST_WEIGHTS = 4_000_000
 LARGEST_SIZE = {"words": 60_000_000, "characters": 3_000_000}
 GRAMS_OF_A_LETTER = {"words": 0.35, "characters": 4.0}
 INVERSE_REGULARISATION = 10.0
-# Products of an n-gram and a label in all iterations of a fit: some twenty seconds.
-LARGEST_WORK = 8e9
+# Products of an n-gram and a label in all iterations of a fit.
+LARGEST_WORK = 3e9
 LEAST_ITERATIONS, ITERATIONS = 25, 200
 # Products of a feature and a label that are held at once.
 PRODUCTS = 4_000_000
