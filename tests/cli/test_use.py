@@ -180,7 +180,7 @@ def test_unknown_letters_in_an_evaluation_name_their_line(elman, model: Path, tm
 def test_a_summary_adds_up(elman, model: Path):
     done = elman("summary", model)
     assert done.code == 0
-    assert "lstm(8)" in done.out
+    assert "lstm(8, both ways)" in done.out
     found = elman("summary", model, "--json").json
     assert found["parameters"] == sum(layer["parameters"] for layer in found["layers"])
     assert f"{found['parameters']:,}" in done.out

@@ -99,7 +99,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     _write_report(run, model, result, facts, scores, compared)
     if model.conclude():
         facts["at the end"] = CONCLUDED
-        result["concluded"] = CONCLUDED
+        result |= {"concluded": CONCLUDED, **described(model)}
     model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
     return result
 

@@ -20,9 +20,7 @@ class WordSettings(StepSettings):
         description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
         "all words of a sentence.",
     )
-    dropout: Share = Field(
-        0.5, description="Fraction of the features to drop between layers and before the output layer."
-    )
+    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers and before the output.")
     token_dropout: Share = Field(0.1, description="Fraction of the words to read as unknown.")
     rare_dropout: Share = Field(0.5, description="Fraction of the words that training has once to read as unknown.")
     characters: NonNegativeInt = Field(

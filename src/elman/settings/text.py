@@ -37,7 +37,7 @@ class VectorSettings(Settings):
     )
     vector_words: NonNegativeInt = Field(
         0,
-        description="Words to know from the vectors file besides those of the training data. The first N, which are "
+        description="Words to know from the file of vectors besides. The first N, which are "
         "the most frequent in most files; they are read with their vectors in prediction, and do not count in "
         "max_tokens.",
     )

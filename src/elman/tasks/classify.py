@@ -57,7 +57,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
         "all steps of a sequence. By default 0.2 for tokens, 0 for numbers.",
     )
-    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers and before dense ones.")
+    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers.")
     token_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None, description="Fraction of the tokens (or n-grams) to read as unknown. By default 0.1 for words, else 0."
     )
