@@ -1,5 +1,6 @@
 """Networks for sequences: embed, recurrent body, then pooling and dense layers, or a head over the tokens."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
 
@@ -62,12 +63,7 @@ class RowNetwork(nn.Module):
 
         In training they are without those of the linear model, and n-grams are not needed.
         """
-        rows = self.read(batch.ids if isinstance(batch, TextsWithNgrams) else batch)
-        if self.wide is None or self.training:
-            return rows
-        if not isinstance(batch, TextsWithNgrams):
-            raise ShapeError("Expected texts with n-grams, got ids alone.", fix="Give a TextsWithNgrams.")
-        return self.wide.add(rows, batch.ngrams)
+        return _read_wide(self, batch)
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the rows without those of the linear model."""
@@ -75,11 +71,64 @@ class RowNetwork(nn.Module):
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
-        ids = _example(self, self.max_length)
-        if self.wide is None:
-            return ids
-        rows = Ragged(torch.zeros(2, dtype=torch.int64), [2 if len(self.wide.weight) else 0, 0])
-        return TextsWithNgrams(ids, NgramRows(rows, torch.ones(2)))
+        return _wide_example(_example(self, self.max_length), self.wide)
+
+
+class Ensemble(nn.Module):
+    """Networks of the same layers that are trained side by side, each from first weights of its own, and averaged.
+
+    Args:
+        settings: the layers of each.
+        outputs: size of the rows.
+        members: number of networks.
+        wide: number of features of one linear model beside all of them, as for `RowNetwork`.
+        how: `cell` and sizes, as for `RowNetwork`.
+
+    Source:
+        B. Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, 2017,
+        algorithm 1. Differences: without adversarial examples, and all networks read the same minibatches.
+    """
+
+    def __init__(self, settings: NetworkSettings, outputs: int, members: int, *, wide: int | None = None, **how: Any):
+        super().__init__()
+        self.settings = settings
+        self.members = nn.ModuleList(RowNetwork(settings, outputs, **how) for _ in range(members))
+        self.wide = None if wide is None else Wide(wide, outputs)
+
+    @property
+    def body(self) -> Recurrent | None:
+        """The recurrent layers of the first network."""
+        return self.members[0].body  # type: ignore[return-value]
+
+    def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
+        """Return logits `(batch, outputs)`; in training those of each network, `(members, batch, outputs)`."""
+        return _read_wide(self, batch)
+
+    def read(self, batch: Ragged) -> Tensor:
+        """Return what `forward` does, without the linear model: logarithms of the mean probabilities."""
+        rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
+        return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
+
+    def example(self) -> Ragged | TextsWithNgrams:
+        """Return a small batch of the kind that the networks read."""
+        return _wide_example(self.members[0].example(), self.wide)  # type: ignore[operator]
+
+
+def _read_wide(network: Any, batch: Ragged | TextsWithNgrams) -> Tensor:
+    """Return the rows of a network, with those of its linear model outside training."""
+    rows = network.read(batch.ids if isinstance(batch, TextsWithNgrams) else batch)
+    if network.wide is None or network.training:
+        return rows
+    if not isinstance(batch, TextsWithNgrams):
+        raise ShapeError("Expected texts with n-grams, got ids alone.", fix="Give a TextsWithNgrams.")
+    return network.wide.add(rows, batch.ngrams)
+
+
+def _wide_example(ids: Ragged, wide: Wide | None) -> Ragged | TextsWithNgrams:
+    if wide is None:
+        return ids
+    count = min(2, len(wide.weight))
+    return TextsWithNgrams(ids, NgramRows(Ragged(torch.arange(count), [count, 0]), torch.ones(count)))
 
 
 class StepNetwork(nn.Module):

@@ -1,6 +1,6 @@
 """Weights that a model starts from, in place of drawn ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,7 +49,8 @@ class Pretrained:
         Raises:
             ShapeError: names every parameter that does not fit.
         """
-        _copy(network, self.weights)
+        for member in _members(network):
+            _copy(member, self.weights)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ class OtherModel:
                 where=str(self.folder),
                 fix=f"Give another model, or --tokens {kinds[1]}.",
             )
+        for member in _members(network):
+            self._give(task, member, other)
+
+    def _give(self, task: Task, network: nn.Module, other: Any) -> None:
         theirs = other.model_.state_dict()
         weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
         try:
@@ -95,6 +100,12 @@ class OtherModel:
         except ShapeError as error:
             fix = "Give the embedding, cell, sizes and layers of the other model; `elman summary` shows them."
             raise ShapeError(error.problem, where=f"{self.folder}\n{error.where}", fix=fix) from None
+
+
+def _members(network: nn.Module) -> Iterable[nn.Module]:
+    """Return the networks of an ensemble, or the network itself."""
+    members = getattr(network, "members", None)
+    return [network] if members is None else members
 
 
 def _mapped(own: Tensor | None, rows: Tensor, known: Vocabulary, others: Vocabulary) -> Tensor:

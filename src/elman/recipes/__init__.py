@@ -7,7 +7,7 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
-from elman.recipes.news import news_bilstm, news_lstm, news_rnn, news_rnn_titles
+from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
@@ -25,6 +25,7 @@ RECIPES: dict[str, Recipe] = {
         news_rnn,
         news_lstm,
         news_bilstm,
+        news_best,
         tag_toy,
         tag_pos,
         wiki_chars_gru,

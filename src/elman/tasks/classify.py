@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from elman.compiler.cell import Cell
-    from elman.networks import RowNetwork
+    from elman.networks import Ensemble, RowNetwork
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
     from elman.tasks.calibration import CalibratedScores
@@ -48,6 +48,11 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         description="Add a linear model of TF-IDF n-grams (words, pairs of words, characters) to the network. It is "
         "fitted to the training texts, and both are weighed on the validation texts.",
     )
+    ensemble: PositiveInt = Field(
+        1,
+        description="Number of networks to train side by side. Each starts from its own weights; their answers are "
+        "averaged.",
+    )
     bidirectional: bool = Field(True, description="Read the sequences from both ends.")
     pooling: tuple[PoolingName, ...] = Field(
         ("mean", "max"), min_length=1, description="How the steps are reduced to one row. Several are concatenated."
@@ -63,7 +68,8 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     )
     rare_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None,
-        description="Fraction of the tokens seen once to read as unknown in training. By default 0.5 for words, else 0.",
+        description="Fraction of the tokens seen once to read as unknown in training. By default 0.5 for words, "
+        "else 0.",
     )
     embedding_deviation: float | None = Field(
         None,
@@ -206,21 +212,28 @@ class Classify(Task):
         """The labels, in the order of the outputs."""
         return self.encoders["label"].labels
 
-    def network(self, cell: "Cell | None") -> "RowNetwork":
+    def network(self, cell: "Cell | None") -> "RowNetwork | Ensemble":
         """Build the network: embed, recurrent body, pooling, dense layers."""
         # Imported late: torch is needed only for training.
-        from elman.networks import RowNetwork
+        from elman.networks import Ensemble, RowNetwork
 
-        return RowNetwork(self.settings, len(self.labels), cell=cell, **self.encoders["text"].sizes())
+        sizes = self.encoders["text"].sizes()
+        if self.settings.ensemble > 1:
+            return Ensemble(self.settings, len(self.labels), self.settings.ensemble, cell=cell, **sizes)
+        return RowNetwork(self.settings, len(self.labels), cell=cell, **sizes)
 
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
         """Read a batch, with logits `(batch, labels)`."""
         from torch.nn import functional
 
         outputs, targets = network(batch["text"]), batch["label"]
+        # Each network of an ensemble learns for itself.
+        rows, wanted = outputs.flatten(0, -2), targets.repeat(outputs.shape[0]) if outputs.dim() == 3 else targets
         loss = functional.cross_entropy(
-            outputs, targets, weight=self._weights(outputs), label_smoothing=self.settings.label_smoothing
+            rows, wanted, weight=self._weights(outputs), label_smoothing=self.settings.label_smoothing
         )
+        if outputs.dim() == 3:
+            outputs = outputs.log_softmax(2).logsumexp(0)
         return Read(loss, len(targets), outputs)
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
