@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
 from elman.compiler.zoneout import zoneout
+from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.spelling import SpelledWords
 from elman.networks import (
+    Ensemble,
     LanguageNetwork,
     LanguageNetworkSettings,
     NetworkSettings,
@@ -25,6 +27,7 @@ from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.settings.tagging import WordSettings
 from elman.tag_network import TagNetwork
@@ -169,6 +172,33 @@ def tagged(module: Any, batch: Ragged) -> Results:
     return [module(SpelledWords(batch, batch.data, spelling, SPELLED))]
 
 
+def wide_network(members: int = 1) -> nn.Module:
+    """Return a network, or an ensemble, with a linear model beside it whose weights are not 0."""
+    sizes: Any = {"vocabulary_size": TOKENS, "wide": TOKENS}
+    settings = NetworkSettings(hidden_size=3, embedding=3, pooling=("mean",))
+    found = RowNetwork(settings, 2, **sizes) if members == 1 else Ensemble(settings, 2, members, **sizes)
+    return with_weights(found)
+
+
+def with_weights(module: nn.Module) -> nn.Module:
+    for part in module.modules():
+        if isinstance(part, Wide):
+            nn.init.normal_(part.weight)
+            nn.init.normal_(part.bias)
+            part.factors.copy_(torch.tensor([0.5, 0.7]))
+    return module
+
+
+def with_ngrams(module: Any, batch: Ragged) -> Results:
+    rows = module(TextsWithNgrams(batch, ngrams_of(batch)))
+    # In training an ensemble gives the rows of each network.
+    return [rows.mean(0) if rows.dim() == 3 else rows]
+
+
+def ngrams_of(batch: Ragged) -> NgramRows:
+    return NgramRows(batch, 0.5 + batch.step_index())
+
+
 def neighbour_scores() -> nn.Module:
     return randomised(NeighbourScores(TOKENS, 2))
 
@@ -242,6 +272,8 @@ NETWORKS: dict[str, Case] = {
         ids=1,
     ),
     "StepNetwork on numbers": Case(lambda: StepNetwork(StepSettings(hidden_size=3), 2, features=FEATURES), one),
+    "RowNetwork with a linear model": Case(lambda: wide_network().eval(), with_ngrams, ids=1),
+    "Ensemble with a linear model": Case(lambda: wide_network(3).eval(), with_ngrams, ids=1),
     "TagNetwork": Case(tagger(wide=True), tagged, ids=1),
     "TagNetwork, words alone": Case(tagger(characters=0, affixes=0, wide=False, num_layers=1), tagged, ids=1),
     "TagNetwork, layers alone": Case(tagger(cell="none", characters=0, affixes=2, wide=False), tagged, ids=1),
@@ -279,6 +311,7 @@ MODULES: dict[str, Case] = {
         lambda: Embedding(TOKENS, 3, row_dropout=0.3), one, ids=2, draws=True
     ),
     "EachStep": Case(lambda: EachStep(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh())), one),
+    "Wide": Case(lambda: with_weights(Wide(TOKENS, 2)), lambda m, b: [m(ngrams_of(b))], ids=1),
     "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
     "SequenceDropout with the last": Case(
         lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True
