@@ -97,7 +97,7 @@ def predict(**values: Any) -> None:
     # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
     answers = _answers(opened, given, values["unknown"], chunk, tally)
-    if values["fill"] is not None:
+    if data is not None and values["fill"] is not None:
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
