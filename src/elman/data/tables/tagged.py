@@ -144,22 +144,22 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
     sentences: list[list[tuple[int, str, str]]] = []
     lines, mistakes, conllu = [], Mistakes(source.name), width == len(CONLLU)
     for begin, rows in _blocks(source, comments=conllu):
-        found, count = [], 0
+        found, words = [], 0
         for number, row in rows:
-            problem = _wrong_row(row, word, tag, width) or (_wrong_id(row[0], count) if conllu else None)
+            problem = _wrong_row(row, word, tag, width) or (_wrong_id(row[0], words) if conllu else None)
             if problem is not None:
                 mistakes.add(number, *problem)
             if not conllu or row[0].isdecimal():
-                count += 1
+                words += 1
                 if problem is None:
                     found.append((number, row[word].strip(), row[tag].strip()))
         sentences.append(found)
         lines.append(begin)
     mistakes.raise_any(_CONLLU_FIX if conllu else _FIX)
-    words = [[word for _, word, _ in sentence] for sentence in sentences]
-    tags = [[each for _, _, each in sentence] for sentence in sentences]
-    rows = [[number for number, _, _ in sentence] for sentence in sentences]
-    return Sentences(words, tags, lines, source.name, rows=rows, column=tag)
+    numbers = [[number for number, _, _ in sentence] for sentence in sentences]
+    forms = [[form for _, form, _ in sentence] for sentence in sentences]
+    tags = [[label for _, _, label in sentence] for sentence in sentences]
+    return Sentences(forms, tags, lines, source.name, rows=numbers, column=tag)
 
 
 def _wrong_row(row: list[str], word: int, tag: int, width: int) -> tuple[int | str, str] | None:
@@ -176,14 +176,12 @@ def _wrong_id(given: str, words: int) -> tuple[int | str, str] | None:
     Words count from 1. A range, such as `3-4`, is before its first word and has at least two; an empty node, such as
     `2.1`, is after the word of its number.
     """
-    found = _ID.fullmatch(given)
-    first, last, inner = (int(part) if part else None for part in found.groups()) if found else (None, None, None)
-    if first == words + 1 and last is not None and last > words + 1:
-        return None
-    if inner and first == words:
-        return None
-    if found and last is None and inner is None and first == words + 1:
-        return None
+    if found := _ID.fullmatch(given):
+        first, last, inner = (int(part) if part else 0 for part in found.groups())
+        is_node, is_range = found[3] is not None, found[2] is not None
+        after = first == words and inner > 0 if is_node else first == words + 1
+        if after and (last > first or not is_range):
+            return None
     expected = f"{words + 1}, a range such as {words + 1}-{words + 2}, or an empty node such as {words}.1"
     return "id", f"expected {expected}; got {given!r}"
 
