@@ -59,6 +59,7 @@ def test_only_settings_that_were_given_reach_the_model(elman, words: Path, tmp_p
         cell_options={"activation": "relu"}, pooling=("last", "mean"), bidirectional=False, restore_best=False,
         betas=(0.8, 0.99), validation_fraction=0.1,
         # These follow from the data.
+        patience=6,
         tokens="characters", lower_case=False, input_dropout=0.2, token_dropout=0.0, rare_dropout=0.0,
     )  # fmt: skip
     assert settings == expected.model_dump(mode="json")

@@ -120,10 +120,12 @@ def resolved(texts, **settings):
 def test_settings_that_are_left_open_follow_from_the_data():
     settings, notes = resolved(TEXTS)
     assert (settings.tokens, settings.lower_case, settings.rare_dropout) == ("words", True, 0.5)
-    assert (settings.epochs, settings.validation_fraction) == (20, 0.1)
+    assert (settings.epochs, settings.patience, settings.validation_fraction) == (20, 6, 0.1)
     assert notes == ["Each step is a word: --tokens changes it."]
     settings, _ = resolved(TEXTS[:99], tokens="characters", token_dropout=0.3)
     assert (settings.lower_case, settings.token_dropout, settings.validation_fraction) == (False, 0.3, 0.0)
+    assert settings.patience is None
+    assert resolved(TEXTS, patience=2)[0].patience == 2
     assert resolved(TEXTS * 200)[0].epochs == 4
     assert resolved(["word " * 5_000] * 1_000)[0].epochs == 3
     settings, notes = resolved([np.zeros((4, 2)), np.ones((3, 2))])

@@ -27,7 +27,7 @@ TEST_FRACTION, VALIDATION_FRACTION = 0.1, 0.1
 SHOWN_WORDS = 8
 SETTINGS: dict[str, Any] = {
     "tokens": "characters", "cell": "lstm", "hidden_size": 128, "embedding": 32, "bidirectional": True,
-    "dropout": 0.3, "epochs": 12, "batch_size": 64, "learning_rate": 0.003, "schedule": "cosine",
+    "dropout": 0.3, "epochs": 12, "batch_size": 64, "learning_rate": 0.003, "schedule": "cosine", "patience": 12,
 }  # fmt: skip
 
 

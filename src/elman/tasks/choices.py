@@ -18,6 +18,7 @@ ROWS, TOKENS = 60_000, 15_000_000
 EPOCHS = range(4, 21)
 FEWEST_TO_HOLD_OUT = 100
 HELD_OUT = 0.1
+PATIENCE = 6
 
 # By what a step is.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -63,6 +64,8 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         found.pop("embedding_deviation", None)
     if settings.validation_fraction is None:
         found["validation_fraction"] = 0.0 if validated or len(values) < FEWEST_TO_HOLD_OUT else HELD_OUT
+    if settings.patience is None and (validated or found.get("validation_fraction", settings.validation_fraction)):
+        found["patience"] = PATIENCE
     if settings.epochs is None:
         found["epochs"] = _epochs(values, tokens)
     if not found:

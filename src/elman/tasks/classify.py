@@ -84,6 +84,9 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
     clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
+    patience: PositiveInt | None = Field(
+        None, description="Stop after N epochs without a better one. By default 6 where there are validation data."
+    )
     validation_fraction: BelowOne | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None,
         description="Fraction of the training data to hold out. Epochs are compared by it. By default a tenth of 100 "
