@@ -101,11 +101,11 @@ class Ensemble(nn.Module):
         return self.members[0].body  # type: ignore[return-value]
 
     def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
-        """Return logits `(batch, outputs)`; in training those of each network, `(members, batch, outputs)`."""
+        """Return logits `(batch, outputs)`, in training `(members, batch, outputs)`."""
         return _read_wide(self, batch)
 
     def read(self, batch: Ragged) -> Tensor:
-        """Return what `forward` does, without the linear model: logarithms of the mean probabilities."""
+        """Return the logits without the linear model: logarithms of the mean probabilities."""
         rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
         return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
 

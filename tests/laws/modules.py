@@ -25,7 +25,7 @@ from elman.nn import torch as drop_in
 from elman.nn.crf import CRF
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
-from elman.nn.regularisers import ActivationRegulariser
+from elman.nn.regularisers import ActivationRegulariser, RareDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
@@ -312,6 +312,7 @@ MODULES: dict[str, Case] = {
     ),
     "EachStep": Case(lambda: EachStep(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh())), one),
     "Wide": Case(lambda: with_weights(Wide(TOKENS, 2)), lambda m, b: [m(ngrams_of(b))], ids=1),
+    "RareDropout": Case(lambda: RareDropout(TOKENS, [1, 2], 0.5), one, ids=1, draws=True),
     "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
     "SequenceDropout with the last": Case(
         lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True

@@ -49,7 +49,7 @@ def test_the_coverage_is_said_in_one_line(vectors):
     assert listener.notes[0] == "vectors: 5 of 8 words (62.5%) and 61.5% of the running words have a vector"
     plain = Notes()
     SequenceClassifier(**SETTINGS).fit(TEXTS, LABELS, listener=plain)
-    assert plain.notes == []
+    assert not any("vectors" in note for note in plain.notes)
 
 
 def test_words_of_the_file_can_be_known_besides(vectors):

@@ -169,7 +169,7 @@ def test_a_batch_of_empty_sequences_is_legal():
 def test_wrong_shapes_are_refused():
     with pytest.raises(ShapeError, match="scores of 3 tags"):
         CRF(3).decode(Ragged(torch.zeros(2, 4), [2]))
-    with pytest.raises(ShapeError, match="may_start"):
+    with pytest.raises(ShapeError, match="starts"):
         CRF(3, starts=torch.ones(2, dtype=torch.bool))
     with pytest.raises(ShapeError, match="tags for 2 steps"):
         CRF(3).score(Ragged(torch.zeros(2, 3), [2]), Ragged(torch.zeros(1, dtype=torch.int64), [1]))

@@ -15,6 +15,7 @@ from elman.compiler.language import affine, tanh
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
 from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, SequenceDropout
+from elman.nn.crf import CRF
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.state import State
@@ -36,12 +37,14 @@ CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Softmax": (Softmax, {"features": 4, "tokens": 5}),
     "SampledSoftmax": (SampledSoftmax, {"features": 4, "tokens": 5, "samples": 2}),
     "AdaptiveSoftmax": (AdaptiveSoftmax, {"features": 4, "tokens": 5, "cutoffs": (2,)}),
+    "CRF": (CRF, {"tags": 3}),
     "Recurrent": (Recurrent, {"cell": "gru", "input_size": 3, "hidden_size": 4}),
     "LSTM": (layers.LSTM, {"input_size": 3, "hidden_size": 4}),
     "GRU": (layers.GRU, {"input_size": 3, "hidden_size": 4}),
     "SimpleRNN": (layers.SimpleRNN, {"input_size": 3, "hidden_size": 4}),
 }
 SIZES = (0, -1, 2.5, "3", None, True)
+CONSTRAINTS = (torch.ones(2, dtype=torch.bool), [True], "yes")
 PROBABILITIES = (-0.1, 1.5, NAN, "0.5", None, True)
 WEIGHTS = (-0.1, NAN, float("inf"), "1", None, True)
 FLAGS = ("False", 0, None)
@@ -77,6 +80,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "Softmax": {"features": SIZES, "tokens": SIZES, "counts": (torch.ones(3), [1]), "tied": (torch.ones(3, 4), 3)},
     "SampledSoftmax": {"features": SIZES, "tokens": SIZES, "samples": SIZES, "counts": (torch.ones(3),)},
     "AdaptiveSoftmax": {"features": SIZES, "tokens": SIZES, "cutoffs": (3, "2", (1.5,)), "counts": (torch.ones(3),)},
+    "CRF": {"tags": SIZES, "starts": CONSTRAINTS, "transitions": CONSTRAINTS, "ends": CONSTRAINTS},
     "Recurrent": RECURRENT,
     "LSTM": RECURRENT,
     "GRU": RECURRENT,

@@ -235,7 +235,7 @@ class Model:
         return self
 
     def conclude(self) -> bool:
-        """Fit what need not be held out to all the data that `fit` was given, and return whether there was anything.
+        """Fit what need not be held out to all data, and return whether there was anything.
 
         A classifier fits its linear model again, with the rows among them that were held out. Afterwards scores on
         these rows say little. It happens once, and never with validation data that were given.

@@ -65,9 +65,10 @@ class CRF(nn.Module):
         self.may_start: Tensor
         self.may_end: Tensor
         self.may_follow: Tensor
-        given = {"may_start": (starts, (tags,)), "may_end": (ends, (tags,)), "may_follow": (transitions, (tags, tags))}
-        for name, (allowed, shape) in given.items():
-            self.register_buffer(name, _allowed(name, allowed, shape), persistent=False)
+        given = {"may_start": ("starts", starts), "may_end": ("ends", ends), "may_follow": ("transitions", transitions)}
+        for buffer, (name, allowed) in given.items():
+            shape = (tags, tags) if name == "transitions" else (tags,)
+            self.register_buffer(buffer, _allowed(name, allowed, shape), persistent=False)
 
     def forward(self, scores: Ragged, tags: Ragged) -> Tensor:
         """Return the negative log-likelihood of each sequence, `(batch,)`.
@@ -333,9 +334,10 @@ def _check_possible(values: Tensor, order: TimeMajor, from_row: int = 0) -> None
 def _allowed(name: str, given: Tensor | None, shape: tuple[int, ...]) -> Tensor:
     if given is None:
         return torch.ones(shape, dtype=torch.bool)
-    if tuple(given.shape) != shape or given.dtype != torch.bool:
+    is_tensor = isinstance(given, Tensor)
+    if not is_tensor or tuple(given.shape) != shape or given.dtype != torch.bool:
+        got = f"{given.dtype} {tuple(given.shape)}" if is_tensor else type(given).__name__
         raise ShapeError(
-            f"Expected {name} as booleans {shape}, got {given.dtype} {tuple(given.shape)}.",
-            fix="Give true for what is allowed.",
+            f"Expected {name} as a tensor of booleans {shape}, got {got}.", fix="Give true for what is allowed."
         )
     return given.clone()

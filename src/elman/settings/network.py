@@ -69,7 +69,7 @@ class StepSettings(BodySettings):
     )
     embedding_rows: PositiveInt | None = Field(
         None,
-        description="Rows of the embedding, at least one for each entry of the vocabulary. The others are never read; "
+        description="Rows of the embedding, at least one for each token id. The others are never read; "
         "textbook networks have them.",
     )
     embedding_deviation: float | None = Field(

@@ -20,7 +20,7 @@ class WordSettings(StepSettings):
         description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
         "all words of a sentence.",
     )
-    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers and before the output.")
+    dropout: Share = Field(0.5, description="Fraction of the features to drop between and after the layers.")
     token_dropout: Share = Field(0.1, description="Fraction of the words to read as unknown.")
     rare_dropout: Share = Field(0.5, description="Fraction of the words that training has once to read as unknown.")
     characters: NonNegativeInt = Field(
@@ -31,7 +31,7 @@ class WordSettings(StepSettings):
     affixes: NonNegativeInt = Field(
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
     )
-    wide: bool = Field(True, description="Add a linear model of the spelling of each word and its neighbours.")
+    wide: bool = Field(True, description="Add a linear model of the spelling of words and neighbours.")
     feature_dropout: Share = Field(
         0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out."
     )

@@ -74,7 +74,9 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
 
 
 def kind_of_tokens(texts: Sequence[str]) -> str:
-    """Return `words` for sentences and phrases, `characters` for words, names, and texts without blanks.
+    """Return `words` for sentences and phrases, else `characters`.
+
+    Texts without blanks, such as those in Chinese, are read by characters too.
 
     >>> kind_of_tokens(["a fine film , really", "not so good , really", "it is dull , really"])
     'words'

@@ -45,7 +45,7 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
-        description="Add a linear model of TF-IDF n-grams (words, pairs of words, characters) to the network. It is "
+        description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
         "fitted to the training texts, and both are weighed on the validation texts.",
     )
     ensemble: PositiveInt = Field(
@@ -185,7 +185,7 @@ class Classify(Task):
         network.wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
 
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
-        """Fit the linear model anew to all texts, the held-out ones among them, as strongly as before."""
+        """Fit the linear model to all texts, the held-out ones too, as strongly as before."""
         if network.wide is None:
             return False
         from elman.nn.wide import Wide

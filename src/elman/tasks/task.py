@@ -472,7 +472,7 @@ class Task(ABC):
 
     @classmethod
     def resolve(cls, settings: Any, values: "Values", *, validated: bool) -> tuple[Any, Sequence[str]]:
-        """Return the settings with those decided that follow from the data, and what to say of it, a line each.
+        """Return the settings as the data decide them, and notes on it.
 
         Args:
             settings: as they were given.

@@ -70,7 +70,7 @@ class WideText(Text):
         return {**super().sizes(), "rare": self.rare, "wide": wide}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary, or the number of features of a step; and the n-grams."""
+        """Return what `Text.to_json` does, and the n-grams."""
         return {**super().to_json(), "wide": None if self.ngrams is None else self.ngrams.to_json()}
 
     def load(self, document: Mapping[str, Any]) -> None:

@@ -71,7 +71,7 @@ class TextsWithNgrams:
         return TextsWithNgrams(self.ids.select(rows), self.ngrams.select(rows))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the ids, for a hash of the data; the n-grams are those of the same texts."""
+        """Return the ids, for a hash of the data. The n-grams are those of the same texts."""
         return self.ids.tensors()
 
 
@@ -89,7 +89,7 @@ class Ngrams:
     >>> grams = Ngrams("words")
     >>> rows = grams.learn(["A good film", "a bad film"])
     >>> rows.lengths
-    tensor([27, 28])
+    tensor([36, 32])
     >>> [name for name in grams.names if " " in name.strip()]
     ['a bad', 'a good', 'bad film', 'good film']
 
