@@ -33,7 +33,7 @@ class WordSettings(StepSettings):
     )
     wide: bool = Field(True, description="Add a linear model of the spelling of words and neighbours.")
     feature_dropout: Share = Field(
-        0.2, description="Fraction of the prefixes, suffixes and shapes of words to leave out."
+        0.2, description="Fraction of the prefixes, suffixes and shapes to leave out."
     )
     crf: bool = Field(
         False,
