@@ -15,6 +15,7 @@ from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
 from elman.errors import ShapeError, UsageError
 from elman.nn.embedding import Embedding, OneHot
+from elman.nn.penalties import add_penalty, collected_penalties
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
@@ -106,7 +107,11 @@ class Ensemble(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the logits without the linear model: logarithms of the mean probabilities."""
-        rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
+        with collected_penalties() as penalties:
+            rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
+        # The loss is the mean over the networks, too.
+        for penalty in penalties:
+            add_penalty(penalty / len(self.members))
         return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
 
     def example(self) -> Ragged | TextsWithNgrams:

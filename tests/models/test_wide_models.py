@@ -9,6 +9,11 @@ import pytest
 import torch
 
 from elman import SequenceClassifier, UsageError
+from elman.data.text.ngrams import Ngrams
+from elman.errors import DataError, ModelError
+from elman.models import OtherModel
+from elman.nn import wide as wide_module
+from elman.nn.wide import Wide
 from elman.tasks.choices import kind_of_tokens
 from elman.tasks.task import Values
 from elman.training.listener import Silent
@@ -162,3 +167,74 @@ def test_the_networks_of_an_ensemble_learn_for_themselves(tmp_path: Path):
         assert torch.allclose(model.model_.read(texts.ids).softmax(1), mean, atol=1e-6)
     model.save(tmp_path / "m")
     assert np.array_equal(answers(SequenceClassifier.load(tmp_path / "m")), answers(model))
+
+
+def test_a_fit_that_is_stopped_leaves_the_model_as_it_was(monkeypatch):
+    model = SequenceClassifier(**SMALL)
+    model.fit_values(Values({"text": TEXTS, "label": LABELS}), None, conclude=False)
+    expected = answers(model)
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Wide, "fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            model.conclude()
+    assert np.array_equal(answers(model), expected)
+    assert not copy.deepcopy(model).conclude()
+    assert model.conclude()
+
+
+def test_a_copy_has_none_of_the_words_that_were_read(fitted):
+    fitted.predict(["unheardofword"])
+    assert b"unheardofword" not in pickle.dumps(fitted)
+
+
+def test_a_run_of_other_texts_is_not_resumed(tmp_path: Path):
+    how = {**SMALL, "max_tokens": 3}
+    SequenceClassifier(**how).fit(TEXTS, LABELS, folder=tmp_path)
+    others = [text.replace("number", "figure") for text in TEXTS]
+    with pytest.raises(ModelError, match="n-grams"):
+        SequenceClassifier(**{**how, "epochs": 3}).fit(others, LABELS, folder=tmp_path, resume=True)
+
+
+def test_an_ensemble_starts_others_and_has_parts_to_freeze(tmp_path: Path):
+    how = {**SMALL, "ensemble": 2, "freeze": "embedding"}
+    model = SequenceClassifier(**how).fit(TEXTS, LABELS)
+    model.save(tmp_path / "m")
+    other = SequenceClassifier(**how).fit(TEXTS, LABELS, start=OtherModel(tmp_path / "m"))
+    for member in other.model_.members:
+        assert torch.equal(member.embedding.table.weight, model.model_.members[0].embedding.table.weight)
+    with pytest.raises(UsageError, match="no part `bdy`"):
+        SequenceClassifier(**{**how, "freeze": "bdy"}).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        (["a", None, "b", "c"], {}),
+        ([np.zeros((3, 2)), np.ones((2, 2))], {"tokens": "words"}),
+        (["a", 3.5, "b"], {"tokens": "words"}),
+    ],
+)
+def test_values_that_are_not_texts_are_refused_by_name(values, settings):
+    labels = ["x" if n % 2 else "y" for n in range(len(values))]
+    with pytest.raises(DataError, match="not texts"):
+        SequenceClassifier(**SMALL, **settings).fit(values, labels)
+
+
+def test_a_fit_of_many_features_reads_a_sample_of_the_rows(monkeypatch):
+    grams = Ngrams("words")
+    rows = grams.learn(TEXTS)
+    targets = torch.tensor([n % 2 for n in range(120)])
+    monkeypatch.setattr(wide_module, "LARGEST", rows.ids.total // 2)
+    wide = Wide(len(grams), 2)
+    wide.fit(rows, targets, strength=3.0)
+    count = int(120 * (rows.ids.total // 2) / rows.ids.total)
+    some = torch.randperm(120, generator=torch.Generator().manual_seed(0))[:count].sort().values
+    monkeypatch.undo()
+    expected = Wide(len(grams), 2)
+    expected.fit(rows.select(some.tolist()), targets[some], strength=3.0)
+    assert torch.equal(wide.weight, expected.weight)
+    assert wide(rows).argmax(1).eq(targets).float().mean() > 0.9

@@ -203,7 +203,8 @@ class Model:
             network = self._new_network(task, cell)
             if start is not None:
                 start.give(task, network)
-            encoded = task.prepare(network, encoded, fit=not resume)
+            with own_generators([]):
+                encoded = task.prepare(network, encoded, fit=not resume)
             evaluated = None if held is None else self._encoded(task, held, None, path)
             compared = None if evaluated is None else source.evaluated(evaluated, settings)
             trainer = Trainer(
@@ -217,6 +218,7 @@ class Model:
                     "cell": archive_cell(getattr(network, "body", None)),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
                     **_vectors_of(task),
+                    **{name: value for each in task.encoders.values() for name, value in _identity(each).items()},
                 },
                 notes=[*notes, *(note for encoder in task.encoders.values() for note in getattr(encoder, "notes", []))],
                 listener=listener,
@@ -240,10 +242,13 @@ class Model:
         A classifier fits its linear model again, with the rows among them that were held out. Afterwards scores on
         these rows say little. It happens once, and never with validation data that were given.
         """
-        if not self._concludes or self.held_ is None:
+        held = getattr(self, "held_", None)
+        if not self._concludes or held is None:
             return False
+        with own_generators([]):
+            concluded = self.task_.conclude(self.model_, self.train_, held)
         self._concludes = False
-        return self.task_.conclude(self.model_, self.train_, self.held_)
+        return concluded
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
         """Return every score of the task on data.
@@ -598,6 +603,10 @@ def _counted_from(item: Any) -> Iterator[None]:
     """Count the rows of a batch in errors as the caller gave them."""
     with rows_named(Values({}, rows=item if isinstance(item, list) else ())):
         yield
+
+
+def _identity(encoder: Any) -> Mapping[str, str]:
+    return getattr(encoder, "identity", {})
 
 
 def _vectors_of(task: Task) -> dict[str, str]:

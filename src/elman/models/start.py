@@ -90,7 +90,8 @@ class OtherModel:
             self._give(task, member, other)
 
     def _give(self, task: Task, network: nn.Module, other: Any) -> None:
-        theirs = other.model_.state_dict()
+        # Of an ensemble, those of the first network.
+        theirs = next(iter(_members(other.model_))).state_dict()
         weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
         try:
             if EMBEDDING in theirs:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from elman.data.text.ngrams import NgramRows
 
-# Strengths of the fit that are tried, the weakest weights first, and the share of the rows that decides.
+# Strengths of the fit that are tried, the strongest penalty first, and the share of the rows that decides.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 DECIDING = 0.2
 FEWEST_ROWS = 50
@@ -19,6 +19,9 @@ ALONE = (1.0, 0.0)
 FACTORS = (0.2, 0.8)
 DEVIATION = 0.1
 ITERATIONS = 60
+# Steps that the minimiser remembers, and features of all rows together, which bound the memory.
+REMEMBERED = 10
+LARGEST = 60_000_000
 
 
 class Wide(nn.Module):
@@ -61,6 +64,7 @@ class Wide(nn.Module):
         a, b = self.factors
         return a * logits + b * self(rows)
 
+    @torch.no_grad()
     def fit(
         self,
         rows: NgramRows,
@@ -73,7 +77,8 @@ class Wide(nn.Module):
         """Fit the weights to labelled rows, and return the strength of the fit.
 
         The mean cross entropy plus |W|² / (2 · C · rows) is minimised, a convex function. C is the strength of 1 to 100
-        for which four fifths of the rows predict the others best.
+        for which four fifths of the rows predict the others best. Rows that have more than 60 million features together
+        are sampled.
 
         Args:
             rows: features of the training rows.
@@ -83,6 +88,10 @@ class Wide(nn.Module):
             seed: of the division of the rows.
         """
         weights = torch.ones(len(targets)) if row_weights is None else row_weights
+        if rows.ids.total > LARGEST:
+            order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+            some = order[: int(len(targets) * LARGEST / rows.ids.total)].sort().values
+            rows, targets, weights = rows.select(some.tolist()), targets[some], weights[some]
         held = torch.rand(len(targets), generator=torch.Generator().manual_seed(seed)) < DECIDING
         best = strength or STRENGTHS[0]
         if not strength and len(targets) >= FEWEST_ROWS:
@@ -93,6 +102,7 @@ class Wide(nn.Module):
                 losses[tried] = self._loss(parts[1])
                 if losses[tried] > min(losses.values()):
                     break
+            del parts
             best = min(losses, key=losses.__getitem__)
             self.weight.zero_()
             self.bias.zero_()
@@ -177,7 +187,8 @@ class _Product(torch.autograd.Function):
 @torch.enable_grad()
 def _minimised(objective: Callable[[], Tensor], variables: Sequence[Tensor]) -> None:
     """Minimise a smooth convex function in place, by L-BFGS."""
-    optimizer = torch.optim.LBFGS(variables, max_iter=ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+    how = {"max_iter": ITERATIONS, "history_size": REMEMBERED, "tolerance_grad": 1e-6}
+    optimizer = torch.optim.LBFGS(variables, line_search_fn="strong_wolfe", **how)  # pyright: ignore[reportArgumentType]
 
     def step() -> Tensor:
         optimizer.zero_grad()

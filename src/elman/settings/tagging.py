@@ -32,11 +32,9 @@ class WordSettings(StepSettings):
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
     )
     wide: bool = Field(True, description="Add a linear model of the spelling of words and neighbours.")
-    feature_dropout: Share = Field(
-        0.2, description="Fraction of the prefixes, suffixes and shapes to leave out."
-    )
+    feature_dropout: Share = Field(0.2, description="Fraction of the prefixes, suffixes and shapes to leave out.")
     crf: bool = Field(
         False,
-        description="Choose the tags of a sentence together, by a conditional random field. Tags of spans then follow "
+        description="Choose tags together, by a conditional random field. Tags of spans then follow "
         "one another only as their scheme allows, or as they do in the training data.",
     )

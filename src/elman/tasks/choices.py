@@ -60,7 +60,7 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         given = ("token_dropout", "rare_dropout")
         found |= dict.fromkeys((name for name in given if getattr(settings, name) is None), 0.0)
         found.pop("embedding_deviation", None)
-    elif settings.ngrams > 1 and settings.embedding_deviation is None:
+    if (settings.ngrams > 1 or settings.vectors is not None) and settings.embedding_deviation is None:
         found.pop("embedding_deviation", None)
     if settings.validation_fraction is None:
         found["validation_fraction"] = 0.0 if validated or len(values) < FEWEST_TO_HOLD_OUT else HELD_OUT
@@ -103,7 +103,14 @@ def _epochs(values: Sequence[Any], tokens: str) -> int:
     """Return the number of epochs: more for few rows, fewer for long ones."""
     rows = max(len(values), 1)
     some = list(islice(values, LOOKED_AT))
-    length = fmean(len(each.split()) if tokens in ("words", "subwords") else len(each) for each in some) if some else 1
+    length = fmean(_length(each, tokens) for each in some) if some else 1
     least, most = EPOCHS[0], EPOCHS[-1]
     wanted = min(max(round(ROWS / rows), least), most)
     return max(2, min(wanted, round(TOKENS / max(rows * length, 1))))
+
+
+def _length(value: Any, tokens: str) -> int:
+    """Return the steps of a value, 1 for a value that the encoder will refuse."""
+    if isinstance(value, str):
+        return len(value.split()) if tokens in ("words", "subwords") else len(value)
+    return len(value) if hasattr(value, "__len__") else 1

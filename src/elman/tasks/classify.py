@@ -74,7 +74,8 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     embedding_deviation: float | None = Field(
         None,
         gt=0,
-        description="Standard deviation of the embedding at the start. By default 0.1 for words and n-grams, else 1.",
+        description="Standard deviation of the embedding at the start. By default 0.1 for words and n-grams, "
+        "that of the vectors if there are any, else 1.",
     )
     epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         None, description="Passes over the data. By default 4 to 20, the fewer the more data there are."
@@ -161,8 +162,9 @@ class Classify(Task):
             return encoded
         text, targets = encoded["text"], encoded["label"]
         count = f"{len(network.wide.weight):,}"
-        line = f"A linear model of {count} n-grams is added at the end; the epochs are those of the network alone."
-        self.encoders["text"].notes.append(line)
+        self.encoders["text"].notes.append(
+            f"A linear model of {count} n-gram features is added at the end; the epochs are those of the network alone."
+        )
         if fit:
             weights = self._weights(network.wide.weight)
             network.wide.fit(
@@ -174,6 +176,7 @@ class Classify(Task):
         """Weigh the network and the linear model on held-out data."""
         if network.wide is None:
             return
+        # Imported late: torch is needed only for training.
         import torch
 
         size = len(self.labels)
@@ -188,15 +191,22 @@ class Classify(Task):
         """Fit the linear model to all texts, the held-out ones too, as strongly as before."""
         if network.wide is None:
             return False
+        # This imports torch.
         from elman.nn.wide import Wide
 
         values = joined(train, held)
         text, targets = self.encoders["text"], self.encoders["label"].encode(values.columns["label"])
-        rows = text.learn_ngrams(values.columns["text"])
-        wide = Wide(len(text.ngrams), len(self.labels))
-        weights = self._weights(wide.weight)
-        each = None if weights is None else weights[targets]
-        wide.fit(rows, targets, each, strength=network.wide.strength.item(), seed=self.settings.seed)
+        before = text.ngrams
+        try:
+            rows = text.learn_ngrams(values.columns["text"], before.least)
+            wide = Wide(len(text.ngrams), len(self.labels))
+            weights = self._weights(wide.weight)
+            each = None if weights is None else weights[targets]
+            wide.fit(rows, targets, each, strength=network.wide.strength.item(), seed=self.settings.seed)
+        except BaseException:
+            # The features must be those of the weights, if the fit is stopped.
+            text.ngrams = before
+            raise
         wide.factors.copy_(network.wide.factors)
         network.wide = wide.eval()
         return True

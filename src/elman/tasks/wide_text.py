@@ -1,5 +1,6 @@
 """Texts that a network reads token by token, and a linear model by their n-grams."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,13 @@ class WideText(Text):
             return ids
         return TextsWithNgrams(ids, self.learn_ngrams(values))
 
-    def learn_ngrams(self, values: Sequence[str]) -> "NgramRows":
-        """Learn the n-grams of these texts in place of those that are known, and return them."""
+    def learn_ngrams(self, values: Sequence[str], least: int = 0) -> "NgramRows":
+        """Learn the n-grams of these texts, see `Ngrams.learn`, in place of those that are known."""
+        # This imports torch.
         from elman.data.text.ngrams import Ngrams
 
         self.ngrams = Ngrams("texts" if self.settings.tokens in ("characters", "bytes") else "words")
-        return self.ngrams.learn(values)
+        return self.ngrams.learn(values, least)
 
     def encode(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -69,12 +71,20 @@ class WideText(Text):
         wide = None if self.ngrams is None else len(self.ngrams)
         return {**super().sizes(), "rare": self.rare, "wide": wide}
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """A hash of the n-grams, which a run must have again to be resumed."""
+        if self.ngrams is None:
+            return {}
+        return {"n-grams": hashlib.sha256("\n".join(self.ngrams.names).encode(errors="surrogatepass")).hexdigest()}
+
     def to_json(self) -> dict[str, Any]:
         """Return what `Text.to_json` does, and the n-grams."""
         return {**super().to_json(), "wide": None if self.ngrams is None else self.ngrams.to_json()}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
+        # This imports torch.
         from elman.data.text.ngrams import Ngrams
 
         super().load(document)

@@ -54,6 +54,11 @@ class Learner:
         self._carried: State | None = None
         self._frozen: list[nn.Parameter] = []
         parts = dict(model.named_children())
+        # The networks of an ensemble have the same parts.
+        self._parts = [model]
+        if "members" in parts:
+            self._parts = list(parts["members"].children())
+            parts = dict(self._parts[0].named_children())
         for name in settings.freeze:
             if name not in parts:
                 raise UsageError(f"The network has no part `{name}` to freeze.", fix=nearest(name, parts))
@@ -66,7 +71,7 @@ class Learner:
         """Freeze the parts that the settings freeze in an epoch, counted from 0."""
         every, names = self._settings.unfreeze_epochs, self._settings.freeze
         parts = names if every is None else names[: max(0, len(names) - epoch // every)]
-        weights = [weight for name in parts for weight in self.model.get_submodule(name).parameters()]
+        weights = [weight for name in parts for each in self._parts for weight in each.get_submodule(name).parameters()]
         self._frozen = [weight for weight in weights if weight.requires_grad]
 
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:

@@ -45,8 +45,7 @@ class NgramRows:
 
     def select(self, rows: Sequence[int]) -> "NgramRows":
         """Return the features of these texts in this order."""
-        chosen = self.ids.replace(torch.arange(self.ids.total)).select(rows)
-        return NgramRows(chosen.replace(self.ids.data[chosen.data]), self.values[chosen.data])
+        return NgramRows(self.ids.select(rows), self.ids.replace(self.values).select(rows).data)
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ class Ngrams:
     def __init__(self, unit: Unit):
         self.unit: Unit = unit
         self.texts = 0
+        self.least = 0
         # For each kind, the number of texts that have a feature.
         self._counts: list[dict[str, int]] = []
         self._numbers: list[dict[str, int]] = []
@@ -112,22 +112,32 @@ class Ngrams:
     def __len__(self) -> int:
         return len(self._weights)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Words that were looked up may be those of the texts to predict.
+        return {**vars(self), "_cached": {}}
+
     @property
     def names(self) -> list[str]:
         """The features in the order of their numbers: words, `word word`, n-grams of characters."""
         return list(chain.from_iterable(self._counts))
 
-    def learn(self, texts: Sequence[str]) -> NgramRows:
-        """Learn the features of the training texts, and return them."""
+    def learn(self, texts: Sequence[str], least: int = 0) -> NgramRows:
+        """Learn the features of the training texts, and return them.
+
+        Args:
+            texts: of the training set.
+            least: number of texts that must have a feature; 1, or 2 of 10,000 texts and more, if not given.
+        """
         counts: list[Counter[str]] = [Counter() for _ in self._kinds()]
-        spelled = cache(self._characters)
+        # A text of its own is read once.
+        spelled = cache(self._characters) if self.unit == "words" else self._characters
         for text in texts:
             words = self._words(text)
             if self.unit == "words":
                 counts[0].update({*words, *map(" ".join, pairwise(words))})
             counts[-1].update(set().union(*map(spelled, set(words))))
-        least = 1 if len(texts) < MANY_TEXTS else 2
-        self._take(len(texts), [_frequent(kind, least) for kind in counts])
+        self.least = least or (1 if len(texts) < MANY_TEXTS else 2)
+        self._take(len(texts), [_frequent(kind, self.least) for kind in counts])
         return self.encode(texts)
 
     def encode(self, texts: Sequence[str]) -> NgramRows:
@@ -191,7 +201,7 @@ class Ngrams:
         if (known := self._cached.get(word)) is None:
             find = self._numbers[-1].get
             known = [number for name in self._characters(word) if (number := find(name)) is not None]
-            if len(self._cached) < LARGEST:
+            if self.unit == "words" and len(self._cached) < LARGEST:
                 self._cached[word] = known
         return known
 
