@@ -21,7 +21,7 @@ from elman.training.record import curves_of
 
 REPORT = "report.html"
 
-CONCLUDED = "After the evaluation the linear model was fitted to the validation data too."
+CONCLUDED = "{} the evaluation the linear model was fitted to the validation data too."
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,11 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         seconds; `baseline_missing` says which package a baseline needs.
     """
     begun = time.monotonic()
-    how = {"folder": run.folder, "resume": run.resume, "listener": listener, "conclude": run.test is not None}
+    how = {"folder": run.folder, "resume": run.resume, "listener": listener, "conclude": False}
     how |= run.how
     model.fit_values(run.train, run.validation, **how)
+    # Scores on the validation data are those before they are learned.
+    concluded = CONCLUDED.format("Before") if run.test is not None and model.conclude() else ""
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
     missing = [] if run.baseline == OFF else model.fit_baselines(run.baseline)
@@ -98,8 +100,10 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     _write_report(run, model, result, facts, scores, compared)
     if model.conclude():
-        facts["at the end"] = CONCLUDED
-        result |= {"concluded": CONCLUDED, **described(model)}
+        concluded = CONCLUDED.format("After")
+    if concluded:
+        facts["at the end"] = concluded
+        result |= {"concluded": concluded, **described(model)}
     model.save(run.folder, data=facts, scores=numbers, command=run.command, use=run.use_lines(model))
     return result
 
