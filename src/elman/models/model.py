@@ -217,8 +217,7 @@ class Model:
                 identity={
                     "cell": archive_cell(getattr(network, "body", None)),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
-                    **_vectors_of(task),
-                    **{name: value for each in task.encoders.values() for name, value in _identity(each).items()},
+                    **_identities(task),
                 },
                 notes=[*notes, *(note for encoder in task.encoders.values() for note in getattr(encoder, "notes", []))],
                 listener=listener,
@@ -605,14 +604,10 @@ def _counted_from(item: Any) -> Iterator[None]:
         yield
 
 
-def _identity(encoder: Any) -> Mapping[str, str]:
-    return getattr(encoder, "identity", {})
-
-
-def _vectors_of(task: Task) -> dict[str, str]:
-    """Return a hash of the pretrained vectors that a model starts from, if there are any."""
-    started = {name: getattr(encoder, "start", None) for name, encoder in task.encoders.items()}
-    return {f"vectors of {name}": start.digest for name, start in started.items() if start is not None}
+def _identities(task: Task) -> dict[str, str]:
+    """Return the hashes of what the encoders learned that a run must have again to be resumed."""
+    found = {name: getattr(encoder, "identity", {}) for name, encoder in task.encoders.items()}
+    return {f"{what} of {name}": digest for name, each in found.items() for what, digest in each.items()}
 
 
 def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:

@@ -106,6 +106,11 @@ class Text:
         encoder = SequenceEncoder(self.settings, self.vocabulary, self.subwords)
         return encoder.encode(values, unknown=unknown, tally=tally)
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """Hashes of what was learned that a run must have again to be resumed, by what it is."""
+        return {} if self.start is None else {"vectors": self.start.digest}
+
     def sizes(self) -> dict[str, Any]:
         """Return the sizes that a network of `elman.networks` needs to read the batches."""
         sizes = {"features": self.features, "ngrams": self.settings.ngrams, "start": self.start}

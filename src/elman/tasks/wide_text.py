@@ -73,10 +73,13 @@ class WideText(Text):
 
     @property
     def identity(self) -> dict[str, str]:
-        """A hash of the n-grams, which a run must have again to be resumed."""
+        """Those of `Text.identity`, and a hash of the n-grams."""
         if self.ngrams is None:
-            return {}
-        return {"n-grams": hashlib.sha256("\n".join(self.ngrams.names).encode(errors="surrogatepass")).hexdigest()}
+            return super().identity
+        return {
+            **super().identity,
+            "n-grams": hashlib.sha256("\n".join(self.ngrams.names).encode(errors="surrogatepass")).hexdigest(),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return what `Text.to_json` does, and the n-grams."""
