@@ -58,6 +58,11 @@ def test_answers_are_written_into_the_file_and_all_else_stays(elman, tmp_path: P
         assert row[:3] + row[4:] == wanted[:3] + wanted[4:]
     done = elman("predict", tmp_path / "m", data, "--fill", out, "--json")
     assert done.json == {"model": str(tmp_path / "m"), "written": str(out), "rows": 2}
+    before = data.read_bytes()
+    done = elman("predict", tmp_path / "m", data, "--fill", data)
+    assert done.code == 2
+    assert "would replace the file that is read" in done.err
+    assert data.read_bytes() == before
     for wrong in (("--text", "The", "--fill", out), (data, "--fill", tmp_path / "missing" / "x")):
         assert elman("predict", tmp_path / "m", *wrong).code != 0
 

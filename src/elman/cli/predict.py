@@ -90,6 +90,9 @@ def predict(**values: Any) -> None:
     flags = [f"--{name}" for name, value in {**how, "fill": values["fill"]}.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
+    fill = values["fill"]
+    if fill is not None and fill.exists() and data != "-" and Path(data).exists() and fill.samefile(data):
+        raise UsageError("--fill would replace the file that is read.", where=str(fill), fix="Give another FILE.")
     from elman.cli.reading import refuse_others
     from elman.data.text.unknown import UnknownTally
     from elman.models import open_model
