@@ -53,15 +53,14 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
     if settings.vectors is not None and settings.lower_case is None:
         # Words are looked up as they are written, and then in lower case.
         found["lower_case"] = False
+    defaults = dict(DEFAULTS[kind])
     one_hot = settings.embedding == "one-hot"
-    open_ = {name: value for name, value in DEFAULTS[kind].items() if getattr(settings, name) is None}
-    found = {**open_, **found}
     if one_hot:
-        given = ("token_dropout", "rare_dropout")
-        found |= dict.fromkeys((name for name in given if getattr(settings, name) is None), 0.0)
-        found.pop("embedding_deviation", None)
-    if (settings.ngrams > 1 or settings.vectors is not None) and settings.embedding_deviation is None:
-        found.pop("embedding_deviation", None)
+        defaults |= {"token_dropout": 0.0, "rare_dropout": 0.0}
+    if one_hot or settings.ngrams > 1 or settings.vectors is not None:
+        # The network's own start: n-grams have theirs, and vectors have that of their file.
+        defaults.pop("embedding_deviation", None)
+    found = {**{name: value for name, value in defaults.items() if getattr(settings, name) is None}, **found}
     if settings.validation_fraction is None:
         found["validation_fraction"] = 0.0 if validated or len(values) < FEWEST_TO_HOLD_OUT else HELD_OUT
     if settings.patience is None and (validated or found.get("validation_fraction", settings.validation_fraction)):
