@@ -4,6 +4,7 @@ from pathlib import Path
 
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
+from elman.models.forecaster import SequenceForecaster
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.saved import read_model
@@ -21,6 +22,7 @@ __all__ = [
     "OtherModel",
     "Pretrained",
     "SequenceClassifier",
+    "SequenceForecaster",
     "SequenceTagger",
     "model_for",
     "open_model",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributions
 from torch.nn import functional
@@ -14,9 +15,9 @@ SMALLEST_SCALE = 1e-4
 # A Student distribution has a variance from 2 degrees of freedom; a larger limit keeps the tails' CRPS finite.
 LEAST_FREEDOM = 2.1
 MOST_FREEDOM = 1e4
-# Up to here 2 · 51 halvings find a count, and 60 a real number to float32's precision.
-_HALVINGS = 60
+_NEWTON_STEPS = 60
 _FRACTION_TERMS = 300
+_NODES = 96
 
 
 class Distribution(ABC):
@@ -127,19 +128,20 @@ class Student(Distribution):
         return _student_cdf((values - self.loc) / self.scale, self.freedom)
 
     def quantiles(self, levels: Sequence[float]) -> Tensor:
-        """Return the quantiles of these levels, on a last axis, by halving in the upper tail."""
+        """Return the quantiles of these levels, on a last axis, by Newton's method in the upper tail."""
         freedom = self.freedom.double().unsqueeze(-1)
         level = torch.tensor(levels, dtype=torch.float64, device=freedom.device).expand(*self.loc.shape, len(levels))
         upper = torch.maximum(level, 1 - level)
-        low = torch.zeros_like(upper)
-        high = torch.ones_like(upper)
-        while bool((more := _student_cdf(high, freedom.expand_as(high)) < upper).any()):
-            high = torch.where(more, 2 * high, high)
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            below = _student_cdf(middle, freedom.expand_as(middle)) < upper
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        z = torch.where(level < 0.5, -high, high)
+        freedom = freedom.expand_as(upper)
+        # The tails are heavier than the Gaussian's, so that its quantile is too small; from there the steps only grow.
+        z = torch.special.ndtri(upper)
+        for _ in range(_NEWTON_STEPS):
+            density = distributions.StudentT(freedom, validate_args=False).log_prob(z).exp()
+            step = (upper - _student_cdf(z, freedom)) / density
+            z = z + step
+            if bool((step.abs() <= 1e-12 * (1 + z)).all()):
+                break
+        z = torch.where(level < 0.5, -z, z)
         return self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * z.to(self.loc.dtype)
 
     def crps(self, values: Tensor) -> Tensor:
@@ -162,7 +164,11 @@ class Student(Distribution):
 
 @dataclass(frozen=True)
 class NegativeBinomial(Distribution):
-    """The negative binomial distribution of counts, with the variance `mean + dispersion · mean²`."""
+    """The negative binomial distribution of counts, with the variance `mean + dispersion · mean²`.
+
+    Source:
+        CRPS: A. Jordan, F. Krüger, S. Lerch, Evaluating Probabilistic Forecasts with scoringRules, 2019, appendix A.1.
+    """
 
     parameters = 2
     average: Tensor
@@ -181,10 +187,9 @@ class NegativeBinomial(Distribution):
 
     def cdf(self, values: Tensor) -> Tensor:
         """Return the probability of a count that is not larger."""
-        count = 1 / self.dispersion.double()
-        success = 1 / (1 + self.dispersion.double() * self.average.double())
-        found = incomplete_beta(count.expand_as(values), values.double().floor().clamp(min=0) + 1, success.expand_as(values))
-        return torch.where(values < 0, 0.0, found).to(self.average.dtype)
+        dispersion = self.dispersion.double()
+        success = 1 / (1 + dispersion * self.average.double())
+        return _counts_until(values.double(), 1 / dispersion, success).to(self.average.dtype)
 
     def quantiles(self, levels: Sequence[float]) -> Tensor:
         """Return the smallest counts whose probability reaches these levels, on a last axis."""
@@ -203,9 +208,15 @@ class NegativeBinomial(Distribution):
         return high
 
     def crps(self, values: Tensor) -> Tensor:
-        """Return the score of counts, by quantiles of 199 levels."""
-        levels = [step / 200 for step in range(1, 200)]
-        return quantile_crps(self.quantiles(levels), values, levels)
+        """Return the continuous ranked probability score of counts."""
+        mean, dispersion = self.average.double(), self.dispersion.double()
+        values = values.double()
+        count, success = 1 / dispersion, 1 / (1 + dispersion * mean)
+        own = 2 * _counts_until(values, count, success) - 1
+        next_one = 2 * _counts_until(values - 1, count + 1, success) - 1
+        z = 4 * (1 - success) / success.square()
+        spread = mean / success * _hypergeometric(count + 1, z)
+        return (values * own - mean * next_one - spread).to(self.average.dtype)
 
     def draw(self, uniform: Tensor) -> Tensor:
         """Return a count for each pair of uniform numbers, of which the first decides."""
@@ -237,21 +248,6 @@ def negative_binomial(raw: Tensor, size: Tensor) -> NegativeBinomial:
         and 3.3: the mean is multiplied by the size, and the dispersion divided by its root.
     """
     return NegativeBinomial(size * _positive(raw[..., 0]), _positive(raw[..., 1]) / size.sqrt())
-
-
-def ordered_quantiles(raw: Tensor, middle: int) -> Tensor:
-    """Return quantiles that do not cross, of outputs `(…, quantiles)`.
-
-    The middle one is an output itself; each other is farther from it by a positive step, the softplus of its output.
-
-    Args:
-        raw: of the network.
-        middle: index of the quantile that is an output itself.
-    """
-    steps = functional.softplus(raw)
-    upper = raw[..., middle : middle + 1] + steps[..., middle + 1 :].cumsum(-1)
-    lower = raw[..., middle : middle + 1] - steps[..., :middle].flip(-1).cumsum(-1).flip(-1)
-    return torch.cat([lower, raw[..., middle : middle + 1], upper], -1)
 
 
 def pinball(quantiles: Tensor, values: Tensor, levels: Sequence[float]) -> Tensor:
@@ -353,6 +349,24 @@ def _student_cdf(z: Tensor, freedom: Tensor) -> Tensor:
     freedom, z = freedom.double(), z.double()
     tail = incomplete_beta(freedom / 2, torch.full_like(freedom, 0.5), freedom / (freedom + z * z)) / 2
     return torch.where(z > 0, 1 - tail, tail)
+
+
+def _counts_until(values: Tensor, count: Tensor, success: Tensor) -> Tensor:
+    """Return the probability of at most so many failures before a number of successes."""
+    count, success, values = torch.broadcast_tensors(count, success, values)
+    found = incomplete_beta(count, values.floor().clamp(min=0) + 1, success)
+    return torch.where(values < 0, 0.0, found)
+
+
+def _hypergeometric(a: Tensor, z: Tensor) -> Tensor:
+    """Return `2F1(a, 1/2; 2; -z)` by Euler's integral, `4/π ∫ cos²θ (1 + z sin²θ)^-a dθ` over a quarter of a circle."""
+    # Nodes are dense at 0, where the integrand falls within 1 / sqrt(a z).
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    part = torch.from_numpy((nodes + 1) / 2)
+    angle = math.pi / 2 * part**4
+    measure = torch.from_numpy(weights / 2) * math.pi / 2 * 4 * part**3
+    power = torch.exp(-a.unsqueeze(-1) * torch.log1p(z.unsqueeze(-1) * angle.sin().square()))
+    return 4 / math.pi * (measure * angle.cos().square() * power).sum(-1)
 
 
 def _positive(raw: Tensor) -> Tensor:

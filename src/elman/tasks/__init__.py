@@ -9,6 +9,7 @@ TASKS: dict[str, str | type[Task]] = {
     "classify": "elman.tasks.classify:Classify",
     "tag": "elman.tasks.tag:Tag",
     "language": "elman.tasks.language:Language",
+    "forecast": "elman.tasks.forecast:Forecast",
 }
 
 

@@ -85,7 +85,7 @@ class Series:
     known: np.ndarray
     static: np.ndarray
     start: Any = None
-    frequency: Frequency = Frequency()
+    frequency: Frequency = field(default_factory=Frequency)
     begin: int = 0
 
     def __len__(self) -> int:
@@ -285,7 +285,7 @@ def _check_stamps(
                 "doubled": f"the stamp {stamp}{series} occurs twice in a row",
                 "unordered": f"the stamp {stamp}{series} follows the later {before}",
                 "irregular": f"the stamp {stamp}{series} is not a whole number of steps (a {frequency}) after {before}",
-                "gap": f"{missing} step{'s are' if missing > 1 else ' is'} missing between {before} and {stamp}{series}",
+                "gap": f"{missing} step{'s' * (missing > 1)} missing between {before} and {stamp}{series}",
             }[kind]
             found.setdefault(kind, _mistakes(table)).at(int(rows[row]), layout.time, problem)
     for kind in ("unordered", "doubled", "irregular", "gap"):
