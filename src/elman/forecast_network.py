@@ -103,12 +103,21 @@ class Forecaster(nn.Module):
         """Let the linear map begin with a map from the window, less its last value, to the horizon less that value.
 
         Args:
-            weights: `(window + 1, horizon)`, those of the last row constant, which are left out.
+            weights: `(window + 1, horizon)`, those of the last row constant.
         """
         assert self.linear is not None
         start = torch.from_numpy(weights[:-1].T.copy())
         start[:, -1] += 1 - start.sum(1)
         self.linear.weight.copy_(start)
+        self.linear.bias.copy_(torch.from_numpy(weights[-1]))
+        # The rest of the network begins as nothing that is added to the map.
+        nn.init.zeros_(self.last_layer.weight)
+        nn.init.zeros_(self.last_layer.bias)
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The layer that gives the outputs."""
+        raise NotImplementedError
 
     def added(self, raw: Tensor, scaled: Ragged) -> Tensor:
         """Return outputs `(batch, horizon, targets, parameters)` with the linear map of the window."""
@@ -159,6 +168,11 @@ class SegmentNetwork(Forecaster):
         self.position = nn.Parameter(torch.randn(self.segments, hidden - half))
         self.channel = nn.Parameter(torch.randn(sizes.targets, half))
         self.out = nn.Linear(self.body.output_size, width * settings.parameters)
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The layer that gives the outputs."""
+        return self.out
 
     def forward(self, columns: Mapping[str, Any]) -> Raw:
         """Return the outputs of each step of the horizon."""
@@ -262,6 +276,11 @@ class DirectNetwork(Forecaster):
         beside = self.horizon * sizes.known + sizes.static
         outputs = self.horizon * sizes.targets * settings.parameters
         self.dense = dense_layers(settings, self.body.output_size + beside, outputs)  # pyright: ignore
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The layer that gives the outputs."""
+        return self.dense[-1]  # pyright: ignore[reportReturnType]
 
     def forward(self, columns: Mapping[str, Any]) -> Raw:
         """Return the outputs of each step of the horizon."""

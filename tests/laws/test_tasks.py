@@ -23,6 +23,7 @@ from elman.training.listener import BatchEvent, Silent
 ROWS = [("ab" * (n % 4) + "c" * (n % 3) or "d", "xyz"[n % 3]) for n in range(36)]
 SENTENCES = [(["the", "dog", "ate", "it"][: 1 + n % 4], ["D", "N", "V", "N"][: 1 + n % 4]) for n in range(24)]
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
+SERIES = [[float((3 * n + 7 * step) % 11) for step in range(20 + 5 * n)] for n in range(3)]
 SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
 
 
@@ -51,6 +52,12 @@ EXAMPLES = {
     ),
     "language": Example(
         (TEXT,), "text.txt", TEXT, {**SMALL, "embedding_size": 5, "streams": 3, "window": 12, "output_dropout": 0.2}
+    ),
+    "forecast": Example(
+        (SERIES,),
+        "series.csv",
+        "name,value\n" + "".join(f"{n},{value}\n" for n, each in enumerate(SERIES) for value in each),
+        {**SMALL, "horizon": 3, "window": 6, "batch_size": 8, "output_dropout": 0.2, "schedule": "constant"},
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)

@@ -1,10 +1,18 @@
 """The forecaster: the next steps of series of numbers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any, Self
 
+from elman.errors import UsageError
+from elman.models.baselines import fit_baselines, score_baselines
 from elman.models.model import Model
-from elman.tasks.forecast import Forecast
+from elman.settings import check_settings
+from elman.tasks.baselines import BaselineScore
+from elman.tasks.forecast import Forecast, refuse_kept_weights
+from elman.tasks.forecast_origins import Origin, rolled
+from elman.tasks.forecast_scores import joined
 from elman.tasks.panels import Panel
 from elman.tasks.task import Unknown, Values
 
@@ -50,6 +58,103 @@ class SequenceForecaster(Model):
         train = self._values(data, columns)
         held = None if validation is None else self._values(validation, columns, "validation ")
         return self.fit_values(train, held, **how)
+
+    def fit_values(self, train: Values, held: Values | None, **how: Any) -> Self:
+        """Train on values that a source has read, with the arguments and errors of `fit`."""
+        super().fit_values(train, held, **how)
+        if self.held_ is not None:
+            # Epochs and intervals were chosen by these, so that they were learned from too.
+            self.task_.encoders["series"].saw(self.held_.columns["series"])
+        return self
+
+    def evaluate(self, data: Any, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
+        """Return every score on series.
+
+        Args:
+            data: as for `fit`, with the columns that the model was trained on.
+            values: none.
+            unknown: ignored.
+            options: `origins` backtests by rolling origin: the model is trained again before each of so many origins at
+                the end of the series, `stride` steps apart (the horizon if not given), with everything that is
+                learned, scales too. `keep_weights=True` keeps the weights, and refuses origins in the training data.
+
+        Raises:
+            NotFittedError, UsageError, DataError: as for other models.
+        """
+        return self.evaluate_values(Values({"series": self._like_training(data)}), unknown=unknown, **options)
+
+    def evaluate_values(self, values: Values, *, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
+        """Return every score on values that a source has read, as `evaluate` does."""
+        given = self._backtest_options(options)
+        if given.origins is None:
+            return super().evaluate_values(values, unknown=unknown)
+        if given.keep_weights:
+            parts = list(rolled(values, given, self.task_.settings))
+            self._check_unseen(parts)
+            return joined([super(SequenceForecaster, self).evaluate_values(each.test) for each in parts])
+        scores = []
+        for each in rolled(values, given, self.task_.settings):
+            model = type(self)(**self._again())
+            model.fit_values(each.train, None)
+            scores.append(model.evaluate_values(each.test))
+        return joined(scores)
+
+    def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
+        """Return the scores of simple models; in a backtest they are fitted before each origin too."""
+        given = self._backtest_options(options)
+        if given.origins is None or self.baselines_ is None:
+            return super().baseline_values(values)
+        found: dict[str, list[BaselineScore]] = {}
+        for each in rolled(values, given, self.task_.settings):
+            # Errors are in deviations of the data before the origin, as those of the network are.
+            task = self.task(self.task_.settings)
+            task.encoders["series"].learn(each.train.columns["series"])
+            fitted, _ = fit_baselines(task, each.train)
+            for score in score_baselines(task, fitted, each.test):
+                found.setdefault(score.name, []).append(score)
+        return [
+            each[-1]._replace(value=fmean(s.value for s in each), seconds=sum(s.seconds for s in each))
+            for each in found.values()
+        ]
+
+    def conclude(self) -> bool:
+        """Train again on all data, for the best number of epochs, where elman held a part out; keep the intervals."""
+        held, settings = getattr(self, "held_", None), self.task_.settings
+        if not self._concludes or held is None or not settings.refit:
+            return False
+        self._concludes = False
+        later = {each.name: replace(each, begin=0) for each in held.columns["series"]}
+        panel = self.train_.columns["series"]
+        whole = Panel([later.get(each.name, each) for each in panel], panel.layout)
+        best = self.history_.best_epoch or settings.epochs
+        again = {"validation_fraction": 0.0, "patience": None, "epochs": best, "refit": False, "metric": None}
+        model = type(self)(**{**self._again(), **again})
+        model.fit_values(replace(self.train_, columns={"series": whole}), None)
+        model.model_.margins.copy_(self.model_.margins)
+        for name, encoder in model.task_.encoders.items():
+            self.task_.encoders[name] = encoder
+        self.model_ = model.model_
+        self.train_ = model.train_
+        return True
+
+    def _backtest_options(self, options: Mapping[str, Any]) -> Any:
+        self._require_fitted()
+        given = check_settings(self.task.options_class, options)
+        if given.origins is None and (given.stride is not None or given.keep_weights):
+            raise UsageError("stride and keep_weights are for a backtest.", fix="Give origins (--origins N) too.")
+        return given
+
+    def _again(self) -> dict[str, Any]:
+        """Return the settings with which the model is trained again."""
+        return {**self.task_.settings.model_dump(), "cell": self.get_params()["cell"]}
+
+    def _check_unseen(self, parts: Sequence[Origin]) -> None:
+        encoder = self.task_.encoders["series"]
+        for each in parts:
+            for series in each.test.columns["series"]:
+                if not encoder.is_unseen(series):
+                    steps, stamp = encoder.ends[series.name]
+                    raise refuse_kept_weights(series.name, stamp.replace("T", " ") or f"step {steps:,}")
 
     def _values(self, data: Any, columns: Mapping[str, Any], role: str = "") -> Values:
         from elman.data.series.panel import Layout
@@ -100,8 +205,6 @@ class SequenceForecaster(Model):
             UsageError: the model has no intervals: it forecasts numbers, and had no validation data.
         """
         import numpy as np
-
-        from elman.errors import UsageError
 
         answers = self.predict_all(X)
         if any("low" not in answer for answer in answers):

@@ -318,8 +318,13 @@ class Model:
         self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
         return missing
 
-    def baseline_values(self, values: Values) -> list[BaselineScore]:
-        """Return the scores of the fitted baselines on values that a source has read."""
+    def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
+        """Return the scores of the fitted baselines on values that a source has read.
+
+        Args:
+            values: of other data.
+            options: of the evaluation that they are compared with, as for `evaluate_values`.
+        """
         return score_baselines(self.task_, self.baselines_ or [], values)
 
     def explain_answer(self, text: str, label: Any = None) -> list[TokenWeight]:

@@ -1,5 +1,6 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
+from elman.recipes.forecasts import etth1_96, etth1_720
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -33,5 +34,7 @@ RECIPES: dict[str, Recipe] = {
         shakespeare_chars,
         wikitext_words,
         wikitext_words_plain,
+        etth1_96,
+        etth1_720,
     )
 }

@@ -57,8 +57,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
     )
     linear: bool = Field(
         True,
-        description="Add a linear map of the window to the forecast of direct networks and segments. It begins as ridge "
-        "regression.",
+        description="Add a linear map of the window to the forecast of direct networks and segments. It begins as "
+        "ridge regression.",
     )
     scaling: Scaling | None = Field(
         None,

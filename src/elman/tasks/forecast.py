@@ -9,7 +9,7 @@ from elman.errors import UsageError
 from elman.report.parts import Part
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
 from elman.settings.training import TrainingSettings
-from elman.tasks.panels import Panel, PanelEncoder, Panels
+from elman.tasks.panels import PanelEncoder, Panels
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 
 
@@ -32,6 +32,10 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings):
         description="Keep an average of the weights with this decay. The average is evaluated and saved.",
     )
     patience: PositiveInt | None = Field(8, description="Stop after N epochs without a better one.")
+    refit: bool = Field(
+        True,
+        description="Train again on all data at the end, for the best number of epochs, if elman held a part out.",
+    )
 
 
 class Forecast(Task):
@@ -59,6 +63,7 @@ class Forecast(Task):
         Metric("windows", note="Forecasts that were scored."),
     )
     use = ("elman predict {model} {data}", "elman evaluate {model} {data} --origins 10")
+    conclusion = "the network was trained again, on the validation data too"
     damaged = "The weights are damaged: train the model again, with a lower learning rate."
     examples = (
         "elman train forecast passengers.csv --target Passengers --time Month --horizon 12 --out passengers",
@@ -118,15 +123,13 @@ class Forecast(Task):
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit the scaling of the network to the training series, and let its linear map begin as ridge regression."""
         from elman.data.ragged.ragged import Ragged
-        from elman.tasks.forecast_baselines import RidgeWindow
+        from elman.tasks.forecast_start import first_map
 
         panel = encoded["series"]
         if fit and panel.lengths:
             network.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
             if network.linear is not None:
-                ridge = RidgeWindow("series")
-                ridge.fit(self, {"series": Panel(panel.series)})
-                network.start_linear(ridge.arrays()["weights"])
+                network.start_linear(first_map(network, panel, self.settings))
         return encoded
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:

@@ -142,17 +142,13 @@ class RidgeWindow(WindowBaseline):
         self._weights = np.zeros((window + 1, task.settings.horizon))
         parts = list(parts_of(task, values[self._column]))
         edge = np.quantile(np.concatenate([part.origins / len(part.values) for part in parts]), 1 - HELD_OUT)
-        early, late = (_Sums(window + 1, task.settings.horizon) for _ in range(2))
+        early, late = (Sums(window + 1, task.settings.horizon) for _ in range(2))
         for part in parts:
             share = part.origins / len(part.values)
             for chosen, sums in ((share <= edge, early), (share > edge, late)):
                 if chosen.any():
                     sums.add(*self._equations(part._replace(origins=part.origins[chosen], future=part.future[chosen])))
-        whole = early.joined(late)
-        if not whole.count:
-            return
-        errors = [late.error(early.solved(each)) for each in STRENGTHS] if early.count and late.count else [0.0]
-        self._weights = whole.solved(STRENGTHS[int(np.argmin(errors))] if len(errors) > 1 else STRENGTHS[3])
+        self._weights = best_map(early, late)
 
     def _equations(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return features and targets of each window and target without a missing value."""
@@ -180,7 +176,7 @@ class RidgeWindow(WindowBaseline):
         self._weights = np.asarray(arrays["weights"], dtype=np.float64)
 
 
-class _Sums:
+class Sums:
     """The sums of the normal equations."""
 
     def __init__(self, features: int, outputs: int):
@@ -196,9 +192,9 @@ class _Sums:
         self.targets += float(np.square(targets).sum())
         self.count += len(inputs)
 
-    def joined(self, other: "_Sums") -> "_Sums":
+    def joined(self, other: "Sums") -> "Sums":
         """Return the sums of both."""
-        found = _Sums(*self.product.shape)
+        found = Sums(*self.product.shape)
         found.square, found.product = self.square + other.square, self.product + other.product
         found.targets, found.count = self.targets + other.targets, self.count + other.count
         return found
@@ -214,6 +210,17 @@ class _Sums:
     def error(self, weights: np.ndarray) -> float:
         """Return the sum of squared errors of weights on these rows."""
         return float((weights * (self.square @ weights)).sum() - 2 * (weights * self.product).sum() + self.targets)
+
+
+def best_map(early: Sums, late: Sums) -> np.ndarray:
+    """Return the weights for all rows, with the strength that is best for the late rows after the early ones."""
+    whole = early.joined(late)
+    if not whole.count:
+        return np.zeros_like(whole.product)
+    if not early.count or not late.count:
+        return whole.solved(STRENGTHS[-1])
+    errors = [late.error(early.solved(each)) for each in STRENGTHS]
+    return whole.solved(STRENGTHS[int(np.argmin(errors))])
 
 
 def _windows(part: Part, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,8 @@ from elman.nn.scaling import Scale
 from elman.settings.forecasting import DISTRIBUTIONS
 
 HUBER_DELTA = 1.0
+# Fewer validation windows than these have conformal margins for all steps together.
+FEW_WINDOWS = 30
 
 
 class Units(NamedTuple):
@@ -271,6 +273,9 @@ def fit_margins(batches: Sequence[tuple[Forecasts, Tensor]], level: float) -> Te
         raw = forecasts.raw_interval or (forecasts.point_scaled, forecasts.point_scaled)
         scores.append(torch.maximum(raw[0] - true, true - raw[1]))
     every = torch.cat(scores)
+    if len(every) < FEW_WINDOWS:
+        # Too few for each step alone: all steps of a target have one margin.
+        every = every.flatten(0, 1).unsqueeze(1).expand(-1, every.shape[1], -1)
     # A missing value has no score; it is left out for its step alone.
     margins = every.new_empty(every.shape[1:])
     for step in range(every.shape[1]):

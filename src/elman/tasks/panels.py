@@ -214,7 +214,8 @@ class PanelEncoder:
             _check_counts(panel)
         if self._settings.calendar and panel[0].start is not None:
             self.cycles = cycles_for(self.layout.frequency, max(map(len, panel.series)))
-        self.ends = {each.name: (len(each), _end(each)) for each in panel}
+        self.ends = {}
+        self.saw(panel)
         return self._encoded(panel)
 
     def encode(
@@ -296,6 +297,21 @@ class PanelEncoder:
         past, static = len(self._covariates["past"][0]), len(self._covariates["static"][0])
         masked = self._settings.missing == "mask"
         return Sizes(len(self.middle), past, self.known_width, static, masked)
+
+    def saw(self, panel: Panel) -> None:
+        """Remember that series were used up to their ends."""
+        self.ends |= {each.name: (len(each), _end(each)) for each in panel}
+
+    def is_unseen(self, series: "Series") -> bool:
+        """Report whether the first step of a series that may be forecast is after the data that were used."""
+        import numpy as np
+
+        if series.name not in self.ends:
+            return True
+        steps, stamp = self.ends[series.name]
+        if series.start is None or not stamp or stamp.lstrip("-").isdigit():
+            return series.begin >= steps
+        return bool(series.stamps(series.begin, 1)[0] > np.datetime64(stamp))
 
     def to_json(self) -> dict[str, Any]:
         """Return what was learned."""

@@ -401,6 +401,7 @@ class Task(ABC):
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
         use: commands for the card and the closing lines, with `{model}`, `{data}` and `{text}` in them.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
+        conclusion: what `conclude` did, a clause.
         damaged: the repair of a network whose outputs are not finite.
         examples: commands for the help of `elman train NAME`.
         baseline_names: of the simple models that `baselines` gives.
@@ -417,6 +418,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     effect: ClassVar[str] = ""
+    conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
     baseline_names: ClassVar[tuple[str, ...]] = ()
