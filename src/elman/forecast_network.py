@@ -62,11 +62,12 @@ class Forecaster(nn.Module):
         sizes: of what it reads.
 
     Attributes:
-        margins: `(horizon, targets)` by which intervals are widened, as a fraction of the scale; NaN before they are
-            fitted.
+        margins: `(horizon, targets)` by which intervals are widened, as a fraction of the scale.
+        calibrated: whether the margins were fitted, a truth value.
     """
 
     margins: Tensor
+    calibrated: Tensor
 
     def __init__(self, settings: ForecastNetworkSettings, sizes: Sizes):
         super().__init__()
@@ -75,7 +76,8 @@ class Forecaster(nn.Module):
         self.settings, self.sizes = settings, sizes
         self.horizon, self.window = settings.horizon, settings.window
         self.scaling = Scaling(settings.scaling or "last", sizes.targets)
-        self.register_buffer("margins", torch.full((self.horizon, sizes.targets), float("nan")))
+        self.register_buffer("margins", torch.zeros(self.horizon, sizes.targets))
+        self.register_buffer("calibrated", torch.tensor(False))
         self.output_dropout = nn.Dropout(settings.output_dropout)
         self.input_dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
         self.activation = build_activation_regulariser(settings)

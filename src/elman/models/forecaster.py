@@ -131,6 +131,7 @@ class SequenceForecaster(Model):
         model = type(self)(**{**self._again(), **again})
         model.fit_values(replace(self.train_, columns={"series": whole}), None)
         model.model_.margins.copy_(self.model_.margins)
+        model.model_.calibrated.copy_(self.model_.calibrated)
         for name, encoder in model.task_.encoders.items():
             self.task_.encoders[name] = encoder
         self.model_ = model.model_

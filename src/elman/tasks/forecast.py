@@ -149,7 +149,7 @@ class Forecast(Task):
             raw = network(batch.columns, drawn(settings, uniform, size))
         else:
             raw = network(batch.columns)
-        fitted = margins and not bool(network.margins.isnan().any())
+        fitted = margins and bool(network.calibrated)
         return Forecasts(
             raw, settings, units, margins=network.margins if fitted else None, size=size, is_taught=network.training
         )
@@ -167,6 +167,7 @@ class Forecast(Task):
             pairs = [(self._forecasts(network, batch, margins=False), batch["future"]) for batch in batches]
             margins = fit_margins(pairs, self.settings.interval)
         network.margins.copy_(margins.clone())
+        network.calibrated.fill_(True)
 
     def scores(self, data: Data) -> Any:
         """Return the scores of `ForecastScores`."""

@@ -57,6 +57,9 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
         "scaling": scaling,
         "calendar": bool(calendar) and panel[0].start is not None,
     }
+    if not validated and not settings.validation_fraction:
+        # Without a part to compare epochs by, none of them is the best.
+        found["patience"] = None
     if method == "recursive" and panel[0].past.shape[1]:
         raise UsageError(
             "A recursive forecast reads no past covariates (--past): they are not known for the steps ahead.",

@@ -33,7 +33,8 @@ class ForecastScores:
     def __init__(self, data: Any, units: Units, names: Sequence[str]):
         self._data, self._units, self._names = data, units, names
         self._sums: dict[str, Tensor] = {}
-        self._series: dict[int, list[float]] = {}
+        # For each series its absolute errors and their number.
+        self._series = torch.zeros(0, 2, dtype=torch.float64)
         self._bins = torch.zeros(BINS, dtype=torch.int64)
         self._loss = 0.0
         self._targets = self._windows = 0
@@ -79,12 +80,11 @@ class ForecastScores:
 
     def _by_series(self, batch: Batch, standard: Tensor, seen: Tensor) -> None:
         numbers = batch["series"]
-        if isinstance(self._data, Windows) and len(self._data.panel.series) == 1:
-            return
-        parts = torch.stack([standard.square(), standard.abs(), seen.to(standard.dtype)]).double().sum((2, 3))
-        for number in numbers.unique().tolist():
-            sums = parts[:, numbers == number].sum(1).tolist()
-            self._series[number] = [a + b for a, b in zip(self._series.get(number, [0.0] * 3), sums, strict=True)]
+        parts = torch.stack([standard.abs(), seen.to(standard.dtype)], 1).double().sum((2, 3))
+        if len(numbers) and int(numbers.max()) >= len(self._series):
+            more = int(numbers.max()) + 1 - len(self._series)
+            self._series = torch.cat([self._series, self._series.new_zeros(more, 2)])
+        self._series.index_add_(0, numbers, parts)
 
     def _choose(self, batch: Batch, forecasts: Forecasts) -> None:
         rows = [row for row, index in enumerate(batch["index"].tolist()) if index in self._chosen]
@@ -140,10 +140,14 @@ class ForecastScores:
         return {"mae_by_target": dict(zip(self._names, [round(value, 6) for value in each.tolist()], strict=True))}
 
     def _mae_by_series(self) -> dict[str, Any]:
-        if not self._series or not isinstance(self._data, Windows):
+        if len(self._series) < 2:
             return {}
-        series = self._data.panel.series
-        each = {series[number].name: sums[1] / max(1.0, sums[2]) for number, sums in self._series.items()}
+        panel = getattr(self._data, "panel", None)
+        each = {
+            str(number) if panel is None else panel.series[number].name: total / count
+            for number, (total, count) in enumerate(self._series.tolist())
+            if count
+        }
         worst = sorted(each, key=lambda name: -each[name])[:SHOWN_SERIES]
         return {"mae_by_series": {name: round(each[name], 6) for name in worst}}
 

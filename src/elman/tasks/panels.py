@@ -49,7 +49,7 @@ class Panels(Source):
     options = (
         Option("target", list, "COL", "Column to forecast; may be repeated. [all columns of numbers]"),
         Option("time", str, "COL", "Column of the time stamps, or none. [the first one that holds dates]"),
-        Option("series", str, "COL", "Column of the names of several series."),
+        Option("series", str, "COL", "Column of the names of several series. [series, unique_id … if there is one]"),
         Option("past", list, "COL", "Covariate that is known until the origin; may be repeated."),
         Option("known", list, "COL", "Covariate that is known ahead; may be repeated."),
         Option("static", list, "COL", "Column with one value for each series; may be repeated."),

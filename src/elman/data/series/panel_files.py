@@ -11,6 +11,8 @@ from elman.data.tables.delimited import check_widths, guess_separator, parse_sep
 from elman.errors import DataError
 
 NO_TIME = "none"
+# As elman and other libraries of forecasts call the column.
+SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
 _LOOKED_AT = 50
 
 
@@ -93,7 +95,11 @@ def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]
     """Return the columns as they were given, and those that the table shows, with notes."""
     lists = {name: _named(table, options.get(name)) for name in ("target", "past", "known", "static")}
     time, series = ((_named(table, options.get(name)) or (None,))[0] for name in ("time", "series"))
+    if series is None:
+        series = next((name for name in table.columns if name.lower() in SERIES_NAMES), None)
     notes, used = [], {*(name for each in lists.values() for name in each), series}
+    if series is not None and not options.get("series"):
+        notes.append(f"the names of the series are in the column `{series}`")
     if time == NO_TIME and NO_TIME not in table.columns:
         time = None
     elif time is None:
