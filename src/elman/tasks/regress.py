@@ -50,7 +50,7 @@ class RegressorSettings(RowSettings):
 
     @field_validator("quantiles", mode="before")
     @classmethod
-    def _one_is_a_list_too(cls, value: Any) -> Any:
+    def _one_quantile_is_a_list_too(cls, value: Any) -> Any:
         return (value,) if isinstance(value, float) else value
 
     def _conflicts(self) -> "Iterator[Conflict]":
