@@ -63,7 +63,7 @@ def carried(values: np.ndarray) -> np.ndarray:
     steps = np.arange(len(values))[:, None]
     last = np.maximum.accumulate(np.where(known, steps, -1), axis=0)
     first = np.where(known, steps, len(values)).min(axis=0, initial=len(values))
-    return np.take_along_axis(values, np.where(last < 0, first, last), axis=0)
+    return np.take_along_axis(values, np.where(last < 0, np.minimum(first, len(values) - 1), last), axis=0)
 
 
 def _arrays(sequences: Sequence[Any], channels: int | None) -> list[np.ndarray]:
