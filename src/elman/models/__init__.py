@@ -7,12 +7,14 @@ from elman.models.classifier import SequenceClassifier
 from elman.models.forecaster import SequenceForecaster
 from elman.models.language import LanguageModel
 from elman.models.model import Model
+from elman.models.regressor import SequenceRegressor
 from elman.models.saved import read_model
 from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
 from elman.tasks.language import LanguageSettings
+from elman.tasks.regress import RegressorSettings
 
 __all__ = [
     "ClassifierSettings",
@@ -21,8 +23,10 @@ __all__ = [
     "Model",
     "OtherModel",
     "Pretrained",
+    "RegressorSettings",
     "SequenceClassifier",
     "SequenceForecaster",
+    "SequenceRegressor",
     "SequenceTagger",
     "model_for",
     "open_model",
