@@ -25,7 +25,9 @@ LOSSES = {
     "direct": ("squared", "quantile", "gaussian", "negative-binomial"),
     "recursive": ("huber", "gaussian", "student", "negative-binomial"),
 }
-LAYOUT = Layout(target=("a", "b"), past=("p",), known=("k",), static=("s",), time="day", frequency=Frequency("second", 86400))
+LAYOUT = Layout(
+    target=("a", "b"), past=("p",), known=("k",), static=("s",), time="day", frequency=Frequency("second", 86400)
+)
 
 
 def panel(lengths: tuple[int, ...] = (30, 22, 26), *, past: bool = True, seed: int = 0) -> Panel:
@@ -257,7 +259,9 @@ def test_constant_targets_are_named():
 
 
 def test_another_number_of_channels_is_refused():
-    model = SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit(np.zeros((40, 2)) + np.arange(40)[:, None])
+    model = SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit(
+        np.zeros((40, 2)) + np.arange(40)[:, None]
+    )
     with pytest.raises(ShapeError, match="2"):
         model.predict(np.zeros((40, 3)))
 
