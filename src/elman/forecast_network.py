@@ -87,7 +87,7 @@ class Forecaster(nn.Module):
             nn.init.zeros_(self.linear.bias)
 
     def read(self, window: Ragged) -> tuple[Ragged, Ragged, Scale]:
-        """Return the scaled targets (0 where missing) with their marks, the covariates, and the scales."""
+        """Return the scaled targets with marks of missing ones, the covariates, and the scales."""
         count = self.sizes.targets
         scaled, scale = self.scaling(window.map(lambda data: data[:, :count]))
         kind = torch.get_default_dtype() if self.linear is None else self.linear.weight.dtype
@@ -102,7 +102,7 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, weights: np.ndarray) -> None:
-        """Let the linear map begin with a map from the window, less its last value, to the horizon less that value.
+        """Begin the linear map with a map between differences from the last value of the window.
 
         Args:
             weights: `(window + 1, horizon)`, those of the last row constant.
@@ -235,7 +235,9 @@ class SegmentNetwork(Forecaster):
 
 
 def _decode_at_once(body: Recurrent, state: Tensor, rows: Tensor, more: Tensor | None, count: int) -> Tensor:
-    """Return one step of `gru_reset_after` from each state with each row, its products with the state made once.
+    """Return one step of `gru_reset_after` from each state with each row.
+
+    The products with a state are computed once for all rows.
 
     Args:
         body: the layer.

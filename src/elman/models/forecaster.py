@@ -100,7 +100,7 @@ class SequenceForecaster(Model):
         return joined(scores)
 
     def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
-        """Return the scores of simple models; in a backtest they are fitted before each origin too."""
+        """Return the scores of simple models, which a backtest fits before each origin."""
         given = self._backtest_options(options)
         if given.origins is None or self.baselines_ is None:
             return super().baseline_values(values)
@@ -118,7 +118,10 @@ class SequenceForecaster(Model):
         ]
 
     def conclude(self) -> bool:
-        """Train again on all data, for the best number of epochs, where elman held a part out; keep the intervals."""
+        """Train again on all data, for the best number of epochs, if elman held a part out.
+
+        The margins of the intervals are kept.
+        """
         held, settings = getattr(self, "held_", None), self.task_.settings
         if not self._concludes or held is None or not settings.refit:
             return False
@@ -140,7 +143,7 @@ class SequenceForecaster(Model):
 
     def _backtest_options(self, options: Mapping[str, Any]) -> Any:
         self._require_fitted()
-        given = check_settings(self.task.options_class, options)
+        given: Any = check_settings(self.task.options_class, options)
         if given.origins is None and (given.stride is not None or given.keep_weights):
             raise UsageError("stride and keep_weights are for a backtest.", fix="Give origins (--origins N) too.")
         return given
@@ -161,8 +164,8 @@ class SequenceForecaster(Model):
         from elman.data.series.panel import Layout
         from elman.data.series.panel_values import panel_of
 
-        lists = {name: _names(columns.get(name)) for name in ("target", "past", "known", "static")}
-        single = {name: columns.get(name) for name in ("time", "series")}
+        lists: dict[str, Any] = {name: _names(columns.get(name)) for name in ("target", "past", "known", "static")}
+        single: dict[str, Any] = {name: columns.get(name) for name in ("time", "series")}
         layout = Layout(**lists, **single, missing=self.missing)
         series, layout, notes = panel_of(data, layout, role)
         return Values({"series": Panel(series, layout)}, source=f"the {role}data", notes=notes, role=role)

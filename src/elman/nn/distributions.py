@@ -44,7 +44,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def quantiles(self, levels: Sequence[float]) -> Tensor:
-        """Return the quantiles of these levels, on a last axis; they do not cross."""
+        """Return the quantiles of these levels on a last axis, which do not cross."""
 
     @abstractmethod
     def crps(self, values: Tensor) -> Tensor:
@@ -52,7 +52,9 @@ class Distribution(ABC):
 
     @abstractmethod
     def draw(self, uniform: Tensor) -> Tensor:
-        """Return a value for each pair of uniform numbers `(…, 2)` from above 0 to below 1, the same for the same pair.
+        """Return a value for each pair of uniform numbers `(…, 2)`, the same for the same pair.
+
+        They are above 0 and below 1.
 
         The leading axes of the pairs and those of the distribution are broadcast.
         """
@@ -128,7 +130,7 @@ class Student(Distribution):
         return _student_cdf((values - self.loc) / self.scale, self.freedom)
 
     def quantiles(self, levels: Sequence[float]) -> Tensor:
-        """Return the quantiles of these levels, on a last axis, by Newton's method in the upper tail."""
+        """Return the quantiles of these levels on a last axis, by Newton's method."""
         freedom = self.freedom.double().unsqueeze(-1)
         level = torch.tensor(levels, dtype=torch.float64, device=freedom.device).expand(*self.loc.shape, len(levels))
         upper = torch.maximum(level, 1 - level)
@@ -264,12 +266,15 @@ def pinball(quantiles: Tensor, values: Tensor, levels: Sequence[float]) -> Tenso
 
 
 def quantile_crps(quantiles: Tensor, values: Tensor, levels: Sequence[float]) -> Tensor:
-    """Return the score of quantiles, twice their mean quantile loss; of evenly spaced levels it tends to the CRPS."""
+    """Return the score of quantiles, twice their mean quantile loss.
+
+    With many evenly spaced levels it tends to the CRPS.
+    """
     return 2 * pinball(quantiles, values, levels).mean(-1)
 
 
 def sample_crps(samples: Tensor, values: Tensor) -> Tensor:
-    """Return the CRPS of sample paths, `E|X - y| - E|X - X'| / 2`, unbiased in the number of samples.
+    """Return the CRPS of sample paths, `E|X - y| - E|X - X'| / 2`, without bias.
 
     Args:
         samples: `(…, samples)`, at least two.
@@ -287,7 +292,7 @@ def sample_crps(samples: Tensor, values: Tensor) -> Tensor:
 
 
 def conformal_margin(scores: Tensor, level: float) -> Tensor:
-    """Return the margin that a new score does not exceed with at least this probability, over the first axis.
+    """Return the margin that a new score exceeds with at most the remaining probability.
 
     Args:
         scores: `(calibration, …)`, how far each value was outside of its interval, negative inside.
@@ -359,7 +364,10 @@ def _counts_until(values: Tensor, count: Tensor, success: Tensor) -> Tensor:
 
 
 def _hypergeometric(a: Tensor, z: Tensor) -> Tensor:
-    """Return `2F1(a, 1/2; 2; -z)` by Euler's integral, `4/π ∫ cos²θ (1 + z sin²θ)^-a dθ` over a quarter of a circle."""
+    """Return the hypergeometric function `2F1(a, 1/2; 2; -z)` by Euler's integral.
+
+    It is `4/π ∫ cos²θ (1 + z sin²θ)^-a dθ` over a quarter of a circle.
+    """
     # Nodes are dense at 0, where the integrand falls within 1 / sqrt(a z).
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     part = torch.from_numpy((nodes + 1) / 2)

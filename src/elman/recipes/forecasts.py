@@ -20,7 +20,10 @@ ETTH1_SOURCE = (
 
 
 def read_etth1(name: str, data: Path) -> Parts:
-    """Return the rows to train, validate and test on; the latter two look back at the rows before them."""
+    """Return the rows to train, validate and test on.
+
+    Forecasts of the latter two look back at the rows before them.
+    """
     values = _read("etth1", data)
     (series,) = values.columns["series"]
     layout: Layout = values.columns["series"].layout

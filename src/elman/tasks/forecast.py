@@ -121,7 +121,7 @@ class Forecast(Task):
         return NETWORKS[self.settings.method](self.settings, self.encoders["series"].sizes(), cell)
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Fit the scaling of the network to the training series, and let its linear map begin as ridge regression."""
+        """Fit the scaling of the network, and the ridge regression that its linear map begins as."""
         from elman.data.ragged.ragged import Ragged
         from elman.tasks.forecast_start import first_map
 
@@ -133,7 +133,10 @@ class Forecast(Task):
         return encoded
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
-        """Read a batch, with `Forecasts` as outputs; outside training recursive networks draw their paths."""
+        """Read a batch, with `Forecasts` as outputs.
+
+        Outside training recursive networks draw their paths.
+        """
         forecasts = self._forecasts(network, batch, taught=network.training)
         loss, count = forecasts.loss(batch["future"])
         return Read(loss, count, forecasts)
@@ -176,7 +179,7 @@ class Forecast(Task):
         return ForecastScores(data, self._units, self.encoders["series"].layout.target)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the forecast of each series: points, limits and quantiles, in the units of the data."""
+        """Return the forecast of each series: points, limits and quantiles."""
         from elman.data.ragged.finite import check_finite
         from elman.data.ragged.ragged import Ragged
 
@@ -194,7 +197,7 @@ class Forecast(Task):
         return found
 
     def answer_header(self) -> list[str]:
-        """Return the columns of predictions: series, time stamp, and for each target its forecast and quantiles."""
+        """Return the columns of predictions: series, stamp, and each target with its quantiles."""
         layout = self.encoders["series"].layout
         names = [layout.series] if layout.series is not None else []
         names.append(layout.time or "step")
@@ -240,7 +243,7 @@ class Forecast(Task):
         return {"method": settings.method, "window": settings.window, "horizon": settings.horizon}
 
     def report(self, found: Found) -> list[Part]:
-        """Return the scores, forecasts against the truth, errors by step, target and series, and residuals."""
+        """Return the scores, forecasts against the truth, errors, and residuals."""
         from elman.tasks.forecast_report import parts_of_report
 
         return parts_of_report(self, found.scores)

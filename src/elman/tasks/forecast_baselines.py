@@ -200,7 +200,7 @@ class Sums:
         return found
 
     def solved(self, strength: float) -> np.ndarray:
-        """Return the weights; the constant is not penalised."""
+        """Return the weights, without a penalty on the constant."""
         penalty = np.full(len(self.square), strength * float(np.trace(self.square)) / len(self.square))
         penalty[-1] = 0.0
         # Windows that are all constant have no unique solution.
@@ -213,7 +213,7 @@ class Sums:
 
 
 def best_map(early: Sums, late: Sums) -> np.ndarray:
-    """Return the weights for all rows, with the strength that is best for the late rows after the early ones."""
+    """Return the weights for all rows, with the strength that is best for the late rows."""
     whole = early.joined(late)
     if not whole.count:
         return np.zeros_like(whole.product)
@@ -224,7 +224,10 @@ def best_map(early: Sums, late: Sums) -> np.ndarray:
 
 
 def _windows(part: Part, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return features `(windows · targets, size + 1)`, the last of which is 1, and last values `(windows, targets)`."""
+    """Return features and last values of windows.
+
+    The features are `(windows · targets, size + 1)`, the last of which is 1.
+    """
     rows = np.maximum(part.origins[:, None] + np.arange(-size, 0), 0)
     last = part.values[part.origins - 1]
     inputs = (part.values[rows] - last[:, None]).transpose(0, 2, 1).reshape(-1, size)

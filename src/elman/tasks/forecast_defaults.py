@@ -78,7 +78,7 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
 
 
 def _window(season: int, horizon: int, left: int, unit: int) -> int:
-    """Return the window: two seasons or horizons, and at most half of what is left beside a horizon."""
+    """Return the window: two seasons or horizons, at most half of what is left."""
     wanted = max(2 * season, 2 * horizon)
     window = min(wanted, max(1, (left - horizon) // 2))
     return max(1, window // unit) * unit

@@ -167,11 +167,11 @@ class Forecasts:
         return quantiles + sign * self._margins.to(quantiles.dtype).unsqueeze(-1)
 
     def paths(self) -> Tensor | None:
-        """Return the sample paths on a last axis; None for networks that draw none."""
+        """Return the sample paths on a last axis, or None for networks that draw none."""
         return None if self._raw.paths is None else self.restored(self._raw.paths)
 
     def crps_scaled(self, true: Tensor) -> Tensor | None:
-        """Return the CRPS of true values, scaled as they are; None for numbers."""
+        """Return the CRPS of true values, scaled as they are, or None for numbers."""
         if self._raw.paths is not None and self._raw.paths.shape[-1] > 1:
             return sample_crps(self._raw.paths, true)
         if isinstance(self.distribution, NegativeBinomial):

@@ -157,7 +157,7 @@ def _rounded(values: Tensor) -> list[float | None]:
 
 
 def joined(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the scores of several evaluations as one: means weighted by the values that each counted."""
+    """Return the scores of several evaluations as one, weighted by their numbers of values."""
     total = sum(each["count"] for each in scores)
     found: dict[str, Any] = {}
     for name in ("loss", "mse", "mae", "crps", "coverage", "width"):

@@ -75,7 +75,7 @@ class Panels(Source):
         return Values({columns[0].name: Panel(series, layout)}, source=source, notes=notes, settings=decided)
 
     def take(self, values: Sequence[Any], columns: Sequence[Column], *, role: str = "") -> Values:
-        """Return the series of a value from Python, as `elman.data.series.panel_values.panel_of` reads it."""
+        """Return the series of a value from Python, as `panel_of` reads it."""
         from elman.data.series.panel import Layout
         from elman.data.series.panel_values import panel_of
 
@@ -99,7 +99,7 @@ class Panels(Source):
         return Asked(shown, ((f"{source}, series {each.name!r}" if each.name else source, each) for each in series))
 
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
-        """Return the beginning of each series, and the fraction at its end, for forecasts of one step."""
+        """Return the beginning of each series, and the fraction at its end."""
         return self._split(values, columns[0].name, fraction, 1, 1)
 
     def held_out(self, values: Values, columns: Sequence[Column], settings: Any) -> tuple[Values, Values]:
@@ -303,7 +303,7 @@ class PanelEncoder:
         self.ends |= {each.name: (len(each), _end(each)) for each in panel}
 
     def is_unseen(self, series: "Series") -> bool:
-        """Report whether the first step of a series that may be forecast is after the data that were used."""
+        """Report whether the first step to forecast is after the data that were used."""
         import numpy as np
 
         if series.name not in self.ends:
@@ -336,7 +336,10 @@ class PanelEncoder:
 
 
 def _moments(values: "np.ndarray") -> tuple[list[float], list[float], list[int]]:
-    """Return the mean and deviation of each column, and the columns that are constant, whose deviation is 1."""
+    """Return the mean and deviation of each column, and the constant columns.
+
+    The deviation of a constant column is 1.
+    """
     import numpy as np
 
     if not len(values) or not values.shape[1]:

@@ -15,7 +15,7 @@ _TIMES_SEEN = 2
 
 
 def cycles_for(frequency: Frequency, steps: int) -> list[str]:
-    """Return the cycles that steps of a frequency move through, of which so many steps hold at least two.
+    """Return the cycles of which so many steps of a frequency hold at least two.
 
     A cycle that was seen only once would be learned as a trend.
 

@@ -97,7 +97,7 @@ class Series:
         return len(self.known) - len(self.target)
 
     def stamps(self, first: int, steps: int) -> np.ndarray:
-        """Return the stamps of steps, which may be after the end; their indices without stamps."""
+        """Return the stamps of steps, which may be after the end, or their indices without stamps."""
         numbers = np.arange(first, first + steps)
         return numbers if self.start is None else self.frequency.at(self.start, numbers)
 
@@ -230,7 +230,9 @@ def _stamps(table: Table, layout: Layout) -> np.ndarray | None:
 def _with_frequency(
     table: Table, layout: Layout, groups: Mapping[str, np.ndarray], stamps: np.ndarray | None
 ) -> Layout:
-    """Return the layout with the frequency of the stamps, which must be that of the training data if it is known.
+    """Return the layout with the frequency of the stamps.
+
+    It must be that of the training data if it is known.
 
     Raises:
         DataError: doubled, unordered or irregular stamps, or another frequency.
@@ -272,7 +274,7 @@ _STAMP_FIXES = {
 def _check_stamps(
     table: Table, layout: Layout, groups: Mapping[str, np.ndarray], stamps: np.ndarray, frequency: Frequency
 ) -> None:
-    """Raise an error that names doubled, unordered and irregular stamps, and gaps unless they are filled."""
+    """Refuse doubled, unordered and irregular stamps, and gaps unless they are filled."""
     found: dict[str, RowMistakes] = {}
     for name, rows in groups.items():
         own = stamps[rows]
@@ -325,7 +327,7 @@ def _number(cell: Any) -> float:
 
 
 def _static(table: Table, layout: Layout, groups: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Layout]:
-    """Return the static values of each series: numbers, and a one-hot code for each column of categories.
+    """Return the static values of each series, categories as one-hot codes.
 
     Raises:
         DataError: a value that changes within a series, or a category that training never saw.

@@ -93,7 +93,7 @@ def _named(table: Table, given: Any) -> tuple[str, ...]:
 
 def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]]:
     """Return the columns as they were given, and those that the table shows, with notes."""
-    lists = {name: _named(table, options.get(name)) for name in ("target", "past", "known", "static")}
+    lists: dict[str, Any] = {name: _named(table, options.get(name)) for name in ("target", "past", "known", "static")}
     time, series = ((_named(table, options.get(name)) or (None,))[0] for name in ("time", "series"))
     if series is None:
         series = next((name for name in table.columns if name.lower() in SERIES_NAMES), None)

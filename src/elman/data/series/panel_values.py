@@ -101,7 +101,7 @@ def _refuse_values(array: np.ndarray, layout: Layout, number: int) -> None:
 
 
 def _table_of(data: Any, source: str) -> Table | None:
-    """Return the columns of a data frame, or of one column with an index; None for anything else."""
+    """Return the columns of a data frame, or of one column with an index, else None."""
     if isinstance(data, Mapping) and not hasattr(data, "columns"):
         return None
     if hasattr(data, "index") and hasattr(data, "to_numpy") and not hasattr(data, "columns"):
@@ -120,7 +120,7 @@ def _column(column: Any) -> Any:
 
 
 def _with_index(data: Any, table: Table, layout: Layout) -> tuple[Table, Layout]:
-    """Return a table with the levels of a frame's index as columns, where the layout does not name others."""
+    """Return a table with the levels of a frame's index as columns, if they have a role."""
     index, columns = getattr(data, "index", None), dict(table.columns)
     levels = getattr(index, "nlevels", 1)
     if levels == 2 and layout.time is None and layout.series is None:

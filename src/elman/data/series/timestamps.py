@@ -195,7 +195,7 @@ class Irregularity(NamedTuple):
 
 
 def find_frequency(series: Sequence[np.ndarray]) -> Frequency | None:
-    """Return the frequency that the stamps of several series share, or None for irregular stamps.
+    """Return the frequency that several series share, or None for irregular stamps.
 
     It is the most frequent difference, of at least half of all. Days without any Saturday or Sunday are business days.
 
@@ -229,7 +229,7 @@ def _usual(differences: Sequence[np.ndarray]) -> int | None:
 
 
 def _months(series: Sequence[np.ndarray]) -> Frequency | None:
-    """Return a frequency of months if all stamps of each series have one day of the month, or its last one."""
+    """Return a frequency of months if all stamps are at one day of the month, or its end."""
     ends = []
     for stamps in series:
         days = stamps.astype("datetime64[D]")
