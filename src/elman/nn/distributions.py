@@ -364,9 +364,9 @@ def _counts_until(values: Tensor, count: Tensor, success: Tensor) -> Tensor:
 
 
 def _hypergeometric(a: Tensor, z: Tensor) -> Tensor:
-    """Return the hypergeometric function `2F1(a, 1/2; 2; -z)` by Euler's integral.
+    """Return Gauss's hypergeometric function by Euler's integral.
 
-    It is `4/π ∫ cos²θ (1 + z sin²θ)^-a dθ` over a quarter of a circle.
+    `2F1(a, 1/2; 2; -z)` is `4/π ∫ cos²θ (1 + z sin²θ)^-a dθ` over a quarter of a circle.
     """
     # Nodes are dense at 0, where the integrand falls within 1 / sqrt(a z).
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)

@@ -568,7 +568,7 @@ class Task(ABC):
         raise UsageError(f"The task `{self.name}` has no answers to rows.")
 
     def answer_header(self) -> Sequence[str] | None:
-        """Return the columns of a table of answers; None where each answer is a line of its own."""
+        """Return the columns of a table of answers, or None if each answer is one line."""
         return None
 
     def answer_rows(self, row: Any, answer: Answer) -> Sequence[Sequence[Any]]:
