@@ -65,6 +65,9 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         description="How the network scales a window: by the training data (standard, robust), by the window itself "
         "(series, reversible) or its last value, or none. By default last; standard for counts.",
     )
+    transform: Literal["none", "log"] = Field(
+        "none", description="Forecast the targets or their logarithms, for which all must be positive."
+    )
     loss: ForecastLoss | None = Field(
         None,
         description="What is learned: a number (squared, absolute, huber), quantiles, or a distribution (gaussian, "
@@ -104,6 +107,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
         if self.dropout and self.num_layers == 1:
             yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
+        if self.loss == "negative-binomial" and self.transform == "log":
+            yield Conflict(("loss", "transform"), "counts may be 0: leave transform out.")
         if self.loss == "negative-binomial" and self.scaling in ("last", "series", "reversible"):
             yield Conflict(("loss", "scaling"), "counts have the scale of their window already: leave scaling out.")
 
