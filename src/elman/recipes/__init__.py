@@ -1,7 +1,7 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
 from elman.recipes.appliances import appliance_series
-from elman.recipes.forecasts import etth1_96, etth1_720
+from elman.recipes.forecasts import airline, etth1_96, etth1_720, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -40,5 +40,7 @@ RECIPES: dict[str, Recipe] = {
         wikitext_words_plain,
         etth1_96,
         etth1_720,
+        sunspots,
+        airline,
     )
 }
