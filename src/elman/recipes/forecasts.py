@@ -109,10 +109,20 @@ sunspots = Recipe(
 
 airline = Recipe(
     name="airline",
-    summary="12 months of airline passengers ahead, 5 origins a year apart, trained again before each: GRU(128)",
+    summary="12 months of airline passengers ahead, 5 origins a year apart, trained again before each: GRU(16)",
     task="forecast",
     data=("time-series",),
     read=partial(read_whole, "airline"),
-    settings={"horizon": 12, "window": 24, "transform": "log", "validation_fraction": 0.25},
+    settings={
+        "horizon": 12,
+        "window": 24,
+        "method": "direct",
+        "transform": "log",
+        "loss": "squared",
+        "calendar": False,
+        "hidden_size": 16,
+        "learning_rate": 2e-4,
+        "validation_fraction": 0.25,
+    },
     options={"origins": 5},
 )
