@@ -10,6 +10,7 @@ from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
 from elman.settings import check_settings
 from elman.settings.base import Conflict
+from elman.settings.network import Share
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
 from elman.tasks.numbers import METRICS
@@ -45,6 +46,8 @@ class RegressorSettings(RowSettings):
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
     )
+    dropout: Share = Field(0.2, description="Fraction of the features to drop between layers.")
+    learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the optimizer.")
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
         description="Add a linear model of TF-IDF n-grams of texts. It is fitted to the training texts, and both are "

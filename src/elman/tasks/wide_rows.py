@@ -25,7 +25,7 @@ class WideRowTask(Task):
         return encoded
 
     def wide_weights(self, encoded: Any) -> "Tensor | None":
-        """Return the weight of each row in the fit of the linear model; None for 1."""
+        """Return the weight of each row in the fit of the linear model, None for 1."""
         return None
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
