@@ -80,7 +80,7 @@ class StepSettings(BodySettings):
     )
     layer_sizes: tuple[PositiveInt, ...] = Field(
         (),
-        description="Units of each recurrent layer and direction. They take the place of hidden_size and num_layers.",
+        description="Units of each recurrent layer and direction. Given, they replace hidden_size and num_layers.",
     )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
     merge: Merge = Field("concat", description="How the outputs of both directions are combined.")

@@ -174,7 +174,7 @@ class Features:
 
 
 def known_values(sequence: Any) -> np.ndarray:
-    """Return a sequence of numbers with its missing values carried forward, 0 in a channel without any."""
+    """Return a sequence of numbers with missing values carried forward, 0 in empty channels."""
     # This imports torch.
     from elman.data.series.arrays import carried
 

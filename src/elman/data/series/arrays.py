@@ -56,7 +56,7 @@ def series_batch(sequences: Sequence[Any], missing: Missing = "error", channels:
 
 
 def carried(values: np.ndarray) -> np.ndarray:
-    """Return steps `(time, channel)` with each missing value replaced by the last known one, or the first."""
+    """Return steps `(time, channel)` with the last known value where one is missing."""
     known = ~np.isnan(values)
     if known.all():
         return values

@@ -33,9 +33,10 @@ class WideColumns(NamedTuple):
 
 
 def is_wide(source: Source, separator: str) -> bool:
-    """Report whether a table has a series a row: at least four columns, and numbers in all but one.
+    """Report whether a table has a series a row.
 
-    That one has labels, of which some repeat. A few fields that are not numbers are mistakes that `read_wide` names.
+    It has at least four columns, with numbers in all but one, which has labels, of which some repeat. A few fields that
+    are not numbers are mistakes that `read_wide` names.
     """
     first = [line for line in source.lines[: LOOKED_AT + 1] if line.strip()]
     rows = [line.rstrip("\r\n").split(separator) for line in first]
