@@ -97,9 +97,8 @@ def test_the_virtual_change_moves_the_answer_most():
 @pytest.mark.parametrize("kind", [RowNetwork, Ensemble])
 def test_every_pass_drops_the_same_features_and_later_draws_are_unchanged(kind):
     torch.manual_seed(0)
-    settings = NetworkSettings(
-        embedding=4, hidden_size=5, input_dropout=0.5, token_dropout=0.3, dense=(4,), dropout=0.5
-    )
+    dropped = {"input_dropout": 0.5, "token_dropout": 0.3, "dropout": 0.5, "dense": (4,)}
+    settings = check_settings(NetworkSettings, {"embedding": 4, "hidden_size": 5, **dropped})
     how = {"members": 2} if kind is Ensemble else {}
     network = kind(settings, 2, vocabulary_size=7, **how).train()
     torch.manual_seed(3)
@@ -116,7 +115,7 @@ def test_every_pass_drops_the_same_features_and_later_draws_are_unchanged(kind):
 
 
 def test_only_the_first_pass_adds_the_penalties_of_layers():
-    settings = NetworkSettings(embedding=4, hidden_size=5, activation_regularisation=1.0)
+    settings = check_settings(NetworkSettings, {"embedding": 4, "hidden_size": 5, "activation_regularisation": 1.0})
     network = RowNetwork(settings, 2, vocabulary_size=7).train()
     _, penalties = read(network, adversarial=1.0, virtual=1.0)
     assert len(penalties) == 3
