@@ -183,6 +183,7 @@ def _as_object(row: Any, answer: Any, weights: Any, *, name: str, every: bool) -
     found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
     if answer.probability is not None:
         found["probability"] = answer.probability
+    found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -192,5 +193,6 @@ def _as_line(row: Any, answer: Any, weights: Any, *, every: bool) -> str:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     return "\t".join([on_one_line(_words(row)), on_one_line(_answer(answer.value)), *shown])
