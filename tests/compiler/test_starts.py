@@ -32,6 +32,7 @@ from elman import (
 from elman.compiler.graph import from_json, to_json
 from elman.compiler.starts import read_start, start_from_json, start_to_json
 from elman.errors import UsageError
+from elman.nn.starts import _scale, spectral_radius
 
 ROWS = [[0.1, 2.0, -3.0], [4.0, 1e300, 6.0]]
 
@@ -100,10 +101,17 @@ def test_patterns_of_recurrent_matrices():
     assert 0 < ((square(small_world(0.9, 4, 0.5)) != 0) & ~near).sum() < 150
 
 
-def test_a_matrix_without_a_cycle_has_no_spectral_radius_to_scale():
+@pytest.mark.parametrize("units", [1, 2, 30])
+def test_a_matrix_of_hardly_any_weights_has_a_cycle(units):
     torch.manual_seed(0)
+    found = square(sparse(0.9, 1e-6), units)
+    assert (found != 0).sum(0).tolist() == [1] * units
+    assert spectral_radius(found) == pytest.approx(0.9, rel=1e-4)
+
+
+def test_a_matrix_without_a_cycle_has_no_spectral_radius_to_scale():
     with pytest.raises(UsageError, match="no cycle"):
-        square(sparse(0.9, 1e-6))
+        _scale(sparse(), torch.ones(4, 4).triu(1), 0.9)
 
 
 def test_chrono_and_its_opposite():

@@ -274,7 +274,7 @@ def sparse(spectral_radius: float = 0.9, density: float = 0.1) -> Start:
 
     Args:
         spectral_radius: largest modulus of the eigenvalues; above 0.
-        density: fraction of the numbers that are not 0; above 0, at most 1.
+        density: fraction of the numbers that are not 0; above 0, at most 1. Every unit reads at least one unit.
 
     Source:
         H. Jaeger, The "Echo State" Approach to Analysing and Training Recurrent Neural Networks, 2001, section 5.

@@ -26,6 +26,9 @@ def orthogonal(tensor: Tensor, gain: float = 1.0) -> None:
 
 def _sparse(start: starts.Sparse, tensor: Tensor) -> None:
     kept = torch.rand_like(tensor) < start.density
+    # Where every unit reads at least one, there is a cycle, without which the radius would be 0.
+    sources = torch.randint(len(tensor), (len(tensor),), device=tensor.device)
+    kept[sources, torch.arange(len(tensor), device=tensor.device)] |= ~kept.any(0)
     _scale(start, tensor.uniform_(-1.0, 1.0).mul_(kept), start.spectral_radius)
 
 

@@ -69,6 +69,10 @@ class ClassifierSettings(RowSettings):
         for name in ("adversarial", "virtual_adversarial"):
             if getattr(self, name) and self.embedding == "one-hot":
                 yield Conflict(("embedding", name), "one-hot rows are not learned, and nothing can change them.")
+        learned = {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}
+        for name, default in {**learned, "adversarial": 0.0, "virtual_adversarial": 0.0}.items():
+            if self.closed_form and getattr(self, name) != default:
+                yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")
 
 
 class Classify(Task):
@@ -236,6 +240,12 @@ class Classify(Task):
             virtual=given.virtual_adversarial,
             size=given.adversarial_size,
         )
+
+    def readout(self, batch: Batch) -> "Tensor":
+        """Return 1 for the label of each sequence, and 0 for the others."""
+        from torch.nn import functional
+
+        return functional.one_hot(batch["label"], len(self.labels))
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
         """Return the logits of the labels, and the positions of the true ones."""

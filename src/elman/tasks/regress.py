@@ -56,6 +56,8 @@ class RegressorSettings(RowSettings):
     def _conflicts(self) -> "Iterator[Conflict]":
         if self.quantiles and self.loss != "quantile":
             yield Conflict(("loss", "quantiles"), "quantiles are for the loss quantile.")
+        if self.closed_form and self.loss != "squared":
+            yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
         if list(self.quantiles) != sorted(set(self.quantiles)):
             yield Conflict(("quantiles",), "expected ascending quantiles, each once.")
 
@@ -146,6 +148,14 @@ class Regress(Task):
         wanted = targets.to(outputs.dtype)
         loss = number_loss(settings.loss, outputs, wanted, self.quantiles, delta=settings.huber_delta)
         return Read(loss, len(targets), outputs)
+
+    def readout(self, batch: Batch) -> Any:
+        """Return the standardised numbers."""
+        targets = batch["target"]
+        if self.encoders["target"].each_step:
+            check_steps(batch["text"], targets)
+            return targets.map(lambda numbers: numbers.unsqueeze(1))
+        return targets.unsqueeze(1)
 
     def scores(self, data: Data) -> Any:
         """Return the scores of the numbers, in their units."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
+    from elman.data.ragged.ragged import Ragged
     from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
@@ -530,6 +531,20 @@ class Task(ABC):
             batch: with a target in it.
             state: after the batch before, where they follow one another.
         """
+
+    def readout(self, batch: Batch) -> "Tensor | Ragged":
+        """Return the targets of the output layer, for a fitter that solves for it.
+
+        Returns:
+            `(rows, outputs)`, or a `Ragged` batch of such rows for the steps.
+
+        Raises:
+            UsageError: the output layer of this task, or with these settings, is not found by least squares.
+        """
+        raise UsageError(
+            f"The output layer of the task `{self.name}` is not fitted by ridge regression.",
+            fix="Leave out fitter (--fitter), or give fitter='gradient'.",
+        )
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
         """Return what probabilities are calibrated by, None for a task without any.

@@ -53,10 +53,8 @@ class Sums:
     def empty(cls, features: int, targets: int) -> Self:
         """Return the sums of no rows."""
         columns = features + targets
-        like = {"dtype": torch.float64}
-        return cls(
-            features, torch.zeros((), **like), torch.zeros(columns, **like), torch.zeros(columns, columns, **like)
-        )
+        count, mean, products = (torch.zeros(shape, dtype=torch.float64) for shape in ((), (columns,), (columns,) * 2))
+        return cls(features, count, mean, products)
 
     def add(self, features: Tensor, targets: Tensor) -> None:
         """Count rows in.
