@@ -92,7 +92,7 @@ def test_a_fit_stopped_after_any_minibatch_ends_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"ridges": 1.0}, "only the fitter ridge has it"),
+        ({"ridges": 1.0}, "only the fitter ridge has them"),
         ({"fitter": "ridge", "loss": "absolute"}, "ridge minimises squared errors"),
         ({"cell": "reservoir", "warmup_steps": 3}, "no first steps to leave out"),
         ({"cell": "reservoir", "ridges": -1.0}, "greater than or equal to 0"),

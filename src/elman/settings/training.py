@@ -68,9 +68,6 @@ class RunSettings(Settings):
     ridges: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         RIDGES, min_length=1, description="Penalties that ridge chooses from. It cross-validates them in the same pass."
     )
-    warmup_steps: NonNegativeInt = Field(
-        0, description="First steps of each sequence that ridge does not learn from. Targets must be of steps."
-    )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Longest time between two checkpoints, in seconds. 0 writes one after every minibatch."
@@ -107,9 +104,8 @@ class RunSettings(Settings):
             yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
         if self.unfreeze_epochs is not None and not self.freeze:
             yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
-        for name, default in (("ridges", RIDGES), ("warmup_steps", 0)):
-            if getattr(self, name) != default and not self.closed_form:
-                yield Conflict(("fitter", name), "only the fitter ridge has it.")
+        if self.ridges != RIDGES and not self.closed_form:
+            yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
 

@@ -546,6 +546,10 @@ class Task(ABC):
             fix="Leave out fitter (--fitter), or give fitter='gradient'.",
         )
 
+    def counted(self, batch: Batch) -> "Tensor | None":
+        """Return which rows of `readout` are learned from and scored, `(rows,)`; None for all of them."""
+        return None
+
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
         """Return what probabilities are calibrated by, None for a task without any.
 

@@ -30,7 +30,7 @@ class RidgeLearner:
     Args:
         model: its last linear layer is trained in place.
         task: gives the targets of that layer, and the metric for progress.
-        settings: `ridges` and `warmup_steps`.
+        settings: with the `ridges`.
         data: the training set.
 
     Raises:
@@ -69,7 +69,9 @@ class RidgeLearner:
             read = self._task.read(self.model, batch)
         if not read.targets:
             return 0.0, 0.0, 0
-        features, targets = self._rows(given[-1], wanted)
+        features, targets = given[-1], wanted.data if isinstance(wanted, Ragged) else wanted
+        if (counted := self._task.counted(batch)) is not None:
+            features, targets = features[counted], targets[counted]
         if not features.isfinite().all():
             raise NotFiniteError("input of the output layer", float(features[~features.isfinite()][0]))
         self._parts[self._batches % PARTS].add(features.cpu(), targets.cpu())
@@ -79,17 +81,6 @@ class RidgeLearner:
         scores = self._task.scores(self._data)
         scores.update(batch, read)
         return read.loss.item(), float(scores.compute()[self._task.metric.name] or 0.0), read.targets
-
-    def _rows(self, features: Tensor, wanted: Tensor | Ragged) -> tuple[Tensor, Tensor]:
-        if not isinstance(wanted, Ragged):
-            if self._settings.warmup_steps:
-                raise UsageError(
-                    "The targets are of whole sequences, which have no first steps to leave out.",
-                    fix="Leave out warmup_steps (--warmup-steps).",
-                )
-            return features, wanted
-        kept = wanted.step_index() >= self._settings.warmup_steps
-        return features[kept], wanted.data[kept]
 
     @torch.no_grad()
     def complete(self) -> None:
