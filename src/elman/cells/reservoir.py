@@ -8,7 +8,7 @@ RECURRENT = sparse(0.9, 0.1)
 
 @cell
 def reservoir(x, h, *, recurrent=RECURRENT, input_scaling=1.0, bias_scaling=0.0, leak=1.0, activation=tanh):
-    """Reservoir: a simple network with leaky units whose weights are drawn once and never trained.
+    """Reservoir: a simple network of leaky units with fixed, random weights.
 
     h' = (1 - a)·h + a·activation(x·W_in + h·W + b)
 

@@ -283,7 +283,7 @@ def sparse(spectral_radius: float = 0.9, density: float = 0.1) -> Start:
 
 
 def ring(weight: float = 0.9) -> Start:
-    """Start a square matrix from one weight from each unit to the next, and from the last to the first.
+    """Start a square matrix from one weight from each unit to the next, in a ring.
 
     Its spectral radius is the weight's modulus.
 
@@ -305,7 +305,9 @@ def delay_line(weight: float = 0.9) -> Start:
 
 
 def small_world(spectral_radius: float = 0.9, neighbours: float = 4, rewired: float = 0.1) -> Start:
-    """Start a square matrix from numbers in (-1, 1) between neighbours on a ring, scaled to a spectral radius.
+    """Start a square matrix from weights between neighbours, scaled to a spectral radius.
+
+    The weights are uniform from -1 to 1.
 
     Args:
         spectral_radius: largest modulus of the eigenvalues; above 0.

@@ -8,6 +8,7 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.recipe import Recipe
@@ -30,6 +31,7 @@ RECIPES: dict[str, Recipe] = {
         news_best,
         appliance_series,
         oil_temperature_stack,
+        mackey_glass_step,
         tag_toy,
         tag_pos,
         wiki_chars_gru,

@@ -547,7 +547,7 @@ class Task(ABC):
         )
 
     def counted(self, batch: Batch) -> "Tensor | None":
-        """Return which rows of `readout` are learned from and scored, `(rows,)`; None for all of them."""
+        """Return which rows of `readout` are learned from and scored, None for all of them."""
         return None
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":

@@ -134,7 +134,7 @@ class Sums:
                 yield Solution(weight, centre[self.features :] - centre[: self.features] @ weight, ridge)
 
     def _with_ones(self) -> tuple[Tensor, Tensor]:
-        """Return the products about zero, with a feature that is always 1 after the others, and zeros as the mean."""
+        """Return the products about zero with a feature of ones, and zeros as the mean."""
         mean = torch.cat([self.mean[: self.features], self.mean.new_ones(1), self.mean[self.features :]])
         products = self.count * torch.outer(mean, mean)
         kept = torch.tensor([index for index in range(len(mean)) if index != self.features])
@@ -149,7 +149,7 @@ class Sums:
 
 
 def cross_validate(parts: Sequence[Sums], ridges: Sequence[float]) -> Solution:
-    """Return the solution on all rows, with the ridge of the least cross-validated squared error.
+    """Return the solution on all rows with the ridge of the least cross-validated error.
 
     Each part is left out in turn. With fewer than two parts that have rows, the first ridge is taken.
 

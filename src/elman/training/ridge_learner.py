@@ -45,8 +45,11 @@ class RidgeLearner:
         self._layer = _output_layer(model)
         self.begin_epoch()
 
+    @torch.no_grad()
     def begin_epoch(self) -> None:
-        """Forget what was summed up."""
+        """Forget what was summed up, and the output layer, which is zeros until the first solution."""
+        for weight in self._layer.parameters():
+            weight.zero_()
         sizes = self._layer.in_features, self._layer.out_features
         self._parts = [Sums.empty(*sizes) for _ in range(PARTS)]
         self._batches = 0
@@ -56,7 +59,7 @@ class RidgeLearner:
 
     @torch.no_grad()
     def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
-        """Count a minibatch in, and return its mean loss and metric before, and the number of its targets.
+        """Count a minibatch in, and return its loss and metric before, and its targets.
 
         Raises:
             NotFiniteError: what the output layer reads is not finite.
