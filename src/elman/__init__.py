@@ -147,6 +147,7 @@ if TYPE_CHECKING:
     from elman.errors import UsageError as UsageError
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
+    from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
     from elman.models import open_model as open_model
     from elman.nn.embedding import Embedding as Embedding
@@ -164,7 +165,7 @@ if TYPE_CHECKING:
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.models": "SequenceClassifier SequenceTagger LanguageModel open_model",
+    "elman.models": "SequenceClassifier SequenceRegressor SequenceTagger LanguageModel open_model",
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",

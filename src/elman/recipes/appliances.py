@@ -1,8 +1,8 @@
 """Electric currents of household appliances, eleven classes of series of unequal length.
 
-A current is known by its shape and not by its size, which differs by orders of magnitude within a class. So the network
-reads logarithms relative to the mean size of a series, standardised values and the level, in segments of five steps. All
-settings were chosen on folds of the training file.
+Currents of one class differ in their size by orders of magnitude. So the network reads logarithms relative to the mean
+size of a series, standardised values, and the size itself, in segments of five steps. All settings were chosen on folds
+of the training file.
 """
 
 from pathlib import Path
