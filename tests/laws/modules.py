@@ -20,15 +20,28 @@ from elman.networks import (
     StepNetwork,
     StepSettings,
 )
-from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
+from elman.nn import (
+    Attention,
+    EachStep,
+    Embedding,
+    Flatten,
+    NumberInput,
+    OneHot,
+    Pooling,
+    Segments,
+    SequenceDropout,
+)
 from elman.nn import torch as drop_in
 from elman.nn.crf import CRF
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser, RareDropout
+from elman.nn.scaling import Scaling
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.stack import Stack
 from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
 from elman.settings.tagging import WordSettings
 from elman.tag_network import TagNetwork
 
@@ -85,6 +98,11 @@ def layer(module: Any, batch: Ragged, **constants: Tensor) -> Results:
     return [*several(steps), *states(last), *several(last.output)]
 
 
+def layer_of_stack(module: Any, batch: Ragged) -> Results:
+    steps, last = module(batch)
+    return [steps, *states(last), last.output]
+
+
 def states(last: State) -> list[Tensor]:
     return [tensor.transpose(0, 1) for tensor in last.tensors.values()]
 
@@ -132,6 +150,29 @@ def penalties(module: Any, batch: Ragged) -> list[Tensor]:
 def read(network: Any, batch: Ragged) -> Results:
     reading = network.read(batch)
     return [reading.steps, reading.outputs, reading.outputs.map(network.head.logits), *states(reading.last)]
+
+
+def scaled(module: Any, batch: Ragged) -> Results:
+    """The scaled steps, the same steps scaled back, and the scales."""
+    steps, scale = module(batch)
+    return [steps, module.invert(steps, scale), *scale]
+
+
+def scaling(kind: str) -> nn.Module:
+    module = Scaling(kind, FEATURES)
+    module.fit(Ragged(torch.arange(3.0 * FEATURES).view(3, FEATURES).square(), [1, 2]))
+    return module
+
+
+def number_input(**how: Any) -> nn.Module:
+    module = NumberInput(FEATURES, **how)
+    module.fit(Ragged(torch.arange(3.0 * FEATURES).view(3, FEATURES).square(), [1, 2]))
+    return module
+
+
+def numbers_network(**how: Any) -> nn.Module:
+    settings: Any = SeriesSettings(**{"scaling": "standard", "views": ("values", "series"), **how})
+    return RowNetwork(NetworkSettings(hidden_size=3, pooling=("mean",)), 2, features=FEATURES, numbers=settings)
 
 
 def next_token_loss(network: Any, batch: Ragged) -> list[Tensor]:
@@ -227,6 +268,8 @@ RECURRENT: dict[str, Case] = {
         for merge in ("sum", "mul", "average", None)
     },
     "Recurrent, going backwards": Case(recurrent(go_backwards=True), layer),
+    "Stack": Case(lambda: Stack("gru", FEATURES, (3, 2), bidirectional=True), layer_of_stack),
+    "Stack that drops": Case(lambda: Stack("gru", FEATURES, (3, 2), dropout=0.3), layer_of_stack, draws=True),
     "Recurrent, stateful": Case(recurrent(stateful=True), layer),
     "Recurrent, from torch's start": Case(recurrent(init="torch"), layer),
     "Recurrent, with a constant": Case(
@@ -259,6 +302,8 @@ NETWORKS: dict[str, Case] = {
         network(embedding=3, bidirectional=True, pooling=("max", "attention"), dense=(3,)), one, ids=1
     ),
     "RowNetwork on numbers": Case(network(ids=False, pooling=("last",)), one),
+    "RowNetwork on scaled numbers": Case(lambda: numbers_network(missing="mask"), one),
+    "RowNetwork on segments": Case(lambda: numbers_network(segment=2), one, draws=True),
     "RowNetwork without a layer": Case(network(cell="none", embedding=3, pooling=("mean",)), one, ids=1),
     "RowNetwork that drops": Case(
         network(embedding=3, token_dropout=0.2, embedding_dropout=0.2, dropout=0.2, **ALL_DROPPED),
@@ -313,6 +358,12 @@ MODULES: dict[str, Case] = {
     "EachStep": Case(lambda: EachStep(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh())), one),
     "Wide": Case(lambda: with_weights(Wide(TOKENS, 2)), lambda m, b: [m(ngrams_of(b))], ids=1),
     "RareDropout": Case(lambda: RareDropout(TOKENS, [1, 2], 0.5), one, ids=1, draws=True),
+    **{f"Scaling {kind}": Case(lambda kind=kind: scaling(kind), scaled) for kind in SCALINGS},
+    **{f"NumberInput {view}": Case(lambda view=view: number_input(views=[view]), one) for view in VIEWS},
+    "NumberInput of several views": Case(lambda: number_input(scaling="robust", views=VIEWS, mask=True), one),
+    "Segments": Case(lambda: Segments(2), one),
+    "Segments, the last whole": Case(lambda: Segments(3, "last"), one),
+    "Segments that begin anywhere": Case(lambda: Segments(3, shift=True), one, draws=True),
     "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
     "SequenceDropout with the last": Case(
         lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True

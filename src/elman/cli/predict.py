@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from elman.data.text.unknown import UnknownTally
 
 CHUNK = 256
+# Of a series of numbers, on a line.
+SHOWN_STEPS = 8
 _DATA = Annotated[
     str | None,
     typer.Argument(
@@ -172,7 +174,21 @@ def _words(value: Any) -> str:
     """Return a row or an answer on one line: words separated by blanks, numbers as JSON."""
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return " ".join(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a series of numbers as lists, of one channel as one list."""
+    if not hasattr(value, "tolist"):
+        return value
+    return (value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value).tolist()
+
+
+def _shown(row: Any) -> str:
+    """Return a row on one line, of a long series of numbers the first steps."""
+    if isinstance(row, str) or len(row) <= SHOWN_STEPS or isinstance(row[0], str):
+        return _words(row)
+    return f"{_words(row[:SHOWN_STEPS]).removesuffix(']')}, …] ({len(row):,} steps)"
 
 
 def _answer(value: Any) -> str:
@@ -183,6 +199,7 @@ def _as_object(row: Any, answer: Any, weights: Any, *, name: str, every: bool) -
     found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
     if answer.probability is not None:
         found["probability"] = answer.probability
+    found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -192,5 +209,6 @@ def _as_line(row: Any, answer: Any, weights: Any, *, every: bool) -> str:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
-    return "\t".join([on_one_line(_words(row)), on_one_line(_answer(answer.value)), *shown])
+    return "\t".join([on_one_line(_shown(row)), on_one_line(_answer(answer.value)), *shown])

@@ -6,12 +6,14 @@ from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
 from elman.models.language import LanguageModel
 from elman.models.model import Model
+from elman.models.regressor import SequenceRegressor
 from elman.models.saved import read_model
 from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
 from elman.tasks.language import LanguageSettings
+from elman.tasks.regress import RegressorSettings
 
 __all__ = [
     "ClassifierSettings",
@@ -20,7 +22,9 @@ __all__ = [
     "Model",
     "OtherModel",
     "Pretrained",
+    "RegressorSettings",
     "SequenceClassifier",
+    "SequenceRegressor",
     "SequenceTagger",
     "model_for",
     "open_model",

@@ -1,5 +1,6 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
+from elman.recipes.appliances import appliance_series
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -7,7 +8,9 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
+from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
@@ -26,6 +29,9 @@ RECIPES: dict[str, Recipe] = {
         news_lstm,
         news_bilstm,
         news_best,
+        appliance_series,
+        oil_temperature_stack,
+        mackey_glass_step,
         tag_toy,
         tag_pos,
         wiki_chars_gru,

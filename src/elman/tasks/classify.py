@@ -1,7 +1,7 @@
 """The task of giving each sequence one of several labels."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
@@ -9,10 +9,9 @@ from pydantic import Field, PositiveInt
 from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
-from elman.settings.network import NetworkSettings, PoolingName, Share
-from elman.settings.text import EncoderSettings
-from elman.settings.training import BelowOne, Schedule, TrainingSettings
-from elman.tasks.kinds import Label
+from elman.settings.base import Conflict
+from elman.settings.rows import RowSettings
+from elman.tasks.kinds import Label, prepare_numbers
 from elman.tasks.rows import Rows, joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 from elman.tasks.wide_text import WideText
@@ -27,22 +26,9 @@ if TYPE_CHECKING:
     from elman.tasks.calibration import CalibratedScores
 
 
-class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
-    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these.
+class ClassifierSettings(RowSettings):
+    """Every setting of a classifier: those of `RowSettings`, and these."""
 
-    The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
-    """
-
-    tokens: Literal["auto", "characters", "bytes", "words", "subwords", "values"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        "auto",
-        description="What a step is. auto: words if most texts have several, else characters; values for sequences of "
-        "numbers, each an array (time, feature), or (time,) for one feature. subwords are learned from the training "
-        "texts by sentencepiece.",
-    )
-    lower_case: bool | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Convert texts to lower case. By default for words without vectors.",
-    )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
         description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
@@ -52,46 +38,6 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         1,
         description="Number of networks to train side by side. Each starts from its own weights; their answers are "
         "averaged.",
-    )
-    bidirectional: bool = Field(True, description="Read the sequences from both ends.")
-    pooling: tuple[PoolingName, ...] = Field(
-        ("mean", "max"), min_length=1, description="How the steps are reduced to one row. Several are concatenated."
-    )
-    input_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
-        "all steps of a sequence. By default 0.2 for tokens, 0 for numbers.",
-    )
-    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers.")
-    token_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None, description="Fraction of the tokens (or n-grams) to read as unknown. By default 0.1 for words, else 0."
-    )
-    rare_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the tokens seen once to read as unknown in training. By default 0.5 for words, "
-        "else 0.",
-    )
-    embedding_deviation: float | None = Field(
-        None,
-        gt=0,
-        description="Standard deviation of the embedding at the start. By default 0.1 for words and n-grams, "
-        "that of the vectors if there are any, else 1.",
-    )
-    epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None, description="Passes over the data. By default 4 to 20, the fewer the more data there are."
-    )
-    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
-    schedule: Schedule = Field(
-        "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
-    )
-    clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
-    patience: PositiveInt | None = Field(
-        None, description="Stop after N epochs without a better one. By default 6 where there are validation data."
-    )
-    validation_fraction: BelowOne | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the training data to hold out. Epochs are compared by it. By default a tenth of 100 "
-        "texts and more, unless there are validation data.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -103,6 +49,30 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
     class_weight: Literal["balanced"] | None = Field(
         None, description="Weight each label by the inverse of its frequency."
     )
+    adversarial: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the loss on changed embeddings in the loss. They are changed in the direction that "
+        "raises the loss most (Miyato 2017); a step takes about twice as long. 1 is usual.",
+    )
+    virtual_adversarial: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of how far changed embeddings move the answer. They are changed in the direction that "
+        "moves it most; a step takes about three times as long. 1 is usual.",
+    )
+    adversarial_size: float = Field(
+        5.0, gt=0, description="Norm of these changes for a text. Its unit is the root mean square of the embedding."
+    )
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name in ("adversarial", "virtual_adversarial"):
+            if getattr(self, name) and self.embedding == "one-hot":
+                yield Conflict(("embedding", name), "one-hot rows are not learned, and nothing can change them.")
+        learned = {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}
+        for name, default in {**learned, "adversarial": 0.0, "virtual_adversarial": 0.0}.items():
+            if self.closed_form and getattr(self, name) != default:
+                yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")
 
 
 class Classify(Task):
@@ -158,6 +128,7 @@ class Classify(Task):
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit the linear model of n-grams, and return the columns without n-grams."""
+        prepare_numbers(network, self.encoders["text"], encoded["text"], fit=fit)
         if network.wide is None:
             return encoded
         text, targets = encoded["text"], encoded["label"]
@@ -239,15 +210,42 @@ class Classify(Task):
         """Read a batch, with logits `(batch, labels)`."""
         from torch.nn import functional
 
-        outputs, targets = network(batch["text"]), batch["label"]
-        # Each network of an ensemble learns for itself.
-        rows, wanted = outputs.flatten(0, -2), targets.repeat(outputs.shape[0]) if outputs.dim() == 3 else targets
-        loss = functional.cross_entropy(
-            rows, wanted, weight=self._weights(outputs), label_smoothing=self.settings.label_smoothing
-        )
+        targets, smoothing = batch["label"], self.settings.label_smoothing
+
+        def loss_of(outputs: "Tensor") -> "Tensor":
+            # Each network of an ensemble learns for itself.
+            rows, wanted = outputs.flatten(0, -2), targets.repeat(outputs.shape[0]) if outputs.dim() == 3 else targets
+            weights = self._weights(outputs)
+            return functional.cross_entropy(rows, wanted, weight=weights, label_smoothing=smoothing)
+
+        outputs = self._read_texts(network, batch, loss_of)
+        loss = loss_of(outputs)
         if outputs.dim() == 3:
             outputs = outputs.log_softmax(2).logsumexp(0)
         return Read(loss, len(targets), outputs)
+
+    def _read_texts(self, network: Any, batch: Batch, loss: "Callable[[Tensor], Tensor]") -> "Tensor":
+        """Return the logits of a batch, and add the adversarial terms in training."""
+        given = self.settings
+        if not network.training or not (given.adversarial or given.virtual_adversarial):
+            return network(batch["text"])
+        # This imports torch.
+        from elman.nn.adversarial import read_adversarially
+
+        return read_adversarially(
+            network,
+            lambda: network(batch["text"]),
+            loss,
+            adversarial=given.adversarial,
+            virtual=given.virtual_adversarial,
+            size=given.adversarial_size,
+        )
+
+    def readout(self, batch: Batch) -> "Tensor":
+        """Return 1 for the label of each sequence, and 0 for the others."""
+        from torch.nn import functional
+
+        return functional.one_hot(batch["label"], len(self.labels))
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
         """Return the logits of the labels, and the positions of the true ones."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
+    from elman.data.ragged.ragged import Ragged
     from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
@@ -92,6 +93,7 @@ class Column(NamedTuple):
         role: whether the network is given it, or asked for it.
         help: of the flag.
         stratified: whether each of its values is held out in the same proportion.
+        numeric: whether its values are numbers.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Column(NamedTuple):
     role: Literal["input", "target"] = "input"
     help: str = ""
     stratified: bool = False
+    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,11 +176,13 @@ class Answer(NamedTuple):
         value: the label, the tags, the number.
         probability: of the value, where the network gives one.
         probabilities: of every value there could be, by its name.
+        bounds: quantiles of the value by their names, where the network predicts them.
     """
 
     value: Any
     probability: float | None = None
     probabilities: Mapping[str, float] | None = None
+    bounds: Mapping[str, Any] | None = None
 
 
 class Row(NamedTuple):
@@ -526,6 +531,24 @@ class Task(ABC):
             batch: with a target in it.
             state: after the batch before, where they follow one another.
         """
+
+    def readout(self, batch: Batch) -> "Tensor | Ragged":
+        """Return the targets of the output layer, for a fitter that solves for it.
+
+        Returns:
+            `(rows, outputs)`, or a `Ragged` batch of such rows for the steps.
+
+        Raises:
+            UsageError: the output layer of this task, or with these settings, is not found by least squares.
+        """
+        raise UsageError(
+            f"The output layer of the task `{self.name}` is not fitted by ridge regression.",
+            fix="Leave out fitter (--fitter), or give fitter='gradient'.",
+        )
+
+    def counted(self, batch: Batch) -> "Tensor | None":
+        """Return which rows of `readout` are learned from and scored, None for all of them."""
+        return None
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
         """Return what probabilities are calibrated by, None for a task without any.

@@ -121,6 +121,9 @@ class Learner:
         scores.update(batch, read)
         return float(scores.compute()[self._task.metric.name])
 
+    def complete(self) -> None:
+        """Do what follows the last minibatch of an epoch, which is nothing for gradients."""
+
     def evaluated(self) -> AbstractContextManager[None]:
         """Give the model the weights to evaluate while inside: averages if there are any."""
         return nullcontext() if self._average is None else self._average.in_place()
