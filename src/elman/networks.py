@@ -53,7 +53,7 @@ class RowNetwork(nn.Module):
         **sizes: Any,
     ):
         super().__init__()
-        width = _build_steps(self, settings, cell, **sizes)
+        width = build_steps(self, settings, cell, **sizes)
         self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = dense_layers(settings, self.pooling.output_size, outputs)
@@ -68,7 +68,7 @@ class RowNetwork(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the rows without those of the linear model."""
-        return self.dense(self.pooling(*_read_steps(self, batch)))
+        return self.dense(self.pooling(*read_steps(self, batch)))
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
@@ -151,11 +151,11 @@ class StepNetwork(nn.Module):
 
     def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
         super().__init__()
-        self.dense = dense_layers(settings, _build_steps(self, settings, cell, **sizes), outputs)
+        self.dense = dense_layers(settings, build_steps(self, settings, cell, **sizes), outputs)
 
     def forward(self, batch: Ragged) -> Ragged:
         """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
-        steps, _ = _read_steps(self, batch)
+        steps, _ = read_steps(self, batch)
         return steps.map(self.dense)
 
     def example(self) -> Ragged:
@@ -264,7 +264,7 @@ class LanguageNetwork(nn.Module):
         return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
 
 
-def _build_steps(
+def build_steps(
     network: Any,
     settings: StepSettings,
     cell: Cell | None,
@@ -275,8 +275,12 @@ def _build_steps(
     ngrams: int = 1,
     start: StartRows | None = None,
     rare: Sequence[int] = (),
+    extra: int = 0,
 ) -> int:
-    """Give a network its layers up to the outputs of the steps, whose size is returned."""
+    """Give a network its layers up to the outputs of the steps, whose size is returned.
+
+    The sizes are those of `StepNetwork`; `extra` features are added to each step before the recurrent layers.
+    """
     network.settings = settings
     network.vocabulary_size = vocabulary_size
     network.features = features
@@ -284,6 +288,7 @@ def _build_steps(
     network.embedding = build_embedding(settings, vocabulary_size, unused_ids, ngrams, start)
     width = features if network.embedding is None else network.embedding.output_size
     assert width is not None
+    width += extra
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
     network.rare_dropout = None
     if settings.rare_dropout and vocabulary_size is not None and ngrams == 1:
@@ -297,14 +302,23 @@ def _build_steps(
     return width
 
 
-def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
-    """Return the outputs of all steps and the last outputs, None without a recurrent layer."""
+def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tuple[Ragged, Tensor | None]:
+    """Return the outputs of all steps and the last outputs, None without a recurrent layer.
+
+    Args:
+        network: that `build_steps` gave its layers.
+        batch: ids or numbers.
+        extra: further features of each step, `(total, extra)`.
+    """
     dropout, body = network.dropout, network.body
     if network.rare_dropout is not None:
         batch = network.rare_dropout(batch)
-    steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
+    plain = body is None or extra is not None or (network.training and dropout is not None)
+    steps, table = embed(network.embedding, batch, plain=plain)
     if dropout is not None:
         steps = dropout(steps)
+    if extra is not None:
+        steps = steps.replace(torch.cat([steps.data, extra], 1))
     if body is None:
         return steps, None
     steps, last = body(steps, table=table)
