@@ -26,9 +26,11 @@ from elman.nn.crf import CRF
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser, RareDropout
+from elman.nn.scaling import Scaling
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.settings.series import SCALINGS
 from elman.settings.tagging import WordSettings
 from elman.tag_network import TagNetwork
 
@@ -132,6 +134,18 @@ def penalties(module: Any, batch: Ragged) -> list[Tensor]:
 def read(network: Any, batch: Ragged) -> Results:
     reading = network.read(batch)
     return [reading.steps, reading.outputs, reading.outputs.map(network.head.logits), *states(reading.last)]
+
+
+def scaled(module: Any, batch: Ragged) -> Results:
+    """The scaled steps, the same steps scaled back, and the scales."""
+    steps, scale = module(batch)
+    return [steps, module.invert(steps, scale), *scale]
+
+
+def scaling(kind: str) -> nn.Module:
+    module = Scaling(kind, FEATURES)
+    module.fit(Ragged(torch.arange(3.0 * FEATURES).view(3, FEATURES).square(), [1, 2]))
+    return module
 
 
 def next_token_loss(network: Any, batch: Ragged) -> list[Tensor]:
@@ -313,6 +327,7 @@ MODULES: dict[str, Case] = {
     "EachStep": Case(lambda: EachStep(nn.Sequential(nn.Linear(FEATURES, 3), nn.Tanh())), one),
     "Wide": Case(lambda: with_weights(Wide(TOKENS, 2)), lambda m, b: [m(ngrams_of(b))], ids=1),
     "RareDropout": Case(lambda: RareDropout(TOKENS, [1, 2], 0.5), one, ids=1, draws=True),
+    **{f"Scaling {kind}": Case(lambda kind=kind: scaling(kind), scaled) for kind in SCALINGS},
     "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
     "SequenceDropout with the last": Case(
         lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True

@@ -14,7 +14,7 @@ from elman.cells import CELLS
 from elman.compiler.language import affine, tanh
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
-from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, SequenceDropout
+from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, Scaling, SequenceDropout
 from elman.nn.crf import CRF
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
@@ -29,6 +29,7 @@ CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "OneHot": (OneHot, {"size": 4}),
     "Embedding": (Embedding, {"size": 4, "features": 3}),
     "EachStep": (EachStep, {"module": nn.Linear(3, 2)}),
+    "Scaling": (Scaling, {"kind": "standard", "channels": 2}),
     "SequenceDropout": (SequenceDropout, {"probability": 0.5}),
     "ActivationRegulariser": (ActivationRegulariser, {}),
     "Attention": (Attention, {"features": 3}),
@@ -72,6 +73,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "row_dropout": PROBABILITIES,
     },
     "EachStep": {"module": (None, "linear", torch.tanh)},
+    "Scaling": {"kind": ("standrad", None, 3), "channels": SIZES},
     "SequenceDropout": {"probability": PROBABILITIES},
     "ActivationRegulariser": {"activation": WEIGHTS, "temporal": WEIGHTS},
     "Attention": {"features": SIZES},
@@ -128,6 +130,7 @@ DENSE: dict[str, Callable[[Any], Any]] = {
     "ActivationRegulariser": lambda given: ActivationRegulariser(1.0)(given, given),
     "SequenceDropout": lambda given: SequenceDropout(0.5)(given),
     "EachStep": lambda given: EachStep(nn.Linear(3, 2))(given),
+    "Scaling": lambda given: Scaling("series", 3)(given),
 }
 
 

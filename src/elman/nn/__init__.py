@@ -7,6 +7,7 @@ from elman.nn.layers import GRU, LSTM, SimpleRNN
 from elman.nn.pooling import Attention, Flatten, Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import SequenceDropout
+from elman.nn.scaling import Scaling
 from elman.nn.state import State
 from elman.nn.summary import Summary, summary
 
@@ -21,6 +22,7 @@ __all__ = [
     "OneHot",
     "Pooling",
     "Recurrent",
+    "Scaling",
     "SequenceDropout",
     "SimpleRNN",
     "State",

@@ -6,7 +6,7 @@ import re
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,20 +146,26 @@ class Features:
         middle, scale: of each feature over the training rows, by which they are standardised.
     """
 
+    title = "means, extremes and last values"
+
     def __init__(self, middle: np.ndarray | None = None, scale: np.ndarray | None = None):
         self.middle = np.zeros(0) if middle is None else middle
         self.scale = np.ones(0) if scale is None else scale
 
     def fit(self, sequences: Sequence[Any], most: int) -> Rows:
         """Learn the scale of the features, and return the rows of the sequences."""
-        raw = _described(sequences)
+        raw = self.describe(sequences)
         self.middle, deviation = raw.mean(0), raw.std(0)
         self.scale = np.where(deviation > 0, deviation, 1.0)
         return self._standardised(raw)
 
     def rows(self, sequences: Sequence[Any]) -> Rows:
         """Return the rows of other sequences."""
-        return self._standardised(_described(sequences))
+        return self._standardised(self.describe(sequences))
+
+    def describe(self, sequences: Sequence[Any]) -> np.ndarray:
+        """Return the features of each sequence, `(rows, features)`."""
+        return described(sequences)
 
     def _standardised(self, raw: np.ndarray) -> Rows:
         scaled = (raw - self.middle) / self.scale
@@ -167,7 +173,8 @@ class Features:
         return Rows(np.arange(rows + 1) * features, np.tile(np.arange(features), rows), scaled.ravel())
 
 
-def _described(sequences: Sequence[Any]) -> np.ndarray:
+def described(sequences: Sequence[Any]) -> np.ndarray:
+    """Return the features of `Features` of each sequence, `(rows, features)`."""
     found = [np.asarray(each, dtype=np.float64) for each in sequences]
     steps = [each.reshape(len(each), -1) if each.size else None for each in found]
     width = next((each.shape[1] for each in steps if each is not None), 1)
@@ -181,34 +188,38 @@ def _described(sequences: Sequence[Any]) -> np.ndarray:
     return np.stack(rows)
 
 
-class Linear(Baseline):
-    """Logistic regression on TF-IDF n-grams of texts, or on simple features of numbers.
+class LinearModel(Baseline):
+    """A linear model of TF-IDF n-grams of texts, or of simple features of numbers.
 
     Texts of at least four words on average are read by words and pairs of words, others by their runs of two to five
     characters. The rows are those that the network learned from.
 
     Args:
         column: of the texts or sequences.
-        labels: column of the labels.
+        target: column of what is predicted.
     """
 
-    name = "linear"
+    about = "a linear model"
 
-    def __init__(self, column: str, labels: str):
-        self._column, self._target = column, labels
-        self._reader: TfIdf | Features = Features()
-        self._labels: list[Any] = []
+    def __init__(self, column: str, target: str):
+        self._column, self._target = column, target
+        self._reader: TfIdf | Features = self._features()
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._offsets = np.zeros(0, dtype=np.float32)
         self._part: tuple[int, int] | None = None
+
+    @staticmethod
+    def _features(middle: np.ndarray | None = None, scale: np.ndarray | None = None) -> "Features":
+        """Return what reads sequences of numbers."""
+        return Features(middle, scale)
 
     @property
     def title(self) -> str:
         """What it reads, and how many of the rows where these are not all."""
         reads = {"words": "words and word pairs", "characters": "two to five characters"}
-        kind = reads[self._reader.kind] if isinstance(self._reader, TfIdf) else "means, extremes and last values"
+        kind = reads[self._reader.kind] if isinstance(self._reader, TfIdf) else self._reader.title
         part = f", fitted on {self._part[0]:,} of {self._part[1]:,} rows," if self._part else ""
-        return f"a linear model of {kind}{part}"
+        return f"{self.about} of {kind}{part}"
 
     def prepare(self) -> None:
         """Import scikit-learn.
@@ -223,28 +234,92 @@ class Linear(Baseline):
             )
         import sklearn.linear_model  # noqa: F401
 
+    def learn_rows(self, sequences: Sequence[Any], targets: Sequence[Any], kinds: Sequence[Any]) -> tuple[Any, Any]:
+        """Learn the features, and return a sparse matrix of them and the targets of its rows.
+
+        Args:
+            sequences: of the training data.
+            targets: one for each.
+            kinds: values of which each is in some row, where not all rows are used.
+        """
+        # scikit-learn takes a second to import, and only training needs it.
+        from scipy.sparse import csr_matrix
+
+        if all(isinstance(each, str) for each in sequences):
+            self._reader = TfIdf(_kind(sequences))
+            chosen = _sample(sequences, targets, kinds, _most_letters(self._reader.kind, max(1, len(kinds))))
+            if len(chosen) < len(sequences):
+                self._part = len(chosen), len(sequences)
+                sequences, targets = [sequences[row] for row in chosen], [targets[row] for row in chosen]
+        most = max(100, min(LARGEST_FEATURES, LARGEST_WEIGHTS // max(1, len(kinds))))
+        rows = self._reader.fit(sequences, most)
+        width = len(self._reader.terms) if isinstance(self._reader, TfIdf) else len(self._reader.middle)
+        return csr_matrix((rows.values, rows.features, rows.starts), shape=(len(sequences), width)), targets
+
+    def outputs(self, sequences: Sequence[Any]) -> Iterator[np.ndarray]:
+        """Yield the outputs of the sequences in parts, `(rows, outputs)`, without scikit-learn."""
+        rows, table = self._reader.rows(sequences), self._weights.T
+        entries = max(1, PRODUCTS // max(1, len(self._offsets)))
+        first = 0
+        while first < len(sequences):
+            # At least one row, and as many as hold so many entries.
+            end = max(first + 1, int(np.searchsorted(rows.starts, rows.starts[first] + entries, side="right")) - 1)
+            part = slice(rows.starts[first], rows.starts[end])
+            each = np.repeat(np.arange(end - first), np.diff(rows.starts[first : end + 1]))
+            scores = np.tile(self._offsets.astype(np.float64), (end - first, 1))
+            np.add.at(scores, each, table[rows.features[part]] * rows.values[part][:, None])
+            yield scores
+            first = end
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the n-grams in order."""
+        document: dict[str, Any] = {"part": self._part}
+        if isinstance(self._reader, TfIdf):
+            document |= {"kind": self._reader.kind, "terms": self._reader.terms}
+        return document
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights, and those of the n-grams or the scale of the features."""
+        found = {"weights": self._weights, "offsets": self._offsets}
+        if isinstance(self._reader, TfIdf):
+            return {**found, "terms": self._reader.weights}
+        return {**found, "middle": self._reader.middle, "scale": self._reader.scale}
+
+    def load(self, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `to_json` and `arrays` gave."""
+        self._part = tuple(document["part"]) if document["part"] else None
+        self._weights, self._offsets = arrays["weights"], arrays["offsets"]
+        if "kind" in document:
+            self._reader = TfIdf(document["kind"], document["terms"], arrays["terms"])
+        else:
+            self._reader = self._features(arrays["middle"], arrays["scale"])
+
+
+class Linear(LinearModel):
+    """Logistic regression on TF-IDF n-grams of texts, or on simple features of numbers.
+
+    Args:
+        column: of the texts or sequences.
+        labels: column of the labels.
+    """
+
+    name = "linear"
+
+    def __init__(self, column: str, labels: str):
+        super().__init__(column, labels)
+        self._labels: list[Any] = []
+
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
         """Fit it with scikit-learn."""
         # scikit-learn takes a second to import, and only training needs it.
-        from scipy.sparse import csr_matrix
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        sequences, labels = values[self._column], values[self._target]
-        if is_text := all(isinstance(each, str) for each in sequences):
-            self._reader = TfIdf(_kind(sequences))
-            chosen = _sample(sequences, labels, _most_letters(self._reader.kind, len(set(labels))))
-            if len(chosen) < len(sequences):
-                self._part = len(chosen), len(sequences)
-                sequences, labels = [sequences[row] for row in chosen], [labels[row] for row in chosen]
-        self._labels = sorted(set(labels), key=str)
-        most = max(100, min(LARGEST_FEATURES, LARGEST_WEIGHTS // len(self._labels)))
-        rows = self._reader.fit(sequences, most)
-        width = len(self._reader.terms) if isinstance(self._reader, TfIdf) else len(self._reader.middle)
-        matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(sequences), width))
+        self._labels = sorted(set(values[self._target]), key=str)
+        matrix, labels = self.learn_rows(values[self._column], values[self._target], self._labels)
         known = {label: number for number, label in enumerate(self._labels)}
-        strength = INVERSE_REGULARISATION if is_text else 1.0
-        iterations = int(LARGEST_WORK / (max(1, len(rows.values)) * len(self._labels)))
+        strength = INVERSE_REGULARISATION if isinstance(self._reader, TfIdf) else 1.0
+        iterations = int(LARGEST_WORK / (max(1, matrix.nnz) * len(self._labels)))
         iterations = max(LEAST_ITERATIONS, min(ITERATIONS, iterations))
         model = LogisticRegression(C=strength, max_iter=iterations)
         with warnings.catch_warnings():
@@ -262,44 +337,16 @@ class Linear(Baseline):
 
     def predict(self, sequences: Sequence[Any]) -> list[Any]:
         """Return the most probable label of each sequence. This does not need scikit-learn."""
-        rows, table = self._reader.rows(sequences), self._weights.T
-        entries = max(1, PRODUCTS // max(1, len(self._labels)))
-        found: list[Any] = []
-        first = 0
-        while first < len(sequences):
-            # At least one row, and as many as hold so many entries.
-            end = max(first + 1, int(np.searchsorted(rows.starts, rows.starts[first] + entries, side="right")) - 1)
-            part = slice(rows.starts[first], rows.starts[end])
-            each = np.repeat(np.arange(end - first), np.diff(rows.starts[first : end + 1]))
-            scores = np.tile(self._offsets.astype(np.float64), (end - first, 1))
-            np.add.at(scores, each, table[rows.features[part]] * rows.values[part][:, None])
-            found += [self._labels[best] for best in scores.argmax(1)]
-            first = end
-        return found
+        return [self._labels[best] for scores in self.outputs(sequences) for best in scores.argmax(1)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the labels, and the n-grams in order."""
-        document: dict[str, Any] = {"labels": self._labels, "part": self._part}
-        if isinstance(self._reader, TfIdf):
-            document |= {"kind": self._reader.kind, "terms": self._reader.terms}
-        return document
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the weights, and those of the n-grams or the scale of the features."""
-        found = {"weights": self._weights, "offsets": self._offsets}
-        if isinstance(self._reader, TfIdf):
-            return {**found, "terms": self._reader.weights}
-        return {**found, "middle": self._reader.middle, "scale": self._reader.scale}
+        return {"labels": self._labels, **super().to_json()}
 
     def load(self, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `to_json` and `arrays` gave."""
+        super().load(document, arrays)
         self._labels = list(document["labels"])
-        self._part = tuple(document["part"]) if document["part"] else None
-        self._weights, self._offsets = arrays["weights"], arrays["offsets"]
-        if "kind" in document:
-            self._reader = TfIdf(document["kind"], document["terms"], arrays["terms"])
-        else:
-            self._reader = Features(arrays["middle"], arrays["scale"])
 
 
 def _kind(texts: Sequence[str]) -> str:
@@ -313,12 +360,12 @@ def _most_letters(kind: str, labels: int) -> int:
     return int(min(LARGEST_SIZE[kind], grams / GRAMS_OF_A_LETTER[kind]))
 
 
-def _sample(texts: Sequence[str], labels: Sequence[Any], most: int) -> Sequence[int]:
-    """Return the rows to fit: all, or as many as have so many letters, with all labels."""
+def _sample(texts: Sequence[str], targets: Sequence[Any], kinds: Sequence[Any], most: int) -> Sequence[int]:
+    """Return the rows to fit: at most `most` letters, with each of `kinds` among the targets."""
     if sum(map(len, texts)) <= most:
         return range(len(texts))
     order = random.Random(0).sample(range(len(texts)), len(texts))
-    first = list({labels[row]: row for row in reversed(order)}.values())
+    first = list({targets[row]: row for row in reversed(order)}.values()) if kinds else []
     chosen, size = dict.fromkeys(first), 0
     for row in order:
         size += len(texts[row])
