@@ -72,7 +72,7 @@ class RowNetwork(nn.Module):
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
-        return _wide_example(_example(self, self.max_length), self.wide)
+        return _wide_example(example_of(self, self.max_length), self.wide)
 
 
 class Ensemble(nn.Module):
@@ -160,7 +160,7 @@ class StepNetwork(nn.Module):
 
     def example(self) -> Ragged:
         """Return a small batch of the kind that the network reads."""
-        return _example(self, None)
+        return example_of(self, None)
 
 
 class Reading(NamedTuple):
@@ -330,7 +330,8 @@ def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tupl
     return dropped, end
 
 
-def _example(network: Any, max_length: int | None) -> Ragged:
+def example_of(network: Any, max_length: int | None) -> Ragged:
+    """Return a small batch of the kind that the layers of `build_steps` read."""
     lengths = [min(length, max_length or length) for length in (3, 1)]
     if network.features is None:
         shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)

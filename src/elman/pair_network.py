@@ -8,10 +8,17 @@ from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.networks import build_body, build_steps, dense_layers, read_steps
+from elman.data.text.ngrams import NgramRows, Ngrams
+from elman.data.text.pair_ngrams import PairNgrams
+from elman.networks import build_body, build_steps, dense_layers, example_of, read_steps
 from elman.nn.alignment import Alignment, occurs_in_other
+from elman.nn.penalties import add_penalty, collected_penalties
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
+from elman.nn.wide import Loss, Wide
+
+# How the network and the linear model are weighed before held-out pairs are seen.
+FACTORS = (0.6, 0.4)
 
 
 class StepEncoder(nn.Module):
@@ -130,3 +137,89 @@ class PairNetwork(nn.Module):
             return found, None
         found, last = self.compare(found)
         return found, last.output
+
+    def vectors(self, batch: Ragged) -> Tensor:
+        """Return a row for each sequence alone, `(batch, feature)`, of a network without attention and marks."""
+        steps, last = self.readers[0](batch)
+        return self.pooling(steps, last)
+
+
+class PairWide(nn.Module):
+    """A linear model of the n-grams of two texts for each kind of target, see `PairNgrams` and `Wide`.
+
+    Args:
+        ngrams: learned.
+        outputs: the loss and the number of outputs of each kind of target.
+        symmetric: whether two texts in either order have the same outputs.
+    """
+
+    def __init__(self, ngrams: Ngrams, outputs: Mapping[str, tuple[Loss, int]], *, symmetric: bool):
+        super().__init__()
+        self.pairs = PairNgrams(ngrams, symmetric=symmetric)
+        self.features = len(self.pairs)
+        self.parts = nn.ModuleDict({name: Wide(self.features, n, loss, FACTORS) for name, (loss, n) in outputs.items()})
+
+    def forward(self, first: NgramRows, second: NgramRows) -> dict[str, Tensor]:
+        """Return the outputs for each kind of target, `(pairs, outputs)`."""
+        rows = self.pairs.rows(first, second)
+        return {name: part(rows) for name, part in self.parts.items()}
+
+
+class PairEnsemble(nn.Module):
+    """Pair networks of the same layers, each from first weights of its own, with one linear model beside them.
+
+    Args:
+        settings: the layers.
+        outputs: size of the rows of each.
+        members: number of networks.
+        how: as for `PairNetwork`.
+
+    Source:
+        B. Lakshminarayanan et al., 2017, see `Ensemble`.
+    """
+
+    wide: PairWide | None
+
+    def __init__(self, settings: Any, outputs: int, members: int = 1, **how: Any):
+        super().__init__()
+        self.settings = settings
+        self.networks = nn.ModuleList(PairNetwork(settings, outputs, **how) for _ in range(members))
+        self.wide = None
+
+    def add_wide(self, ngrams: Ngrams, outputs: Mapping[str, tuple[Loss, int]]) -> None:
+        """Add a linear model of n-grams."""
+        self.wide = PairWide(ngrams, outputs, symmetric=self.settings.symmetric)
+
+    @property
+    def body(self) -> Recurrent | None:
+        """The recurrent layers of the first encoder."""
+        return self.networks[0].body  # type: ignore[return-value]
+
+    @property
+    def bodies(self) -> list[Recurrent]:
+        """All recurrent layers of one cell."""
+        return [module for module in self.networks[0].modules() if isinstance(module, Recurrent)]
+
+    @property
+    def members(self) -> list[nn.Module]:
+        """The encoders of all networks, each of which may start from another model."""
+        return [reader for network in self.networks for reader in network.members]  # type: ignore[union-attr]
+
+    def forward(self, first: Ragged, second: Ragged) -> Tensor:
+        """Return the rows of each network, `(members, batch, outputs)`."""
+        with collected_penalties() as penalties:
+            rows = torch.stack([network(first, second) for network in self.networks])
+        # The loss is the mean over the networks.
+        for penalty in penalties:
+            add_penalty(penalty / len(self.networks))
+        return rows
+
+    def vectors(self, batch: Ragged) -> Tensor:
+        """Return a row for each sequence, `(batch, feature)`, of the first network."""
+        return self.networks[0].vectors(batch)  # type: ignore[operator]
+
+    def example(self) -> tuple[Ragged, Ragged]:
+        """Return a small batch of pairs of the kind that the networks read."""
+        readers = list(self.networks[0].readers)  # type: ignore[arg-type]
+        first, second = (example_of(reader, self.settings.max_length) for reader in (readers[0], readers[-1]))
+        return first, second

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
+from elman.models.comparer import SequenceComparer
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.saved import read_model
@@ -11,16 +12,19 @@ from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
+from elman.tasks.compare import ComparerSettings
 from elman.tasks.language import LanguageSettings
 
 __all__ = [
     "ClassifierSettings",
+    "ComparerSettings",
     "LanguageModel",
     "LanguageSettings",
     "Model",
     "OtherModel",
     "Pretrained",
     "SequenceClassifier",
+    "SequenceComparer",
     "SequenceTagger",
     "model_for",
     "open_model",

@@ -52,7 +52,7 @@ class PairTarget:
             DataError: several columns of numbers or of labels, one label only, numbers that are not finite.
         """
         columns = columns_of(values)
-        self.kinds = [self._kind(column) for column in columns]
+        self.kinds = kinds_of(self.settings, values)
         if len(set(self.kinds)) < len(self.kinds):
             raise DataError(
                 f"Expected at most one number and one label a pair, got {' and '.join(self.kinds)}.",
@@ -103,11 +103,6 @@ class PairTarget:
                 encoder.load(document[kind])
                 setattr(self, kind, encoder)
 
-    def _kind(self, column: Sequence[Any]) -> str:
-        if self.settings.answer != "auto":
-            return self.settings.answer
-        return "number" if are_numbers(column) else "label"
-
     def _learned(self, kind: str, column: Sequence[Any]) -> "Tensor":
         if kind == "label":
             self.label = Label(self.settings)
@@ -134,6 +129,13 @@ class PairTarget:
     def _note(self) -> str:
         repair = "" if len(self.kinds) > 1 or self.settings.answer != "auto" else ": --answer changes it"
         return f"The target is {self.described()}{repair}."
+
+
+def kinds_of(settings: Any, values: Sequence[Any]) -> list[str]:
+    """Return `number` or `label` for each column of targets."""
+    if settings.answer != "auto":
+        return [settings.answer for _ in columns_of(values)]
+    return ["number" if are_numbers(column) else "label" for column in columns_of(values)]
 
 
 def columns_of(values: Sequence[Any]) -> list[list[Any]]:

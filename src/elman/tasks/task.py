@@ -481,6 +481,15 @@ class Task(ABC):
         """
         return settings, ()
 
+    def learn(self, values: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+        """Have each encoder learn its column of the training set, and return the columns encoded.
+
+        Args:
+            values: columns by name.
+            folder: of the run, as for `Encoder.learn`.
+        """
+        return {name: encoder.learn(values[name], folder) for name, encoder in self.encoders.items()}
+
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit what is not learned by steps of the training, and return the columns that these read.
 

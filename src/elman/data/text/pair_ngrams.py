@@ -51,6 +51,13 @@ class PairNgrams:
         found = torch.from_numpy(values[kept].astype(np.float32))
         return NgramRows(Ragged(torch.from_numpy(number[kept]), lengths), found)
 
+    def cosines(self, first: NgramRows, second: NgramRows) -> torch.Tensor:
+        """Return the cosine of the n-grams of each pair of texts, 0 for an empty text, `(pairs,)`."""
+        pairs, keys, a, b = self._joined(first, second)
+        row = keys // self._size
+        dots, one, two = (np.bincount(row, values, minlength=pairs) for values in (a * b, a * a, b * b))
+        return torch.from_numpy(dots / np.maximum(np.sqrt(one * two), 1e-9)).float()
+
     def _joined(self, first: NgramRows, second: NgramRows) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """Return the number of pairs, each n-gram of each pair as one number, and its values in both texts."""
         pairs = first.ids.batch_size
