@@ -1,5 +1,6 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
+from elman.recipes.compare_sick import compare_sick
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -28,6 +29,7 @@ RECIPES: dict[str, Recipe] = {
         news_best,
         tag_toy,
         tag_pos,
+        compare_sick,
         wiki_chars_gru,
         wiki_chars_own_gru,
         shakespeare_chars,

@@ -111,9 +111,11 @@ class Compare(Task):
         if not self.settings.shared:
             return super().learn(values, folder)
         texts = [name for name, encoder in self.encoders.items() if name == "first" or isinstance(encoder, SameText)]
-        found = dict(zip(texts, learn_together(self.encoders["first"], [values[name] for name in texts], folder)))
+        encoded = learn_together(self.encoders["first"], [values[name] for name in texts], folder)
         others = [name for name in self.encoders if name not in texts]
-        return found | {name: self.encoders[name].learn(values[name], folder) for name in others}
+        return dict(zip(texts, encoded, strict=True)) | {
+            name: self.encoders[name].learn(values[name], folder) for name in others
+        }
 
     @property
     def kind(self) -> Any:

@@ -23,12 +23,15 @@ class KeptRows:
     """
 
     def __init__(self, columns: int):
-        self._rows = torch.zeros(KEPT, columns, dtype=torch.float64)
+        self._rows = torch.zeros(0, columns, dtype=torch.float64)
         self._count = 0
 
     def update(self, *columns: Tensor) -> None:
         """Keep rows, one tensor `(rows,)` for each column."""
         rows = torch.stack([column.detach().double().cpu() for column in columns], 1)[: KEPT - self._count]
+        if self._count + len(rows) > len(self._rows):
+            more = torch.zeros(min(KEPT, 2 * (self._count + len(rows))) - len(self._rows), rows.shape[1])
+            self._rows = torch.cat([self._rows, more.double()])
         self._rows[self._count : self._count + len(rows)] = rows
         self._count += len(rows)
 

@@ -141,7 +141,9 @@ class Rows(RowSource):
         """
         from elman.tasks.asked import read_texts
 
-        return read_texts(path, form_of(known), **given_options({"text": options.get("column")}), **given_options(options, _OPTIONS))
+        return read_texts(
+            path, form_of(known), **given_options({"text": options.get("column")}), **given_options(options, _OPTIONS)
+        )
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return how the file was read, and the labels that occur in it."""

@@ -40,7 +40,10 @@ class PairNgrams:
         pairs, keys, a, b = self._joined(first, second)
         one, two, ids = np.minimum(a, b), a - b, keys % self._size
         parts = [one, np.abs(two)] if self._symmetric else [one, np.maximum(two, 0), np.maximum(-two, 0)]
-        row, number = np.tile(keys // self._size, len(parts)), np.concatenate([ids + k * self._size for k in range(len(parts))])
+        row, number = (
+            np.tile(keys // self._size, len(parts)),
+            np.concatenate([ids + k * self._size for k in range(len(parts))]),
+        )
         overlaps = self._overlaps(pairs, keys // self._size, ids, a, b)
         row = np.concatenate([row, np.repeat(np.arange(pairs), overlaps.shape[1])])
         number = np.concatenate([number, np.tile(self._parts * self._size + np.arange(overlaps.shape[1]), pairs)])
