@@ -11,13 +11,16 @@ from elman.data.text.ngrams import NgramRows, Ngrams
 # Overlaps of each kind of n-grams, and their weight among features of which each kind has a length of 1.
 OVERLAPS = 5
 SCALE = 1.5
+# Weight of the differences that depend on the order of the texts.
+DIRECTED = 0.3
 
 
 class PairNgrams:
     """TF-IDF features of pairs of texts, made of the n-grams of each.
 
-    With the values a and b of an n-gram in both texts, a pair has the features min(a, b), max(a - b, 0) and
-    max(b - a, 0) of each n-gram, or with `symmetric` min(a, b) and |a - b|. For each kind of n-grams it also has the
+    With the values a and b of an n-gram in both texts, a pair has the features min(a, b) and |a - b| of each n-gram,
+    and unless it is `symmetric` also 0.3 (a - b), which has less weight, so that a penalised model reads both texts
+    alike as far as the data allow. For each kind of n-grams it also has the
     overlaps Σ ab, Σ min / Σ max, the smaller and the larger of Σ min / Σ a and Σ min / Σ b (in the order of the texts
     if it is not symmetric), and the ratio of their numbers of n-grams, the smaller number by the larger.
 
@@ -39,7 +42,7 @@ class PairNgrams:
         """Return the features of each pair of texts."""
         pairs, keys, a, b = self._joined(first, second)
         one, two, ids = np.minimum(a, b), a - b, keys % self._size
-        parts = [one, np.abs(two)] if self._symmetric else [one, np.maximum(two, 0), np.maximum(-two, 0)]
+        parts = [one, np.abs(two)] if self._symmetric else [one, np.abs(two), DIRECTED * two]
         row, number = (
             np.tile(keys // self._size, len(parts)),
             np.concatenate([ids + k * self._size for k in range(len(parts))]),
