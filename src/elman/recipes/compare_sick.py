@@ -63,7 +63,7 @@ def _vectors(data: Path, sentences: tuple[str, ...]) -> tuple[WordVectors, froze
 
 compare_sick = Recipe(
     name="compare-sick",
-    summary="relatedness and entailment; captions' vectors, three times BiLSTM(100), attention, BiLSTM(100); n-grams",
+    summary="relatedness and entailment; vectors of captions, BiLSTM(100), attention, BiLSTM(100), n-grams of both",
     task="compare",
     data=("sick", "multi30k"),
     read=read,
@@ -74,7 +74,6 @@ compare_sick = Recipe(
         "rating": "distribution",
         "token_dropout": 0.05,
         "rare_dropout": 0.0,
-        "ensemble": 3,
         "epochs": 12,
         "checkpoint_seconds": 300,
     },
