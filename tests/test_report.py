@@ -9,6 +9,7 @@ import pytest
 from elman.report.answers import Explained, Reliability
 from elman.report.page import write_page
 from elman.report.parts import Confusion, Curve, Examples, Numbers, Part, share_interval
+from elman.report.plots import Panel, Plot, Trace
 from elman.tasks.baselines import BaselineScore, beside
 from elman.tasks.classify import ClassifierSettings, Classify, worst_mistakes
 from elman.tasks.kinds import Label
@@ -273,3 +274,15 @@ def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(accuracy: floa
     low, high = share_interval(accuracy, count)
     assert 0 <= low <= accuracy <= high <= 1
     assert low < high
+
+
+def test_plots_are_drawn_into_the_page(tmp_path: Path):
+    bands = Trace([0, 1, 2], [1, 2, 3], "forecast", low=[0, 1, 2], high=[2, 3, 4])
+    forms = [Trace([0, 1], [1, 2], form=form, colour="validation") for form in ("points", "dashes", "bars")]
+    plot = Plot("Residuals", [Panel("one", "true", "predicted", [bands, *forms]), Panel("two", "x", "y", [], True)])
+    write_page(tmp_path / "page.html", title="t", parts=[plot], settings={})
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 2
+    for word in ("Residuals", "predicted", "forecast", "var(--validation)", "grid-column: 1 / -1"):
+        assert word in page
+    assert not list(plot.lines())

@@ -15,6 +15,7 @@ Or build a network of layers::
 Models, for whole tasks:
     `SequenceClassifier`    one label for each sequence
     `SequenceComparer`      a number or a label for two sequences
+    `SequenceRegressor`     a number for each sequence
     `SequenceTagger`        one label for each step
     `LanguageModel`         the next token; generates text
     `open_model`            open a saved model of any task

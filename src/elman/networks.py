@@ -14,11 +14,13 @@ from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
 from elman.errors import ShapeError, UsageError
-from elman.nn.embedding import Embedding, OneHot
+from elman.nn.embedding import EachStep, Embedding, OneHot
+from elman.nn.number_input import NumberInput
 from elman.nn.penalties import add_penalty, collected_penalties
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
+from elman.nn.segments import Segments
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
@@ -26,6 +28,7 @@ from elman.nn.wide import Wide
 from elman.settings.network import BodySettings, StepSettings
 from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
 from elman.settings.network import NetworkSettings as NetworkSettings
+from elman.settings.series import SeriesSettings
 
 Head = Softmax | AdaptiveSoftmax
 
@@ -145,7 +148,7 @@ class StepNetwork(nn.Module):
         sizes: of what it reads, by name: `vocabulary_size`, number of token ids, if it reads tokens; `unused_ids`, how
             many of the first ids stand for no token (unknown, padding) and begin as rows of zeros; `features` of a
             step, if it reads numbers; `ngrams`, ids of a step that add up; `start`, pretrained rows of the embedding;
-            `rare`, ids that `rare_dropout` reads as unknown.
+            `rare`, ids that `rare_dropout` reads as unknown; `numbers`, how numbers are read.
         cell: the cell itself, where `settings.cell` only names it (from a file, or from a saved model).
     """
 
@@ -276,6 +279,7 @@ def build_steps(
     start: StartRows | None = None,
     rare: Sequence[int] = (),
     extra: int = 0,
+    numbers: SeriesSettings | None = None,
 ) -> int:
     """Give a network its layers up to the outputs of the steps, whose size is returned.
 
@@ -288,6 +292,15 @@ def build_steps(
     network.embedding = build_embedding(settings, vocabulary_size, unused_ids, ngrams, start)
     width = features if network.embedding is None else network.embedding.output_size
     assert width is not None
+    network.numbers, network.segments = None, None
+    if numbers is not None and features is not None:
+        kind, mask = numbers.scaling or "none", numbers.missing == "mask"
+        network.numbers = NumberInput(features, kind, views=numbers.views, mask=mask)
+        width = network.numbers.output_size
+        if numbers.segment > 1:
+            read = settings.hidden_size
+            linear = EachStep(nn.Sequential(nn.Linear(numbers.segment * width, read), nn.ReLU()))
+            network.segments, width = nn.Sequential(Segments(numbers.segment, shift=True), linear), read
     width += extra
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
     network.rare_dropout = None
@@ -311,6 +324,12 @@ def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tupl
         extra: further features of each step, `(total, extra)`.
     """
     dropout, body = network.dropout, network.body
+    if network.numbers is not None:
+        batch = network.numbers(batch)
+    if network.features is not None:
+        batch = batch.to(next(network.parameters()).dtype)
+    if network.segments is not None:
+        batch = network.segments(batch)
     if network.rare_dropout is not None:
         batch = network.rare_dropout(batch)
     plain = body is None or extra is not None or (network.training and dropout is not None)

@@ -20,7 +20,17 @@ from elman.networks import (
     StepNetwork,
     StepSettings,
 )
-from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, SequenceDropout
+from elman.nn import (
+    Attention,
+    EachStep,
+    Embedding,
+    Flatten,
+    NumberInput,
+    OneHot,
+    Pooling,
+    Segments,
+    SequenceDropout,
+)
 from elman.nn import torch as drop_in
 from elman.nn.alignment import Alignment
 from elman.nn.crf import CRF
@@ -33,7 +43,7 @@ from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.pair_network import PairEnsemble, PairNetwork
 from elman.settings.pairs import PairSettings
-from elman.settings.series import SCALINGS
+from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
 from elman.settings.tagging import WordSettings
 from elman.tag_network import TagNetwork
 
@@ -149,6 +159,17 @@ def scaling(kind: str) -> nn.Module:
     module = Scaling(kind, FEATURES)
     module.fit(Ragged(torch.arange(3.0 * FEATURES).view(3, FEATURES).square(), [1, 2]))
     return module
+
+
+def number_input(**how: Any) -> nn.Module:
+    module = NumberInput(FEATURES, **how)
+    module.fit(Ragged(torch.arange(3.0 * FEATURES).view(3, FEATURES).square(), [1, 2]))
+    return module
+
+
+def numbers_network(**how: Any) -> nn.Module:
+    settings: Any = SeriesSettings(**{"scaling": "standard", "views": ("values", "series"), **how})
+    return RowNetwork(NetworkSettings(hidden_size=3, pooling=("mean",)), 2, features=FEATURES, numbers=settings)
 
 
 def next_token_loss(network: Any, batch: Ragged) -> list[Tensor]:
@@ -299,6 +320,8 @@ NETWORKS: dict[str, Case] = {
         network(embedding=3, bidirectional=True, pooling=("max", "attention"), dense=(3,)), one, ids=1
     ),
     "RowNetwork on numbers": Case(network(ids=False, pooling=("last",)), one),
+    "RowNetwork on scaled numbers": Case(lambda: numbers_network(missing="mask"), one),
+    "RowNetwork on segments": Case(lambda: numbers_network(segment=2), one, draws=True),
     "RowNetwork without a layer": Case(network(cell="none", embedding=3, pooling=("mean",)), one, ids=1),
     "RowNetwork that drops": Case(
         network(embedding=3, token_dropout=0.2, embedding_dropout=0.2, dropout=0.2, **ALL_DROPPED),
@@ -363,6 +386,11 @@ MODULES: dict[str, Case] = {
     "Wide": Case(lambda: with_weights(Wide(TOKENS, 2)), lambda m, b: [m(ngrams_of(b))], ids=1),
     "RareDropout": Case(lambda: RareDropout(TOKENS, [1, 2], 0.5), one, ids=1, draws=True),
     **{f"Scaling {kind}": Case(lambda kind=kind: scaling(kind), scaled) for kind in SCALINGS},
+    **{f"NumberInput {view}": Case(lambda view=view: number_input(views=[view]), one) for view in VIEWS},
+    "NumberInput of several views": Case(lambda: number_input(scaling="robust", views=VIEWS, mask=True), one),
+    "Segments": Case(lambda: Segments(2), one),
+    "Segments, the last whole": Case(lambda: Segments(3, "last"), one),
+    "Segments that begin anywhere": Case(lambda: Segments(3, shift=True), one, draws=True),
     "SequenceDropout": Case(lambda: SequenceDropout(0.3), one, draws=True),
     "SequenceDropout with the last": Case(
         lambda: SequenceDropout(0.3), lambda m, b: list(m.with_last(b, b.last())), draws=True

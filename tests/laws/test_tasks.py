@@ -47,8 +47,7 @@ EXAMPLES = {
     "compare": Example(
         (PAIRS, [("same" if one[0] == other[0] else "other") for one, other in PAIRS]),
         "pairs.csv",
-        "first,second,target\n"
-        + "".join(f"{a},{b},{'same' if a[0] == b[0] else 'other'}\n" for a, b in PAIRS),
+        "first,second,target\n" + "".join(f"{a},{b},{'same' if a[0] == b[0] else 'other'}\n" for a, b in PAIRS),
         {**SMALL, "tokens": "words", "embedding": 5, "batch_size": 8, "dense": (5,), "schedule": "constant"},
     ),
     "tag": Example(

@@ -14,7 +14,19 @@ from elman.cells import CELLS
 from elman.compiler.language import affine, tanh
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
-from elman.nn import Attention, EachStep, Embedding, Flatten, OneHot, Pooling, Recurrent, Scaling, SequenceDropout
+from elman.nn import (
+    Attention,
+    EachStep,
+    Embedding,
+    Flatten,
+    NumberInput,
+    OneHot,
+    Pooling,
+    Recurrent,
+    Scaling,
+    Segments,
+    SequenceDropout,
+)
 from elman.nn.crf import CRF
 from elman.nn.regularisers import ActivationRegulariser
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
@@ -30,6 +42,8 @@ CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Embedding": (Embedding, {"size": 4, "features": 3}),
     "EachStep": (EachStep, {"module": nn.Linear(3, 2)}),
     "Scaling": (Scaling, {"kind": "standard", "channels": 2}),
+    "NumberInput": (NumberInput, {"channels": 2}),
+    "Segments": (Segments, {"size": 2}),
     "SequenceDropout": (SequenceDropout, {"probability": 0.5}),
     "ActivationRegulariser": (ActivationRegulariser, {}),
     "Attention": (Attention, {"features": 3}),
@@ -74,6 +88,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "EachStep": {"module": (None, "linear", torch.tanh)},
     "Scaling": {"kind": ("standrad", None, 3), "channels": SIZES},
+    "NumberInput": {"channels": SIZES, "views": ("value", ["value"], [], None), "mask": FLAGS},
+    "Segments": {"size": SIZES, "whole": ("start", None), "shift": FLAGS},
     "SequenceDropout": {"probability": PROBABILITIES},
     "ActivationRegulariser": {"activation": WEIGHTS, "temporal": WEIGHTS},
     "Attention": {"features": SIZES},
@@ -131,6 +147,8 @@ DENSE: dict[str, Callable[[Any], Any]] = {
     "SequenceDropout": lambda given: SequenceDropout(0.5)(given),
     "EachStep": lambda given: EachStep(nn.Linear(3, 2))(given),
     "Scaling": lambda given: Scaling("series", 3)(given),
+    "NumberInput": lambda given: NumberInput(3)(given),
+    "Segments": lambda given: Segments(2)(given),
 }
 
 

@@ -237,6 +237,7 @@ def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: 
     found = {key: part if isinstance(part, str) else _words(part) for key, part in parts} | {name: answer.value}
     if answer.probability is not None:
         found["probability"] = answer.probability
+    found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -246,6 +247,7 @@ def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool)
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+    shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)
     values = answer.value if isinstance(answer.value, tuple) else (answer.value,)

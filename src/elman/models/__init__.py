@@ -7,6 +7,7 @@ from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
 from elman.models.language import LanguageModel
 from elman.models.model import Model
+from elman.models.regressor import SequenceRegressor
 from elman.models.saved import read_model
 from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
@@ -14,6 +15,7 @@ from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
 from elman.tasks.compare import ComparerSettings
 from elman.tasks.language import LanguageSettings
+from elman.tasks.regress import RegressorSettings
 
 __all__ = [
     "ClassifierSettings",
@@ -23,8 +25,10 @@ __all__ = [
     "Model",
     "OtherModel",
     "Pretrained",
+    "RegressorSettings",
     "SequenceClassifier",
     "SequenceComparer",
+    "SequenceRegressor",
     "SequenceTagger",
     "model_for",
     "open_model",

@@ -3,7 +3,7 @@
 import io
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from elman.files import atomic_write
 from elman.report.figures import figure, versions
 from elman.report.parts import Curve, Part
+from elman.report.plots import Panel
 
 # More points than this are a line without marks.
 MARKED_POINTS = 60
@@ -20,6 +21,7 @@ MARKED_POINTS = 60
 # Colours that no figure uses otherwise: in the finished drawing each becomes a colour of the page.
 _PAGE_COLOURS = {"#010203": "var(--soft)", "#0a0b0c": "var(--train)", "#1a1b1c": "var(--validation)"}
 _INK, _TRAIN, _VALIDATION = _PAGE_COLOURS
+_COLOURS = {"ink": _INK, "train": _TRAIN, "validation": _VALIDATION}
 
 
 def write_page(
@@ -70,7 +72,10 @@ def _page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=lambda share: figure(share, percent=True), figure=figure, setting=lambda value: figure(value, trim=True)
+        percent=lambda share: figure(share, percent=True),
+        figure=figure,
+        setting=lambda value: figure(value, trim=True),
+        drawing=_draw_panel,
     )
     return environment.get_template(template).render(values)
 
@@ -80,24 +85,10 @@ _drawing = threading.Lock()
 
 def _draw(curve: Curve, best_epoch: int | None) -> str:
     """Draw a curve as an SVG whose colours follow the page."""
-    # matplotlib takes most of a second to import, and only a report needs it.
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    look: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": curve.name,
-        "font.size": 11,
-        "font.family": "sans-serif",
-    }
-    ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
-    # The settings of matplotlib are those of all threads.
-    with _drawing, matplotlib.rc_context(look | ink):
-        figure = Figure(figsize=(5.6, 3.2), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+    def paint(axes: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for name, values, colour in (("train", curve.train, _TRAIN), ("validation", curve.validation, _VALIDATION)):
             if values:
                 mark = "o" if len(values) <= MARKED_POINTS else None
@@ -107,11 +98,59 @@ def _draw(curve: Curve, best_epoch: int | None) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel(curve.name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return _svg(curve.name, (5.6, 3.2), paint)
+
+
+def _draw_panel(panel: Panel) -> str:
+    """Draw the panel of a plot as an SVG whose colours follow the page."""
+
+    def paint(axes: Any) -> None:
+        for trace in panel.traces:
+            x, y, colour = list(trace.x), list(trace.y), _COLOURS[trace.colour]
+            named: dict[str, Any] = {"color": colour, "label": trace.label or None}
+            if trace.form == "points":
+                axes.plot(x, y, linestyle="", marker="o", markersize=2.5, markeredgewidth=0, alpha=0.6, **named)
+            elif trace.form == "bars":
+                axes.bar(x, y, width=0.9 * (x[1] - x[0] if len(x) > 1 else 1.0), **named)
+            elif trace.form == "dashes":
+                axes.plot(x, y, linewidth=0.8, linestyle="--", **named)
+            else:
+                axes.plot(x, y, linewidth=1.2, **named)
+            if len(trace.low):
+                axes.fill_between(x, list(trace.low), list(trace.high), color=colour, alpha=0.2, linewidth=0)
+        axes.set_xlabel(panel.x_label)
+        axes.set_ylabel(panel.y_label)
+
+    return _svg(panel.name, (11.2 if panel.is_wide else 5.6, 3.2), paint)
+
+
+def _svg(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
+    """Return what is painted on a pair of axes as a part of the page."""
+    # matplotlib takes most of a second to import, and only a report needs it.
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    look: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": 11,
+        "font.family": "sans-serif",
+    }
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
+    # The settings of matplotlib are those of all threads.
+    with _drawing, matplotlib.rc_context(look | ink):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        paint(axes)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), handlelength=1.2)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(file.getvalue(), curve.name)
+    return _inline(file.getvalue(), name)
 
 
 def _inline(svg: str, name: str) -> str:

@@ -61,6 +61,8 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         # The network's own start: n-grams have theirs, and vectors have that of their file.
         defaults.pop("embedding_deviation", None)
     found = {**{name: value for name, value in defaults.items() if getattr(settings, name) is None}, **found}
+    if tokens == "values" and settings.scaling is None:
+        found["scaling"] = "standard"
     if settings.validation_fraction is None:
         found["validation_fraction"] = 0.0 if validated or len(values) < FEWEST_TO_HOLD_OUT else HELD_OUT
     if settings.patience is None and (validated or found.get("validation_fraction", settings.validation_fraction)):

@@ -9,10 +9,8 @@ from pydantic import Field, PositiveInt
 from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
-from elman.settings.network import NetworkSettings, PoolingName, Share
-from elman.settings.text import EncoderSettings
-from elman.settings.training import BelowOne, Schedule, TrainingSettings
-from elman.tasks.kinds import Label
+from elman.settings.rows import RowSettings
+from elman.tasks.kinds import Label, prepare_numbers
 from elman.tasks.rows import Rows, joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 from elman.tasks.wide_text import WideText
@@ -27,22 +25,9 @@ if TYPE_CHECKING:
     from elman.tasks.calibration import CalibratedScores
 
 
-class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
-    """Every setting of a classifier: how sequences are read, the network's layers, the training, and these.
+class ClassifierSettings(RowSettings):
+    """Every setting of a classifier: those of `RowSettings`, and these."""
 
-    The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
-    """
-
-    tokens: Literal["auto", "characters", "bytes", "words", "subwords", "values"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        "auto",
-        description="What a step is. auto: words if most texts have several, else characters; values for sequences of "
-        "numbers, each an array (time, feature), or (time,) for one feature. subwords are learned from the training "
-        "texts by sentencepiece.",
-    )
-    lower_case: bool | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Convert texts to lower case. By default for words without vectors.",
-    )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
         description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
@@ -52,46 +37,6 @@ class ClassifierSettings(EncoderSettings, NetworkSettings, TrainingSettings):
         1,
         description="Number of networks to train side by side. Each starts from its own weights; their answers are "
         "averaged.",
-    )
-    bidirectional: bool = Field(True, description="Read the sequences from both ends.")
-    pooling: tuple[PoolingName, ...] = Field(
-        ("mean", "max"), min_length=1, description="How the steps are reduced to one row. Several are concatenated."
-    )
-    input_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the features to drop before the recurrent layers. The same features are dropped at "
-        "all steps of a sequence. By default 0.2 for tokens, 0 for numbers.",
-    )
-    dropout: Share = Field(0.5, description="Fraction of the features to drop between layers.")
-    token_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None, description="Fraction of the tokens (or n-grams) to read as unknown. By default 0.1 for words, else 0."
-    )
-    rare_dropout: Share | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the tokens seen once to read as unknown in training. By default 0.5 for words, "
-        "else 0.",
-    )
-    embedding_deviation: float | None = Field(
-        None,
-        gt=0,
-        description="Standard deviation of the embedding at the start. By default 0.1 for words and n-grams, "
-        "that of the vectors if there are any, else 1.",
-    )
-    epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None, description="Passes over the data. By default 4 to 20, the fewer the more data there are."
-    )
-    learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")
-    schedule: Schedule = Field(
-        "linear", description="How the learning rate changes. `elman.training.schedules` has the formulas."
-    )
-    clip_norm: float | None = Field(1.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
-    patience: PositiveInt | None = Field(
-        None, description="Stop after N epochs without a better one. By default 6 where there are validation data."
-    )
-    validation_fraction: BelowOne | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        None,
-        description="Fraction of the training data to hold out. Epochs are compared by it. By default a tenth of 100 "
-        "texts and more, unless there are validation data.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -158,6 +103,7 @@ class Classify(Task):
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit the linear model of n-grams, and return the columns without n-grams."""
+        prepare_numbers(network, self.encoders["text"], encoded["text"], fit=fit)
         if network.wide is None:
             return encoded
         text, targets = encoded["text"], encoded["label"]

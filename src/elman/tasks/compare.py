@@ -9,6 +9,7 @@ from elman.report.parts import Part
 from elman.settings.network import PoolingName, Share
 from elman.settings.pairs import PairSettings
 from elman.tasks.classify import ClassifierSettings
+from elman.tasks.kinds import prepare_numbers
 from elman.tasks.pair_rows import Pairs
 from elman.tasks.pair_targets import PairTarget
 from elman.tasks.pair_texts import SameText, learn_together
@@ -151,6 +152,8 @@ class Compare(Task):
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit the linear model of n-grams, and return the columns without n-grams."""
+        if self.tokens == "values":
+            self._scale(network, encoded, fit=fit)
         if network.wide is None:
             return encoded
         first, second = encoded["first"], encoded["second"]
@@ -161,6 +164,17 @@ class Compare(Task):
         if fit:
             self.kind.fit_wide(network.wide, first.ngrams, second.ngrams, encoded["target"])
         return {**encoded, "first": first.ids, "second": second.ids}
+
+    def _scale(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> None:
+        """Learn the scales of sequences of numbers."""
+        # This imports torch.
+        from elman.data.ragged.ragged import Ragged
+
+        first, second = encoded["first"], encoded["second"]
+        batches = [Ragged.concatenate([first, second])] if self.settings.shared else [first, second]
+        for each in network.networks:
+            for reader, batch in zip(each.readers, batches, strict=True):
+                prepare_numbers(reader, self.encoders["first"], batch, fit=fit)
 
     def complete(self, network: Any, data: "Data | None") -> None:
         """Weigh the network and the linear model on held-out data."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
-from elman.errors import ShapeError
+from elman.settings.series import SeriesSettings
 from elman.tasks.task import Unknown
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Text:
         subwords: what cuts words into subwords; None for other tokens.
         features: numbers of a step; None for texts.
         start: pretrained rows of the embedding, while a model is trained.
+        channels: names of the numbers of a step; empty if they have none.
         notes: on what was learned, a line each.
     """
 
@@ -47,6 +48,7 @@ class Text:
         self.subwords: SubwordCoder | None = None
         self.features: int | None = None
         self.start: StartRows | None = None
+        self.channels: Sequence[str] = ()
         self.notes: list[str] = []
 
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Ragged":
@@ -54,7 +56,9 @@ class Text:
         # These import torch.
         from elman.data.text.encoder import SequenceEncoder
 
-        if self.vocabulary is None:
+        if self.settings.tokens == "values":
+            batch = self._numbers(values)
+        elif self.vocabulary is None:
             encoder = SequenceEncoder(self.settings)
             batch = encoder.adapt_and_encode(values)
             self.vocabulary, self.subwords = encoder.vocabulary, encoder.subwords
@@ -92,19 +96,21 @@ class Text:
         Raises:
             ShapeError: arrays of another number of features than in training.
         """
-        batch = self._encoded(values, unknown, tally)
-        if self.features is not None and batch.batch_size and batch.data.shape[1] != self.features:
-            raise ShapeError(
-                f"The sequences have {batch.data.shape[1]} features a step, and the model reads {self.features}.",
-                fix="Give arrays (time, feature) with the features it was trained on.",
-            )
-        return batch
+        return self._encoded(values, unknown, tally)
 
     def _encoded(self, values: Sequence[Any], unknown: Unknown | None, tally: UnknownTally | None = None) -> "Ragged":
         from elman.data.text.encoder import SequenceEncoder
 
+        if self.settings.tokens == "values":
+            return self._numbers(values)
         encoder = SequenceEncoder(self.settings, self.vocabulary, self.subwords)
         return encoder.encode(values, unknown=unknown, tally=tally)
+
+    def _numbers(self, values: Sequence[Any]) -> "Ragged":
+        # This imports torch.
+        from elman.data.series.arrays import series_batch
+
+        return series_batch(values, getattr(self.settings, "missing", "error"), self.features)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -113,7 +119,8 @@ class Text:
 
     def sizes(self) -> dict[str, Any]:
         """Return the sizes that a network of `elman.networks` needs to read the batches."""
-        sizes = {"features": self.features, "ngrams": self.settings.ngrams, "start": self.start}
+        numbers = self.settings if isinstance(self.settings, SeriesSettings) else None
+        sizes = {"features": self.features, "ngrams": self.settings.ngrams, "start": self.start, "numbers": numbers}
         return {**vocabulary_sizes(self.vocabulary), **sizes}
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +140,27 @@ class Text:
             from elman.data.text.coders import coder_from_json
 
             self.subwords = coder_from_json(document["subwords"])  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def prepare_numbers(network: Any, encoder: Text, batch: Any, *, fit: bool) -> None:
+    """Learn the scale of sequences of numbers, and note the channels that are constant.
+
+    Args:
+        network: new.
+        encoder: of the sequences.
+        batch: of the training set.
+        fit: false where a checkpoint has the scale.
+    """
+    # These import torch.
+    from elman.nn.number_input import NumberInput
+    from elman.nn.scaling import constant_note
+
+    found: list[int] = []
+    for part in network.modules():
+        if isinstance(part, NumberInput):
+            found = part.fit(batch)
+    if fit:
+        encoder.notes += constant_note(found, encoder.channels)
 
 
 class Label:

@@ -85,6 +85,68 @@ class Number:
         return torch.tensor(numbers_of(values), dtype=torch.float64)
 
 
+class Numbers(Number):
+    """One number per row, or a list of a number for each step, which is encoded as a `Ragged` batch `(total,)`.
+
+    Attributes:
+        each_step: whether rows have a number for each step.
+    """
+
+    def __init__(self, settings: Any = None):
+        super().__init__(settings)
+        self.each_step = False
+
+    def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> Any:
+        """Learn the mean and the deviation of all numbers, and encode the values."""
+        self.each_step = bool(len(values)) and _is_list(values[0])
+        if not self.each_step:
+            return super().learn(values, folder)
+        flat, lengths = self._flat(values)
+        return self._ragged(super().learn(flat), lengths)
+
+    def encode(self, values: Sequence[Any], *, unknown: Unknown | None = None, folder: "Path | None" = None) -> Any:
+        """Encode numbers, or a list of numbers for each row.
+
+        Raises:
+            DataError: as for `Number.encode`, or a number where lists are expected.
+        """
+        if not self.each_step:
+            return super().encode(values)
+        flat, lengths = self._flat(values)
+        return self._ragged(super().encode(flat), lengths)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mean and the deviation, and whether each step has a number."""
+        return {**super().to_json(), "each_step": self.each_step}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        super().load(document)
+        self.each_step = document["each_step"]
+
+    @staticmethod
+    def _flat(values: Sequence[Any]) -> tuple[list[float], list[int]]:
+        wrong = [number for number, row in enumerate(values, 1) if not _is_list(row)]
+        if wrong:
+            raise DataError(
+                "Expected a list of a number for each step, got something else.",
+                where=f"number {wrong[0]}: {_described(values[wrong[0] - 1])}",
+                fix="Give each row a list of numbers, or each row one number.",
+            )
+        names = [f"number {row}, step {step}" for row, each in enumerate(values, 1) for step in range(1, len(each) + 1)]
+        return numbers_of([value for row in values for value in row], names), [len(row) for row in values]
+
+    @staticmethod
+    def _ragged(found: "Tensor", lengths: list[int]) -> Any:
+        from elman.data.ragged.ragged import Ragged
+
+        return Ragged(found, lengths)
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, str | bytes) and hasattr(value, "__len__") and getattr(value, "ndim", 1) == 1
+
+
 def numbers_of(values: Sequence[Any], names: Sequence[str] = ()) -> list[float]:
     """Return values as floats.
 

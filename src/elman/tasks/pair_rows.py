@@ -1,5 +1,7 @@
 """Values of a task that are pairs of texts with answers: rows of a table, or lists in Python."""
 
+import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,9 @@ from elman.tasks.task import Asked, Column, Known, Values
 if TYPE_CHECKING:
     from elman.data.files import Source as File
     from elman.data.tables.table_format import TableFormat
+    from elman.data.tables.tables import Table
 
+TEXTS = ("first", "second")
 OPTIONS = ("header", "separator", "quote", "encoding")
 # Names of the columns of well-known sets of pairs, in lower case.
 USUAL = {
@@ -33,6 +37,8 @@ class Pairs(Rows):
     noun = "pairs"
     help = "Pairs of texts with their answers: CSV, TSV, TXT or JSONL."
     placeholder = "PAIRS"
+    # Series with a step a row are not pairs.
+    options = tuple(option for option in Rows.options if option.name in OPTIONS)
 
     def read(
         self,
@@ -53,21 +59,18 @@ class Pairs(Rows):
         how: dict[str, Any] = {**given_options(options, OPTIONS), "known": form_of(known)}
         opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))
         asked = _columns_asked(opened, columns, options, known)
-        table, found, notes = None, {}, []
-        for name, which in asked.items():
-            tables = [read_table(opened, text=each, labelled=False, **how) for each in which]
-            table = table or tables[0]
-            found[name] = [each.texts for each in tables]
-        assert table is not None
-        pairs = {name: found[name][0] for name in found if name != "target"}
-        if "target" in found:
-            for column, texts in zip(asked["target"], found["target"], strict=True):
-                _refuse_empty(table, column, texts)
-            rows = list(zip(*found["target"], strict=True))
-            pairs["target"] = [row[0] for row in rows] if len(asked["target"]) == 1 else rows
+        how |= _more_exact(opened, asked, how)
+        tables = {name: read_table(opened, text=asked[name][0], labelled=False, **how) for name in TEXTS}
+        table = tables["first"]
+        pairs: dict[str, Any] = {name: each.texts for name, each in tables.items()}
+        if "target" in asked:
+            found = [_targets(opened, table, asked["first"][0], column, how) for column in asked["target"]]
+            pairs["target"] = found[0] if len(found) == 1 else list(zip(*found, strict=True))
         said = (f"{name} is {' and '.join(map(_column_words, which))}" for name, which in asked.items())
-        notes.append("; ".join(said))
-        notes += [note for note in table.notes if "empty" in note]
+        notes = ["; ".join(said)]
+        notes += [
+            f"{name}: {note}" for name, each in tables.items() for note in each.notes if note.split()[-1].isdigit()
+        ]
         numeric = {"tokens": "values"} if table.is_numeric else {}
         return Values(pairs, table.positions, table.source, notes, numeric, _with_columns(table.format, asked))
 
@@ -78,7 +81,7 @@ class Pairs(Rows):
             DataError: it cannot be read so.
         """
         # The targets are not needed.
-        columns = [Column(name, lambda _: None) for name in ("first", "second")]  # pyright: ignore[reportArgumentType]
+        columns = [Column(name, lambda _: None) for name in TEXTS]  # pyright: ignore[reportArgumentType]
         values = self.read(path, columns, options, known=known)
         rows = zip(values.columns["first"], values.columns["second"], strict=True)
         return Asked([f"{values.source}: {values.notes[0]}"], zip(values.names, rows, strict=True))
@@ -137,13 +140,50 @@ def _columns_asked(
             missing.append(column.name)
     if missing:
         flags = ", ".join(f"--{name} COL" for name in missing)
+        one = len(names) == 1
         raise DataError(
-            f"{getattr(opened, 'name', opened)} has {len(names)} columns, and it is not clear which is the "
-            f"{' or the '.join(missing)}.",
+            f"{getattr(opened, 'name', opened)} has {len(names)} column{'s' * (not one)}, and it is not clear which "
+            f"is the {' or the '.join(missing)}.",
             where=f"line 1: {', '.join(map(repr, names[:12]))}",
-            fix=f"Give {flags}, by name or by number from 1.",
+            fix="Give two texts and their answer in each row, between tabs or commas (--separator CHAR)."
+            if one
+            else f"Give {flags}, by name or by number from 1.",
         )
     return found
+
+
+def _more_exact(opened: Any, asked: Mapping[str, Sequence[str | int]], how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the separator and the header of a file, where its columns show them and the user did not say."""
+    from elman.data.tables.tables import SEPARATORS
+
+    if _is_json(opened):
+        return {}
+    found: dict[str, Any] = {}
+    fields = _names(opened, how)
+    if how.get("separator") is None and opened.ending not in SEPARATORS and "\t" not in opened.lines[0]:
+        found["separator"] = ","
+    if "header" not in how and all(isinstance(each, int) for which in asked.values() for each in which):
+        usual = {name for names in USUAL.values() for name in names}
+        found["header"] = sum(field.strip().lower() in usual for field in fields) > 1
+    return found
+
+
+def _targets(opened: Any, table: "Table", text: str | int, column: str | int, how: Mapping[str, Any]) -> Sequence[Any]:
+    """Return a column of targets, none of them empty."""
+    from elman.data.tables.tables import read_table
+
+    if _is_json(opened):
+        value = json.loads(opened.lines[0]).get(column)
+        if not isinstance(value, str):
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            return read_table(opened, text=text, label=column, **how, numeric=numeric).labels or []
+    texts = read_table(opened, text=column, labelled=False, **how).texts
+    _refuse_empty(table, column, texts)
+    return texts
+
+
+def _is_json(opened: Any) -> bool:
+    return opened.lines[0].lstrip().startswith("{")
 
 
 def _trained(form: "TableFormat | None") -> dict[str, list[str | int]]:
@@ -175,9 +215,6 @@ def _with_columns(form: "TableFormat", asked: Mapping[str, Sequence[str | int]])
 
 def _names(opened: "File | Any", options: Mapping[str, Any]) -> list[str]:
     """Return the fields of the first line, or the names of the first object's fields."""
-    import csv
-    import json
-
     from elman.data.tables.delimited import parse_separator
     from elman.data.tables.tables import SEPARATORS
 

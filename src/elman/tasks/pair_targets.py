@@ -180,7 +180,9 @@ def _as_number(value: Any) -> Any:
 
 def _as_labels(column: Sequence[Any]) -> Sequence[Any]:
     if not _are_texts(column):
-        return column
+        # Numbers of JSON are read as floats.
+        whole = all(isinstance(value, float) and value.is_integer() for value in column)
+        return [int(value) for value in column] if whole else column
     # This imports numpy.
     from elman.data.tables.labels import read_labels
 

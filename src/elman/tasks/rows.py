@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Fewer rows than these have scores that a single row moves by a tenth or more.
 FEW_ROWS = 10
-_OPTIONS = ("header", "separator", "quote", "encoding")
+_OPTIONS = ("header", "separator", "quote", "encoding", "series", "time", "channels")
 
 
 class RowSource(Source):
@@ -97,6 +97,9 @@ class Rows(RowSource):
             'What is around fields with separators in them; none if quotes are part of the texts. ["]',
         ),
         ENCODING,
+        Option("series", str, "COL", "Column that names the series of a table with a step a row."),
+        Option("time", str, "COL", "Column by which the steps of each series are ordered. [the order of the rows]"),
+        Option("channels", str, "COL,…", "Columns of the values of each step. [all other columns of numbers]"),
     )
 
     def read(
@@ -117,7 +120,8 @@ class Rows(RowSource):
 
         first, *others = inputs(columns)
         target = next(iter(targets(columns)), None)
-        how: dict[str, Any] = {**given_options(options, _OPTIONS), "known": form_of(known)}
+        numeric = target is not None and target.numeric
+        how: dict[str, Any] = {**given_options(options, _OPTIONS), "known": form_of(known), "numeric": numeric}
         names = given_options({"text": options.get(first.name), "label": options.get(target.name) if target else None})
         # Standard input can be read only once.
         opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))
@@ -127,8 +131,8 @@ class Rows(RowSource):
             found[other.name] = read_table(opened, text=options.get(other.name) or other.name, **how).texts
         if target is not None:
             found[target.name] = _labels(table, target)
-        numeric = {"tokens": "values"} if table.is_numeric else {}
-        values = Values(found, table.positions, table.source, table.notes, numeric, table.format)
+        settings = {"tokens": "values"} if table.is_numeric else {}
+        values = Values(found, table.positions, table.source, table.notes, settings, table.format)
         labelled = values if known is None else _with_known_labels(values, known)
         notes = [*several_labels(values, columns), *(() if known is None else one_label(values, columns))]
         return replace(labelled, notes=[*values.notes, *notes])
@@ -176,13 +180,18 @@ def rows_named(values: Values) -> Iterator[None]:
     Args:
         values: that are read within.
     """
+    from elman.data.series.values import SeriesName
     from elman.data.tables.given import NUMBERED
 
     def name_of(found: Any) -> str:
         number = int(found[2]) - 1
         if values.names:
-            return values.names[number]
-        return f"{values.role}{found[1]} {(values.rows[number] if values.rows else number) + 1}"
+            name, step = values.names[number], found[4]
+            if step and isinstance(name, SeriesName):
+                return name.at(int(step) - 1, int(found[6] or 1) - 1)
+            column = _label_column(values) if found[1] == "number" else ""
+            return f"{name}{column}{found[3] or ''}"
+        return f"{values.role}{found[1]} {(values.rows[number] if values.rows else number) + 1}{found[3] or ''}"
 
     try:
         yield

@@ -92,6 +92,7 @@ class Column(NamedTuple):
         role: whether the network is given it, or asked for it.
         help: of the flag.
         stratified: whether each of its values is held out in the same proportion.
+        numeric: whether its values are numbers.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Column(NamedTuple):
     role: Literal["input", "target"] = "input"
     help: str = ""
     stratified: bool = False
+    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,13 @@ class Answer(NamedTuple):
         value: the label, the tags, the number.
         probability: of the value, where the network gives one.
         probabilities: of every value there could be, by its name.
+        bounds: quantiles of the value by their names, where the network predicts them.
     """
 
     value: Any
     probability: float | None = None
     probabilities: Mapping[str, float] | None = None
+    bounds: Mapping[str, Any] | None = None
 
 
 class Row(NamedTuple):

@@ -46,7 +46,7 @@ def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = fro
 
 
 # The beginning of messages that count sequences or labels from 1.
-NUMBERED = re.compile(r"^(text|sequence|label|number) (\d+)\b", re.MULTILINE)
+NUMBERED = re.compile(r"^(text|sequence|label|number) (\d+)\b(, step (\d+)\b(, channel (\d+)\b)?)?", re.MULTILINE)
 
 
 def _is_column(given: Any) -> bool:

@@ -17,7 +17,7 @@ _FIX = (
     "give other fields by name (--text title), those of an object within as --text review.title."
 )
 FLOAT32_MAX = 3.4028234663852886e38
-Label = str | int | bool
+Label = str | int | bool | float | list[float]
 
 
 class Record(NamedTuple):
@@ -83,7 +83,7 @@ def _usual(row: dict[str, Any], name: str, usual: frozenset[str]) -> str:
     return name if name in row or len(found) != 1 else found[0]
 
 
-def read_records(source: Source, text: Sequence[str], label: str | None) -> list[Record]:
+def read_records(source: Source, text: Sequence[str], label: str | None, *, numeric: bool = False) -> list[Record]:
     """Read the records of a source.
 
     Args:
@@ -91,6 +91,7 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
         text: names of the fields that hold the text; several are joined by a blank. `a.b` is the field `b` of the
             object in the field `a`, where no field has that name itself.
         label: name of the field that holds the label; None for records without labels.
+        numeric: whether the labels are numbers, or lists of a number for each step.
 
     Raises:
         DataError: names every wrong line, with its column or field.
@@ -99,11 +100,12 @@ def read_records(source: Source, text: Sequence[str], label: str | None) -> list
     end = max(number for number, line in enumerate(source.lines, start=1) if line.strip())
     for number, line in enumerate(source.lines[:end], start=1):
         try:
-            records.append(_record(number, line, text, label))
+            records.append(_record(number, line, text, label, numeric=numeric))
         except _WrongError as wrong:
             mistakes.add(number, wrong.column, wrong.reason)
     _check_kinds(records, text, mistakes)
-    _check_label_kinds(records, label, mistakes)
+    if not numeric:
+        _check_label_kinds(records, label, mistakes)
     mistakes.raise_any(_fix(source))
     return records
 
@@ -128,9 +130,10 @@ def read_record(source: Source, number: int, text: Sequence[str]) -> Record:
         raise
 
 
-def _record(number: int, line: str, text: Sequence[str], label: str | None) -> Record:
+def _record(number: int, line: str, text: Sequence[str], label: str | None, *, numeric: bool = False) -> Record:
     row = _parse(line)
-    return Record(number, _text(row, text), None if label is None else _label(row, label))
+    read = _target if numeric else _label
+    return Record(number, _text(row, text), None if label is None else read(row, label))
 
 
 def _fix(source: Source) -> str:
@@ -217,13 +220,20 @@ def _checked_numbers(name: str, steps: list[Any]) -> list[Any]:
         raise _WrongError(name, f"its steps differ in their number of features: {sorted(map(_size_words, sizes))}")
     for number, step in enumerate(steps, start=1):
         for value in step if isinstance(step, list) else [step]:
+            if value is None or value != value:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise _WrongError(name, f"step {number}: expected a number, got {_kind(value)}")
             if not _is_finite(value):
                 raise _WrongError(name, f"step {number}: expected a finite number, got {str(value)[:20]}")
             if abs(value) > FLOAT32_MAX:
                 raise _WrongError(name, f"step {number} is {str(value)[:20]}, which is too large for float32")
-    return steps
+    return [[_known(value) for value in step] if isinstance(step, list) else _known(step) for step in steps]
+
+
+def _known(value: float | None) -> float:
+    """Return a number, NaN for null."""
+    return math.nan if value is None else value
 
 
 def _is_finite(value: float) -> bool:
@@ -235,6 +245,17 @@ def _is_finite(value: float) -> bool:
 
 def _size_words(size: int | None) -> str:
     return "a single number" if size is None else f"a list of {size}"
+
+
+def _target(row: dict[str, Any], name: str) -> Label:
+    """Return a number, or a number for each step."""
+    value = _field(row, name)
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, bool) or not isinstance(each, int | float):
+            raise _WrongError(name, f"expected a number, got {_kind(each)}")
+        if not _is_finite(each):
+            raise _WrongError(name, f"expected a finite number, got {each}")
+    return value
 
 
 def _label(row: dict[str, Any], name: str) -> Label:

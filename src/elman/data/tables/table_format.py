@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from elman.errors import ModelError
 
-Kind = Literal["delimited", "jsonl", "fasttext", "folder"]
+Kind = Literal["delimited", "jsonl", "fasttext", "folder", "wide", "long", "ts", "arff"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class TableFormat:
     r"""How a labelled file was read.
 
     Attributes:
-        kind: rows of fields, JSON objects, fastText's lines, or a folder of texts.
+        kind: rows of fields, JSON objects, fastText's lines, a folder of texts, or series of numbers: a series a row,
+            a step a row, .ts or .arff.
         ending: the ending of the file, in lower case.
         separator: between fields; `\n` if each line is one text.
         quote: as it was given: a character, `none`, or None for the usual double quotes.
@@ -26,6 +27,9 @@ class TableFormat:
         label: the column of the label; None without one.
         text_names: the names of the text's columns, if there was a header.
         label_name: the name of the label's column, if there was a header.
+        series: the column that names the series of a table with a step a row.
+        time: the column that orders its steps.
+        channels: the columns of its values.
         classes: the spelling of the labels of the model, which distinguishes a row from a header; not saved.
     """
 
@@ -41,6 +45,9 @@ class TableFormat:
     label: int | str | None = None
     text_names: tuple[str, ...] = ()
     label_name: str | None = None
+    series: str | None = None
+    time: str | None = None
+    channels: tuple[str, ...] = ()
     classes: frozenset[str] = field(default=frozenset(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -64,5 +71,5 @@ class TableFormat:
                 f"The model was trained on a file that was read with `{strange[0]}`, which this elman does not know.",
                 fix="Use a version of elman no older than the one that saved the model.",
             )
-        lists = {name: tuple(value[name]) for name in ("text", "text_names") if name in value}
+        lists = {name: tuple(value[name]) for name in ("text", "text_names", "channels") if name in value}
         return cls(**{**value, **lists})

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elman.data.files import Mistakes, Source, check_encoding, ending_of, position, read_source
+from elman.data.series.read import ENDINGS, SeriesOptions, kind_of_series, read_series
+from elman.data.series.values import targets_in
 from elman.data.tables import delimited, jsonlines
 from elman.data.tables.columns import Column, Columns, choose_columns, parse_column, parse_text
 from elman.data.tables.fasttext import is_fasttext, read_fasttext
@@ -27,9 +29,10 @@ class Table:
     """The rows of a labelled file, in their order.
 
     Attributes:
-        texts: one text a row; for numeric sequences (JSONL) a list of numbers, or of lists of numbers.
+        texts: one text a row; for series of numbers a list of numbers or of lists of numbers, or an array `(time,
+            channel)`.
         labels: one label a row, or None where the file has none: integers if all of a file's labels are, else strings;
-            of JSONL also truth values.
+            of JSONL also truth values; numbers if these are wanted, or a list of them for each step.
         lines: the line each row begins on, from 1.
         source: the path of the file, or `standard input`.
         notes: what was assumed to read it, one sentence each.
@@ -38,7 +41,7 @@ class Table:
     """
 
     texts: list[Any]
-    labels: list[Label] | None
+    labels: list[Any] | None
     lines: list[int]
     source: str
     notes: list[str]
@@ -51,7 +54,7 @@ class Table:
     @property
     def is_numeric(self) -> bool:
         """Whether the rows are sequences of numbers instead of texts."""
-        return any(isinstance(text, list) for text in self.texts)
+        return any(not isinstance(text, str) for text in self.texts)
 
     @property
     def positions(self) -> list[str]:
@@ -70,6 +73,10 @@ def read_table(
     encoding: str | None = None,
     known: TableFormat | None = None,
     labelled: bool = True,
+    numeric: bool = False,
+    series: str | None = None,
+    time: str | None = None,
+    channels: str | None = None,
 ) -> Table:
     r"""Read the texts and labels of a file, or of a folder.
 
@@ -96,13 +103,17 @@ def read_table(
         encoding: of the file, as Python names it; UTF-8 if not given.
         known: the format of the training file of a model, which is used where it fits and nothing else is given.
         labelled: whether labels are wanted; without, a .txt file is not split at commas, which texts have, too.
+        numeric: whether the labels are numbers, such as 0.5.
+        series: the column that names the series of a table with a step a row.
+        time: the column by which the steps of a series are ordered.
+        channels: the columns of its values, as "load,heat"; all other columns of numbers if not given.
 
     Raises:
         DataError: a file that cannot be read in this way; names all wrong rows, with line, column and repair.
         UsageError: options that contradict each other.
     """
     check_encoding(encoding)
-    reader = _Reader(text, label, header, separator, quote, encoding, known, labelled)
+    reader = _Reader(text, label, header, separator, quote, encoding, known, labelled, numeric, series, time, channels)
     opened = open_table(path, separator=separator, encoding=encoding, known=known)
     return reader.table(opened) if isinstance(opened, Source) else reader.folder(opened)
 
@@ -158,15 +169,44 @@ class _Reader:
     encoding: str | None
     known: TableFormat | None
     labelled: bool
+    numeric: bool = False
+    series: str | None = None
+    time: str | None = None
+    channels: str | None = None
 
     def table(self, source: Source) -> Table:
         notes: list[str] = []
+        if (kind := self._kind_of_series(source)) is not None:
+            return self._series(source, kind)
         if self.separator is None and self._is_json(source, notes):
             return self._json(source, notes)
         if self.separator is None and is_fasttext(source):
             return self._fasttext(source)
         separator = self._separator(source, notes)
         return self._delimited(source, separator, notes)
+
+    def _kind_of_series(self, source: Source) -> str | None:
+        json = source.ending in JSON_LINES or (source.ending == "" and source.lines[0].lstrip().startswith("{"))
+        is_table = not json and not is_fasttext(source) and (self.separator is not None or source.ending not in ENDINGS)
+        separator = self._separator(source, []) if is_table and source.ending in (*_PLAIN, *SEPARATORS) else None
+        return kind_of_series(source, separator, self._series_options(), texts=self.text is not None)
+
+    def _series_options(self) -> SeriesOptions:
+        chosen = [name.strip() for name in (self.channels or "").split(",") if name.strip()]
+        given = (self.label, self.header, self.separator, self.quote, self.series, self.time, chosen)
+        label = given[0] if given[0] is None else parse_column(given[0])
+        return SeriesOptions(label, *given[1:], self.known, self.numeric, self.labelled)
+
+    def _series(self, source: Source, kind: str) -> Table:
+        separator = "," if source.ending in ENDINGS else self._separator(source, [])
+        found, form, notes = read_series(source, kind, separator, self._series_options())
+        targets = self._targets(found.targets)
+        return Table(found.series, targets, found.lines, source.name, notes, form, list(found.names))
+
+    def _targets(self, written: Sequence[Any] | None) -> list[Any] | None:
+        if written is None or not self.numeric:
+            return None if written is None else list(read_labels(written))
+        return [[float(each) for each in row] if isinstance(row, list) else float(row) for row in written]
 
     def folder(self, path: Path) -> Table:
         self._refuse_columns(f"{path} is a folder of texts")
@@ -192,8 +232,8 @@ class _Reader:
         names = [str(name) for name in parse_text(self.text)]
         label = None if self.label is None else str(self.label)
         fields = jsonlines.choose_fields(source, names, label, self.known, labelled=self.labelled)
-        records = jsonlines.read_records(source, fields.text, fields.label)
-        labels = None if fields.label is None else [record.label for record in records if record.label is not None]
+        records = jsonlines.read_records(source, fields.text, fields.label, numeric=self.numeric)
+        labels: Any = None if fields.label is None else [record.label for record in records if record.label is not None]
         form = TableFormat(
             "jsonl",
             source.ending,
@@ -287,15 +327,26 @@ class _Reader:
         names = [name.strip() for name in rows[0].fields] if columns.header else None
         if names:
             _refuse_repeated_header(source, rows[0], body)
-        labels = None if columns.label is None else _labels(source, body, columns.label, names, notes)
+        labels = None if columns.label is None else self._labels(source, body, columns.label, names, notes)
         texts = [" ".join(row.fields[index] for index in columns.text) for row in body]
-        if columns.guessed and labels is not None:
+        if columns.guessed and labels is not None and not self.numeric:
             _check_guess(source, texts, labels, columns)
         form = _format(source, separator, given, self.header, columns, names, len(rows[0].fields))
         lines = [row.line for row in body]
         if separator != delimited.LINES or self.labelled:
             notes.extend(columns.notes)
         return _table(texts, labels, lines, source.name, notes, form)
+
+    def _labels(
+        self, source: Source, body: list[delimited.Row], index: int, names: list[str] | None, notes: list[str]
+    ) -> list[Any]:
+        if not self.numeric:
+            return _labels(source, body, index, names, notes)
+        mistakes, name = Mistakes(source.name), names[index] if names else index + 1
+        fields = [row.fields[index] for row in body]
+        found = targets_in(fields, mistakes, lambda row: (body[row].line, name), numeric=True)
+        mistakes.raise_any("Give each row a finite number, or remove the row; is it the right column?")
+        return list(map(float, found))
 
     def _suspect_separator(
         self, source: Source, rows: list[delimited.Row], separator: str, asked: Sequence[Column | None]

@@ -1,6 +1,5 @@
 """From what a person gives (texts, or arrays of numbers) to the batch that a network reads."""
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +10,13 @@ import torch
 
 from elman.data.listing import listed
 from elman.data.ragged.ragged import Ragged
+from elman.data.series.arrays import series_batch
 from elman.data.text.corpus import open_corpus
 from elman.data.text.graphemes import characters
 from elman.data.text.tokens import Tokenizer
 from elman.data.text.unknown import UnknownTally
 from elman.data.text.vocabulary import Vocabulary
-from elman.errors import DataError, ShapeError, UsageError
+from elman.errors import DataError, UsageError
 from elman.settings import check_settings
 from elman.settings.text import CoderSettings
 from elman.settings.text import EncoderSettings as EncoderSettings
@@ -114,7 +114,7 @@ class SequenceEncoder:
                 that is not finite. Names the sequence, counted from 1.
         """
         if self.settings.tokens == "values":
-            return _numbers(sequences)
+            return series_batch(sequences).to(torch.float32)
         assert self.vocabulary is not None
         if self.settings.tokens == "subwords":
             return self._encode_subwords(sequences, tally)
@@ -282,29 +282,3 @@ def _excerpt(text: str, token: str) -> str:
     cut = text[begin : begin + _EXCERPT]
     line = "".join(character if character.isprintable() else " " for character in cut)
     return f"{'…' if begin else ''}{line}{'…' if begin + _EXCERPT < len(text) else ''}"
-
-
-def _numbers(sequences: Sequence[Any]) -> Ragged:
-    try:
-        batch = Ragged.from_list(sequences).to(torch.float32)
-    except (ShapeError, DataError) as error:
-        # A batch counts from 0, people from 1.
-        where = re.sub(r"^sequence (\d+)", lambda found: f"sequence {int(found[1]) + 1}", error.where or "", flags=re.M)
-        raise type(error)(error.problem, where=where, fix=error.fix) from error
-    if batch.data.dim() == 1:
-        batch = batch.map(lambda data: data.unsqueeze(1))
-    finite = batch.data.isfinite().flatten(1).all(1)
-    if not finite.all():
-        bad = int((~finite).nonzero()[0])
-        sequence, step = int(batch.sequence_index()[bad]), int(batch.step_index()[bad])
-        too_large = bool(np.isfinite(np.asarray(sequences[sequence], dtype=np.float64)[step]).all())
-        raise DataError(
-            "The sequences have values that are too large for float32."
-            if too_large
-            else "The sequences have values that are not finite (NaN or infinity).",
-            where=f"sequence {sequence + 1}, step {step + 1}",
-            fix="Scale the values, such as to a mean of 0 and a deviation of 1."
-            if too_large
-            else "Fill in or leave out what was not measured before training.",
-        )
-    return batch

@@ -1,0 +1,1 @@
+"""Series of numbers, from files and from Python."""

@@ -1,0 +1,163 @@
+"""Files of series of numbers in each of their forms."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elman.data.files import Source
+from elman.data.series.arff import read_arff
+from elman.data.series.long import LongColumns, check_long_options, read_long
+from elman.data.series.ts import Read, read_ts
+from elman.data.series.wide import WideColumns, is_wide, read_wide
+from elman.data.tables import delimited
+from elman.data.tables.table_format import TableFormat
+
+ENDINGS = {".ts": "ts", ".arff": "arff"}
+KINDS = ("wide", "long", "ts", "arff")
+
+
+class SeriesOptions(NamedTuple):
+    """How a file of series is read.
+
+    Attributes:
+        label: column of the targets: a name or a number from 1.
+        header: whether the first row names the columns, or "auto".
+        separator: between the fields of a table.
+        quote: around fields of a table, as it was given.
+        series: column that names the series of a table with a step a row.
+        time: column by which the steps of a series are ordered.
+        channels: columns of the values of a table with a step a row.
+        known: how the training file of a model was read.
+        numeric: whether the targets are numbers.
+        labelled: whether targets are wanted.
+    """
+
+    label: str | int | None = None
+    header: bool | str = "auto"
+    separator: str | None = None
+    quote: str | None = None
+    series: str | None = None
+    time: str | None = None
+    channels: Sequence[str] = ()
+    known: TableFormat | None = None
+    numeric: bool = False
+    labelled: bool = True
+
+
+def kind_of_series(source: Source, separator: str | None, options: SeriesOptions, *, texts: bool) -> str | None:
+    """Return the form of a file of series, None for a file of texts.
+
+    Args:
+        source: the file.
+        separator: between its fields; None if it is not a table.
+        options: how it is read.
+        texts: whether columns of texts were asked for.
+    """
+    check_long_options(options.series, options.time, options.channels)
+    if options.series is not None:
+        return "long"
+    if source.ending in ENDINGS:
+        return ENDINGS[source.ending]
+    known = options.known.kind if options.known is not None else None
+    if separator in (None, delimited.LINES) or texts:
+        return None
+    if known == "long" and options.known is not None and _has_header(source, separator or ",", options.known):
+        return "long"
+    if known in KINDS or is_wide(source, separator or ","):
+        return "wide" if is_wide(source, separator or ",") else None
+    return None
+
+
+def read_series(
+    source: Source, kind: str, separator: str, options: SeriesOptions
+) -> tuple[Read, TableFormat, list[str]]:
+    """Read a file of series.
+
+    Args:
+        source: the file.
+        kind: as `kind_of_series` gave it.
+        separator: between the fields of a table.
+        options: how it is read.
+
+    Returns:
+        The series, how the file was read, and notes.
+
+    Raises:
+        DataError: as for `read_ts`, `read_arff`, `read_wide` and `read_long`.
+    """
+    wanted: dict[str, Any] = {"numeric": options.numeric, "labelled": options.labelled}
+    form = {"ending": source.ending, "encoding": source.encoding}
+    known = options.known
+    if kind == "ts":
+        found, notes = read_ts(source, **wanted), ["each line is a series"]
+        form |= {"label": None if found.targets is None else "target"}
+    elif kind == "arff":
+        label = options.label if options.label is not None or known is None or known.kind != "arff" else known.label
+        found, notes = read_arff(source, label, **wanted), ["each row is a series"]
+        form |= {"label": options.label}
+    elif kind == "wide":
+        found, columns = _wide(source, separator, options, wanted)
+        notes = _wide_notes(columns)
+        form |= _wide_form(columns)
+    else:
+        given = _long_columns(options)
+        found, columns, notes = read_long(source, separator, _quote(options, separator), given, **wanted)
+        form |= {"series": columns.series, "time": columns.time, "channels": columns.channels}
+        form |= {"label": columns.target, "label_name": columns.target}
+    if kind in ("wide", "long"):
+        form |= {"separator": separator, "quote": options.quote}
+    return found, TableFormat(kind, **form), [*notes, *_notes(found)]  # type: ignore[arg-type]
+
+
+def _wide(source: Source, separator: str, options: SeriesOptions, wanted: dict[str, Any]) -> tuple[Read, WideColumns]:
+    known, columns = options.known, None
+    if known is not None and known.kind == "wide" and isinstance(known.label, int):
+        names = ("",) * (known.label - 1) + (known.label_name,) if known.label_name else ()
+        columns = WideColumns(known.header, known.label - 1, (), names)
+    quote = _quote(options, separator)
+    classes = known.classes if known is not None else frozenset[str]()
+    return read_wide(source, separator, quote, options.label, options.header, columns, classes, **wanted)
+
+
+def _wide_form(columns: WideColumns) -> dict[str, Any]:
+    target = columns.target
+    name = columns.names[target] if target is not None and columns.names else None
+    return {"header": columns.header, "label": None if target is None else target + 1, "label_name": name}
+
+
+def _wide_notes(columns: WideColumns) -> list[str]:
+    header = "the first line is a header" if columns.header else "the first line is not a header"
+    if columns.target is None:
+        return [f"each row is a series, without targets; {header}"]
+    name = f"`{columns.names[columns.target]}`" if columns.names else str(columns.target + 1)
+    return [f"each row is a series, and column {name} has the targets; {header}"]
+
+
+def _long_columns(options: SeriesOptions) -> LongColumns:
+    known = options.known if options.known is not None and options.known.kind == "long" else None
+    label = None if options.label is None else str(options.label)
+    if known is None:
+        return LongColumns(options.series or "", options.time, tuple(options.channels), label)
+    return LongColumns(
+        options.series or known.series or "",
+        options.time or known.time,
+        tuple(options.channels) or known.channels,
+        label or (known.label_name if options.labelled else None),
+    )
+
+
+def _has_header(source: Source, separator: str, known: TableFormat) -> bool:
+    names = {name.strip().strip('"') for name in source.lines[0].rstrip("\r\n").split(separator)}
+    return {known.series, *known.channels} <= names
+
+
+def _quote(options: SeriesOptions, separator: str) -> str | None:
+    return delimited.QUOTE if options.quote is None else delimited.parse_quote(options.quote, separator)
+
+
+def _notes(found: Read) -> list[str]:
+    empty = sum(not len(each) for each in found.series)
+    missing = sum(int(np.isnan(each).sum()) for each in found.series)
+    notes = [f"{empty} of {len(found.series)} series are empty"] if empty else []
+    return [*notes, *([f"{missing:,} values are missing"] if missing else [])]

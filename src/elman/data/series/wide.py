@@ -1,0 +1,187 @@
+"""Series in tables with a series a row, as the UCR archive has them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from elman.data.files import Mistakes, Source, position
+from elman.data.series.ts import Read
+from elman.data.series.values import FIX, SeriesName, is_missing, is_number, numbers_in, targets_in, without_end
+from elman.data.tables.delimited import Row, read_rows
+from elman.data.tables.header import LABEL_NAMES, named_like, plain_name
+from elman.errors import DataError, nearest
+
+# A table has a series a row if all of its first rows are numbers in all but one column, and it has so many.
+LOOKED_AT = 20
+FEWEST_COLUMNS = 4
+_NUMBERED = ("", "id", "ids", "index", "idx")
+
+
+class WideColumns(NamedTuple):
+    """The columns of a wide table, from 0.
+
+    Attributes:
+        header: whether the first row names the columns.
+        target: the column of the targets; None without one.
+        values: the columns of the steps.
+        names: of all columns; empty without a header.
+    """
+
+    header: bool
+    target: int | None
+    values: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+
+def is_wide(source: Source, separator: str) -> bool:
+    """Report whether a table has a series a row: numbers in all columns but one, and at least four columns."""
+    first = [line for line in source.lines[: LOOKED_AT + 1] if line.strip()]
+    rows = [line.rstrip("\r\n").split(separator) for line in first]
+    body = rows[1:] or rows
+    if max(map(len, body)) < FEWEST_COLUMNS:
+        return False
+    width = max(map(len, body))
+    others = [n for n in range(width) if not all(is_number(row[n]) for row in body if n < len(row))]
+    # A column of an index beside that of the labels.
+    return len(others) <= 1 and any(not is_missing(field) for row in body for field in row)
+
+
+def read_wide(
+    source: Source,
+    separator: str,
+    quote: str | None,
+    label: str | int | None,
+    header: bool | str,
+    known: WideColumns | None,
+    labels: frozenset[str],
+    *,
+    numeric: bool,
+    labelled: bool,
+) -> tuple[Read, WideColumns]:
+    """Read a table with a series a row, whose targets are one column.
+
+    Missing values at the end of a row are not part of its series.
+
+    Args:
+        source: the file.
+        separator: between fields.
+        quote: around fields.
+        label: column of the targets: a name or a number from 1; None to find it.
+        header: whether the first row names the columns; "auto" if it has fields that are not numbers.
+        known: how the training file of a model was read.
+        labels: those that a model knows.
+        numeric: whether the targets are numbers.
+        labelled: whether targets are wanted.
+
+    Raises:
+        DataError: fields that are not numbers, each with line and column; or targets that cannot be found.
+    """
+    rows = read_rows(source, separator, quote, spans=separator != "\t")
+    columns = _columns(source, rows, label, header, known, labels, labelled=labelled)
+    body = rows[1:] if columns.header else rows
+    if not body:
+        raise DataError(f"{source.name} has a header but no rows.", fix="Give at least one row.")
+    mistakes, series, targets = Mistakes(source.name), [], []
+    for row in body:
+        if len(row.fields) > 1 + max((*columns.values, columns.target or 0)):
+            mistakes.add(row.line, len(row.fields), f"expected at most {len(columns.names)} fields as in the header")
+            continue
+        if columns.target is not None and labelled:
+            at = lambda _, line=row.line: (line, _name(columns, columns.target or 0))  # noqa: E731
+            found = [row.fields[columns.target] if columns.target < len(row.fields) else ""]
+            targets += targets_in(found, mistakes, at, numeric=numeric)
+        own = [column for column in columns.values if column < len(row.fields)]
+        fields = [row.fields[column] for column in own]
+        values = numbers_in(fields, mistakes, lambda n, line=row.line, c=own: (line, _name(columns, c[n])))
+        series.append(without_end(values)[:, None])
+    mistakes.raise_any(FIX)
+    lines = [row.line for row in body]
+    names = [_named(source.name, line, columns) for line in lines]
+    return Read(series, targets if columns.target is not None and labelled else None, names, lines), columns
+
+
+def _named(source: str, line: int, columns: WideColumns) -> SeriesName:
+    return SeriesName(
+        f"{source}, {position(line)}",
+        lambda step, _: f"{source}, {position(line, _name(columns, columns.values[step]))}",
+    )
+
+
+def _name(columns: WideColumns, column: int) -> int | str:
+    return columns.names[column] if column < len(columns.names) and columns.names[column] else column + 1
+
+
+def _columns(
+    source: Source,
+    rows: Sequence[Row],
+    label: str | int | None,
+    header: bool | str,
+    known: WideColumns | None,
+    labels: frozenset[str],
+    *,
+    labelled: bool,
+) -> WideColumns:
+    first = [field.strip() for field in rows[0].fields]
+    body = rows[1:] or rows
+    width = max(len(row.fields) for row in rows)
+    texts = [n for n in range(width) if not all(is_number(r.fields[n]) for r in body[:LOOKED_AT] if n < len(r.fields))]
+    if header == "auto":
+        named = [n for n in range(len(first)) if not is_number(first[n]) and n not in texts]
+        header = bool(named) or isinstance(label, str)
+    names = tuple(first) if header else ()
+    target = _target(source, names, texts, width, label, known, labels, body, labelled=labelled)
+    ignored = {n for n, name in enumerate(names) if plain_name(name) in _NUMBERED and n != target and n == 0}
+    values = tuple(n for n in range(len(names) or width) if n != target and n not in ignored)
+    return WideColumns(bool(header), target, values, names)
+
+
+def _target(
+    source: Source,
+    names: tuple[str, ...],
+    texts: list[int],
+    width: int,
+    label: str | int | None,
+    known: WideColumns | None,
+    labels: frozenset[str],
+    body: Sequence[Row],
+    *,
+    labelled: bool,
+) -> int | None:
+    if isinstance(label, int):
+        if 1 <= label <= width:
+            return label - 1
+        raise DataError(f"{source.name} has no column {label}.", fix=f"Give a number from 1 to {width}.")
+    if label is not None:
+        if label in names:
+            return names.index(label)
+        raise DataError(f"{source.name} has no column named `{label}`.", fix=nearest(label, names[:12]))
+    if known is not None and known.target is not None:
+        return _known_target(names, known, labels, body)
+    usual = named_like(names, LABEL_NAMES)
+    if len(usual) == 1:
+        return usual[0]
+    if len(texts) == 1:
+        return texts[0]
+    if not names and (labelled or known is None):
+        # The form of the UCR archive.
+        return 0 if labelled else None
+    if not labelled:
+        return None
+    raise DataError(
+        f"{source.name} has a series a row, and it is not clear which column is the target.",
+        where=f"line 1: {', '.join(repr(name[:30]) for name in names[:8])}{' …' if len(names) > 8 else ''}",
+        fix="Give its name or number with --label.",
+    )
+
+
+def _known_target(
+    names: tuple[str, ...], known: WideColumns, labels: frozenset[str], body: Sequence[Row]
+) -> int | None:
+    """Return the column of the targets as in the training file, None if this file has none."""
+    target = known.target
+    assert target is not None
+    if known.names and names:
+        return names.index(known.names[target]) if known.names[target] in names else None
+    if labels:
+        found = {row.fields[target].strip() for row in body if target < len(row.fields)}
+        return target if found <= labels else None
+    return target
