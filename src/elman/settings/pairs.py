@@ -30,7 +30,7 @@ class PairSettings(Settings):
         None,
         description="Align the steps of both sequences by attention. Each step is compared with those of the other "
         "sequence that are most like it, and the results are read by further recurrent layers. By default on for the "
-        "objective answer.",
+        "objective answer, where the encoder is shared.",
     )
     matches: bool | None = Field(
         None,

@@ -21,7 +21,7 @@ def resolve_comparer(settings: Any, values: Values, *, validated: bool) -> tuple
     reads_tokens = settings.tokens != "values"
     found: dict[str, Any] = {}
     if settings.attention is None:
-        found["attention"] = answers
+        found["attention"] = answers and settings.shared
     if settings.matches is None:
         found["matches"] = answers and settings.shared and reads_tokens and settings.ngrams == 1
     if settings.symmetric is None:

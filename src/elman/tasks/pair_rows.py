@@ -67,7 +67,8 @@ class Pairs(Rows):
             found = [_targets(opened, table, asked["first"][0], column, how) for column in asked["target"]]
             pairs["target"] = found[0] if len(found) == 1 else list(zip(*found, strict=True))
         said = (f"{name} is {' and '.join(map(_column_words, which))}" for name, which in asked.items())
-        notes = ["; ".join(said)]
+        trained = _trained(form_of(known)) if known else {}
+        notes = [] if all(trained.get(name) == which for name, which in asked.items()) else ["; ".join(said)]
         notes += [
             f"{name}: {note}" for name, each in tables.items() for note in each.notes if note.split()[-1].isdigit()
         ]
@@ -84,7 +85,7 @@ class Pairs(Rows):
         columns = [Column(name, lambda _: None) for name in TEXTS]  # pyright: ignore[reportArgumentType]
         values = self.read(path, columns, options, known=known)
         rows = zip(values.columns["first"], values.columns["second"], strict=True)
-        return Asked([f"{values.source}: {values.notes[0]}"], zip(values.names, rows, strict=True))
+        return Asked([f"{values.source}: {note}" for note in values.notes], zip(values.names, rows, strict=True))
 
     def asked_texts(self, path: str, options: Mapping[str, Any]) -> Asked:
         """Read single texts, one a row or a line, to find those that are near another one."""
@@ -191,7 +192,7 @@ def _trained(form: "TableFormat | None") -> dict[str, list[str | int]]:
     if form is None or not form.text:
         return {}
     names: Sequence[str | int] = form.text_names or form.text
-    found: dict[str, list[str | int]] = {"first": [names[0]], "second": [names[1]]}
+    found: dict[str, list[str | int]] = {name: [column] for name, column in zip(TEXTS, names, strict=False)}
     if form.label is not None:
         # Several targets are written with commas.
         target = form.label_name if form.label_name is not None else form.label
