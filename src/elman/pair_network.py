@@ -107,7 +107,7 @@ class PairNetwork(nn.Module):
         return list(self.readers)
 
     def forward(self, first: Ragged, second: Ragged) -> Tensor:
-        """Return rows `(batch, outputs)` of two batches of ids `(total,)` or numbers `(total, feature)`."""
+        """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
         one, two = self.encode(first, second)
         both = [one + two] if self.settings.symmetric else [one, two]
         assert self.dense is not None
@@ -139,7 +139,7 @@ class PairNetwork(nn.Module):
         return found, last.output
 
     def vectors(self, batch: Ragged) -> Tensor:
-        """Return a row for each sequence alone, `(batch, feature)`, of a network without attention and marks."""
+        """Return a row for each sequence alone, `(batch, feature)`, without attention and marks."""
         steps, last = self.readers[0](batch)
         return self.pooling(steps, last)
 

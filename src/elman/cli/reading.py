@@ -21,7 +21,7 @@ def reading_flags(*, columns: bool = True) -> dict[str, Any]:
 
 
 def input_flags() -> dict[str, Any]:
-    """Return the annotation of each flag of the input columns of tasks that have several, by name."""
+    """Return the annotations of the flags of input columns, of tasks that have several."""
     from elman.tasks.task import inputs
 
     several = [inputs(task.columns) for task in _tasks() if task.source.columns_are_flags]

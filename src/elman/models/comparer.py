@@ -63,7 +63,7 @@ class SequenceComparer(Model):
         return super().fit(*columns_of_pairs(X), y, validation=held, **how)
 
     def predict(self, X: Any, *, unknown: Unknown | None = None) -> np.ndarray:
-        """Return the answer to each pair, `(pairs,)`, or `(pairs, 2)` of objects for a number and a label.
+        """Return the answer to each pair, `(pairs,)`, or `(pairs, 2)` for a number and a label.
 
         Args:
             X: pairs, as for `fit`.
@@ -102,7 +102,10 @@ class SequenceComparer(Model):
         return super().baseline(*columns_of_pairs(X), y)
 
     def score(self, X: Any, y: Any) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return Pearson's r of numbers, the accuracy of labels, the mean of the two, or the score of the objective."""
+        """Return Pearson's r of numbers, the accuracy of labels, or the mean of the two.
+
+        For vectors it is the area under the ROC curve, or the share of the triplets that are in order.
+        """
         return self.evaluate(X, y)[self.task_.kind.metric]
 
     @property
@@ -112,7 +115,7 @@ class SequenceComparer(Model):
         return np.array(self.task_.labels)
 
     def transform(self, X: Sequence[Any]) -> np.ndarray:
-        """Return a vector for each sequence, `(sequences, features)`, of a model that learned vectors.
+        """Return a vector for each sequence, `(sequences, features)`.
 
         Raises:
             UsageError: the objective is `answer`, whose vectors depend on both sequences.

@@ -26,7 +26,7 @@ class Alignment(nn.Module):
     """
 
     def forward(self, first: Ragged, second: Ragged) -> tuple[Ragged, Ragged]:
-        """Align two batches of steps `(total, feature)`, the sequences of which are pairs by their order.
+        """Align the steps `(total, feature)` of two batches, whose sequences are pairs by order.
 
         Raises:
             ShapeError: batches of other numbers of sequences or features.

@@ -92,7 +92,7 @@ def scale_distribution(numbers: Tensor, low: int, high: int) -> Tensor:
 
 
 def distribution_loss(logits: Tensor, numbers: Tensor, low: int, high: int) -> Tensor:
-    """Return the mean divergence of predicted distributions over a scale from the true ones, a scalar.
+    """Return the mean divergence of predicted distributions over a scale, a scalar.
 
     Args:
         logits: `(rows, high - low + 1)`.

@@ -186,7 +186,10 @@ class _Rows(NamedTuple):
 
 
 def _losses(kind: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of each row; the squared one is half the square, as the cross entropy is a log likelihood."""
+    """Return the loss of each row.
+
+    The squared one is half the square, a log likelihood as the cross entropy is.
+    """
     if kind == "squared":
         return (outputs - targets).square().sum(1) / 2
     return functional.cross_entropy(outputs, targets, reduction="none")

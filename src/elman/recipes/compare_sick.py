@@ -32,7 +32,7 @@ COLUMNS = {"first": "sentence_A", "second": "sentence_B", "target": "relatedness
 def read(name: str, data: Path) -> Parts:
     """Return the pairs with both answers, to train, validate and test on."""
     paths = open_dataset(name, data)
-    return Parts(*(_pairs(paths[part]) for part in ("train", "validation", "test")))
+    return Parts(_pairs(paths["train"]), _pairs(paths["validation"]), _pairs(paths["test"]))
 
 
 def start(parts: Parts, seed: int, data: Path, folder: Path | None, listener: Listener | None) -> Pretrained:

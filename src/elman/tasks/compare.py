@@ -13,6 +13,7 @@ from elman.tasks.kinds import prepare_numbers
 from elman.tasks.pair_rows import Pairs
 from elman.tasks.pair_targets import PairTarget
 from elman.tasks.pair_texts import SameText, learn_together
+from elman.tasks.rows import joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 from elman.tasks.wide_text import WideText
 
@@ -101,7 +102,7 @@ class Compare(Task):
 
     @classmethod
     def resolve(cls, settings: Any, values: Values, *, validated: bool) -> tuple[Any, Sequence[str]]:
-        """Decide what a step is, what is compared, and the number of epochs and the regularisers that suit it."""
+        """Decide what a step is, what is compared, the number of epochs and the regularisers."""
         # This imports numpy.
         from elman.tasks.pair_choices import resolve_comparer
 
@@ -140,7 +141,7 @@ class Compare(Task):
         return self.encoders["target"].labels
 
     def network(self, cell: "Cell | None") -> Any:
-        """Build the network: one or two encoders, attention, features of both, dense layers; n-grams beside it."""
+        """Build the network: encoders, attention, features of both, dense layers, n-grams."""
         from elman.pair_network import PairEnsemble
 
         sizes = {name: _without_wide(self.encoders[name].sizes()) for name in ("first", "second")}
@@ -181,6 +182,30 @@ class Compare(Task):
         if network.wide is not None:
             self.kind.weigh(network, data)
 
+    def conclude(self, network: Any, train: Values, held: Values) -> bool:
+        """Fit the linear model to all pairs, the held-out ones too, as strongly as before."""
+        if network.wide is None:
+            return False
+        # This imports torch.
+        from elman.pair_network import PairWide
+
+        values, text = joined(train, held).columns, self.encoders["first"]
+        before, size = text.ngrams, len(values["first"])
+        try:
+            rows = text.learn_ngrams([*values["first"], *values["second"]], before.least)
+            wide = PairWide(text.ngrams, self.kind.wide(), symmetric=self.settings.symmetric)
+            first, second = rows.select(range(size)), rows.select(range(size, 2 * size))
+            strengths = {kind: part.strength.item() for kind, part in network.wide.parts.items()}
+            self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]), strengths)
+        except BaseException:
+            # The features must be those of the weights, if the fit is stopped.
+            text.ngrams = before
+            raise
+        for kind, part in wide.parts.items():
+            part.get_buffer("factors").copy_(network.wide.parts[kind].factors)
+        network.wide = wide.eval()
+        return True
+
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
         """Return a constant answer, and a linear model of n-grams."""
@@ -195,7 +220,7 @@ class Compare(Task):
         return Read(loss, batch.sequences, outputs)
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
-        """Return the logits of the labels, and the positions of the true ones; None without labels."""
+        """Return the logits of the labels and the true positions, None without labels."""
         return self.kind.logits(self.read(network, batch).outputs, batch)
 
     def scores(self, data: Data) -> Any:
@@ -203,7 +228,7 @@ class Compare(Task):
         return self.kind.scores(self.temperature)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the number, the label, or both of each pair; of vectors their similarity."""
+        """Return the number, the label, or both of each pair, or the similarity of its vectors."""
         return self.kind.answers(network, batch, self.temperature)
 
     def check(self, batch: Batch, read: Read) -> None:

@@ -92,7 +92,10 @@ class LinearPairs(Baseline):
         return what if self._ngrams is not None else "the same answer to all pairs"
 
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
-        """Fit it to all pairs of texts; sequences of numbers have no n-grams."""
+        """Fit it to all pairs of texts.
+
+        Sequences of numbers have no n-grams, and all get the same answer.
+        """
         # These import torch.
         from elman.data.text.ngrams import Ngrams
         from elman.nn.wide import Wide

@@ -64,7 +64,8 @@ class AnswerOutputs:
     @property
     def metric(self) -> str:
         """The name of the metric by which epochs are compared."""
-        return {("number",): "pearson", ("label",): "accuracy"}.get(tuple(self.target.kinds), "mean_score")
+        alone = {"number": "pearson", "label": "accuracy"}
+        return alone[self.target.kinds[0]] if len(self.target.kinds) == 1 else "mean_score"
 
     @property
     def described(self) -> str:
@@ -76,11 +77,24 @@ class AnswerOutputs:
         losses: dict[str, Loss] = {"number": "squared", "label": "cross_entropy"}
         return {kind: (losses[kind], 1 if kind == "number" else self.sizes[kind]) for kind in self.target.kinds}
 
-    def fit_wide(self, wide: Any, first: NgramRows, second: NgramRows, targets: Tensor) -> None:
-        """Fit a linear model of n-grams to pairs."""
+    def fit_wide(
+        self, wide: Any, first: NgramRows, second: NgramRows, targets: Tensor, strengths: Mapping[str, float] = {}
+    ) -> None:
+        """Fit a linear model of n-grams to pairs.
+
+        Args:
+            wide: to fit, a `PairWide`.
+            first: n-grams of the first texts.
+            second: n-grams of the second texts.
+            targets: encoded.
+            strengths: of the fits, by the kind of target; found if not given.
+        """
         rows = wide.pairs.rows(first, second)
         for kind, part in wide.parts.items():
-            part.fit(rows, self._wanted(kind, targets), seed=self.settings.seed)
+            weights = self._weights(part.weight) if kind == "label" else None
+            wanted = self._wanted(kind, targets)
+            each = None if weights is None else weights[wanted]
+            part.fit(rows, wanted, each, strength=strengths.get(kind), seed=self.settings.seed)
 
     def weigh(self, network: Any, data: Data | None) -> None:
         """Weigh the networks and the linear model on held-out data."""
@@ -112,7 +126,7 @@ class AnswerOutputs:
         return self._loss(rows, outputs, batch.columns.get("target"), network.training), outputs
 
     def logits(self, outputs: Outputs, batch: Batch) -> tuple[Tensor, Tensor] | None:
-        """Return the logits of the labels, and the positions of the true ones; None without labels."""
+        """Return the logits of the labels and the true positions, None without labels."""
         return (outputs["label"], self._wanted("label", batch["target"])) if self.has_labels else None
 
     def scores(self, temperature: float) -> AnswerScores:
@@ -156,7 +170,7 @@ class AnswerOutputs:
         return self.target.number.restored(outputs["number"]).tolist()
 
     def _alone(self, network: Any, batch: Batch) -> tuple[Outputs, dict[str, Tensor]]:
-        """Return the outputs without the linear model, and the rows of each network by the kind of target."""
+        """Return the outputs without the linear model, and the rows of each network by kind."""
         every = network(ids_of(batch["first"]), ids_of(batch["second"]))  # (members, pairs, outputs)
         rows = dict(zip(self.sizes, every.split(list(self.sizes.values()), 2), strict=True))
         found = {}
@@ -198,7 +212,7 @@ class AnswerOutputs:
         return total
 
     def _wanted(self, kind: Literal["number", "label"] | str, targets: Any) -> Tensor:
-        """Return the targets of a kind: numbers `(pairs, 1)` in float32, or positions of labels `(pairs,)`."""
+        """Return the targets of a kind: numbers `(pairs, 1)`, or positions of labels `(pairs,)`."""
         column = targets[:, self.target.kinds.index(kind)]
         return column.float()[:, None] if kind == "number" else column.long()
 
@@ -269,7 +283,7 @@ class VectorOutputs:
         return loss(one, two, targets[:, 0] > 0, self.settings.margin), {"similarity": found}
 
     def shares(self, targets: Tensor) -> Tensor:
-        """Return standardised numbers as shares of the way from the least to the largest of the scale."""
+        """Return standardised numbers as shares of the scale, from 0 to 1."""
         assert self.target.number is not None
         low, high = self.target.scale
         return (self.target.number.restored(targets) - low) / max(high - low, 1)
@@ -299,12 +313,20 @@ class TripletOutputs(VectorOutputs):
     The outputs are `similarity` of the first and second, and `other` of the first and third, `(triplets,)`.
     """
 
-    metric = "ordered"
-    described = "a similarity"
     has_numbers = is_cosine = False
 
     def __init__(self, settings: Any):
         self.settings = settings
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric by which epochs are compared."""
+        return "ordered"
+
+    @property
+    def described(self) -> str:
+        """What is answered."""
+        return "a similarity"
 
     def read(self, network: Any, batch: Batch) -> tuple[Tensor, Outputs]:
         """Return the loss of a batch, and the similarities."""

@@ -98,7 +98,7 @@ class Pairs(Rows):
         return Known(values.form)
 
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
-        """Return the pairs to learn from and those held out: pairs with equal first texts are on one side."""
+        """Return the pairs to learn from and those held out, with equal first texts on one side."""
         # Imported late: this imports the kinds of targets.
         from elman.data.tables.split import split_rows
         from elman.tasks.pair_targets import are_numbers, columns_of
@@ -116,7 +116,7 @@ class Pairs(Rows):
 def _columns_asked(
     opened: Any, columns: Sequence[Column], options: Mapping[str, Any], known: Known | None
 ) -> dict[str, list[str | int]]:
-    """Return the columns of the file for each column of the task, those of the training file among them."""
+    """Return the columns of the file for each column of the task."""
     from elman.data.tables.columns import parse_text
 
     trained = _trained(known.form if known else None)
@@ -154,7 +154,7 @@ def _columns_asked(
 
 
 def _more_exact(opened: Any, asked: Mapping[str, Sequence[str | int]], how: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the separator and the header of a file, where its columns show them and the user did not say."""
+    """Return the separator and the header of a file, where the user did not give them."""
     from elman.data.tables.tables import SEPARATORS
 
     if _is_json(opened):

@@ -164,7 +164,7 @@ def spearman(first: Tensor, second: Tensor) -> float:
 
 
 def area_under_curve(similarities: Tensor, alike: Tensor) -> float:
-    """Return the probability that a pair that is alike is nearer than one that is not, 0.5 without both kinds.
+    """Return the probability that a like pair is nearer than another, 0.5 without both kinds.
 
     Source:
         J. Hanley, B. McNeil, The Meaning and Use of the Area under a Receiver Operating Characteristic Curve, 1982.
@@ -180,7 +180,7 @@ def area_under_curve(similarities: Tensor, alike: Tensor) -> float:
 
 
 def average_precision(similarities: Tensor, alike: Tensor) -> float:
-    """Return the mean over the pairs that are alike of the precision among all pairs at least as near.
+    """Return the mean precision among pairs at least as near as each like pair.
 
     >>> average_precision(torch.tensor([0.9, 0.5, 0.2]), torch.tensor([True, False, True])).__round__(4)
     0.8333

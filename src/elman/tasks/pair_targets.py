@@ -46,7 +46,7 @@ class PairTarget:
         return [] if self.label is None else self.label.labels
 
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> "Tensor":
-        """Find what the columns are, learn the labels and the scale of the numbers, and encode the values.
+        """Find what the columns are, learn labels and the scale of numbers, and encode them.
 
         Raises:
             DataError: several columns of numbers or of labels, one label only, numbers that are not finite.

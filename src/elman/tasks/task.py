@@ -314,6 +314,18 @@ class Source(ABC):
         """
         return Asked((), iter(()))
 
+    def asked_texts(self, path: str, options: Mapping[str, Any]) -> "Asked":
+        """Read single texts, of which those that are nearest to another one are found.
+
+        Args:
+            path: as for `asked`.
+            options: as for `asked`.
+
+        Raises:
+            UsageError: the rows of this kind have no single texts.
+        """
+        raise UsageError(f"No nearest texts are found among {self.noun}.", fix="Leave --nearest out.")
+
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
     ) -> bytes:

@@ -65,7 +65,7 @@ class PairNgrams:
         return torch.from_numpy(dots / np.maximum(np.sqrt(one * two), 1e-9)).float()
 
     def _joined(self, first: NgramRows, second: NgramRows) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the number of pairs, each n-gram of each pair as one number, and its values in both texts."""
+        """Return the number of pairs, and each n-gram of a pair with its values in both texts."""
         pairs = first.ids.batch_size
         own = [rows.ids.sequence_index().numpy() * self._size + rows.ids.data.numpy() for rows in (first, second)]
         keys, inverse = np.unique(np.concatenate(own), return_inverse=True)
