@@ -288,3 +288,43 @@ def test_jsonl_keeps_the_types_of_targets(values: tuple[Any, Any], kind: str, el
     done = elman("train", "compare", path, "--out", tmp_path / "m", *FLAGS, "--json")
     assert done.code == 0, done.err
     assert open_model(tmp_path / "m").task_.encoders["target"].kinds == [kind]
+
+
+def test_scikit_learn_searches_and_frames():
+    pytest.importorskip("sklearn")
+    from sklearn.base import clone
+    from sklearn.model_selection import cross_val_score
+
+    model = SequenceComparer(**{**SMALL, "epochs": 2})
+    assert clone(model).get_params() == model.get_params()
+    assert cross_val_score(model, PAIRS, NUMBERS, cv=2).shape == (2,)
+
+
+def test_frames_and_arrays_are_pairs():
+    model = SequenceComparer(**{**SMALL, "epochs": 2}).fit(PAIRS, np.array(NUMBERS))
+    np.testing.assert_array_equal(model.predict(np.array(PAIRS)), model.predict(PAIRS))
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(PAIRS, columns=["left", "right"])
+    model.fit(frame, pandas.Series(NUMBERS))
+    np.testing.assert_array_equal(model.predict(frame), model.predict(PAIRS))
+
+
+def test_the_words_of_both_texts_explain_a_label(both: SequenceComparer):
+    found = both.explain_answer(("the cat", "a cat"), "same")
+    assert [each.token for each in found] == ["the", "cat", "a", "cat"]
+    # Without either cat the texts have no word in common.
+    assert min(found[1].weight, found[3].weight) > max(0.0, found[0].weight, found[2].weight)
+
+
+def test_the_linear_model_is_fitted_to_held_out_pairs_at_the_end():
+    model = SequenceComparer(**{**SMALL, "epochs": 2, "validation_fraction": 0.2})
+    values = Compare.source.take([*map(list, zip(*PAIRS, strict=True)), LABELS], Compare.columns)
+    model.fit_values(values, None, conclude=False)
+    before = model.model_.wide
+    assert before is not None
+    assert model.conclude()
+    after = model.model_.wide
+    assert after is not before
+    assert after.parts["label"].factors.tolist() == before.parts["label"].factors.tolist()
+    assert after.parts["label"].strength.item() == before.parts["label"].strength.item()
+    assert not model.conclude()

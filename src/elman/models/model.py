@@ -322,13 +322,13 @@ class Model:
         """Return the scores of the fitted baselines on values that a source has read."""
         return score_baselines(self.task_, self.baselines_ or [], values)
 
-    def explain_answer(self, text: str, label: Any = None) -> list[TokenWeight]:
+    def explain_answer(self, text: Any, label: Any = None) -> list[TokenWeight]:
         """Return how much each token of a text spoke for an answer.
 
         Each token in turn is read as unknown. Its weight is the fall of the log odds of the label, ln(p / (1 - p)).
 
         Args:
-            text: to answer; at most its first 200 tokens have weights.
+            text: to answer, or a tuple of the texts of a pair; at most the first 200 tokens have weights.
             label: the answer of the model if not given.
 
         Returns:
