@@ -14,6 +14,7 @@ Or build a network of layers::
 
 Models, for whole tasks:
     `SequenceClassifier`    one label for each sequence
+    `SequenceComparer`      a number or a label for two sequences
     `SequenceRegressor`     a number for each sequence
     `SequenceTagger`        one label for each step
     `LanguageModel`         the next token; generates text
@@ -147,6 +148,7 @@ if TYPE_CHECKING:
     from elman.errors import UsageError as UsageError
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
+    from elman.models import SequenceComparer as SequenceComparer
     from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
     from elman.models import open_model as open_model
@@ -165,7 +167,7 @@ if TYPE_CHECKING:
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.models": "SequenceClassifier SequenceRegressor SequenceTagger LanguageModel open_model",
+    "elman.models": "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger LanguageModel open_model",
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",

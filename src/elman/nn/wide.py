@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,11 @@ from torch.nn import functional
 
 from elman.data.text.ngrams import NgramRows
 
+Loss = Literal["cross_entropy", "squared"]
+
 # Strengths of the fit that are tried, the strongest penalty first, and the share of the rows that decides.
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+STRENGTHS_OF_NUMBERS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 DECIDING = 0.2
 FEWEST_ROWS = 50
 # The factors before the training, and those expected after it, with their deviation.
@@ -34,7 +37,9 @@ class Wide(nn.Module):
 
     Args:
         features: number of features.
-        outputs: number of logits.
+        outputs: number of logits, or of numbers.
+        loss: `cross_entropy` of logits, whose targets are positions of labels, or `squared` for numbers.
+        factors: the values of a and b that are expected, which matter where held-out rows are few.
 
     Source:
         H.-T. Cheng et al., Wide & Deep Learning for Recommender Systems, 2016, equation 3. Difference: both parts are
@@ -44,8 +49,16 @@ class Wide(nn.Module):
     factors: Tensor
     strength: Tensor
 
-    def __init__(self, features: int, outputs: int):
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        loss: Loss = "cross_entropy",
+        factors: tuple[float, float] = FACTORS,
+    ):
         super().__init__()
+        self.loss: Loss = loss
+        self.expected = factors
         self.weight = nn.Parameter(torch.zeros(features, outputs), requires_grad=False)
         self.bias = nn.Parameter(torch.zeros(outputs), requires_grad=False)
         self.register_buffer("factors", torch.tensor(ALONE))
@@ -76,13 +89,13 @@ class Wide(nn.Module):
     ) -> float:
         """Fit the weights to labelled rows, and return the strength of the fit.
 
-        The mean cross entropy plus |W|² / (2 · C · rows) is minimised, a convex function. C is the strength of 1 to 100
-        for which four fifths of the rows predict the others best. Rows that have more than 60 million features together
+        The mean loss plus |W|² / (2 · C · rows) is minimised, a convex function. C is the one of several strengths for
+        which four fifths of the rows predict the others best. Rows that have more than 60 million features together
         are sampled.
 
         Args:
             rows: features of the training rows.
-            targets: positions of their labels, `(rows,)`.
+            targets: positions of their labels, `(rows,)`; for the squared loss numbers, `(rows, outputs)`.
             row_weights: weight of each row, `(rows,)`; 1 if not given.
             strength: C, where it is known; found if it is None or 0.
             seed: of the division of the rows.
@@ -93,11 +106,12 @@ class Wide(nn.Module):
             some = order[: int(len(targets) * LARGEST / rows.ids.total)].sort().values
             rows, targets, weights = rows.select(some.tolist()), targets[some], weights[some]
         held = torch.rand(len(targets), generator=torch.Generator().manual_seed(seed)) < DECIDING
-        best = strength or STRENGTHS[0]
+        strengths = STRENGTHS if self.loss == "cross_entropy" else STRENGTHS_OF_NUMBERS
+        best = strength or strengths[0]
         if not strength and len(targets) >= FEWEST_ROWS:
             parts = [self._rows(rows, mask.nonzero().squeeze(1), targets, weights) for mask in (~held, held)]
             losses: dict[float, float] = {}
-            for tried in STRENGTHS:
+            for tried in strengths:
                 self._minimise(parts[0], tried)
                 losses[tried] = self._loss(parts[1])
                 if losses[tried] > min(losses.values()):
@@ -114,21 +128,20 @@ class Wide(nn.Module):
     def combine(self, network: Tensor, linear: Tensor, targets: Tensor) -> None:
         """Weigh both parts so that their sum fits held-out rows.
 
-        The factors minimise the cross entropy plus a prior that keeps them near 0.2 and 0.8 where rows are few. Without
-        rows they are just that.
+        The factors minimise the loss plus a prior that keeps them near the expected ones, by default 0.2 and 0.8, where
+        rows are few. Without rows they are just that.
 
         Args:
-            network: logits of the network, `(rows, outputs)`.
-            linear: logits of the linear model.
-            targets: positions of the labels, `(rows,)`.
+            network: logits of the network, `(rows, outputs)`, or its numbers.
+            linear: those of the linear model.
+            targets: as for `fit`.
         """
-        first = torch.tensor(FACTORS, dtype=torch.float64)
+        first = torch.tensor(self.expected, dtype=torch.float64)
         factors = first.clone().requires_grad_()
         network, linear = network.double(), linear.double()
 
         def objective() -> Tensor:
-            logits = factors[0] * network + factors[1] * linear
-            loss = functional.cross_entropy(logits, targets, reduction="sum")
+            loss = _losses(self.loss, factors[0] * network + factors[1] * linear, targets).sum()
             return loss + ((factors - first) / DEVIATION).square().sum() / 2
 
         _minimised(objective, [factors])
@@ -143,7 +156,7 @@ class Wide(nn.Module):
             warnings.simplefilter("ignore", UserWarning)
             matrix = torch.sparse_coo_tensor(indices, part.values, shape, is_coalesced=True)
             transposed = matrix.t().coalesce().to_sparse_csr()
-            return _Rows(matrix.to_sparse_csr(), transposed, targets[chosen], weights[chosen])
+            return _Rows(matrix.to_sparse_csr(), transposed, targets[chosen], weights[chosen], self.loss)
 
     def _minimise(self, rows: "_Rows", strength: float) -> None:
         weight, bias = (each.detach().clone().requires_grad_() for each in (self.weight, self.bias))
@@ -163,12 +176,23 @@ class _Rows(NamedTuple):
     transposed: Tensor
     targets: Tensor
     weights: Tensor
+    kind: Loss
 
     def loss(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the mean cross entropy."""
-        logits = _Product.apply(self.matrix, self.transposed, weight) + bias
-        losses = functional.cross_entropy(logits, self.targets, reduction="none")
+        """Return the mean loss."""
+        outputs = _Product.apply(self.matrix, self.transposed, weight) + bias
+        losses = _losses(self.kind, outputs, self.targets)
         return (losses * self.weights).sum() / self.weights.sum()
+
+
+def _losses(kind: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of each row.
+
+    The squared one is half the square, a log likelihood as the cross entropy is.
+    """
+    if kind == "squared":
+        return (outputs - targets).square().sum(1) / 2
+    return functional.cross_entropy(outputs, targets, reduction="none")
 
 
 class _Product(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
 from elman.recipes.appliances import appliance_series
+from elman.recipes.compare_sick import compare_sick
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -34,6 +35,7 @@ RECIPES: dict[str, Recipe] = {
         mackey_glass_step,
         tag_toy,
         tag_pos,
+        compare_sick,
         wiki_chars_gru,
         wiki_chars_own_gru,
         shakespeare_chars,

@@ -297,7 +297,7 @@ class Classify(Task):
     def report(self, found: Found) -> list[Part]:
         """Return the scores, the confusion matrix, the reliability and the worst mistakes."""
         scores = found.scores
-        reliability = [_reliability(scores, self.temperature)] if "reliability" in scores else []
+        reliability = [reliability_of(scores, self.temperature)] if "reliability" in scores else []
         return [
             Numbers(list(self.figures(scores)), scores["accuracy"], scores["majority"], _interval(scores)),
             Confusion(scores["labels"], scores["confusion"]),
@@ -333,7 +333,13 @@ def worst_mistakes(found: Found) -> Examples:
     return Explained(title, header, rows, note, pieces)
 
 
-def _reliability(scores: Mapping[str, Any], temperature: float) -> Reliability:
+def reliability_of(scores: Mapping[str, Any], temperature: float) -> Reliability:
+    """Return how reliable the probabilities are, with the temperature and without it.
+
+    Args:
+        scores: of `CalibratedScores`.
+        temperature: of the model.
+    """
     from elman.tasks.calibration import bin_names
 
     errors = (figure(scores[name], percent=True) for name in ("calibration_error_before", "calibration_error"))

@@ -315,6 +315,18 @@ class Source(ABC):
         """
         return Asked((), iter(()))
 
+    def asked_texts(self, path: str, options: Mapping[str, Any]) -> "Asked":
+        """Read single texts, of which those that are nearest to another one are found.
+
+        Args:
+            path: as for `asked`.
+            options: as for `asked`.
+
+        Raises:
+            UsageError: the rows of this kind have no single texts.
+        """
+        raise UsageError(f"No nearest texts are found among {self.noun}.", fix="Leave --nearest out.")
+
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
     ) -> bytes:
@@ -485,6 +497,15 @@ class Task(ABC):
             validated: whether there is a validation set.
         """
         return settings, ()
+
+    def learn(self, values: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+        """Have each encoder learn its column of the training set, and return the columns encoded.
+
+        Args:
+            values: columns by name.
+            folder: of the run, as for `Encoder.learn`.
+        """
+        return {name: encoder.learn(values[name], folder) for name, encoder in self.encoders.items()}
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit what is not learned by steps of the training, and return the columns that these read.

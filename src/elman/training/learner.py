@@ -54,10 +54,10 @@ class Learner:
         self._carried: State | None = None
         self._frozen: list[nn.Parameter] = []
         parts = dict(model.named_children())
-        # The networks of an ensemble have the same parts.
+        # The networks of an ensemble have the same parts, and so have the encoders of a pair.
         self._parts = [model]
-        if "members" in parts:
-            self._parts = list(parts["members"].children())
+        if (members := getattr(model, "members", None)) is not None:
+            self._parts = list(members)
             parts = dict(self._parts[0].named_children())
         for name in settings.freeze:
             if name not in parts:

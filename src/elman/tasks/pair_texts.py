@@ -1,0 +1,54 @@
+"""The texts of pairs, which may have one vocabulary."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from elman.tasks.wide_text import WideText
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SameText:
+    """An encoder that reads texts as another one does, which also learns them.
+
+    Args:
+        other: the encoder that learns.
+    """
+
+    def __init__(self, other: WideText):
+        self.other = other
+
+    def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> Any:
+        """Encode the values, which the other encoder learned."""
+        return self.other.encode(values)
+
+    def encode(self, values: Sequence[Any], **how: Any) -> Any:
+        """Encode texts or arrays as the other encoder does."""
+        return self.other.encode(values, **how)
+
+    def sizes(self) -> dict[str, Any]:
+        """Return the sizes of the other encoder."""
+        return self.other.sizes()
+
+    @property
+    def vocabulary(self) -> Any:
+        """The tokens of the other encoder."""
+        return self.other.vocabulary
+
+    def to_json(self) -> dict[str, Any]:
+        """Return nothing: the other encoder is saved."""
+        return {}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over nothing."""
+
+
+def learn_together(encoder: WideText, columns: Sequence[Sequence[Any]], folder: "Path | None") -> list[Any]:
+    """Learn one vocabulary from several columns, and return each column encoded."""
+    found = encoder.learn([value for column in columns for value in column], folder)
+    parts, begin = [], 0
+    for column in columns:
+        parts.append(found.select(range(begin, begin + len(column))))
+        begin += len(column)
+    return parts
