@@ -2,15 +2,15 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
 from elman.settings.base import Conflict
-from elman.settings.rows import RowSettings
+from elman.settings.rows import LabelSettings
 from elman.tasks.kinds import Label, prepare_numbers
 from elman.tasks.rows import Rows, joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
@@ -26,29 +26,12 @@ if TYPE_CHECKING:
     from elman.tasks.calibration import CalibratedScores
 
 
-class ClassifierSettings(RowSettings):
-    """Every setting of a classifier: those of `RowSettings`, and these."""
+ADVERSARIAL_SIZE = 5.0
 
-    wide: Literal["ngrams", "off"] = Field(
-        "ngrams",
-        description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
-        "fitted to the training texts, and both are weighed on the validation texts.",
-    )
-    ensemble: PositiveInt = Field(
-        1,
-        description="Number of networks to train side by side. Each starts from its own weights; their answers are "
-        "averaged.",
-    )
-    label_smoothing: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Fraction of each target spread over all labels. C. Szegedy et al., Rethinking the Inception "
-        "Architecture, 2016, section 7.",
-    )
-    class_weight: Literal["balanced"] | None = Field(
-        None, description="Weight each label by the inverse of its frequency."
-    )
+
+class ClassifierSettings(LabelSettings):
+    """Every setting of a classifier: those of `LabelSettings`, and these."""
+
     adversarial: float = Field(
         0.0,
         ge=0,
@@ -62,17 +45,19 @@ class ClassifierSettings(RowSettings):
         "moves it most; a step takes about three times as long. 1 is usual.",
     )
     adversarial_size: float = Field(
-        5.0, gt=0, description="Norm of these changes for a text. Its unit is the root mean square of the embedding."
+        ADVERSARIAL_SIZE,
+        gt=0,
+        description="Norm of these changes for a text. Its unit is the root mean square of the embedding.",
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
         for name in ("adversarial", "virtual_adversarial"):
             if getattr(self, name) and self.embedding == "one-hot":
                 yield Conflict(("embedding", name), "one-hot rows are not learned, and nothing can change them.")
-        learned = {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}
-        for name, default in {**learned, "adversarial": 0.0, "virtual_adversarial": 0.0}.items():
-            if self.closed_form and getattr(self, name) != default:
+            if getattr(self, name) and self.closed_form:
                 yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")
+        if self.adversarial_size != ADVERSARIAL_SIZE and not (self.adversarial or self.virtual_adversarial):
+            yield Conflict(("adversarial", "adversarial_size"), "nothing is changed by this much.")
 
 
 class Classify(Task):

@@ -8,7 +8,7 @@ from pydantic import Field
 from elman.report.parts import Part
 from elman.settings.network import PoolingName, Share
 from elman.settings.pairs import PairSettings
-from elman.tasks.classify import ClassifierSettings
+from elman.settings.rows import LabelSettings
 from elman.tasks.kinds import prepare_numbers
 from elman.tasks.pair_rows import Pairs
 from elman.tasks.pair_targets import PairTarget
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from elman.tasks.baselines import Baseline
 
 
-class ComparerSettings(ClassifierSettings, PairSettings):
+class ComparerSettings(LabelSettings, PairSettings):
     """Every setting of a comparer: how sequences are read and compared, the network's layers, the training."""
 
     wide: Literal["ngrams", "off"] = Field(

@@ -564,7 +564,7 @@ class Task(ABC):
         """
         raise UsageError(
             f"The output layer of the task `{self.name}` is not fitted by ridge regression.",
-            fix="Leave out fitter (--fitter), or give fitter='gradient'.",
+            fix="Give fitter='gradient' (--fitter gradient).",
         )
 
     def counted(self, batch: Batch) -> "Tensor | None":
