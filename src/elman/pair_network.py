@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.data.text.ngrams import NgramRows, Ngrams
+from elman.data.text.ngrams import NgramRows
 from elman.data.text.pair_ngrams import PairNgrams
 from elman.networks import build_body, build_steps, dense_layers, example_of, read_steps
 from elman.nn.alignment import Alignment, occurs_in_other
@@ -148,14 +148,13 @@ class PairWide(nn.Module):
     """A linear model of the n-grams of two texts for each kind of target, see `PairNgrams` and `Wide`.
 
     Args:
-        ngrams: learned.
+        pairs: the features.
         outputs: the loss and the number of outputs of each kind of target.
-        symmetric: whether two texts in either order have the same outputs.
     """
 
-    def __init__(self, ngrams: Ngrams, outputs: Mapping[str, tuple[Loss, int]], *, symmetric: bool):
+    def __init__(self, pairs: PairNgrams, outputs: Mapping[str, tuple[Loss, int]]):
         super().__init__()
-        self.pairs = PairNgrams(ngrams, symmetric=symmetric)
+        self.pairs = pairs
         self.features = len(self.pairs)
         self.parts = nn.ModuleDict({name: Wide(self.features, n, loss, FACTORS) for name, (loss, n) in outputs.items()})
 
@@ -186,9 +185,9 @@ class PairEnsemble(nn.Module):
         self.networks = nn.ModuleList(PairNetwork(settings, outputs, **how) for _ in range(members))
         self.wide = None
 
-    def add_wide(self, ngrams: Ngrams, outputs: Mapping[str, tuple[Loss, int]]) -> None:
+    def add_wide(self, pairs: PairNgrams, outputs: Mapping[str, tuple[Loss, int]]) -> None:
         """Add a linear model of n-grams."""
-        self.wide = PairWide(ngrams, outputs, symmetric=self.settings.symmetric)
+        self.wide = PairWide(pairs, outputs)
 
     @property
     def body(self) -> Recurrent | None:

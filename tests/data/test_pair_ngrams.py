@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.text.ngrams import NgramRows, Ngrams
-from elman.data.text.pair_ngrams import DIRECTED, OVERLAPS, SCALE, PairNgrams
+from elman.data.text.pair_ngrams import CROSSED, DIRECTED, OVERLAPS, SCALE, PairNgrams
 from tests.examples import draws
 
 TEXTS = st.text("ab c", max_size=6)
@@ -52,3 +52,22 @@ def test_cosines_are_one_for_equal_texts_and_zero_for_empty_ones():
     rows = grams.learn(["abc", "xyz", "abc"])
     found = PairNgrams(grams, symmetric=True).cosines(rows, grams.encode(["abc", "abc", ""]))
     torch.testing.assert_close(found, torch.tensor([1.0, 0.0, 0.0]))
+
+
+def test_words_that_one_text_has_alone_are_crossed():
+    first, second = ["a man runs", "a dog"], ["a woman runs", "a dog"]
+    both = Ngrams("words")
+    both.learn([*first, *second])
+    rows = both.encode(first), both.encode(second)
+    features = PairNgrams(both, symmetric=False)
+    before = len(features)
+    [cross] = features.learn(*rows)
+    assert [both.names[number] for number in divmod(cross, len(both))] == ["man", "woman"]
+    assert len(features) == before + 1
+    found = dense(features.rows(*rows), len(features))[:, -1]
+    torch.testing.assert_close(found, torch.tensor([CROSSED, 0.0]))
+    backwards = dense(features.rows(*rows[::-1]), len(features))[:, -1]
+    assert not backwards.any()
+    alike = PairNgrams(both, symmetric=True)
+    alike.learn(*rows)
+    assert dense(alike.rows(*rows[::-1]), len(alike))[0, -1] == CROSSED

@@ -12,7 +12,7 @@ from elman.settings.rows import LabelSettings
 from elman.tasks.kinds import prepare_numbers
 from elman.tasks.pair_rows import Pairs
 from elman.tasks.pair_targets import PairTarget
-from elman.tasks.pair_texts import SameText, learn_together
+from elman.tasks.pair_texts import PairText, SameText, learn_together
 from elman.tasks.rows import joined
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 from elman.tasks.wide_text import WideText
@@ -56,7 +56,7 @@ class Compare(Task):
     noun = "comparer"
     settings_class = ComparerSettings
     columns = (
-        Column("first", WideText, help="Column of the first texts: name or number from 1. [by usual names]"),
+        Column("first", PairText, help="Column of the first texts: name or number from 1. [by usual names]"),
         Column("second", WideText, help="Column of the second texts. [by usual names]"),
         Column(
             "target",
@@ -114,6 +114,10 @@ class Compare(Task):
             return super().learn(values, folder)
         texts = [name for name, encoder in self.encoders.items() if name == "first" or isinstance(encoder, SameText)]
         encoded = learn_together(self.encoders["first"], [values[name] for name in texts], folder)
+        if self.encoders["first"].ngrams is not None:
+            self.encoders["first"].crosses = (
+                self.encoders["first"].pairs().learn(*(each.ngrams for each in encoded[:2]))
+            )
         others = [name for name in self.encoders if name not in texts]
         return dict(zip(texts, encoded, strict=True)) | {
             name: self.encoders[name].learn(values[name], folder) for name in others
@@ -146,9 +150,8 @@ class Compare(Task):
 
         sizes = {name: _without_wide(self.encoders[name].sizes()) for name in ("first", "second")}
         network = PairEnsemble(self.settings, self.kind.size, self.settings.ensemble, cell=cell, **sizes)
-        ngrams = self.encoders["first"].ngrams if self.settings.wide != "off" else None
-        if ngrams is not None:
-            network.add_wide(ngrams, self.kind.wide())
+        if self.settings.wide != "off":
+            network.add_wide(self.encoders["first"].pairs(), self.kind.wide())
         return network
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
@@ -190,16 +193,17 @@ class Compare(Task):
         from elman.pair_network import PairWide
 
         values, text = joined(train, held).columns, self.encoders["first"]
-        before, size = text.ngrams, len(values["first"])
+        before, size = (text.ngrams, text.crosses), len(values["first"])
         try:
-            rows = text.learn_ngrams([*values["first"], *values["second"]], before.least)
-            wide = PairWide(text.ngrams, self.kind.wide(), symmetric=self.settings.symmetric)
+            rows = text.learn_ngrams([*values["first"], *values["second"]], text.ngrams.least)
             first, second = rows.select(range(size)), rows.select(range(size, 2 * size))
+            text.crosses = text.pairs().learn(first, second)
+            wide = PairWide(text.pairs(), self.kind.wide())
             strengths = {kind: part.strength.item() for kind, part in network.wide.parts.items()}
             self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]), strengths)
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
-            text.ngrams = before
+            text.ngrams, text.crosses = before
             raise
         for kind, part in wide.parts.items():
             part.get_buffer("factors").copy_(network.wide.parts[kind].factors)

@@ -82,6 +82,7 @@ class LinearPairs(Baseline):
     def __init__(self):
         self._ngrams: Ngrams | None = None
         self._is_symmetric = False
+        self._crosses: list[int] = []
         self._parts: dict[str, Wide] = {}
         self._answers = True
 
@@ -109,6 +110,7 @@ class LinearPairs(Baseline):
         self._ngrams.learn(texts)
         if not self._answers:
             return
+        self._crosses = self._pairs.learn(*(self._ngrams.encode(values[name]) for name in ("first", "second")))
         rows, targets, target = self._rows(values), task.encoders["target"].encode(values["target"]), _target(task)
         for column, kind in enumerate(target.kinds):
             is_number = kind == "number"
@@ -151,7 +153,8 @@ class LinearPairs(Baseline):
         """Return the n-grams, and the number of outputs for each kind of target."""
         parts = {kind: part.weight.shape[1] for kind, part in self._parts.items()}
         ngrams = None if self._ngrams is None else self._ngrams.to_json()
-        return {"ngrams": ngrams, "symmetric": self._is_symmetric, "parts": parts, "answers": self._answers}
+        found = {"symmetric": self._is_symmetric, "crosses": self._crosses, "answers": self._answers}
+        return {**found, "ngrams": ngrams, "parts": parts}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the weights."""
@@ -170,6 +173,7 @@ class LinearPairs(Baseline):
         from elman.nn.wide import Wide
 
         self._answers, self._is_symmetric = document["answers"], document["symmetric"]
+        self._crosses = list(document["crosses"])
         self._ngrams = None if document["ngrams"] is None else Ngrams.from_json(document["ngrams"])
         for kind, width in document["parts"].items():
             self._parts[kind] = part = Wide(self._features, width, _loss(kind))
@@ -189,7 +193,7 @@ class LinearPairs(Baseline):
         from elman.data.text.pair_ngrams import PairNgrams
 
         assert self._ngrams is not None
-        return PairNgrams(self._ngrams, symmetric=self._is_symmetric)
+        return PairNgrams(self._ngrams, symmetric=self._is_symmetric, crosses=self._crosses)
 
     def _rows(self, values: Mapping[str, Any]) -> "NgramRows":
         assert self._ngrams is not None

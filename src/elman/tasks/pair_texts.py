@@ -9,6 +9,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class PairText(WideText):
+    """The first texts of pairs, with the pairs of words that are features of a linear model.
+
+    Attributes:
+        crosses: pairs of words, see `PairNgrams`.
+    """
+
+    def __init__(self, settings: Any):
+        super().__init__(settings)
+        self.crosses: list[int] = []
+
+    def pairs(self) -> Any:
+        """Return the features of two texts, `PairNgrams`."""
+        # This imports torch.
+        from elman.data.text.pair_ngrams import PairNgrams
+
+        assert self.ngrams is not None
+        return PairNgrams(self.ngrams, symmetric=self.settings.symmetric, crosses=self.crosses)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `WideText.to_json` does, and the pairs of words."""
+        return {**super().to_json(), "crosses": self.crosses}
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Take over what `to_json` gave."""
+        super().load(document)
+        self.crosses = list(document["crosses"])
+
+
 class SameText:
     """An encoder that reads texts as another one does, which also learns them.
 
