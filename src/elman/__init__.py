@@ -17,6 +17,7 @@ Models, for whole tasks:
     `SequenceComparer`      a number or a label for two sequences
     `SequenceRegressor`     a number for each sequence
     `SequenceTagger`        one label for each step
+    `SequenceForecaster`    the next steps of series of numbers
     `LanguageModel`         the next token; generates text
     `open_model`            open a saved model of any task
 
@@ -149,6 +150,7 @@ if TYPE_CHECKING:
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
     from elman.models import SequenceComparer as SequenceComparer
+    from elman.models import SequenceForecaster as SequenceForecaster
     from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
     from elman.models import open_model as open_model
@@ -167,7 +169,10 @@ if TYPE_CHECKING:
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.models": "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger LanguageModel open_model",
+    "elman.models": (
+        "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger SequenceForecaster LanguageModel "
+        "open_model"
+    ),
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",

@@ -25,6 +25,7 @@ SENTENCES = [(["the", "dog", "ate", "it"][: 1 + n % 4], ["D", "N", "V", "N"][: 1
 SERIES = [[n % 7 / 2 + t * (1 + n % 3) - 2.5 for t in range(1 + n % 5)] for n in range(30)]
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
 PAIRS = [(f"{'abc'[n % 3]} x", f"{'abc'[n // 3 % 3]} y") for n in range(36)]
+LONGER = [[float((3 * n + 7 * step) % 11) for step in range(20 + 5 * n)] for n in range(3)]
 SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
 
 
@@ -65,6 +66,12 @@ EXAMPLES = {
     ),
     "language": Example(
         (TEXT,), "text.txt", TEXT, {**SMALL, "embedding_size": 5, "streams": 3, "window": 12, "output_dropout": 0.2}
+    ),
+    "forecast": Example(
+        (LONGER,),
+        "series.csv",
+        "series,value\n" + "".join(f"{n},{value}\n" for n, each in enumerate(LONGER) for value in each),
+        {**SMALL, "horizon": 3, "window": 6, "batch_size": 8, "output_dropout": 0.2, "schedule": "constant"},
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -218,7 +225,7 @@ def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
     with torch.inference_mode():
         read = task.read(model.model_, batch)
     held = []
-    for times in (10, 10, 400):
+    for times in (10, 10, 1000):
         scores = task.scores(Endless(batch, times, getattr(data, "counts", None)))
         tracemalloc.start()
         for _ in range(times):
@@ -227,7 +234,7 @@ def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-    # The first time, what is imported is held, too.
-    assert held[2] < held[1] + 10_000
+    # The first time, what is imported is held, too; and Python keeps some freed tuples.
+    assert held[2] < held[1] + 60_000
     once = evaluate(model.model_, task, data)
     assert once.keys() == scores.compute().keys()

@@ -1,5 +1,7 @@
 """`elman predict`: the answer to each row, of a model of any task that has answers."""
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -90,7 +92,8 @@ def predict(**values: Any) -> None:
     Each line has the text, its answer and the probability of the answer, separated by tabs. Tabs, line breaks and
     backslashes within a text or an answer are escaped with a backslash. A file is read as the training file was. With
     --probabilities, each label and its probability are a field LABEL=PROBABILITY; with --explain, each token and its
-    weight a field TOKEN=WEIGHT at the end. With --json, one object holds all predictions, and no other line is printed.
+    weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
+    one object holds all predictions, and no other line is printed.
 
     A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
     near it is to TEXT.
@@ -132,6 +135,9 @@ def predict(**values: Any) -> None:
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
+    if (header := opened.task_.answer_header()) is not None:
+        _write_table(opened, list(header), answers, values)
+        return
     explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)
     if values["as_json"]:
         name, every = targets(opened.task.columns)[0].name, values["probabilities"]
@@ -161,6 +167,17 @@ def _fill(model: Any, data: str, how: dict[str, Any], answers: list[Any], values
         emit_json({"model": str(values["model"]), "written": str(path), "rows": len(answers)})
     else:
         emit(f"{path}: {len(answers):,} {model.task.source.noun}")
+
+
+def _write_table(model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any]) -> None:
+    """Write the answers as CSV, or as JSON objects with the names of its columns."""
+    rows = [list(row) for each in answers for row in model.task_.answer_rows(*each)]
+    if values["as_json"]:
+        emit_json({"model": str(values["model"]), "predictions": [dict(zip(header, row, strict=True)) for row in rows]})
+        return
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([header, *rows])
+    emit(lines.getvalue().removesuffix("\n"))
 
 
 def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:

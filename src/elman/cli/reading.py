@@ -66,7 +66,7 @@ def flags_of_files(task: Any, *, columns: bool = True) -> dict[str, Any]:
     flags = {column.name: option(f"--{column.name}", "COL", column.help) for column in shown}
     for name, kind, metavar, line in task.source.options:
         flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
-        flags[name] = option(flag, metavar, line, kind | None)
+        flags[name] = option(flag, metavar, line, (list[str] if kind is list else kind) | None)
     return flags
 
 

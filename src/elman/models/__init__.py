@@ -5,6 +5,7 @@ from pathlib import Path
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
+from elman.models.forecaster import SequenceForecaster
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
@@ -28,6 +29,7 @@ __all__ = [
     "RegressorSettings",
     "SequenceClassifier",
     "SequenceComparer",
+    "SequenceForecaster",
     "SequenceRegressor",
     "SequenceTagger",
     "model_for",

@@ -189,7 +189,7 @@ class Model:
         if held is not None:
             held = replace(held, role="validation ")
         elif settings.validation_fraction:
-            train, held = source.split(train, self.task.columns, settings.validation_fraction, settings.seed)
+            train, held = source.held_out(train, self.task.columns, settings)
         with removed_if_refused(path), alone_in(path):
             # Mistakes that need no data are reported before long data are read.
             cell = self._own_cell(settings)
@@ -321,8 +321,13 @@ class Model:
         self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
         return missing
 
-    def baseline_values(self, values: Values) -> list[BaselineScore]:
-        """Return the scores of the fitted baselines on values that a source has read."""
+    def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
+        """Return the scores of the fitted baselines on values that a source has read.
+
+        Args:
+            values: of other data.
+            options: of the evaluation that they are compared with, as for `evaluate_values`.
+        """
         return score_baselines(self.task_, self.baselines_ or [], values)
 
     def explain_answer(self, text: Any, label: Any = None) -> list[TokenWeight]:
@@ -353,7 +358,8 @@ class Model:
         """Return what the model knows of the data that it was trained on, to read others like them."""
         encoders = self.task_.encoders
         labels = {each.name: encoders[each.name].labels for each in self.task.columns if each.stratified}
-        return Known(self.table_format_, labels)
+        layouts = (getattr(encoder, "layout", None) for encoder in encoders.values())
+        return Known(self.table_format_, labels, next((each for each in layouts if each is not None), None))
 
     def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
         """Return the value of the answer to each row of X."""
@@ -383,7 +389,7 @@ class Model:
         found: list[Answer | None] = [None] * len(values.columns[names[0]])
         if found:
             encoded = self._encoded(self.task_, values, unknown, tally=tally)
-            data = self.task.source.evaluated(encoded, self.task_.settings)
+            data = self.task.source.asking(encoded, self.task_.settings)
             with torch.inference_mode():
                 for indices in data.plan(0):
                     with _counted_from(indices):

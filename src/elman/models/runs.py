@@ -21,7 +21,7 @@ from elman.training.record import curves_of
 
 REPORT = "report.html"
 
-CONCLUDED = "{} the evaluation the linear model was fitted to the validation data too."
+CONCLUDED = "{} the evaluation {}."
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     how |= run.how
     model.fit_values(run.train, run.validation, **how)
     # Scores on the validation data are those before they are learned.
-    concluded = CONCLUDED.format("Before") if run.test is not None and model.conclude() else ""
+    concluded = CONCLUDED.format("Before", model.task.conclusion) if run.test is not None and model.conclude() else ""
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
     missing = [] if run.baseline == OFF else model.fit_baselines(run.baseline)
@@ -100,7 +100,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     _write_report(run, model, result, facts, scores, compared)
     if model.conclude():
-        concluded = CONCLUDED.format("After")
+        concluded = CONCLUDED.format("After", model.task.conclusion)
     if concluded:
         facts["at the end"] = concluded
         result |= {"concluded": concluded, **described(model)}

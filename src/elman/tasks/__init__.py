@@ -11,6 +11,7 @@ TASKS: dict[str, str | type[Task]] = {
     "regress": "elman.tasks.regress:Regress",
     "tag": "elman.tasks.tag:Tag",
     "language": "elman.tasks.language:Language",
+    "forecast": "elman.tasks.forecast:Forecast",
 }
 
 

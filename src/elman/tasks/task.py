@@ -239,14 +239,16 @@ class Known(NamedTuple):
     Attributes:
         form: how their file was read; None if it was not a labelled file.
         labels: those of each column that has labels, by its name.
+        layout: which columns a table of series has; None for other data.
     """
 
     form: "TableFormat | None" = None
     labels: Mapping[str, Sequence[Any]] = {}
+    layout: Any = None
 
 
 class Option(NamedTuple):
-    """A flag that says how a file is read: `bool` has a `--no-` form besides."""
+    """A flag that says how a file is read: `bool` has a `--no-` form besides, and a `list` may be repeated."""
 
     name: str
     kind: type
@@ -361,6 +363,10 @@ class Source(ABC):
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
         """Return what to learn from, and the fraction held out."""
 
+    def held_out(self, values: Values, columns: Sequence[Column], settings: Any) -> tuple[Values, Values]:
+        """Return what to learn from, and what is held out, as the settings say."""
+        return self.split(values, columns, settings.validation_fraction, settings.seed)
+
     @abstractmethod
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return encoded columns as the trainer reads them."""
@@ -368,6 +374,10 @@ class Source(ABC):
     @abstractmethod
     def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
         """Return encoded columns in the batches of an evaluation."""
+
+    def asking(self, encoded: Mapping[str, Any], settings: Any) -> Data:
+        """Return the encoded columns of rows to answer, an item for each, in batches."""
+        return self.evaluated(encoded, settings)
 
     @abstractmethod
     def facts(self, values: Values) -> str:
@@ -408,6 +418,7 @@ class Task(ABC):
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
         use: commands for the card and the closing lines, with `{model}`, `{data}` and `{text}` in them.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
+        conclusion: what `conclude` did, a clause.
         damaged: the repair of a network whose outputs are not finite.
         examples: commands for the help of `elman train NAME`.
         baseline_names: of the simple models that `baselines` gives.
@@ -424,6 +435,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     effect: ClassVar[str] = ""
+    conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
     baseline_names: ClassVar[tuple[str, ...]] = ()
@@ -594,6 +606,19 @@ class Task(ABC):
             UsageError: the task has no answers to rows.
         """
         raise UsageError(f"The task `{self.name}` has no answers to rows.")
+
+    def answer_header(self) -> Sequence[str] | None:
+        """Return the columns of a table of answers, or None if each answer is one line."""
+        return None
+
+    def answer_rows(self, row: Any, answer: Answer) -> Sequence[Sequence[Any]]:
+        """Return the rows of the table for one answer.
+
+        Args:
+            row: that was answered.
+            answer: to it.
+        """
+        return ()
 
     def adapting(self, network: Any, options: Any) -> "tuple[Any, Callable[[Tensor], None] | None]":
         """Return the network to evaluate, and a function that is given each batch's loss."""
