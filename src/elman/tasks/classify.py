@@ -11,9 +11,10 @@ from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
 from elman.settings.base import Conflict
 from elman.settings.rows import LabelSettings
-from elman.tasks.kinds import Label, prepare_numbers
-from elman.tasks.rows import Rows, joined
-from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
+from elman.tasks.kinds import Label
+from elman.tasks.rows import Rows
+from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Values
+from elman.tasks.wide_rows import WideRowTask
 from elman.tasks.wide_text import WideText
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ClassifierSettings(LabelSettings):
             yield Conflict(("adversarial", "adversarial_size"), "nothing is changed by this much.")
 
 
-class Classify(Task):
+class Classify(WideRowTask):
     """One label per sequence: cross entropy, accuracy, the probability of each label."""
 
     name = "classify"
@@ -111,61 +112,21 @@ class Classify(Task):
 
         return resolve_classifier(settings, values.columns["text"], validated=validated)
 
-    def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Fit the linear model of n-grams, and return the columns without n-grams."""
-        prepare_numbers(network, self.encoders["text"], encoded["text"], fit=fit)
-        if network.wide is None:
-            return encoded
-        text, targets = encoded["text"], encoded["label"]
-        count = f"{len(network.wide.weight):,}"
-        self.encoders["text"].notes.append(
-            f"A linear model of {count} n-gram features is added at the end; the epochs are those of the network alone."
-        )
-        if fit:
-            weights = self._weights(network.wide.weight)
-            network.wide.fit(
-                text.ngrams, targets, None if weights is None else weights[targets], seed=self.settings.seed
-            )
-        return {**encoded, "text": text.ids}
-
-    def complete(self, network: Any, data: "Data | None") -> None:
-        """Weigh the network and the linear model on held-out data."""
-        if network.wide is None:
-            return
-        # Imported late: torch is needed only for training.
-        import torch
-
-        size = len(self.labels)
-        found = [(torch.zeros(0, size), torch.zeros(0, size), torch.zeros(0, dtype=torch.int64))]
-        with torch.inference_mode():
-            for item in () if data is None else data.plan(0):
-                batch = data.read(item)  # pyright: ignore[reportOptionalMemberAccess]
-                found.append((network.read(batch["text"].ids), network.wide(batch["text"].ngrams), batch["label"]))
-        network.wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
-
-    def conclude(self, network: Any, train: Values, held: Values) -> bool:
-        """Fit the linear model to all texts, the held-out ones too, as strongly as before."""
-        if network.wide is None:
-            return False
+    def new_wide(self, features: int) -> Any:
+        """Return a linear model of the labels that has learned nothing."""
         # This imports torch.
         from elman.nn.wide import Wide
 
-        values = joined(train, held)
-        text, targets = self.encoders["text"], self.encoders["label"].encode(values.columns["label"])
-        before = text.ngrams
-        try:
-            rows = text.learn_ngrams(values.columns["text"], before.least)
-            wide = Wide(len(text.ngrams), len(self.labels))
-            weights = self._weights(wide.weight)
-            each = None if weights is None else weights[targets]
-            wide.fit(rows, targets, each, strength=network.wide.strength.item(), seed=self.settings.seed)
-        except BaseException:
-            # The features must be those of the weights, if the fit is stopped.
-            text.ngrams = before
-            raise
-        wide.factors.copy_(network.wide.factors)
-        network.wide = wide.eval()
-        return True
+        return Wide(features, len(self.labels))
+
+    def wide_weights(self, encoded: Any) -> "Tensor | None":
+        """Return the weight of the label of each row, where the settings weight the labels."""
+        if self.settings.class_weight is None:
+            return None
+        # This imports torch.
+        import torch
+
+        return self._weights(torch.zeros(0))[encoded]
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":

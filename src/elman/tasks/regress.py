@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, field_validator
 
@@ -10,13 +10,14 @@ from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
 from elman.settings import check_settings
 from elman.settings.base import Conflict
+from elman.settings.network import Share
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
-from elman.tasks.kinds import prepare_numbers
 from elman.tasks.numbers import METRICS
 from elman.tasks.numbers import Numbers as NumberColumn
 from elman.tasks.rows import Rows
-from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
+from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Values
+from elman.tasks.wide_rows import WideRowTask
 from elman.tasks.wide_text import WideText
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ class RegressorSettings(RowSettings):
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
     )
-    # The linear model beside a network gives logits of labels.
-    wide: ClassVar[str] = "off"
+    dropout: Share = Field(0.2, description="Fraction of the features to drop between layers.")
+    learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the optimizer.")
+    wide: Literal["ngrams", "off"] = Field(
+        "ngrams",
+        description="Add a linear model of TF-IDF n-grams of texts. It is fitted to the training texts, and both are "
+        "weighed on the validation texts; quantiles and numbers of steps have none.",
+    )
 
     @field_validator("quantiles", mode="before")
     @classmethod
@@ -65,7 +71,7 @@ class RegressorSettings(RowSettings):
             yield Conflict(("quantiles",), "expected ascending quantiles, each once.")
 
 
-class Regress(Task):
+class Regress(WideRowTask):
     """One number per sequence, or one for each step: squared, absolute, Huber's or quantile loss."""
 
     name = "regress"
@@ -103,8 +109,11 @@ class Regress(Task):
         # This imports numpy.
         from elman.tasks.choices import resolve_classifier
 
-        if settings.loss == "quantile" and not settings.quantiles:
-            settings = check_settings(type(settings), {**settings.model_dump(), "quantiles": QUANTILES})
+        quantile, target = settings.loss == "quantile", values.columns["target"]
+        changed: dict[str, Any] = {"quantiles": QUANTILES} if quantile and not settings.quantiles else {}
+        if quantile or (len(target) and hasattr(target[0], "__len__")):
+            changed["wide"] = "off"
+        settings = check_settings(type(settings), {**settings.model_dump(), **changed}) if changed else settings
         return resolve_classifier(settings, values.columns["text"], validated=validated)
 
     @classmethod
@@ -121,10 +130,20 @@ class Regress(Task):
         return self.settings.quantiles if self.settings.loss == "quantile" else ()
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Learn the scale of numbers, and check that targets of steps are as many as the steps."""
-        prepare_numbers(network, self.encoders["text"], encoded["text"], fit=fit)
+        """Learn the scale of numbers, and fit the linear model of texts."""
         check_steps(encoded["text"], encoded["target"])
-        return encoded
+        return super().prepare(network, encoded, fit=fit)
+
+    def new_wide(self, features: int) -> Any:
+        """Return a linear model of the numbers that has learned nothing."""
+        # This imports torch.
+        from elman.nn.wide import Wide
+
+        return Wide(features, 1, "squared")
+
+    def wide_targets(self, encoded: Any) -> "Tensor":
+        """Return the standardised numbers, `(rows, 1)`."""
+        return encoded.float().unsqueeze(1)
 
     def network(self, cell: "Cell | None") -> Any:
         """Build the network: embed, recurrent body, pooling of whole sequences, dense layers."""
@@ -132,11 +151,13 @@ class Regress(Task):
         from elman.networks import RowNetwork, StepNetwork
 
         sizes, outputs = self.encoders["text"].sizes(), max(1, len(self.quantiles))
+        features = sizes.pop("wide", None)
         if not self.encoders["target"].each_step:
-            return RowNetwork(self.settings, outputs, cell=cell, **sizes)
+            network = RowNetwork(self.settings, outputs, cell=cell, **sizes)
+            network.wide = None if features is None else self.new_wide(features)
+            return network
         if self.settings.segment > 1:
             raise UsageError("Segments have no number for each step.", fix="Leave segment (--segment) at 1.")
-        sizes.pop("wide", None)
         return StepNetwork(self.settings, outputs, cell=cell, **sizes)
 
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
