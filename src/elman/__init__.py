@@ -145,6 +145,7 @@ if TYPE_CHECKING:
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
     from elman.models import SequenceComparer as SequenceComparer
+    from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
     from elman.models import open_model as open_model
     from elman.nn.embedding import Embedding as Embedding
@@ -162,7 +163,7 @@ if TYPE_CHECKING:
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.models": "SequenceClassifier SequenceComparer SequenceTagger LanguageModel open_model",
+    "elman.models": "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger LanguageModel open_model",
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",

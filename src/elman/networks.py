@@ -22,6 +22,7 @@ from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
 from elman.nn.segments import Segments
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.stack import Stack
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.nn.wide import Wide
@@ -32,7 +33,7 @@ from elman.settings.series import SeriesSettings
 
 Head = Softmax | AdaptiveSoftmax
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "selu": nn.SELU}
 
 
 class RowNetwork(nn.Module):
@@ -409,7 +410,7 @@ def build_embedding(
     return OneHot(size, zeros=unused)
 
 
-def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Recurrent:
+def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Any:
     """Build the recurrent layers of the settings.
 
     Args:
@@ -421,8 +422,12 @@ def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **d
     if cell is None:
         cell = find_cell(settings.cell).with_options(**settings.cell_options)
     # The cell of a saved model was saved with its zoneout.
+    cell = cell if cell.is_restored else zoneout(cell, settings.zoneout)
+    if sizes := getattr(settings, "layer_sizes", ()):
+        how = {"weight_drop": settings.weight_drop, "init": settings.init, **directions}
+        return Stack(cell, width, sizes, dropout=settings.dropout if len(sizes) > 1 else 0.0, **how)
     return Recurrent(
-        cell if cell.is_restored else zoneout(cell, settings.zoneout),
+        cell,
         width,
         settings.hidden_size,
         num_layers=settings.num_layers,

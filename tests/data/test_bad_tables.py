@@ -188,16 +188,14 @@ def test_lines_that_are_no_record(refused, line, mistake):
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("[1, NaN]", "step 2: expected a finite number, got nan"),
         ("[Infinity]", "step 1: expected a finite number, got inf"),
         ("[0, 1, -1e999]", "step 3: expected a finite number, got -inf"),
         ("[1" + "0" * 400 + "]", "step 1 is 1000000"),
-        ("[1, null]", "step 2: expected a number, got null"),
         ('[1, "2"]', "step 2: expected a number, got a text"),
         ("[1, true]", "step 2: expected a number, got true or false"),
         ("[1, [2]]", "its steps differ in their number of features"),
         ("[[1, 2], [3]]", "its steps differ in their number of features: ['a list of 1', 'a list of 2']"),
-        ("[[1, 2], [3, NaN]]", "step 2: expected a finite number, got nan"),
+        ("[[1, 2], [3, Infinity]]", "step 2: expected a finite number, got inf"),
         ("[[1, [2]]]", "step 1: expected a number, got a list"),
         ("[[1, 2]]", "expected a list of numbers as in the first record, got a list of lists of 2 numbers"),
         ('"a"', "expected a list of numbers as in the first record, got a text"),

@@ -39,6 +39,7 @@ from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser, RareDropout
 from elman.nn.scaling import Scaling
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
+from elman.nn.stack import Stack
 from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.pair_network import PairEnsemble, PairNetwork
@@ -98,6 +99,11 @@ def layer(module: Any, batch: Ragged, **constants: Tensor) -> Results:
     steps, last = module(batch, **constants)
     several = lambda value: list(value) if isinstance(value, tuple) else [value]  # noqa: E731
     return [*several(steps), *states(last), *several(last.output)]
+
+
+def layer_of_stack(module: Any, batch: Ragged) -> Results:
+    steps, last = module(batch)
+    return [steps, *states(last), last.output]
 
 
 def states(last: State) -> list[Tensor]:
@@ -288,6 +294,8 @@ RECURRENT: dict[str, Case] = {
         for merge in ("sum", "mul", "average", None)
     },
     "Recurrent, going backwards": Case(recurrent(go_backwards=True), layer),
+    "Stack": Case(lambda: Stack("gru", FEATURES, (3, 2), bidirectional=True), layer_of_stack),
+    "Stack that drops": Case(lambda: Stack("gru", FEATURES, (3, 2), dropout=0.3), layer_of_stack, draws=True),
     "Recurrent, stateful": Case(recurrent(stateful=True), layer),
     "Recurrent, from torch's start": Case(recurrent(init="torch"), layer),
     "Recurrent, with a constant": Case(

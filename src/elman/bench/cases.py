@@ -93,12 +93,14 @@ def parse(name: str) -> Case | None:
 
 DENSE = ((10, 10, 26, 200), (16, 40, 64, 64), (32, 100, 300, 300), (64, 200, 512, 512), (512, 100, 300, 300))
 RAGGED = ((32, 100, 64, 128), (32, 400, 64, 128), (8, 2000, 64, 64))
+# Series of numbers: few features, many steps.
+SERIES = ((16, 400, 4, 64), (32, 1344, 1, 64))
 STREAMING = ((1, 1, 128, 128), (1, 1, 512, 512), (1, 1, 1024, 1024))
 
 
 def _listed() -> list[Case]:
     whole = [Case(cell, *shape, mode) for shape in DENSE for cell in GATES for mode in MODES[:2]]
-    ragged = [Case(cell, *shape, mode) for shape in RAGGED for cell in GATES for mode in MODES[:2]]
+    ragged = [Case(cell, *shape, mode) for shape in (*RAGGED, *SERIES) for cell in GATES for mode in MODES[:2]]
     streaming = [Case(cell, *shape, MODES[2]) for shape in STREAMING for cell in GATES]
     return [*whole, *(replace(case, ragged=True) for case in ragged), *streaming]
 

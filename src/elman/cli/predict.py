@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 NEAREST = 10
+# Of a series of numbers, on a line.
+SHOWN_STEPS = 8
 _DATA = Annotated[
     str | None,
     typer.Argument(
@@ -225,7 +227,21 @@ def _words(value: Any) -> str:
     """Return a row or an answer on one line: words separated by blanks, numbers as JSON."""
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return " ".join(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a series of numbers as lists, of one channel as one list."""
+    if not hasattr(value, "tolist"):
+        return value
+    return (value[:, 0] if value.ndim == 2 and value.shape[1] == 1 else value).tolist()
+
+
+def _shown(row: Any) -> str:
+    """Return a row on one line, of a long series of numbers the first steps."""
+    if isinstance(row, str) or len(row) <= SHOWN_STEPS or isinstance(row[0], str):
+        return _words(row)
+    return f"{_words(row[:SHOWN_STEPS]).removesuffix(']')}, …] ({len(row):,} steps)"
 
 
 def _answer(value: Any) -> str:
@@ -251,5 +267,5 @@ def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool)
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)
     values = answer.value if isinstance(answer.value, tuple) else (answer.value,)
-    fields = [*(on_one_line(_words(text)) for text in texts), *(on_one_line(_answer(value)) for value in values)]
+    fields = [*(on_one_line(_shown(text)) for text in texts), *(on_one_line(_answer(value)) for value in values)]
     return "\t".join([*fields, *shown])

@@ -40,8 +40,10 @@ class SequenceClassifier(Model):
         """Train on labelled sequences.
 
         Args:
-            X: texts, or arrays `(time, feature)` for `tokens="values"`; or a data frame that has them as its column
-                `text`, or as its only column of a usual name such as `review`.
+            X: texts; or series of numbers, each an array `(time, channel)` or `(time,)`; or a data frame that has them
+                as its column `text`, or as its only column of a usual name such as `review`. Series are also read from
+                the forms of sktime, pandas and scikit-learn, see `elman.data.series.given.series_of`: one NumPy array
+                of three axes is `(series, channel, time)`.
             y: a label for each: strings, integers or truth values, all of one type.
             how: `validation` (sequences and labels), `folder`, `resume`, `listener`, `start`, as for `Model.fit`.
 
@@ -95,5 +97,5 @@ class SequenceClassifier(Model):
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
             classifier_tags=ClassifierTags(),
-            input_tags=InputTags(string=True, two_d_array=False),
+            input_tags=InputTags(string=True, two_d_array=True, three_d_array=True),
         )

@@ -196,6 +196,9 @@ class Model:
             check_run(settings, validated=held is not None, folder=path, resume=resume)
             task = self.task(settings)
             task.metric  # noqa: B018 - an unknown one is refused before training
+            for encoder in task.encoders.values():
+                if train.form is not None and hasattr(encoder, "channels"):
+                    encoder.channels = train.form.channels
             if start is not None:
                 start.prepare(task)
             with rows_named(train):

@@ -45,9 +45,10 @@ class SequenceRegressor(Model):
         return super().fit(X, y, **how)
 
     def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
-        """Return the number of each sequence, `(sequences,)`, or a list of arrays with that of each step.
+        """Return the number of each sequence, `(sequences,)`.
 
-        Of several quantiles it is that nearest to the median.
+        Where each step has a number, it is a list of arrays `(steps,)`. Of several quantiles it is that nearest to the
+        median.
 
         Args:
             X: sequences.
@@ -63,7 +64,9 @@ class SequenceRegressor(Model):
         return np.array(values, dtype=np.float64)
 
     def predict_quantiles(self, X: Any, *, unknown: Unknown | None = None) -> Any:
-        """Return the quantiles of each number, `(sequences, quantiles)`, or a list of `(steps, quantiles)`.
+        """Return the quantiles of the number of each sequence, `(sequences, quantiles)`.
+
+        Where each step has a number, it is a list of arrays `(steps, quantiles)`.
 
         Args:
             X: sequences.

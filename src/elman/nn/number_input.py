@@ -110,7 +110,7 @@ def _view(name: str, batch: Ragged) -> Ragged:
 
 
 def _mean_size(batch: Ragged) -> Tensor:
-    """Return the mean size of the known values of the sequence of each step, 1 if all are zero: `(total, channel)`."""
+    """Return the mean of abs(x) over the sequence of each step, 1 if it is 0."""
     known = ~batch.data.isnan()
     counts = batch.replace(known.double()).sum().clamp(min=1)
     sizes = batch.replace(batch.data.abs().where(known, torch.zeros_like(batch.data))).sum() / counts

@@ -116,7 +116,11 @@ class Scaling(nn.Module):
         self._check(batch)
         scale = self.scale(batch)
         index = batch.sequence_index()
-        data = (batch.data.double() - scale.shift.index_select(0, index)) / scale.width.index_select(0, index)
+        # Missing values are put back afterwards: NaN would be in the gradient of the learned factors.
+        missing = batch.data.isnan()
+        known = batch.data.double().masked_fill(missing, 0.0)
+        data = (known - scale.shift.index_select(0, index)) / scale.width.index_select(0, index)
+        data = data.masked_fill(missing, torch.nan)
         return batch.replace(data.to(batch.data.dtype)), scale
 
     def scale(self, batch: Ragged) -> Scale:

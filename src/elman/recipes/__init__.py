@@ -1,5 +1,6 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
+from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
 from elman.recipes.language import (
     shakespeare_chars,
@@ -9,6 +10,7 @@ from elman.recipes.language import (
     wikitext_words_plain,
 )
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
+from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
@@ -27,6 +29,8 @@ RECIPES: dict[str, Recipe] = {
         news_lstm,
         news_bilstm,
         news_best,
+        appliance_series,
+        oil_temperature_stack,
         tag_toy,
         tag_pos,
         compare_sick,

@@ -78,20 +78,28 @@ class StepSettings(BodySettings):
         description="Standard deviation of the embedding at the start. Keras's embeddings have 0.03; by default it is "
         "1, and 0.1 for n-grams.",
     )
+    layer_sizes: tuple[PositiveInt, ...] = Field(
+        (),
+        description="Units of each recurrent layer and direction. Given, they replace hidden_size and num_layers.",
+    )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
     merge: Merge = Field("concat", description="How the outputs of both directions are combined.")
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
-    activation: Literal["relu", "tanh", "sigmoid"] = Field("relu", description="Activation of the dense layers.")
+    activation: Literal["relu", "tanh", "sigmoid", "selu"] = Field(
+        "relu", description="Activation of the dense layers."
+    )
     token_dropout: Share = Field(0.0, description="Fraction of the tokens (or n-grams) to read as unknown.")
     rare_dropout: Share = Field(0.0, description="Fraction of the tokens seen once to read as unknown in training.")
     embedding_dropout: Share = Field(0.0, description="Fraction of vocabulary rows zeroed for a batch.")
 
-    @field_validator("dense", "pooling", mode="before", check_fields=False)
+    @field_validator("dense", "pooling", "layer_sizes", mode="before", check_fields=False)
     @classmethod
     def _one_is_a_list_too(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | int) else value
 
     def _conflicts(self) -> Iterator[Conflict]:
+        if self.layer_sizes and self.num_layers > 1:
+            yield Conflict(("layer_sizes", "num_layers"), "each layer has a size of its own; leave num_layers at 1.")
         for name in ("token_dropout", "embedding_dropout", "rare_dropout"):
             if self.embedding == "one-hot" and getattr(self, name):
                 yield Conflict(("embedding", name), "only learned rows can drop tokens.")

@@ -173,9 +173,20 @@ class Features:
         return Rows(np.arange(rows + 1) * features, np.tile(np.arange(features), rows), scaled.ravel())
 
 
+def known_values(sequence: Any) -> np.ndarray:
+    """Return a sequence of numbers with missing values carried forward, 0 in empty channels."""
+    # This imports torch.
+    from elman.data.series.arrays import carried
+
+    values = np.asarray(sequence, dtype=np.float64)
+    if not np.isnan(values).any():
+        return values
+    return np.nan_to_num(carried(values.reshape(len(values), -1)))
+
+
 def described(sequences: Sequence[Any]) -> np.ndarray:
     """Return the features of `Features` of each sequence, `(rows, features)`."""
-    found = [np.asarray(each, dtype=np.float64) for each in sequences]
+    found = [known_values(each) for each in sequences]
     steps = [each.reshape(len(each), -1) if each.size else None for each in found]
     width = next((each.shape[1] for each in steps if each is not None), 1)
     rows = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.tasks.baselines import Baseline
-from elman.tasks.linear_baseline import Features, LinearModel
+from elman.tasks.linear_baseline import Features, LinearModel, known_values
 from elman.tasks.numbers import NumberScores, numbers_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ResampledFeatures(Features):
         """Return the features of each sequence, `(rows, features)`."""
         simple = super().describe(sequences)
         width = (simple.shape[1] - 1) // 5
-        values = np.stack([_resampled(np.asarray(each, dtype=np.float64), width) for each in sequences])
+        values = np.stack([_resampled(known_values(each), width) for each in sequences])
         return np.concatenate([simple, values], axis=1)
 
 

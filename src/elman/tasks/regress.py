@@ -50,7 +50,7 @@ class RegressorSettings(RowSettings):
 
     @field_validator("quantiles", mode="before")
     @classmethod
-    def _one_is_a_list_too(cls, value: Any) -> Any:
+    def _one_quantile_is_a_list_too(cls, value: Any) -> Any:
         return (value,) if isinstance(value, float) else value
 
     def _conflicts(self) -> "Iterator[Conflict]":
@@ -116,13 +116,13 @@ class Regress(Task):
         return self.settings.quantiles if self.settings.loss == "quantile" else ()
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Learn the scale of numbers, and check that there is a target for each step where they are for steps."""
+        """Learn the scale of numbers, and check that targets of steps are as many as the steps."""
         prepare_numbers(network, self.encoders["text"], encoded["text"], fit=fit)
         check_steps(encoded["text"], encoded["target"])
         return encoded
 
     def network(self, cell: "Cell | None") -> Any:
-        """Build the network: embed, recurrent body, pooling unless each step has a number, dense layers."""
+        """Build the network: embed, recurrent body, pooling of whole sequences, dense layers."""
         # Imported late: torch is needed only for training.
         from elman.networks import RowNetwork, StepNetwork
 
@@ -154,7 +154,7 @@ class Regress(Task):
         return NumberScores("target", self.encoders["target"].restored, self._point)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
-        """Return the number of each sequence, or those of its steps, and the quantiles where these are predicted."""
+        """Return the number of each sequence, or of each of its steps, and its quantiles."""
         # This imports torch.
         from elman.data.ragged.finite import check_finite
 

@@ -287,10 +287,13 @@ def _label_column(values: Values) -> str:
 
 
 def _taken(given: Any, column: Column) -> list[Any]:
+    from elman.data.series.given import series_of
     from elman.data.tables.given import values_of
     from elman.data.tables.header import TEXT_NAMES
     from elman.data.tables.labels import labels_of
 
+    if column.role == "input" and (series := series_of(given)) is not None:
+        return series
     if column.stratified:
         return list(labels_of(given))
     usual = TEXT_NAMES if column.role == "input" else frozenset()

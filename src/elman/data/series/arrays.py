@@ -56,14 +56,14 @@ def series_batch(sequences: Sequence[Any], missing: Missing = "error", channels:
 
 
 def carried(values: np.ndarray) -> np.ndarray:
-    """Return steps `(time, channel)` with each missing value replaced by the last known one, or the first."""
+    """Return steps `(time, channel)` with the last known value where one is missing."""
     known = ~np.isnan(values)
     if known.all():
         return values
     steps = np.arange(len(values))[:, None]
     last = np.maximum.accumulate(np.where(known, steps, -1), axis=0)
     first = np.where(known, steps, len(values)).min(axis=0, initial=len(values))
-    return np.take_along_axis(values, np.where(last < 0, first, last), axis=0)
+    return np.take_along_axis(values, np.where(last < 0, np.minimum(first, len(values) - 1), last), axis=0)
 
 
 def _arrays(sequences: Sequence[Any], channels: int | None) -> list[np.ndarray]:

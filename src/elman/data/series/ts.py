@@ -39,7 +39,9 @@ class _Header(NamedTuple):
 
 
 def read_ts(source: Source, *, numeric: bool, labelled: bool) -> Read:
-    """Read a file of lines `@…`, then a series a line: values by commas, channels and the target by colons.
+    """Read a `.ts` file: lines that begin with `@`, then a series a line.
+
+    Commas separate values; colons separate channels and the target.
 
     Args:
         source: the file.

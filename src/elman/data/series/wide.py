@@ -7,7 +7,7 @@ from elman.data.files import Mistakes, Source, position
 from elman.data.series.ts import Read
 from elman.data.series.values import FIX, SeriesName, is_missing, is_number, numbers_in, targets_in, without_end
 from elman.data.tables.delimited import Row, read_rows
-from elman.data.tables.header import LABEL_NAMES, named_like, plain_name
+from elman.data.tables.header import LABEL_NAMES, TEXT_NAMES, named_like, plain_name
 from elman.errors import DataError, nearest
 
 # A table has a series a row if all of its first rows are numbers in all but one column, and it has so many.
@@ -33,16 +33,33 @@ class WideColumns(NamedTuple):
 
 
 def is_wide(source: Source, separator: str) -> bool:
-    """Report whether a table has a series a row: numbers in all columns but one, and at least four columns."""
+    """Report whether a table has a series a row.
+
+    It has at least four columns, with numbers in all but one, which has labels, of which some repeat. A few fields that
+    are not numbers are mistakes that `read_wide` names.
+    """
     first = [line for line in source.lines[: LOOKED_AT + 1] if line.strip()]
     rows = [line.rstrip("\r\n").split(separator) for line in first]
-    body = rows[1:] or rows
-    if max(map(len, body)) < FEWEST_COLUMNS:
-        return False
+    body, names = rows[1:] or rows, rows[0]
     width = max(map(len, body))
-    others = [n for n in range(width) if not all(is_number(row[n]) for row in body if n < len(row))]
-    # A column of an index beside that of the labels.
-    return len(others) <= 1 and any(not is_missing(field) for row in body for field in row)
+    if width < FEWEST_COLUMNS or named_like(names, TEXT_NAMES - {"x"}):
+        return False
+    columns = [[row[n] for row in body if n < len(row)] for n in range(width)]
+    others = [n for n, fields in enumerate(columns) if 2 * sum(map(_looks_like_a_number, fields)) < len(fields)]
+    if len(others) > 1 or all(is_missing(field) for fields in columns for field in fields):
+        return False
+    return not others or _has_labels(columns[others[0]], names[others[0]] if others[0] < len(names) else "")
+
+
+def _has_labels(fields: Sequence[str], name: str) -> bool:
+    few = len(fields) < FEWEST_COLUMNS or len(set(fields)) <= len(fields) / 2
+    return few or bool(named_like([name], LABEL_NAMES))
+
+
+def _looks_like_a_number(field: str) -> bool:
+    """Report whether a field is a number, also with a decimal comma or infinite."""
+    bare = field.strip().lower().replace(",", ".")
+    return is_number(bare) or bare.lstrip("+-") in ("inf", "infinity")
 
 
 def read_wide(
@@ -123,7 +140,8 @@ def _columns(
     first = [field.strip() for field in rows[0].fields]
     body = rows[1:] or rows
     width = max(len(row.fields) for row in rows)
-    texts = [n for n in range(width) if not all(is_number(r.fields[n]) for r in body[:LOOKED_AT] if n < len(r.fields))]
+    columns = [[row.fields[n] for row in body[:LOOKED_AT] if n < len(row.fields)] for n in range(width)]
+    texts = [n for n, fields in enumerate(columns) if 2 * sum(map(_looks_like_a_number, fields)) < len(fields)]
     if header == "auto":
         named = [n for n in range(len(first)) if not is_number(first[n]) and n not in texts]
         header = bool(named) or isinstance(label, str)

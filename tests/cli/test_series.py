@@ -1,0 +1,126 @@
+"""Series from files to saved models to answers, on the command line."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+SMALL = ("--hidden-size", 4, "--epochs", 2, "--batch-size", 8, "--seed", 1)
+
+
+def lines(kind: str, *, missing: bool = False) -> list[str]:
+    rows = []
+    for n in range(30):
+        steps = [f"{math.sin(t * (1 + n % 2)):.3f}" for t in range(4 + n % 3)]
+        if missing and n % 4 == 0:
+            steps[1] = "?"
+        rows.append(f"{','.join(steps)}:{n % 2 if kind == 'class' else n / 10}")
+    return rows
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    path = tmp_path / "waves.ts"
+    path.write_text("\n".join(["@timestamps false", "@classLabel true 0 1", "@data", *lines("class"), ""]))
+    return path
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.ts"
+    path.write_text("\n".join(["@timestamps false", "@targetLabel true", "@data", *lines("number"), ""]))
+    return path
+
+
+def test_classify_trains_evaluates_and_predicts(elman, classes: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    done = elman("train", "classify", classes, "--out", out, *SMALL, "--json")
+    assert done.code == 0, done.err
+    assert "each line is a series" in done.err
+    evaluated = elman("evaluate", out, classes, "--json")
+    assert evaluated.json["count"] == 30
+    answers = elman("predict", out, classes, "--json").json["predictions"]
+    assert [len(json.loads(each["text"])) for each in answers[:3]] == [4, 5, 6]
+    assert {each["label"] for each in answers} <= {0, 1}
+    assert "standard" in json.loads((out / "config.json").read_text())["settings"]["scaling"]
+
+
+def test_regress_trains_evaluates_and_predicts(elman, numbers: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    done = elman(
+        "train", "regress", numbers, "--out", out, "--loss", "quantile", "--baseline", "ridge", *SMALL, "--json"
+    )
+    assert done.code == 0, done.err
+    assert done.json["baseline"]["name"] == "ridge"
+    assert {"rmse", "mae", "r2", "pearson"} <= set(done.json)
+    report = (out / "report.html").read_text()
+    assert report.count("<svg") >= 3
+    for said in ("Predictions and residuals", "mean baseline", "ridge baseline"):
+        assert said in report
+    assert elman("evaluate", out, numbers, "--json").json["count"] == 30
+    shown = elman("predict", out, numbers)
+    assert len(shown.out.splitlines()) == 30
+    fields = shown.out.splitlines()[0].split("\t")
+    assert [field.partition("=")[0] for field in fields[2:]] == ["q0.1", "q0.5", "q0.9"]
+    low, middle, high = (float(field.partition("=")[2]) for field in fields[2:])
+    assert low <= middle <= high
+    assert float(fields[1]) == middle
+
+
+def test_numbers_of_texts(elman, tmp_path: Path):
+    path = tmp_path / "words.csv"
+    path.write_text("word,score\n" + "".join(f"{'ab' * (n % 5)}{n:02d},{n % 5 / 4}\n" for n in range(40)))
+    out = tmp_path / "model"
+    done = elman("train", "regress", path, "--text", "word", "--target", "score", "--out", out, *SMALL)
+    assert done.code == 0, done.err
+    assert "RMSE" in done.out
+    assert len(elman("predict", out, "--text", "abab").out.split("\t")) == 2
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("word,score\nab,0.5\nba,good\nbb,inf\n")
+    refused = elman("train", "regress", wrong, "--text", "word", "--target", "score", "--out", tmp_path / "other")
+    assert refused.code == 1
+    assert "line 3, column `score`: expected a number, got 'good'" in refused.err
+    assert "line 4, column `score`: expected a finite number, got inf" in refused.err
+
+
+def test_missing_values_are_refused_masked_or_carried(elman, tmp_path: Path):
+    path = tmp_path / "gaps.ts"
+    rows = lines("class", missing=True)
+    path.write_text("\n".join(["@timestamps false", "@classLabel true 0 1", "@data", *rows, ""]))
+    refused = elman("train", "classify", path, "--out", tmp_path / "none", *SMALL)
+    assert refused.code == 1
+    assert f"{path}, line 4, channel 1, step 2" in refused.err
+    assert "--missing mask" in refused.err
+    for missing in ("mask", "carry"):
+        out = tmp_path / missing
+        done = elman("train", "classify", path, "--missing", missing, "--out", out, *SMALL)
+        assert done.code == 0, done.err
+        assert elman("predict", out, path).code == 0
+
+
+def test_a_constant_channel_is_named(elman, tmp_path: Path):
+    path = tmp_path / "long.csv"
+    rows = [f"s{n},{t},{math.sin(t + n):.3f},5,{n % 2}" for n in range(12) for t in range(5)]
+    path.write_text("\n".join(["id,t,wave,flag,label", *rows, ""]))
+    out = tmp_path / "model"
+    done = elman("train", "classify", path, "--series", "id", "--time", "t", "--out", out, *SMALL)
+    assert done.code == 0, done.err
+    assert "The channel `flag` has one value in all training steps" in done.err
+    new = tmp_path / "new.csv"
+    new.write_text("id,t,wave,flag\na,1,0.5,5\na,0,0.25,5\n")
+    assert len(elman("predict", out, new).out.splitlines()) == 1
+    fewer = tmp_path / "fewer.jsonl"
+    fewer.write_text('{"text": [1, 2, 3]}\n')
+    refused = elman("predict", out, fewer)
+    assert refused.code == 1
+    assert "Expected 2 channels" in refused.err
+    assert f"{fewer}, line 1" in refused.err
+
+
+def test_segments_and_views(elman, classes: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    views = ("--segment", 2, "--views", "values,difference", "--scaling", "series")
+    done = elman("train", "classify", classes, "--out", out, *views, *SMALL)
+    assert done.code == 0, done.err
+    assert elman("predict", out, classes).code == 0
