@@ -296,7 +296,8 @@ def test_scikit_learn_searches_and_frames():
     from sklearn.model_selection import cross_val_score
 
     model = SequenceComparer(**{**SMALL, "epochs": 2})
-    assert clone(model).get_params() == model.get_params()
+    again: Any = clone(model)
+    assert again.get_params() == model.get_params()
     assert cross_val_score(model, PAIRS, NUMBERS, cv=2).shape == (2,)
 
 
