@@ -296,7 +296,8 @@ def test_scikit_learn_searches_and_frames():
     from sklearn.model_selection import cross_val_score
 
     model = SequenceComparer(**{**SMALL, "epochs": 2})
-    assert clone(model).get_params() == model.get_params()
+    again: Any = clone(model)
+    assert again.get_params() == model.get_params()
     assert cross_val_score(model, PAIRS, NUMBERS, cv=2).shape == (2,)
 
 
@@ -328,3 +329,14 @@ def test_the_linear_model_is_fitted_to_held_out_pairs_at_the_end():
     assert after.parts["label"].factors.tolist() == before.parts["label"].factors.tolist()
     assert after.parts["label"].strength.item() == before.parts["label"].strength.item()
     assert not model.conclude()
+
+
+def test_a_model_starts_from_the_encoder_of_another(elman: Any, model: Path, data: Path, tmp_path: Path):
+    flags = ("--start-from", model, "--freeze", "embedding,body", "--target", "kind")
+    done = elman("train", "compare", data, "--out", tmp_path / "other", *flags, *FLAGS)
+    assert done.code == 0, done.err
+    one, other = (open_model(folder).model_.members[0].state_dict() for folder in (model, tmp_path / "other"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    shown = elman("summary", tmp_path / "other").out
+    assert "alignment" in shown
+    assert "networks.0.compare" in shown

@@ -45,7 +45,7 @@ class SequenceComparer(Model):
     fitted_by = "fit(pairs, y)"
 
     def fit(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, X: Any, y: Sequence[Any], *, validation: Sequence[Any] | None = None, **how: Any
+        self, X: Any, y: Any, *, validation: Sequence[Any] | None = None, **how: Any
     ) -> Self:
         """Train on pairs of sequences with their answers.
 
