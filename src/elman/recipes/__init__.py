@@ -2,7 +2,7 @@
 
 from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
-from elman.recipes.forecasts import etth1_96, etth1_720
+from elman.recipes.forecasts import airline, etth1_96, etth1_720, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -44,5 +44,7 @@ RECIPES: dict[str, Recipe] = {
         wikitext_words_plain,
         etth1_96,
         etth1_720,
+        sunspots,
+        airline,
     )
 }

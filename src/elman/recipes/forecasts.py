@@ -1,6 +1,7 @@
 """Forecasts: the oil temperature and loads of a transformer (ETTh1), sunspots, airline passengers."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def read_etth1(name: str, data: Path) -> Parts:
 def _read(name: str, data: Path) -> Values:
     path = open_dataset("time-series", data)
     return Forecast.source.read(str(path[name]), Forecast.columns, {})
+
+
+def read_whole(part: str, name: str, data: Path) -> Parts:
+    """Return a whole series, which a backtest divides before each origin."""
+    values = _read(part, data)
+    return Parts(values, None, values)
 
 
 SEGMENTS: dict[str, Any] = {
@@ -79,4 +86,43 @@ etth1_720 = Recipe(
     settings={**SEGMENTS, "horizon": 720},
     reported={"mse": 0.446},
     source=ETTH1_SOURCE,
+)
+
+sunspots = Recipe(
+    name="sunspots",
+    summary="12 months of sunspots ahead, 8 origins over 35 years, trained again before each: GRU(64) over years",
+    task="forecast",
+    data=("time-series",),
+    read=partial(read_whole, "sunspots"),
+    settings={
+        "horizon": 12,
+        "window": 264,
+        "method": "segments",
+        "segment": 12,
+        "hidden_size": 64,
+        "batch_size": 64,
+        "epochs": 12,
+        "validation_fraction": 0.2,
+    },
+    options={"origins": 8, "stride": 60},
+)
+
+airline = Recipe(
+    name="airline",
+    summary="12 months of airline passengers ahead, 5 origins a year apart, trained again before each: GRU(16)",
+    task="forecast",
+    data=("time-series",),
+    read=partial(read_whole, "airline"),
+    settings={
+        "horizon": 12,
+        "window": 24,
+        "method": "direct",
+        "transform": "log",
+        "loss": "squared",
+        "calendar": False,
+        "hidden_size": 16,
+        "learning_rate": 2e-4,
+        "validation_fraction": 0.25,
+    },
+    options={"origins": 5},
 )

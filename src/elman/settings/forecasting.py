@@ -37,7 +37,9 @@ class WindowSettings(Settings):
     )
     missing: Missing = Field(
         "error",
-        description="Missing values and steps: an error, carry (the last value goes on), or mask (marked as missing).",
+        description="Missing values and steps: error, carry or mask. Carry repeats the last value; a masked value is "
+        "marked, "
+        "and neither trained nor scored.",
     )
     train_stride: PositiveInt = Field(1, description="Steps between the origins of two training windows.")
 
@@ -47,8 +49,10 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
 
     method: Method | None = Field(
         None,
-        description="The network: segments (a GRU over segments), direct (all steps at once from the last state) or "
-        "recursive (a step at a time). By default segments from 48 steps ahead, and else direct.",
+        description="The network: segments, direct or recursive. Segments of the window are read by one GRU and "
+        "those of "
+        "the horizon decoded at once; direct gives all steps from the last state; recursive goes a step at a time. By "
+        "default segments from 48 steps ahead, else direct.",
     )
     cell: str = Field("gru_reset_after", description="One of elman's cells, or your own as FILE.py:NAME.")
     segment: PositiveInt | None = Field(
@@ -57,23 +61,28 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
     )
     linear: bool = Field(
         True,
-        description="Add a linear map of the window to the forecast of direct networks and segments. It begins as "
-        "ridge regression.",
+        description="Add a linear map of the window. It begins as ridge regression; recursive networks have none.",
     )
     scaling: Scaling | None = Field(
         None,
-        description="How the network scales a window: by the training data (standard, robust), by the window itself "
-        "(series, reversible) or its last value, or none. By default last; standard for counts.",
+        description="Scaling of the windows. By the training data (standard, robust), the window itself (series, "
+        "reversible) or its last value, or none. By default last, or standard for counts.",
+    )
+    transform: Literal["none", "log"] = Field(
+        "none", description="Forecast the targets or their logarithms. These need positive values."
     )
     loss: ForecastLoss | None = Field(
         None,
-        description="What is learned: a number (squared, absolute, huber), quantiles, or a distribution (gaussian, "
-        "student, negative-binomial for counts). By default quantile; student for recursive.",
+        description="What is learned: a number, quantiles or a distribution. squared, absolute and huber are errors "
+        "of a "
+        "number; gaussian, student and negative-binomial (for counts) distributions. By default quantile, or student "
+        "for "
+        "recursive.",
     )
     quantiles: tuple[Level, ...] = Field(LEVELS, min_length=1, description="Levels of the quantiles, in order.")
     interval: Level = Field(0.8, description="Probability that an interval should hold.")
     conformal: bool = Field(
-        True, description="Correct the intervals on the validation windows (split-conformal), if there are any."
+        True, description="Correct the intervals on the validation windows. This is split-conformal prediction."
     )
     samples: PositiveInt = Field(100, description="Sample paths of a recursive forecast.")
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
@@ -104,6 +113,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
         if self.dropout and self.num_layers == 1:
             yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
+        if self.loss == "negative-binomial" and self.transform == "log":
+            yield Conflict(("loss", "transform"), "counts may be 0: leave transform out.")
         if self.loss == "negative-binomial" and self.scaling in ("last", "series", "reversible"):
             yield Conflict(("loss", "scaling"), "counts have the scale of their window already: leave scaling out.")
 
@@ -113,10 +124,9 @@ class BacktestOptions(Settings):
 
     origins: PositiveInt | None = Field(
         None,
-        description="Backtest by rolling origin: forecast from so many origins at the end of the series. The model is "
-        "trained again before each.",
+        description="Backtest from so many origins at the end of the series. The model is trained again before each.",
     )
     stride: PositiveInt | None = Field(None, description="Steps between two origins. By default the horizon.")
     keep_weights: bool = Field(
-        False, description="Do not train again: every origin must be after the data that the model was trained on."
+        False, description="Do not train again. Every origin must be after the data that the model was trained on."
     )

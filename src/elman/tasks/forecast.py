@@ -34,7 +34,7 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings):
     patience: PositiveInt | None = Field(8, description="Stop after N epochs without a better one.")
     refit: bool = Field(
         True,
-        description="Train again on all data at the end, for the best number of epochs, if elman held a part out.",
+        description="Train again on all data at the end. For the best number of epochs, if elman held a part out.",
     )
 
 

@@ -68,17 +68,24 @@ class Forecasts:
         self.is_taught = is_taught
         self.has_quantiles = settings.loss == "quantile"
         self.scale = Scale(raw.scale.shift.unsqueeze(1), raw.scale.width.unsqueeze(1))
-        self.ratio = (self.scale.width / units.spread).to(raw.values.dtype)
+        self.spread = units.spread
+        # Errors of logarithms are weighed as they are.
+        spread = torch.ones_like(units.spread) if settings.transform == "log" else units.spread
+        self.ratio = (self.scale.width / spread).to(raw.values.dtype)
+
+    def true(self, future: Tensor) -> Tensor:
+        """Return the values of a batch in the units of the data."""
+        return future.exp() if self._settings.transform == "log" else future
 
     def scaled(self, values: Tensor) -> Tensor:
-        """Return values of the data as the window is scaled, in the type of the network."""
+        """Return values of a batch as the window is scaled, in the type of the network."""
         return ((values - self.scale.shift) / self.scale.width).to(self._raw.values.dtype)
 
     def restored(self, scaled: Tensor) -> Tensor:
         """Return scaled values, with further axes at the end, in the units of the data."""
         more = scaled.dim() - 3
         shift, width = (each.reshape(*each.shape, *[1] * more) for each in self.scale)
-        return scaled.double() * width + shift
+        return self.true(scaled.double() * width + shift)
 
     @cached_property
     def distribution(self) -> Distribution | None:
@@ -169,6 +176,21 @@ class Forecasts:
     def paths(self) -> Tensor | None:
         """Return the sample paths on a last axis, or None for networks that draw none."""
         return None if self._raw.paths is None else self.restored(self._raw.paths)
+
+    def crps(self, future: Tensor) -> Tensor | None:
+        """Return the CRPS of the values of a batch, in the units of the data, or None for numbers.
+
+        Args:
+            future: without missing values.
+        """
+        if self._settings.transform != "log":
+            found = self.crps_scaled(self.scaled(future))
+            return None if found is None else found * self.scale.width
+        if self._raw.paths is not None and self._raw.paths.shape[-1] > 1:
+            return sample_crps(self.restored(self._raw.paths), self.true(future))
+        if self.quantiles_scaled is None:
+            return None
+        return quantile_crps(self.restored(self.quantiles_scaled), self.true(future), self._settings.levels)
 
     def crps_scaled(self, true: Tensor) -> Tensor | None:
         """Return the CRPS of true values, scaled as they are, or None for numbers."""

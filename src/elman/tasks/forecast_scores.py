@@ -46,30 +46,28 @@ class ForecastScores:
         """Count a batch."""
         forecasts: Forecasts = read.outputs
         future = batch["future"]
-        true = forecasts.scaled(future)
-        seen = ~true.isnan()
-        true = torch.where(seen, true, 0.0)
-        width = forecasts.scale.width.expand_as(future)
-        ratio = forecasts.ratio.expand_as(true)
-        error = torch.where(seen, forecasts.point_scaled.detach() - true, 0.0)
+        seen = ~future.isnan()
+        future = torch.where(seen, future, batch["window"].last()[:, : future.shape[2]].nan_to_num(0.0).unsqueeze(1))
+        true = forecasts.true(future)
+        error = torch.where(seen, forecasts.point.detach() - true, 0.0)
         self._loss += float(read.loss.detach()) * read.targets
         self._targets += read.targets
         self._windows += batch.sequences
-        standard = error * ratio
+        standard = error / self._units.spread
         self._add("count", seen)
         self._add("squared", standard.square())
         self._add("absolute", standard.abs())
-        self._add("units", (error * width).square())
+        self._add("units", error.square())
         # In training the loss and the points are enough, and the distributions' scores would take most of the time.
         if forecasts.is_taught and not forecasts.has_quantiles:
             return
-        if (crps := forecasts.crps_scaled(true)) is not None:
-            self._add("crps", torch.where(seen, crps.detach() * ratio, 0.0))
+        if (crps := forecasts.crps(future)) is not None:
+            self._add("crps", torch.where(seen, crps.detach() / self._units.spread, 0.0))
         if forecasts.is_taught:
             return
-        if (limits := forecasts.interval_scaled) is not None:
+        if (limits := forecasts.limits()) is not None:
             self._add("inside", seen & (true >= limits[0]) & (true <= limits[1]))
-            self._add("width", torch.where(seen, (limits[1] - limits[0]).detach() * ratio, 0.0))
+            self._add("width", torch.where(seen, (limits[1] - limits[0]).detach() / self._units.spread, 0.0))
         residuals = (-standard[seen]).clamp(-FARTHEST, FARTHEST)
         self._bins += torch.histc(residuals.float(), BINS, -FARTHEST, FARTHEST).long()
         self._by_series(batch, standard, seen)
@@ -100,8 +98,8 @@ class ForecastScores:
                 "series": series.name,
                 "target": self._names[0],
                 "origin": str(stamp) if series.start is None else written_stamp(stamp, series.frequency),
-                "past": _rounded(past),
-                "future": _rounded(batch["future"][row, :, 0]),
+                "past": _rounded(forecasts.true(past)),
+                "future": _rounded(forecasts.true(batch["future"][row, :, 0])),
                 "forecast": _rounded(point[row, :, 0]),
             }
             if limits is not None:

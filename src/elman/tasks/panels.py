@@ -257,7 +257,7 @@ class PanelEncoder:
                 short = total - len(ahead)
                 filled = np.concatenate([ahead, np.full((max(0, short), ahead.shape[1]), np.nan)])[:total]
                 ahead = np.concatenate([filled, calendar], 1)
-            rows.append(np.concatenate([each.target, self._standardised("past", each.past)], 1))
+            rows.append(np.concatenate([self._transformed(each), self._standardised("past", each.past)], 1))
             known.append(ahead)
         empty = np.empty((0, self.width))
         return EncodedPanel(
@@ -273,6 +273,28 @@ class PanelEncoder:
             begins=[each.begin for each in panel],
             series=list(panel),
         )
+
+    def _transformed(self, series: "Series") -> "np.ndarray":
+        """Return the targets as the network reads them.
+
+        Raises:
+            DataError: a value without a logarithm, where logarithms are wanted.
+        """
+        import numpy as np
+
+        if self._settings.transform != "log":
+            return series.target
+        steps, targets = np.nonzero(series.target <= 0)
+        if len(steps):
+            name = self.layout.target[targets[0]]
+            raise DataError(
+                f"Expected positive values for --transform log, got {series.target[steps[0], targets[0]]:g}.",
+                where=f"series {series.name!r}, step {steps[0] + 1}, column `{name}`"
+                if series.name
+                else f"step {steps[0] + 1}, column `{name}`",
+                fix="Leave --transform out.",
+            )
+        return np.log(series.target)
 
     def _standardised(self, role: str, values: "np.ndarray") -> "np.ndarray":
         import numpy as np
