@@ -10,7 +10,6 @@ from elman.settings.base import Conflict, Settings
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NONMONOTONE_INTERVAL = 5
-RIDGES = tuple(10.0**power for power in range(-8, 3))
 
 
 class RunSettings(Settings):
@@ -65,8 +64,11 @@ class RunSettings(Settings):
         description="How the weights are found. ridge solves for the output layer alone, in one pass over the data. By "
         "default ridge for the cell reservoir, else gradient.",
     )
-    ridges: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        RIDGES, min_length=1, description="Penalties that ridge chooses from. It cross-validates them in the same pass."
+    ridges: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Penalties that ridge chooses from. It cross-validates them in the same pass. By default 1e-8, "
+        "1e-7, … 100.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     checkpoint_seconds: float = Field(
@@ -104,7 +106,7 @@ class RunSettings(Settings):
             yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
         if self.unfreeze_epochs is not None and not self.freeze:
             yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
-        if self.ridges != RIDGES and not self.closed_form:
+        if self.ridges is not None and not self.closed_form:
             yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")

@@ -18,6 +18,7 @@ from elman.training.weights import load_weights, weights_of
 
 # The minibatches are dealt to so many parts, each of which is left out once to compare the ridges.
 PARTS = 5
+RIDGES = tuple(10.0**power for power in range(-8, 3))
 
 
 class RidgeLearner:
@@ -100,7 +101,7 @@ class RidgeLearner:
     @property
     def solution(self) -> Solution:
         """The output layer for the rows so far, with its ridge."""
-        return cross_validate(self._parts, self._settings.ridges)
+        return cross_validate(self._parts, self._settings.ridges or RIDGES)
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Evaluate the weights as they are."""
