@@ -24,6 +24,8 @@ ROWS = [("ab" * (n % 4) + "c" * (n % 3) or "d", "xyz"[n % 3]) for n in range(36)
 SENTENCES = [(["the", "dog", "ate", "it"][: 1 + n % 4], ["D", "N", "V", "N"][: 1 + n % 4]) for n in range(24)]
 SERIES = [[n % 7 / 2 + t * (1 + n % 3) - 2.5 for t in range(1 + n % 5)] for n in range(30)]
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
+PAIRS = [(f"{'abc'[n % 3]} x", f"{'abc'[n // 3 % 3]} y") for n in range(36)]
+LONGER = [[float((3 * n + 7 * step) % 11) for step in range(20 + 5 * n)] for n in range(3)]
 SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
 
 
@@ -50,6 +52,12 @@ EXAMPLES = {
         "target,t0,t1,t2,t3,t4\n" + "".join(f"{n % 5},{','.join(map(str, each))}\n" for n, each in enumerate(SERIES)),
         {**SMALL, "batch_size": 4, "dropout": 0.2, "segment": 2, "views": ("values", "log"), "schedule": "constant"},
     ),
+    "compare": Example(
+        (PAIRS, [("same" if one[0] == other[0] else "other") for one, other in PAIRS]),
+        "pairs.csv",
+        "first,second,target\n" + "".join(f"{a},{b},{'same' if a[0] == b[0] else 'other'}\n" for a, b in PAIRS),
+        {**SMALL, "tokens": "words", "embedding": 5, "batch_size": 8, "dense": (5,), "schedule": "constant"},
+    ),
     "tag": Example(
         tuple(map(list, zip(*SENTENCES, strict=True))),
         "sentences.tsv",
@@ -58,6 +66,12 @@ EXAMPLES = {
     ),
     "language": Example(
         (TEXT,), "text.txt", TEXT, {**SMALL, "embedding_size": 5, "streams": 3, "window": 12, "output_dropout": 0.2}
+    ),
+    "forecast": Example(
+        (LONGER,),
+        "series.csv",
+        "series,value\n" + "".join(f"{n},{value}\n" for n, each in enumerate(LONGER) for value in each),
+        {**SMALL, "horizon": 3, "window": 6, "batch_size": 8, "output_dropout": 0.2, "schedule": "constant"},
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -203,16 +217,15 @@ class Endless:
 
 @every_task
 def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
-    model, example = fitted(name), EXAMPLES[name]
-    task = model.task_
-    values = task.source.take(example.values, task.columns)
+    model = fitted(name)
+    task, values = model.task_, model.train_
     encoded = {key: encoder.encode(values.columns[key]) for key, encoder in task.encoders.items()}
     data = task.source.evaluated(encoded, task.settings)
     batch = data.read(data.plan(0)[0])
     with torch.inference_mode():
         read = task.read(model.model_, batch)
     held = []
-    for times in (10, 10, 400):
+    for times in (10, 10, 1000):
         scores = task.scores(Endless(batch, times, getattr(data, "counts", None)))
         tracemalloc.start()
         for _ in range(times):
@@ -221,7 +234,7 @@ def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-    # The first time, what is imported is held, too.
-    assert held[2] < held[1] + 10_000
+    # The first time, what is imported is held, too; and Python keeps some freed tuples.
+    assert held[2] < held[1] + 60_000
     once = evaluate(model.model_, task, data)
     assert once.keys() == scores.compute().keys()

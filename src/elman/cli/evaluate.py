@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
         "elman evaluate words-model test.csv",
         "elman evaluate words-model test.tsv --no-header --text 2 --label 1 --json",
         "elman evaluate book-model other-book.txt --dynamic 0.1",
+        "elman evaluate passengers-model passengers.csv --origins 10 --stride 6",
     )
 
 
@@ -46,8 +47,9 @@ def evaluate(**values: Any) -> None:
     """Evaluate a model on data that it was not trained on.
 
     For labels: the scores, the majority rate to beat, and the confusion matrix. For a language model: bits per
-    character and per byte, perplexity, and the loss in nats per token. A simple model that was saved with it, such as a
-    linear model, is scored on the same data.
+    character and per byte, perplexity, and the loss in nats per token. For a forecaster: errors and intervals of the
+    forecasts from every step, or from --origins N that the model is trained again for. A simple model that was saved
+    with it, such as a linear model, is scored on the same data.
     """
     from elman.cli.flags import given_values
     from elman.cli.reading import option_flags, reading_flags, refuse_others
@@ -65,7 +67,7 @@ def evaluate(**values: Any) -> None:
     given = given_values(options.values(), values)
     scores = model.evaluate_values(data, unknown=values["unknown"], **given)
     say_unknown(scores, model.task_.tokens, task.effect)
-    compared = model.baseline_values(data)
+    compared = model.baseline_values(data, **given)
     baseline = compared[-1].to_json() if compared else None
     if values["as_json"]:
         emit_json({"model": str(values["model"]), "data": values["data"], **given, **scores, "baseline": baseline})

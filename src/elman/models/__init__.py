@@ -4,6 +4,8 @@ from pathlib import Path
 
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
+from elman.models.comparer import SequenceComparer
+from elman.models.forecaster import SequenceForecaster
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
@@ -12,11 +14,13 @@ from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
+from elman.tasks.compare import ComparerSettings
 from elman.tasks.language import LanguageSettings
 from elman.tasks.regress import RegressorSettings
 
 __all__ = [
     "ClassifierSettings",
+    "ComparerSettings",
     "LanguageModel",
     "LanguageSettings",
     "Model",
@@ -24,6 +28,8 @@ __all__ = [
     "Pretrained",
     "RegressorSettings",
     "SequenceClassifier",
+    "SequenceComparer",
+    "SequenceForecaster",
     "SequenceRegressor",
     "SequenceTagger",
     "model_for",

@@ -189,7 +189,7 @@ class Model:
         if held is not None:
             held = replace(held, role="validation ")
         elif settings.validation_fraction:
-            train, held = source.split(train, self.task.columns, settings.validation_fraction, settings.seed)
+            train, held = source.held_out(train, self.task.columns, settings)
         with removed_if_refused(path), alone_in(path):
             # Mistakes that need no data are reported before long data are read.
             cell = self._own_cell(settings)
@@ -202,7 +202,7 @@ class Model:
             if start is not None:
                 start.prepare(task)
             with rows_named(train):
-                encoded = {name: encoder.learn(train.columns[name], path) for name, encoder in task.encoders.items()}
+                encoded = task.learn(train.columns, path)
             network = self._new_network(task, cell)
             if start is not None:
                 start.give(task, network)
@@ -218,7 +218,7 @@ class Model:
                 settings,
                 folder=path,
                 identity={
-                    "cell": archive_cell(getattr(network, "body", None)),
+                    "cell": archive_cell(network),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
                     **_identities(task),
                 },
@@ -321,17 +321,22 @@ class Model:
         self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
         return missing
 
-    def baseline_values(self, values: Values) -> list[BaselineScore]:
-        """Return the scores of the fitted baselines on values that a source has read."""
+    def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
+        """Return the scores of the fitted baselines on values that a source has read.
+
+        Args:
+            values: of other data.
+            options: of the evaluation that they are compared with, as for `evaluate_values`.
+        """
         return score_baselines(self.task_, self.baselines_ or [], values)
 
-    def explain_answer(self, text: str, label: Any = None) -> list[TokenWeight]:
+    def explain_answer(self, text: Any, label: Any = None) -> list[TokenWeight]:
         """Return how much each token of a text spoke for an answer.
 
         Each token in turn is read as unknown. Its weight is the fall of the log odds of the label, ln(p / (1 - p)).
 
         Args:
-            text: to answer; at most its first 200 tokens have weights.
+            text: to answer, or a tuple of the texts of a pair; at most the first 200 tokens have weights.
             label: the answer of the model if not given.
 
         Returns:
@@ -353,7 +358,8 @@ class Model:
         """Return what the model knows of the data that it was trained on, to read others like them."""
         encoders = self.task_.encoders
         labels = {each.name: encoders[each.name].labels for each in self.task.columns if each.stratified}
-        return Known(self.table_format_, labels)
+        layouts = (getattr(encoder, "layout", None) for encoder in encoders.values())
+        return Known(self.table_format_, labels, next((each for each in layouts if each is not None), None))
 
     def predict(self, X: Any, *, unknown: Unknown | None = None) -> Any:
         """Return the value of the answer to each row of X."""
@@ -383,7 +389,7 @@ class Model:
         found: list[Answer | None] = [None] * len(values.columns[names[0]])
         if found:
             encoded = self._encoded(self.task_, values, unknown, tally=tally)
-            data = self.task.source.evaluated(encoded, self.task_.settings)
+            data = self.task.source.asking(encoded, self.task_.settings)
             with torch.inference_mode():
                 for indices in data.plan(0):
                     with _counted_from(indices):
@@ -440,7 +446,7 @@ class Model:
         config = {
             "task": task.name,
             "settings": settings.model_dump(mode="json"),
-            "cell": archive_cell(getattr(self.model_, "body", None)),
+            "cell": archive_cell(self.model_),
             "history": self.history_.to_json(),
             "table": None if self.table_format_ is None else self.table_format_.to_json(),
             "temperature": task.temperature,
@@ -613,6 +619,14 @@ def _identities(task: Task) -> dict[str, str]:
     return {f"{what} of {name}": digest for name, each in found.items() for what, digest in each.items()}
 
 
-def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
-    """Return the cell of a network's body as plain data, with its equations for each layer."""
-    return None if body is None else cell_to_json(body.cell, body.cell_sizes)
+def archive_cell(network: Any) -> dict[str, Any] | None:
+    """Return the cell of a network as plain data, with its equations for each layer.
+
+    A network may have several recurrent bodies of one cell, `bodies`, in place of its `body`.
+    """
+    bodies: list[Recurrent | None] = getattr(network, "bodies", None) or [getattr(network, "body", None)]
+    found = [body for body in bodies if body is not None]
+    if not found:
+        return None
+    sizes = [size for body in found for size in body.cell_sizes]
+    return cell_to_json(found[0].cell, [size for number, size in enumerate(sizes) if size not in sizes[:number]])

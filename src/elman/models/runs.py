@@ -21,7 +21,7 @@ from elman.training.record import curves_of
 
 REPORT = "report.html"
 
-CONCLUDED = "{} the evaluation the linear model was fitted to the validation data too."
+CONCLUDED = "{} the evaluation {}."
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Run:
         example: data, quoted for a shell, for the commands of the card; a placeholder if not given.
         text: a text for them.
         baseline: the name of the last baseline to compare with, `off` for none; all of the task if not given.
+        options: of the evaluation, by name.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Run:
     example: str = ""
     text: str = "TEXT"
     baseline: str | None = OFF
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def use_lines(self, model: Any) -> list[str]:
         """Return the commands that use its model."""
@@ -76,11 +78,11 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     how |= run.how
     model.fit_values(run.train, run.validation, **how)
     # Scores on the validation data are those before they are learned.
-    concluded = CONCLUDED.format("Before") if run.test is not None and model.conclude() else ""
+    concluded = CONCLUDED.format("Before", model.task.conclusion) if run.test is not None and model.conclude() else ""
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
     missing = [] if run.baseline == OFF else model.fit_baselines(run.baseline)
-    compared = model.baseline_values(run.test or model.held_ or model.train_)
+    compared = model.baseline_values(run.test or model.held_ or model.train_, **run.options)
     facts = {"trained on": _named(model, model.train_), "evaluated on": f"{evaluated}: {name}", **run.facts}
     if compared:
         facts["compared with"] = compared[-1].sentence
@@ -100,7 +102,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     _write_report(run, model, result, facts, scores, compared)
     if model.conclude():
-        concluded = CONCLUDED.format("After")
+        concluded = CONCLUDED.format("After", model.task.conclusion)
     if concluded:
         facts["at the end"] = concluded
         result |= {"concluded": concluded, **described(model)}
@@ -163,7 +165,7 @@ def _evaluation(run: Run, model: Any) -> tuple[str, str, dict[str, Any]]:
     if run.test is not None or model.task.source.has_rows:
         name = "test" if run.test is not None else "training" if values is None else "validation"
         values = values or model.train_
-        return f"{name} {noun}", _named(model, values), model.evaluate_values(values)
+        return f"{name} {noun}", _named(model, values), model.evaluate_values(values, **run.options)
     # A text may be readable only once; the scores of the epoch that was kept are those of the model.
     history = model.history_
     number = history.best_epoch if model.restore_best else None

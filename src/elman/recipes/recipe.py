@@ -76,6 +76,7 @@ class Recipe:
             the listener.
         any_data: whether one of the data sets will do.
         threads: to compute with; all cores if not given.
+        options: of the evaluation, by name; with any, the scores of the baselines are figures too.
         most_epochs: in search of the best number of epochs, see `run`; None where the source gives it.
     """
 
@@ -92,6 +93,7 @@ class Recipe:
     any_data: bool = False
     threads: int | None = None
     most_epochs: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, data: Path) -> tuple[str, Parts]:
         """Return the name of the data set and its parts.
@@ -208,10 +210,23 @@ class Recipe:
             model.fit_values(parts.train, parts.validation, listener=listener, **how)
             held = parts.test or parts.validation
             assert held is not None
-            result = {**model.evaluate_values(held), **described(model)}
+            result = {**model.evaluate_values(held, **self.options), **described(model)}
         else:
-            run = Run(folder, parts.train, parts.validation, command, test=parts.test, resume=resume, how=how)
+            run = Run(
+                folder,
+                parts.train,
+                parts.validation,
+                command,
+                test=parts.test,
+                resume=resume,
+                how=how,
+                options=self.options,
+            )
             result = carry_out(run, model, listener)
+        if self.options:
+            model.fit_baselines()
+            found = model.baseline_values(parts.test or parts.train, **self.options)
+            result |= {f"{each.name} {each.metric.name}": each.value for each in found}
         losses = [round(epoch.loss, 4) for epoch in model.history_.epochs]
         return {**result, "training_losses": losses, "seconds": model.history_.seconds}
 

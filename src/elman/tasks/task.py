@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
+    from elman.data.ragged.ragged import Ragged
     from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
@@ -238,14 +239,16 @@ class Known(NamedTuple):
     Attributes:
         form: how their file was read; None if it was not a labelled file.
         labels: those of each column that has labels, by its name.
+        layout: which columns a table of series has; None for other data.
     """
 
     form: "TableFormat | None" = None
     labels: Mapping[str, Sequence[Any]] = {}
+    layout: Any = None
 
 
 class Option(NamedTuple):
-    """A flag that says how a file is read: `bool` has a `--no-` form besides."""
+    """A flag that says how a file is read: `bool` has a `--no-` form besides, and a `list` may be repeated."""
 
     name: str
     kind: type
@@ -314,6 +317,18 @@ class Source(ABC):
         """
         return Asked((), iter(()))
 
+    def asked_texts(self, path: str, options: Mapping[str, Any]) -> "Asked":
+        """Read single texts, of which those that are nearest to another one are found.
+
+        Args:
+            path: as for `asked`.
+            options: as for `asked`.
+
+        Raises:
+            UsageError: the rows of this kind have no single texts.
+        """
+        raise UsageError(f"No nearest texts are found among {self.noun}.", fix="Leave --nearest out.")
+
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
     ) -> bytes:
@@ -348,6 +363,10 @@ class Source(ABC):
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
         """Return what to learn from, and the fraction held out."""
 
+    def held_out(self, values: Values, columns: Sequence[Column], settings: Any) -> tuple[Values, Values]:
+        """Return what to learn from, and what is held out, as the settings say."""
+        return self.split(values, columns, settings.validation_fraction, settings.seed)
+
     @abstractmethod
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return encoded columns as the trainer reads them."""
@@ -355,6 +374,10 @@ class Source(ABC):
     @abstractmethod
     def evaluated(self, encoded: Mapping[str, Any], settings: Any, options: Any = None) -> Data:
         """Return encoded columns in the batches of an evaluation."""
+
+    def asking(self, encoded: Mapping[str, Any], settings: Any) -> Data:
+        """Return the encoded columns of rows to answer, an item for each, in batches."""
+        return self.evaluated(encoded, settings)
 
     @abstractmethod
     def facts(self, values: Values) -> str:
@@ -395,6 +418,7 @@ class Task(ABC):
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
         use: commands for the card and the closing lines, with `{model}`, `{data}` and `{text}` in them.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
+        conclusion: what `conclude` did, a clause.
         damaged: the repair of a network whose outputs are not finite.
         examples: commands for the help of `elman train NAME`.
         baseline_names: of the simple models that `baselines` gives.
@@ -411,6 +435,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     effect: ClassVar[str] = ""
+    conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
     baseline_names: ClassVar[tuple[str, ...]] = ()
@@ -485,6 +510,15 @@ class Task(ABC):
         """
         return settings, ()
 
+    def learn(self, values: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+        """Have each encoder learn its column of the training set, and return the columns encoded.
+
+        Args:
+            values: columns by name.
+            folder: of the run, as for `Encoder.learn`.
+        """
+        return {name: encoder.learn(values[name], folder) for name, encoder in self.encoders.items()}
+
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit what is not learned by steps of the training, and return the columns that these read.
 
@@ -531,6 +565,24 @@ class Task(ABC):
             state: after the batch before, where they follow one another.
         """
 
+    def readout(self, batch: Batch) -> "Tensor | Ragged":
+        """Return the targets of the output layer, for a fitter that solves for it.
+
+        Returns:
+            `(rows, outputs)`, or a `Ragged` batch of such rows for the steps.
+
+        Raises:
+            UsageError: the output layer of this task, or with these settings, is not found by least squares.
+        """
+        raise UsageError(
+            f"The output layer of the task `{self.name}` is not fitted by ridge regression.",
+            fix="Give fitter='gradient' (--fitter gradient).",
+        )
+
+    def counted(self, batch: Batch) -> "Tensor | None":
+        """Return which rows of `readout` are learned from and scored, None for all of them."""
+        return None
+
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
         """Return what probabilities are calibrated by, None for a task without any.
 
@@ -554,6 +606,19 @@ class Task(ABC):
             UsageError: the task has no answers to rows.
         """
         raise UsageError(f"The task `{self.name}` has no answers to rows.")
+
+    def answer_header(self) -> Sequence[str] | None:
+        """Return the columns of a table of answers, or None if each answer is one line."""
+        return None
+
+    def answer_rows(self, row: Any, answer: Answer) -> Sequence[Sequence[Any]]:
+        """Return the rows of the table for one answer.
+
+        Args:
+            row: that was answered.
+            answer: to it.
+        """
+        return ()
 
     def adapting(self, network: Any, options: Any) -> "tuple[Any, Callable[[Tensor], None] | None]":
         """Return the network to evaluate, and a function that is given each batch's loss."""

@@ -1,0 +1,144 @@
+"""Tables of series in files: CSV or TSV with a header, a row a step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from elman.data.files import read_source
+from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table, assemble
+from elman.data.series.timestamps import parse_stamp
+from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
+from elman.errors import DataError
+
+NO_TIME = "none"
+# As elman and other libraries of forecasts call the column.
+SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
+_LOOKED_AT = 50
+
+
+def read_panel(
+    path: str, options: Mapping[str, Any], known: Layout | None = None
+) -> tuple[list[Series], Layout, list[str], str]:
+    """Read the series of a file.
+
+    Args:
+        path: the file, or `-` for standard input.
+        options: `target`, `past`, `known`, `static` (lists of columns), `time`, `series`, `missing`, `separator` and
+            `encoding`, as far as they were given.
+        known: the layout of the data that a model was trained on.
+
+    Returns:
+        The series, their layout, notes, and the name of the file.
+
+    Raises:
+        DataError: names every mistake with line and column.
+        UsageError: a column with two roles.
+    """
+    table = _open(path, options.get("separator"), options.get("encoding"))
+    layout, notes = _layout(table, options) if known is None else (_changed(table, known, options), [])
+    series, layout, more = assemble(table, layout)
+    return series, layout, [*notes, *more], table.source
+
+
+def _open(path: str, separator: str | None, encoding: str | None) -> Table:
+    source = read_source(path, encoding)
+    if separator is not None:
+        mark = parse_separator(separator)
+    else:
+        mark = {".tsv": "\t"}.get(source.ending) or guess_separator(source.lines[:_LOOKED_AT], ",\t;|")
+        # A table of one column has no separator.
+        mark = "," if mark == "\n" else mark
+    rows = read_rows(source, mark)
+    check_widths(source, rows, mark)
+    first = [cell.strip() for cell in rows[0].fields]
+    if all(_is_value(cell) for cell in first):
+        names, body = [str(number) for number in range(1, len(first) + 1)], rows
+    else:
+        names, body = first, rows[1:]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise DataError(
+            f"Two columns are named `{doubled}`.", where=f"{source.name}, line 1", fix="Give each column its own name."
+        )
+    if not body:
+        raise DataError(
+            f"{source.name} has a header and no rows.",
+            fix=f"Give a row for each step, {separator_name(mark)}s between.",
+        )
+    columns = {name: [row.fields[number] for row in body] for number, name in enumerate(names)}
+    return Table(source.name, columns, len(body), [row.line for row in body])
+
+
+def _is_value(cell: str) -> bool:
+    return cell.lower() in MISSING_WORDS or _is_number(cell) or parse_stamp(cell) is not None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(table: Table, given: Any) -> tuple[str, ...]:
+    """Return the names of columns, which may be numbers from 1."""
+    names = list(table.columns)
+    found = []
+    for name in [given] if isinstance(given, str) else given or ():
+        is_number = name not in names and name.isdigit() and 0 < int(name) <= len(names)
+        found.append(names[int(name) - 1] if is_number else name)
+    return tuple(found)
+
+
+def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]]:
+    """Return the columns as they were given, and those that the table shows, with notes."""
+    lists: dict[str, Any] = {name: _named(table, options.get(name)) for name in ("target", "past", "known", "static")}
+    time, series = ((_named(table, options.get(name)) or (None,))[0] for name in ("time", "series"))
+    if series is None:
+        series = next((name for name in table.columns if name.lower() in SERIES_NAMES), None)
+    notes, used = [], {*(name for each in lists.values() for name in each), series}
+    if series is not None and not options.get("series"):
+        notes.append(f"the names of the series are in the column `{series}`")
+    if time == NO_TIME and NO_TIME not in table.columns:
+        time = None
+    elif time is None:
+        time = next((name for name in table.columns if name not in used and _has_stamps(table.columns[name])), None)
+        notes += [f"the time stamps are in the column `{time}`"] if time is not None else []
+    if not lists["target"]:
+        used |= {time}
+        numeric = [name for name in table.columns if name not in used and _has_numbers(table.columns[name])]
+        if not numeric:
+            raise DataError(
+                "There is no column of numbers.", where=table.source, fix="Name the columns to forecast: --target COL"
+            )
+        lists["target"] = tuple(numeric)
+        notes.append(f"the targets are {', '.join(f'`{name}`' for name in numeric)}")
+    return Layout(**lists, time=time, series=series, missing=options.get("missing") or "error"), notes
+
+
+def _has_stamps(cells: Sequence[str]) -> bool:
+    """Report whether cells are stamps that no number looks like."""
+    shown = cells[:_LOOKED_AT]
+    return all(parse_stamp(cell) is not None and not cell.strip().isdigit() for cell in shown)
+
+
+def _has_numbers(cells: Sequence[str]) -> bool:
+    shown = [cell.strip() for cell in cells[:_LOOKED_AT]]
+    return any(map(_is_number, shown)) and all(_is_value(cell) for cell in shown)
+
+
+def _changed(table: Table, known: Layout, options: Mapping[str, Any]) -> Layout:
+    """Return the layout of the training data, with other names of columns where they are given."""
+    given = {name: _named(table, options[name]) for name in ("target", "past", "known", "static") if options.get(name)}
+    for name, columns in given.items():
+        wanted = getattr(known, name)
+        if len(columns) != len(wanted):
+            raise DataError(
+                f"Expected {len(wanted)} columns for --{name} ({', '.join(wanted)}), got {len(columns)}.",
+                where=table.source,
+                fix="Give one column for each that the model was trained on, in the same order.",
+            )
+    single = {name: _named(table, options[name])[0] for name in ("time", "series") if options.get(name)}
+    missing = {"missing": options["missing"]} if options.get("missing") else {}
+    return replace(known, **given, **single, **missing)

@@ -1,0 +1,55 @@
+"""The first weights of a forecaster's linear map: ridge regression on windows as the network scales them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from elman.tasks.forecast_baselines import HELD_OUT, Sums, best_map
+from elman.tasks.panels import EncodedPanel, Windows
+
+CHUNK = 2048
+
+
+@torch.no_grad()
+def first_map(network: Any, panel: EncodedPanel, settings: Any) -> np.ndarray:
+    """Return the map from a window to the horizon, both less the last value of the window.
+
+    Errors count as the scores do: in deviations of the targets.
+
+    Args:
+        network: its scaling is fitted.
+        panel: the training series.
+        settings: of the model.
+
+    Returns:
+        `(window + 1, horizon)`, those of the last row constant.
+    """
+    windows = Windows(panel, settings, stride=settings.train_stride)
+    share = windows.origins.double() / torch.tensor(panel.lengths).double()[windows.numbers]
+    edge = share.quantile(1 - HELD_OUT) if len(share) < CHUNK else share.sort().values[int(len(share) * (1 - HELD_OUT))]
+    early, late = (Sums(settings.window + 1, settings.horizon) for _ in range(2))
+    for begin in range(0, len(windows), CHUNK):
+        item = range(begin, min(begin + CHUNK, len(windows)))
+        for chosen, sums in ((share[begin : item.stop] <= edge, early), (share[begin : item.stop] > edge, late)):
+            own = [index for index, is_chosen in zip(item, chosen.tolist(), strict=True) if is_chosen]
+            if own:
+                sums.add(*_equations(network, windows, own))
+    return best_map(early, late)
+
+
+def _equations(network: Any, windows: Windows, item: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    batch = windows.read(item)
+    scaled, _, scale = network.read(batch["window"])
+    values = scaled.map(lambda data: data[:, :, 0]).to_padded(side="left")[:, -network.window :].double()
+    missing = network.window - values.shape[1]
+    values = torch.nn.functional.pad(values, (0, 0, missing, 0))
+    future = (batch["future"] - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
+    last = values[:, -1:]
+    ratio = (scale.width / network.scaling.spread).unsqueeze(1)
+    inputs = ((values - last) * ratio).transpose(1, 2).flatten(0, 1).numpy()
+    targets = ((future - last) * ratio).transpose(1, 2).flatten(0, 1).numpy()
+    # The constant is one of scaled values too.
+    ones = ratio.expand(-1, 1, values.shape[2]).transpose(1, 2).flatten(0, 1).numpy()
+    known = ~np.isnan(targets).any(1)
+    return np.concatenate([inputs, ones], 1)[known], targets[known]

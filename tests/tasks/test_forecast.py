@@ -1,0 +1,290 @@
+"""Forecasts: no look-ahead, no step too many or too few, the same in every batch, distributions and intervals."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman import SequenceForecaster
+from elman.data.series.panel import Layout, Series
+from elman.data.series.timestamps import Frequency
+from elman.errors import DataError, ShapeError, UsageError
+from elman.models import open_model
+from elman.tasks.forecast import Forecast, ForecastSettings
+from elman.tasks.panels import Panel, Windows
+from elman.tasks.task import Values
+
+HORIZON, WINDOW = 4, 8
+METHODS = ("segments", "direct", "recursive")
+LOSSES = {
+    "segments": ("absolute", "quantile", "student"),
+    "direct": ("squared", "quantile", "gaussian", "negative-binomial"),
+    "recursive": ("huber", "gaussian", "student", "negative-binomial"),
+}
+LAYOUT = Layout(
+    target=("a", "b"), past=("p",), known=("k",), static=("s",), time="day", frequency=Frequency("second", 86400)
+)
+
+
+def panel(lengths: tuple[int, ...] = (30, 22, 26), *, past: bool = True, seed: int = 0) -> Panel:
+    """Return series with every kind of covariate, and known ones ahead."""
+    rng = np.random.default_rng(seed)
+    series = [
+        Series(
+            name=f"s{number}",
+            target=rng.integers(0, 9, (length, 2)).astype(float),
+            past=rng.normal(size=(length, 1 if past else 0)),
+            known=rng.normal(size=(length + HORIZON, 1)),
+            static=np.array([float(number)]),
+            start=np.datetime64("2024-01-01", "s"),
+            frequency=Frequency("second", 86400),
+        )
+        for number, length in enumerate(lengths)
+    ]
+    return Panel(series, LAYOUT if past else replace(LAYOUT, past=()))
+
+
+def fitted(method: str, loss: str, given_panel: Panel | None = None, **how: Any) -> SequenceForecaster:
+    """Return a forecaster whose weights are drawn large, so that it reads everything that it can."""
+    given_panel = given_panel or panel(past=method != "recursive")
+    how = {"segment": 2 if method == "segments" else None, "hidden_size": 5, "epochs": 1, "samples": 5, **how}
+    model = SequenceForecaster(horizon=HORIZON, window=WINDOW, method=method, loss=loss, calendar=True, **how)
+    model.fit_values(Values({"series": given_panel}), None)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.model_.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.5)
+    return model
+
+
+def forecasts(model: SequenceForecaster, given_panel: Panel) -> dict[tuple[int, int], torch.Tensor]:
+    """Return the forecast of every window, by series and origin."""
+    task = model.task_
+    data = Windows(task.encoders["series"].encode(given_panel), task.settings)
+    found = {}
+    with torch.inference_mode():
+        for item in data.plan(0):
+            batch = data.read(item)
+            outputs = task._forecasts(model.model_, batch)
+            quantiles = outputs.quantiles()
+            every = outputs.point if quantiles is None else torch.cat([outputs.point.unsqueeze(-1), quantiles], -1)
+            pairs = zip(batch["series"].tolist(), batch["origin"].tolist(), every, strict=True)
+            found |= {(series, origin): forecast for series, origin, forecast in pairs}
+    return found
+
+
+CASES = [(method, loss, scaling) for method in METHODS for loss in LOSSES[method] for scaling in ("last", "reversible")]
+CASES = [(m, loss, "standard" if loss == "negative-binomial" else scaling) for m, loss, scaling in CASES]
+
+
+@pytest.mark.parametrize(("method", "loss", "scaling"), sorted(set(CASES)))
+def test_no_value_after_an_origin_changes_a_forecast_made_there(method: str, loss: str, scaling: str):
+    model = fitted(method, loss, scaling=scaling)
+    before = panel(past=method != "recursive")
+    expected = forecasts(model, before)
+    origin = 14
+    changed = [
+        replace(
+            each,
+            target=np.concatenate([each.target[:origin], each.target[origin:] + 1]),
+            past=np.concatenate([each.past[:origin], each.past[origin:] + 5]),
+            # What is known ahead is known until the end of the horizon.
+            known=np.concatenate([each.known[: origin + HORIZON], each.known[origin + HORIZON :] - 3]),
+        )
+        for each in before
+    ]
+    found = forecasts(model, Panel(changed, before.layout))
+    early = [key for key in expected if key[1] <= origin]
+    assert early
+    for key in early:
+        assert torch.equal(found[key], expected[key]), key
+    later = [key for key in expected if key[1] > origin + 1]
+    assert any(not torch.equal(found[key], expected[key]) for key in later)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_value_that_may_be_read_is_read(method: str):
+    loss = LOSSES[method][0]
+    model, before = fitted(method, loss, scaling="last"), panel((20,), past=method != "recursive")
+    expected = forecasts(model, before)[0, 12]
+    (series,) = before.series
+    changes = {"last": ("target", 11), "first": ("target", 12 - WINDOW), "ahead": ("known", 12 + HORIZON - 1)}
+    changes |= {"past": ("past", 11)} if method != "recursive" else {}
+    for name, (role, row) in changes.items():
+        values = getattr(series, role).copy()
+        values[row] += 1.5
+        found = forecasts(model, Panel([replace(series, **{role: values})], before.layout))[0, 12]
+        assert not torch.equal(found, expected), name
+    values = series.target.copy()
+    values[12 - WINDOW - 1] += 1.5
+    assert torch.equal(forecasts(model, Panel([replace(series, target=values)], before.layout))[0, 12], expected)
+
+
+@pytest.mark.parametrize(("method", "loss", "scaling"), sorted(set(CASES)))
+def test_a_series_has_the_same_forecast_alone_and_with_others(method: str, loss: str, scaling: str):
+    model = fitted(method, loss, scaling=scaling)
+    whole = panel((30, 9, 17, 26), past=method != "recursive")
+    together = model.predict_all(list(whole))
+    for each, forecast in zip(whole, together, strict=True):
+        (alone,) = model.predict_all([each])
+        for name, values in alone.items():
+            torch.testing.assert_close(torch.tensor(values), torch.tensor(forecast[name]), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("lag", [1, 2, 5])
+def test_a_copy_of_the_value_some_steps_back_is_learned(method: str, lag: int):
+    # The values repeat with a period, so that each one ahead is the one a period before.
+    rng = np.random.default_rng(lag)
+    series = [np.tile(rng.normal(size=lag), 40) for _ in range(6)]
+    how: dict[str, Any] = {"linear": False, "scaling": "standard", "hidden_size": 24, "epochs": 60, "batch_size": 16}
+    how |= {"output_dropout": 0.0, "learning_rate": 0.02, "average_decay": None, "seed": 1}
+    if method == "segments":
+        how["segment"] = lag
+    model = SequenceForecaster(horizon=2, window=2 * lag, method=method, loss="squared", **how).fit(series)
+    assert model.evaluate(series)["mse"] < 0.02
+    # The same forecasts moved by one step are wrong.
+    if lag > 1:
+        moved = [np.roll(each, 1) for each in series]
+        errors = [model.predict(each)[:, 0] - other[:2] for each, other in zip(series, moved, strict=True)]
+        assert np.square(errors).mean() > 0.2
+
+
+@pytest.mark.parametrize("lag", [1, 3, 6])
+def test_the_linear_map_is_exact(lag: int):
+    rng = np.random.default_rng(lag)
+    series = [np.tile(rng.normal(size=lag), 30) for _ in range(8)]
+    how: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-9, "hidden_size": 3}
+    model = SequenceForecaster(horizon=4, window=lag, method="direct", loss="squared", **how).fit(series)
+    for each in series:
+        np.testing.assert_allclose(model.predict(each)[:, 0], each[:lag][np.arange(4) % lag], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", LOSSES["recursive"])
+def test_steps_with_carried_state_are_the_whole_window(loss: str):
+    model = fitted("recursive", loss, scaling="standard")
+    task, network = model.task_, model.model_
+    data = Windows(task.encoders["series"].encode(panel((20,), past=False)), task.settings)
+    batch = data.read([3])
+    with torch.inference_mode():
+        scaled, covariates, _ = network.read(batch["window"])
+        state, static = network._until_origin(scaled, covariates, batch.columns)
+        stepped: Any = None
+        known = network._known(covariates)
+        for step in range(1, WINDOW):
+            inputs = torch.cat([scaled.data[step - 1].flatten(), known[step], static[0]])
+            _, last = network.body(inputs[None, None], stepped)
+            stepped = dict(last.tensors)
+    for name, value in state.items():
+        torch.testing.assert_close(stepped[name], value)
+
+
+@pytest.mark.parametrize(("method", "loss"), [(method, loss) for method in METHODS for loss in LOSSES[method]])
+def test_a_saved_model_gives_the_same_forecasts(method: str, loss: str, tmp_path):
+    model, series = fitted(method, loss), panel(past=method != "recursive")
+    model.save(tmp_path / "m")
+    again = open_model(tmp_path / "m")
+    assert again.predict_all(list(series)) == model.predict_all(list(series))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_quantiles_do_not_cross(method: str, seed: int):
+    loss = "gaussian" if method == "recursive" else "quantile"
+    model = fitted(method, loss)
+    for each in model.predict_all(list(panel(past=method != "recursive", seed=seed))):
+        assert (np.diff(np.array(each["quantiles"]), axis=-1) >= 0).all()
+        assert (np.array(each["low"]) <= np.array(each["high"])).all()
+
+
+def test_conformal_intervals_cover_what_they_should():
+    rng = np.random.default_rng(3)
+    train, validation, test = (rng.normal(size=size) for size in (300, 700, 1500))
+    how: dict[str, Any] = {"loss": "squared", "interval": 0.8, "hidden_size": 4, "epochs": 2, "scaling": "standard"}
+    model = SequenceForecaster(horizon=2, window=4, method="direct", **how).fit(train, validation=validation)
+    assert model.evaluate(test)["coverage"] == pytest.approx(0.8, abs=0.04)
+    low, high = model.predict_interval(test)[0, 0]
+    assert 2.2 < high - low < 3.0
+
+
+def test_a_channel_that_is_decoded_at_once_is_as_decoded_step_by_step():
+    model = fitted("segments", "absolute")
+    network = model.model_
+    data = Windows(model.task_.encoders["series"].encode(panel()), model.task_.settings)
+    batch = data.read([0, 5, 9])
+    with torch.inference_mode():
+        fast = network(batch.columns).values
+        network.body.cell.__dict__["name"] = "gru_reset_after_of_mine"
+        try:
+            slow = network(batch.columns).values
+        finally:
+            network.body.cell.__dict__["name"] = "gru_reset_after"
+    torch.testing.assert_close(fast, slow)
+
+
+def test_a_missing_value_is_marked_and_not_scored():
+    values = np.sin(np.arange(60.0))
+    holes = values.copy()
+    holes[[20, 41]] = np.nan
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1, "missing": "mask"}
+    model = SequenceForecaster(**how).fit(holes)
+    assert model.evaluate(holes)["count"] == model.evaluate(values)["count"] - 6
+    with pytest.raises(DataError, match="1 missing value"):
+        SequenceForecaster(**{**how, "missing": "error"}).fit(np.where(np.arange(60) == 20, np.nan, values))
+
+
+def test_short_series_are_read_with_shorter_windows():
+    series = [np.sin(np.arange(40.0)), np.sin(np.arange(9.0))]
+    settings_, notes = Forecast.resolve(
+        ForecastSettings(horizon=3, window=8), Forecast.source.take((series,), Forecast.columns), validated=True
+    )
+    assert settings_.window == 8
+    assert "shorter" in " ".join(notes)
+    model = SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit(series)
+    assert len(model.predict(series)) == 2
+    with pytest.raises(DataError, match="too short"):
+        SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit([np.arange(3.0)])
+
+
+def test_constant_targets_are_named():
+    values = np.stack([np.sin(np.arange(40.0)), np.ones(40)], 1)
+    model = SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit(values)
+    assert any("target 2" in note for note in model.task_.encoders["series"].notes)
+    assert np.isfinite(model.predict(values)).all()
+
+
+def test_another_number_of_channels_is_refused():
+    model = SequenceForecaster(horizon=3, window=8, hidden_size=4, epochs=1).fit(
+        np.zeros((40, 2)) + np.arange(40)[:, None]
+    )
+    with pytest.raises(ShapeError, match="2"):
+        model.predict(np.zeros((40, 3)))
+
+
+def test_settings_that_do_not_go_together_are_refused():
+    with pytest.raises(UsageError, match="recursive"):
+        SequenceForecaster(method="recursive", loss="quantile").fit(np.arange(40.0))
+    with pytest.raises(UsageError, match="whole segments"):
+        SequenceForecaster(method="segments", segment=5, window=12, horizon=3).fit(np.arange(80.0))
+
+
+def test_a_backtest_learns_nothing_from_after_an_origin():
+    values = np.sin(np.arange(80.0)) + np.arange(80) / 20
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1, "validation_fraction": 0.2}
+    model = SequenceForecaster(**how).fit(values)
+    # The last origin is three steps before the end: what is after the horizon of the first origin changes nothing.
+    first = model.evaluate(values[:77], origins=1)
+    changed = np.concatenate([values[:77], values[77:] * 100])
+    both = model.evaluate(changed, origins=2, stride=3)
+    assert both["examples"][0]["forecast"] == first["examples"][0]["forecast"]
+    assert both["windows"] == 2
+    with pytest.raises(UsageError, match="trained on data until"):
+        model.evaluate(values, origins=2, keep_weights=True)
+    assert SequenceForecaster(**how).fit(values[:70]).evaluate(values, origins=2, keep_weights=True)["windows"] == 2
+    with pytest.raises(DataError, match="--origins"):
+        model.evaluate(values, origins=40)
