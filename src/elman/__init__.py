@@ -14,6 +14,7 @@ Or build a network of layers::
 
 Models, for whole tasks:
     `SequenceClassifier`    one label for each sequence
+    `SequenceComparer`      a number or a label for two sequences
     `SequenceRegressor`     a number for each sequence
     `SequenceTagger`        one label for each step
     `SequenceForecaster`    the next steps of series of numbers
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from elman.compiler.language import contract as contract
     from elman.compiler.language import cos as cos
     from elman.compiler.language import cumsum as cumsum
+    from elman.compiler.language import delay_line as delay_line
     from elman.compiler.language import dropout as dropout
     from elman.compiler.language import elu as elu
     from elman.compiler.language import erf as erf
@@ -109,16 +111,19 @@ if TYPE_CHECKING:
     from elman.compiler.language import relu as relu
     from elman.compiler.language import relu6 as relu6
     from elman.compiler.language import remainder as remainder
+    from elman.compiler.language import ring as ring
     from elman.compiler.language import round as round
     from elman.compiler.language import selu as selu
     from elman.compiler.language import sigmoid as sigmoid
     from elman.compiler.language import sign as sign
     from elman.compiler.language import silu as silu
     from elman.compiler.language import sin as sin
+    from elman.compiler.language import small_world as small_world
     from elman.compiler.language import soft_shrink as soft_shrink
     from elman.compiler.language import softmax as softmax
     from elman.compiler.language import softplus as softplus
     from elman.compiler.language import softsign as softsign
+    from elman.compiler.language import sparse as sparse
     from elman.compiler.language import sparse_plus as sparse_plus
     from elman.compiler.language import sparse_sigmoid as sparse_sigmoid
     from elman.compiler.language import split as split
@@ -144,6 +149,7 @@ if TYPE_CHECKING:
     from elman.errors import UsageError as UsageError
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
+    from elman.models import SequenceComparer as SequenceComparer
     from elman.models import SequenceForecaster as SequenceForecaster
     from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
@@ -163,7 +169,10 @@ if TYPE_CHECKING:
 
 # By subject, in the order in which they are shown.
 _MODULES = {
-    "elman.models": "SequenceClassifier SequenceForecaster SequenceRegressor SequenceTagger LanguageModel open_model",
+    "elman.models": (
+        "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger SequenceForecaster LanguageModel "
+        "open_model"
+    ),
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",
@@ -178,12 +187,12 @@ _MODULES = {
     "elman.compiler.zoneout": "zoneout",
     "elman.compiler": "language",
     "elman.compiler.language": (
-        "Next affine bernoulli celu chrono concat contract cos cumsum dropout elu erf erfc exp expm1 floor gelu "
-        "glorot glu hard_shrink hard_sigmoid hard_silu hard_tanh identity leaky_relu linear log log1p log_sigmoid "
+        "Next affine bernoulli celu chrono concat contract cos cumsum delay_line dropout elu erf erfc exp expm1 floor "
+        "gelu glorot glu hard_shrink hard_sigmoid hard_silu hard_tanh identity leaky_relu linear log log1p log_sigmoid "
         "log_softmax matrix max maximum mean minimum mish normal opposite orthogonal outer parameter power "
-        "product reciprocal relu relu6 remainder round selu sigmoid sign silu sin soft_shrink softmax softplus "
-        "softsign sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient sum tanh tanh_shrink "
-        "uniform where"
+        "product reciprocal relu relu6 remainder ring round selu sigmoid sign silu sin small_world soft_shrink "
+        "softmax softplus softsign sparse sparse_plus sparse_sigmoid split sqrt square squareplus stop_gradient sum "
+        "tanh tanh_shrink uniform where"
     ),
     "elman.training": "Trainer TrainingInterrupted progress_for",
     "elman.errors": "ElmanError UsageError DataError ShapeError CellError ModelError TrainingError",

@@ -57,7 +57,7 @@ class RowNetwork(nn.Module):
         **sizes: Any,
     ):
         super().__init__()
-        width = _build_steps(self, settings, cell, **sizes)
+        width = build_steps(self, settings, cell, **sizes)
         self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = dense_layers(settings, self.pooling.output_size, outputs)
@@ -72,11 +72,11 @@ class RowNetwork(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the rows without those of the linear model."""
-        return self.dense(self.pooling(*_read_steps(self, batch)))
+        return self.dense(self.pooling(*read_steps(self, batch)))
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
-        return _wide_example(_example(self, self.max_length), self.wide)
+        return _wide_example(example_of(self, self.max_length), self.wide)
 
 
 class Ensemble(nn.Module):
@@ -155,16 +155,16 @@ class StepNetwork(nn.Module):
 
     def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
         super().__init__()
-        self.dense = dense_layers(settings, _build_steps(self, settings, cell, **sizes), outputs)
+        self.dense = dense_layers(settings, build_steps(self, settings, cell, **sizes), outputs)
 
     def forward(self, batch: Ragged) -> Ragged:
         """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
-        steps, _ = _read_steps(self, batch)
+        steps, _ = read_steps(self, batch)
         return steps.map(self.dense)
 
     def example(self) -> Ragged:
         """Return a small batch of the kind that the network reads."""
-        return _example(self, None)
+        return example_of(self, None)
 
 
 class Reading(NamedTuple):
@@ -268,7 +268,7 @@ class LanguageNetwork(nn.Module):
         return Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
 
 
-def _build_steps(
+def build_steps(
     network: Any,
     settings: StepSettings,
     cell: Cell | None,
@@ -279,9 +279,13 @@ def _build_steps(
     ngrams: int = 1,
     start: StartRows | None = None,
     rare: Sequence[int] = (),
+    extra: int = 0,
     numbers: SeriesSettings | None = None,
 ) -> int:
-    """Give a network its layers up to the outputs of the steps, whose size is returned."""
+    """Give a network its layers up to the outputs of the steps, whose size is returned.
+
+    The sizes are those of `StepNetwork`; `extra` features are added to each step before the recurrent layers.
+    """
     network.settings = settings
     network.vocabulary_size = vocabulary_size
     network.features = features
@@ -298,6 +302,7 @@ def _build_steps(
             read = settings.hidden_size
             linear = EachStep(nn.Sequential(nn.Linear(numbers.segment * width, read), nn.ReLU()))
             network.segments, width = nn.Sequential(Segments(numbers.segment, shift=True), linear), read
+    width += extra
     network.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
     network.rare_dropout = None
     if settings.rare_dropout and vocabulary_size is not None and ngrams == 1:
@@ -311,20 +316,29 @@ def _build_steps(
     return width
 
 
-def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
-    """Return the outputs of all steps and the last outputs, None without a recurrent layer."""
+def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tuple[Ragged, Tensor | None]:
+    """Return the outputs of all steps and the last outputs, None without a recurrent layer.
+
+    Args:
+        network: that `build_steps` gave its layers.
+        batch: ids or numbers.
+        extra: further features of each step, `(total, extra)`.
+    """
     dropout, body = network.dropout, network.body
     if network.numbers is not None:
         batch = network.numbers(batch)
     if network.features is not None:
-        batch = batch.to(next(network.dense.parameters()).dtype)
+        batch = batch.to(next(network.parameters()).dtype)
     if network.segments is not None:
         batch = network.segments(batch)
     if network.rare_dropout is not None:
         batch = network.rare_dropout(batch)
-    steps, table = embed(network.embedding, batch, plain=body is None or (network.training and dropout is not None))
+    plain = body is None or extra is not None or (network.training and dropout is not None)
+    steps, table = embed(network.embedding, batch, plain=plain)
     if dropout is not None:
         steps = dropout(steps)
+    if extra is not None:
+        steps = steps.replace(torch.cat([steps.data, extra], 1))
     if body is None:
         return steps, None
     steps, last = body(steps, table=table)
@@ -336,7 +350,8 @@ def _read_steps(network: Any, batch: Ragged) -> tuple[Ragged, Tensor | None]:
     return dropped, end
 
 
-def _example(network: Any, max_length: int | None) -> Ragged:
+def example_of(network: Any, max_length: int | None) -> Ragged:
+    """Return a small batch of the kind that the layers of `build_steps` read."""
     lengths = [min(length, max_length or length) for length in (3, 1)]
     if network.features is None:
         shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)

@@ -125,6 +125,16 @@ def min_gru(w: Weights, x: Array, h: Array) -> States:
     return {"h": each(unit)}
 
 
+def reservoir(w: Weights, x: Array, h: Array) -> States:
+    """Jaeger et al. 2007, equation 6, without leak, as the options are."""
+
+    def total(k: int) -> float:
+        arriving = sum(x[i] * w["inputs"][i, k] for i in range(INPUT))
+        return arriving + sum(h[i] * w["recurrent"][i, k] for i in range(HIDDEN))
+
+    return {"h": each(lambda k: math.tanh(total(k)))}
+
+
 FORMULAS = {
     formula.__name__: formula
     for formula in (
@@ -136,6 +146,7 @@ FORMULAS = {
         projected_lstm,
         layer_norm_lstm,
         min_gru,
+        reservoir,
     )
 }
 
@@ -150,7 +161,7 @@ def test_every_cell_has_a_formula():
 @torch.no_grad()
 def test_a_cell_is_its_formula(name: str, target: str, dtype: torch.dtype):
     layer = Recurrent(name, INPUT, HIDDEN, target=target).to(dtype)
-    for tensor in layer.parameters():
+    for tensor in layer.weights().values():
         tensor.copy_(torch.randn_like(tensor))
     x = torch.randn(BATCH, TIME, INPUT, dtype=dtype)
     start = {state: torch.randn_like(tensor[0]) for state, tensor in layer.zero_state(BATCH).tensors.items()}

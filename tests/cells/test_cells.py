@@ -16,6 +16,7 @@ STATES = {
     "projected_lstm": ("h", "c"),
     "layer_norm_lstm": ("h", "c"),
     "min_gru": ("h",),
+    "reservoir": ("h",),
 }
 
 

@@ -132,7 +132,7 @@ def test_a_validation_file_of_another_width_is_refused_before_training(elman, tm
         "train", "classify", tmp_path / "a.jsonl", "--validation", tmp_path / "b.jsonl", "--out", tmp_path / "m"
     )
     assert done.code == 1
-    assert "2 features a step, and the model reads 1" in done.err
+    assert "Expected 1 channel, with which the model was trained, got 2" in done.err
     assert "minibatch" not in done.err
 
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from elman import (
+    CELLS,
     Recurrent,
     affine,
     cell,
     chrono,
+    delay_line,
     glorot,
     identity,
     matrix,
@@ -20,13 +22,17 @@ from elman import (
     orthogonal,
     parameter,
     product,
+    ring,
     sigmoid,
+    small_world,
+    sparse,
     tanh,
     uniform,
 )
 from elman.compiler.graph import from_json, to_json
 from elman.compiler.starts import read_start, start_from_json, start_to_json
 from elman.errors import UsageError
+from elman.nn.starts import _scale, spectral_radius
 
 ROWS = [[0.1, 2.0, -3.0], [4.0, 1e300, 6.0]]
 
@@ -63,6 +69,49 @@ def test_draws_are_torchs_and_come_again_with_its_seed():
     torch.manual_seed(5)
     layer._weights_of(0, False).reset_parameters()
     assert all(torch.equal(tensor, first[name]) for name, tensor in layer.weights().items())
+
+
+def square(start, units=50):
+    return Recurrent(CELLS["reservoir"].with_options(recurrent=start), 1, units).weights()["recurrent"]
+
+
+@pytest.mark.parametrize(
+    ("start", "radius"),
+    [(sparse(1.25, 0.2), 1.25), (small_world(0.8, 4, 0.3), 0.8), (ring(-0.7), 0.7), ("sparse(0.5, density=1)", 0.5)],
+)
+def test_a_recurrent_matrix_has_the_spectral_radius_that_it_is_asked_for(start, radius):
+    torch.manual_seed(3)
+    found = square(start)
+    assert np.abs(np.linalg.eigvals(found.double().numpy())).max() == pytest.approx(radius, rel=1e-5)
+    torch.manual_seed(3)
+    assert torch.equal(square(start), found)
+
+
+def test_patterns_of_recurrent_matrices():
+    units = torch.arange(50)
+    one = torch.zeros(50, 50)
+    one[units, (units + 1) % 50] = 0.5
+    assert torch.equal(square(ring(0.5)), one)
+    one[49, 0] = 0.0
+    assert torch.equal(square(delay_line(0.5)), one)
+    assert abs((square(sparse(0.9, 0.2)) != 0).double().mean() - 0.2) < 0.05
+    near = square(small_world(0.9, 4, 0.0)) != 0
+    distance = (units[:, None] - units) % 50
+    assert torch.equal(near, (distance == 1) | (distance == 2) | (distance == 48) | (distance == 49))
+    assert 0 < ((square(small_world(0.9, 4, 0.5)) != 0) & ~near).sum() < 150
+
+
+@pytest.mark.parametrize("units", [1, 2, 30])
+def test_a_matrix_of_hardly_any_weights_has_a_cycle(units):
+    torch.manual_seed(0)
+    found = square(sparse(0.9, 1e-6), units)
+    assert (found != 0).sum(0).tolist() == [1] * units
+    assert spectral_radius(found) == pytest.approx(0.9, rel=1e-4)
+
+
+def test_a_matrix_without_a_cycle_has_no_spectral_radius_to_scale():
+    with pytest.raises(UsageError, match="no cycle"):
+        _scale(sparse(), torch.ones(4, 4).triu(1), 0.9)
 
 
 def test_chrono_and_its_opposite():
@@ -129,6 +178,12 @@ def test_what_is_no_start_is_refused(value, shape, reason):
         (lambda: uniform(1, -1), "bounds in the wrong order"),
         (lambda: normal(0, -1), "the standard deviation -1"),
         (lambda: chrono(2), "longest dependency 2"),
+        (lambda: sparse(0.0), "spectral radius of sparse is 0.0"),
+        (lambda: sparse(0.9, 1.5), "density of sparse is 1.5"),
+        (lambda: small_world(0.9, 3), "3 neighbours"),
+        (lambda: small_world(0.9, 4, 1.5), "a fraction of 1.5"),
+        (lambda: read_start(small_world(0.9, 4), (4, 4)), "4 units cannot have 4 neighbours"),
+        (lambda: read_start(ring(0.9), (4, 5)), "which is for square ones"),
         (
             lambda: identity("1"),  # type: ignore[arg-type]
             "the scale of identity is '1'",

@@ -58,7 +58,7 @@ def make_layer(cell: str, case: Case, dtype: torch.dtype, **named: Any) -> Recur
     """A layer in which no parameter is zero."""
     layer = Recurrent(cell, case.input_size, case.hidden_size, **named).to(dtype)
     with torch.no_grad():
-        for draw, tensor in enumerate(layer.parameters(), start=1):
+        for draw, tensor in enumerate([*layer.parameters(), *layer.buffers()], start=1):
             scale = tensor.shape[0] ** -0.5 if tensor.dim() == 2 else 0.5
             tensor.copy_(rows(case, *tensor.shape, dtype=dtype, draw=draw) * scale)
     return layer

@@ -32,6 +32,7 @@ from elman.nn import (
     SequenceDropout,
 )
 from elman.nn import torch as drop_in
+from elman.nn.alignment import Alignment
 from elman.nn.crf import CRF
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
@@ -41,6 +42,8 @@ from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.stack import Stack
 from elman.nn.wide import Wide
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.pair_network import PairEnsemble, PairNetwork
+from elman.settings.pairs import PairSettings
 from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
 from elman.settings.tagging import WordSettings
 from elman.tag_network import TagNetwork
@@ -213,6 +216,29 @@ def tagged(module: Any, batch: Ragged) -> Results:
     return [module(SpelledWords(batch, batch.data, spelling, SPELLED))]
 
 
+class SmallPairs(NetworkSettings, PairSettings):
+    """The settings that a pair network reads."""
+
+
+def pairs(kind: Any = PairNetwork, **changes: Any) -> Callable[[], nn.Module]:
+    small = {"hidden_size": 3, "embedding": 3, "attention": True, "matches": True, "symmetric": False}
+    settings = SmallPairs(**{**small, "pooling": ("mean", "max"), "dense": (3,), **changes})
+    sizes = {"vocabulary_size": TOKENS, "unused_ids": 1}
+    return lambda: kind(settings, 2, first=sizes, second=sizes)
+
+
+def paired(module: Any, batch: Ragged) -> Results:
+    """Each sequence and the same one in reverse, without its first step."""
+    shorter = Ragged.from_list([each[1:] for each in batch.to_list()], feature_shape=(), dtype=torch.int64)
+    rows = module(batch, shorter.reverse())
+    # An ensemble gives the rows of each network.
+    return [rows.transpose(0, 1) if rows.dim() == 3 else rows]
+
+
+def aligned(module: Any, batch: Ragged) -> Results:
+    return list(module(batch, batch.reverse().map(torch.tanh)))
+
+
 def wide_network(members: int = 1) -> nn.Module:
     """Return a network, or an ensemble, with a linear model beside it whose weights are not 0."""
     sizes: Any = {"vocabulary_size": TOKENS, "wide": TOKENS}
@@ -328,6 +354,14 @@ NETWORKS: dict[str, Case] = {
         ids=1,
         draws=True,
     ),
+    "PairNetwork": Case(pairs(bidirectional=True), paired, ids=1),
+    "PairNetwork, symmetric": Case(pairs(symmetric=True, pooling=("last",)), paired, ids=1),
+    "PairNetwork, two encoders": Case(pairs(shared=False, matches=False, attention=False), paired, ids=1),
+    "PairNetwork, without a layer": Case(pairs(cell="none"), paired, ids=1),
+    "PairNetwork that drops": Case(
+        pairs(token_dropout=0.2, input_dropout=0.2, dropout=0.2, output_dropout=0.2), paired, ids=1, draws=True
+    ),
+    "PairEnsemble": Case(lambda: pairs(lambda *a, **k: PairEnsemble(*a, 2, **k))(), paired, ids=1),
     "LanguageNetwork": Case(language(), read, next_token_loss, ids=1),
     "LanguageNetwork, tied": Case(language(tied=True), read, next_token_loss, ids=1),
     "LanguageNetwork, adaptive": Case(language(softmax="adaptive", cutoffs=(3,)), read, next_token_loss, ids=1),
@@ -341,6 +375,7 @@ NETWORKS: dict[str, Case] = {
 
 MODULES: dict[str, Case] = {
     "Attention": Case(lambda: Attention(FEATURES), one),
+    "Alignment": Case(Alignment, aligned),
     "Flatten": Case(lambda: Flatten(LONGEST), one),
     **{
         f"Pooling {name}": Case(lambda name=name: Pooling((name,), FEATURES, LONGEST), pooled)
@@ -392,5 +427,7 @@ MODULES: dict[str, Case] = {
 # Public modules that are run by others only.
 NOT_ALONE = {
     "Weights": "the parameters of one layer in one direction, which Recurrent runs",
+    "StepEncoder": "the layers of one sequence of a pair, which PairNetwork runs",
+    "PairWide": "reads n-grams of two texts, see tests/tasks/test_compare.py",
     "NamedParameters": "what Weights keeps its parameters in",
 }

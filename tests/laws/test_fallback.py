@@ -90,7 +90,8 @@ def test_types_without_kernels_go_to_torch(cell: str, dtype: torch.dtype):
     layer = Recurrent(cell, 3, 5).to(dtype)
     judge = Recurrent(cell, 3, 5).double()
     judge.load_state_dict(layer.state_dict())
-    batch = torch.randn(2, 4, 3).to(dtype)
+    # The weights of a reservoir have no gradient.
+    batch = torch.randn(2, 4, 3).to(dtype).requires_grad_()
     assert layer.explain().startswith("eager: ")
     assert str(dtype) in layer.explain()
     found, wanted = layer(batch)[0], judge(batch.double())[0]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import elman.networks
 import elman.nn
+import elman.pair_network
 from elman.data.ragged.ragged import Ragged
 from tests.examples import draws
 from tests.laws.modules import LONGEST, MODULES, NOT_ALONE, Case, Results, penalties
@@ -73,7 +74,7 @@ def test_every_public_module_is_listed():
     package = [importlib.import_module(f"elman.nn.{info.name}") for info in pkgutil.iter_modules(elman.nn.__path__)]
     public = {
         value
-        for module in (*package, elman.networks, elman.networks)
+        for module in (*package, elman.networks, elman.pair_network)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("elman.")
         if not name.startswith("_") and value.__name__ not in NOT_ALONE

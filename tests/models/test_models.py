@@ -255,13 +255,13 @@ def test_numbers_that_are_wrong_are_named_from_1(fitted):
     waves = SequenceClassifier(tokens="values", hidden_size=4, epochs=1)
     for rows, said in (
         ([[1.0], [1.0, 1e300]], "too large for float32.\n  sequence 2, step 2"),
-        ([[1.0], [float("nan")]], "not finite (NaN or infinity).\n  sequence 2, step 1"),
+        ([[1.0], [float("nan")]], "one value that is missing (NaN).\n  sequence 2, step 1"),
         ([[[1.0, 2.0]], [[1.0]]], "sequence 2: expected steps of shape (2,), got (1,)"),
     ):
         with pytest.raises((DataError, ShapeError)) as caught:
             waves.fit(rows, [0, 1])
         assert said in str(caught.value)
-    with pytest.raises(ShapeError, match="2 features a step, and the model reads 1"):
+    with pytest.raises(ShapeError, match="Expected 1 channel, with which the model was trained, got 2"):
         waves.fit([[1.0], [2.0]], [0, 1], validation=([[[1.0, 2.0]]], [0]))
 
 
@@ -280,7 +280,7 @@ def test_sequences_of_numbers():
     model.fit(waves, labels)
     assert model.score(waves, labels) > 0.9
     assert model.vocabulary_ is None
-    with pytest.raises(ShapeError, match="2 features a step"):
+    with pytest.raises(ShapeError, match="Expected 1 channel, with which the model was trained, got 2"):
         model.predict([np.zeros((3, 2))])
     with pytest.raises(DataError, match="sequence 2, step 3"):
         model.predict([np.zeros(3), np.array([0.0, 1.0, np.nan])])

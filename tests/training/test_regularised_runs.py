@@ -152,7 +152,7 @@ def classifier(average: str, **changes: Any) -> SequenceClassifier:
     settings = NETWORK | REGULARISERS | AVERAGES[average] | changes
     return SequenceClassifier(
         **settings, epochs=4, batch_size=20, learning_rate=0.3, optimizer="sgd", clip_norm=0.25,
-        weight_decay=1.2e-6, validation_fraction=0.25, report_every=2,
+        weight_decay=1.2e-6, validation_fraction=0.25, report_every=2, adversarial=0.5, virtual_adversarial=0.5,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from elman.cells.lstm import lstm
 from elman.cells.min_gru import min_gru
 from elman.cells.peephole_lstm import peephole_lstm
 from elman.cells.projected_lstm import projected_lstm
+from elman.cells.reservoir import reservoir
 from elman.cells.simple_rnn import simple_rnn
 from elman.compiler.cell import Cell
 from elman.errors import UsageError, nearest
@@ -14,7 +15,7 @@ from elman.errors import UsageError, nearest
 CELLS: dict[str, Cell] = {
     cell.name: cell
     for cell in (
-        simple_rnn, lstm, gru, gru_reset_after, peephole_lstm, projected_lstm, layer_norm_lstm, min_gru,
+        simple_rnn, lstm, gru, gru_reset_after, peephole_lstm, projected_lstm, layer_norm_lstm, min_gru, reservoir,
     )
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHUNK = 256
 # Of a series of numbers, on a line.
 SHOWN_STEPS = 8
+NEAREST = 10
 _DATA = Annotated[
     str | None,
     typer.Argument(
@@ -52,19 +53,27 @@ def register(app: typer.Typer) -> None:
         "elman predict upos-model text.conllu --fill tagged.conllu",
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
         "elman predict news-model --text 'Shares fall in Tokyo' --explain",
+        "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
+        "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
     )
 
 
 def _parameters() -> Parameters:
-    from elman.cli.reading import reading_flags
+    from elman.cli.reading import input_flags, reading_flags
 
     column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
     return {
         "model": (Model, ...),
         "data": (_DATA, None),
-        "text": (option("--text", "TEXT", "A text itself; may be repeated.", list[str] | None), None),
+        "text": (option("--text", "TEXT", "A text itself; may be repeated. Two are a pair.", list[str] | None), None),
         **{name: (annotation, None) for name, annotation in reading_flags(columns=False).items()},
         "column": (option("--column", "COL", column), None),
+        **{name: (annotation, None) for name, annotation in input_flags().items()},
+        "nearest": (
+            option("--nearest", "TEXT", "Show the texts of DATA that are nearest to TEXT, nearest first."),
+            None,
+        ),
+        "top": (option("--top", "N", "Texts that --nearest shows. [10]", int | None), None),
         "fill": (
             option("--fill", "FILE", "Write DATA to FILE, with the answers in its column of tags.", Path | None),
             None,
@@ -85,30 +94,39 @@ def predict(**values: Any) -> None:
     --probabilities, each label and its probability are a field LABEL=PROBABILITY; with --explain, each token and its
     weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
     one object holds all predictions, and no other line is printed.
+
+    A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
+    near it is to TEXT.
     """
-    from elman.cli.reading import reading_flags
+    from elman.cli.reading import input_flags, reading_flags
 
     model, data, text = values["model"], values["data"], values["text"]
-    how = {name: values[name] for name in (*reading_flags(columns=False), "column")}
+    how = {name: values[name] for name in (*reading_flags(columns=False), "column", *input_flags())}
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
     flags = [f"--{name}" for name, value in {**how, "fill": values["fill"]}.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
+    if values["nearest"] is None and values["top"] is not None:
+        raise UsageError("--top: only with --nearest.", fix="Leave it out.")
+    if values["nearest"] is not None:
+        _nearest(values, how)
+        return
     fill = values["fill"]
     if fill is not None and fill.exists() and data != "-" and Path(data).exists() and fill.samefile(data):
         raise UsageError("--fill would replace the file that is read.", where=str(fill), fix="Give another FILE.")
     from elman.cli.reading import refuse_others
     from elman.data.text.unknown import UnknownTally
     from elman.models import open_model
-    from elman.tasks.task import targets
+    from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
     opened, tally = open_model(model), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
     refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
-    given = _typed(opened, text or []) if data is None else _read(opened, data, how)
+    names = [column.name for column in inputs(opened.task.columns)]
+    given = _typed(opened, text or [], len(names)) if data is None else _read(opened, data, how)
     # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
     answers = _answers(opened, given, values["unknown"], chunk, tally)
@@ -123,12 +141,12 @@ def predict(**values: Any) -> None:
     explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)
     if values["as_json"]:
         name, every = targets(opened.task.columns)[0].name, values["probabilities"]
-        predictions = [_as_object(*each, name=name, every=every) for each in explained]
+        predictions = [_as_object(*each, inputs=names, name=name, every=every) for each in explained]
         say_unknown(vars(tally), opened.task_.tokens)
         emit_json({"model": str(model), "predictions": predictions})
         return
     for each in explained:
-        emit(_as_line(*each, every=values["probabilities"]))
+        emit(_as_line(*each, several=len(names) > 1, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -162,13 +180,48 @@ def _write_table(model: Any, header: list[str], answers: Iterable[tuple[Any, Any
     emit(lines.getvalue().removesuffix("\n"))
 
 
-def _typed(model: Any, texts: list[str]) -> Iterator[tuple[str, Any]]:
-    """Return the texts of the command line, each with its name in messages."""
+def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
+    """Show the texts of a file that are nearest to another text."""
+    from elman.cli.reading import refuse_others
+    from elman.models import open_model
+
+    use_threads(values["threads"])
+    opened, wanted = open_model(values["model"]), values["nearest"]
+    if not hasattr(opened, "nearest"):
+        raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
+    if values["data"] is None:
+        raise UsageError("--nearest needs DATA, the texts to choose from.", fix="Give a file of texts, one a line.")
+    reading = {name: value for name, value in how.items() if name != "column"}
+    refuse_others(opened.task, reading, values["model"])
+    notes, rows = opened.task.source.asked_texts(values["data"], how)
+    for note in notes:
+        say(f"elman: note: {note}.")
+    texts = [text for _, text in rows]
+    found = opened.nearest(wanted, texts, values["top"] or NEAREST)
+    if values["as_json"]:
+        near = [
+            {"text": texts[each.position], "row": each.position + 1, "similarity": each.similarity} for each in found
+        ]
+        emit_json({"model": str(values["model"]), "nearest_to": wanted, "texts": near})
+        return
+    for each in found:
+        emit(f"{on_one_line(_words(texts[each.position]))}\t{each.similarity:.4f}")
+
+
+def _typed(model: Any, texts: list[str], size: int) -> Iterator[tuple[str, Any]]:
+    """Return the rows of the command line, each with its name in messages, of `size` texts each."""
     if model.task_.tokens == "values":
         raise UsageError(
             "This model reads sequences of numbers, and --text gives texts.", fix="Give DATA, a JSONL file of numbers."
         )
-    return ((f"--text {on_one_line(text)[:60]}", model.task.source.typed(text)) for text in texts)
+    if len(texts) % size:
+        raise UsageError(
+            f"This model reads {size} texts a row, and there {'is' if len(texts) == 1 else 'are'} {len(texts)}.",
+            fix=f"Give {' '.join(['--text TEXT'] * size)} for each row.",
+        )
+    typed = [model.task.source.typed(text) for text in texts]
+    rows = typed if size == 1 else list(zip(*[iter(typed)] * size, strict=True))
+    return ((f"--text {on_one_line(text)[:60]}", row) for text, row in zip(texts[::size], rows, strict=True))
 
 
 def _answers(
@@ -212,8 +265,9 @@ def _answer(value: Any) -> str:
     return str(value) if isinstance(value, bool) else _words(value)
 
 
-def _as_object(row: Any, answer: Any, weights: Any, *, name: str, every: bool) -> dict[str, Any]:
-    found = {"text": row if isinstance(row, str) else _words(row), name: answer.value}
+def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: str, every: bool) -> dict[str, Any]:
+    parts = zip(["text"] if len(inputs) == 1 else inputs, [row] if len(inputs) == 1 else row, strict=True)
+    found = {key: part if isinstance(part, str) else _words(part) for key, part in parts} | {name: answer.value}
     if answer.probability is not None:
         found["probability"] = answer.probability
     found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
@@ -221,11 +275,14 @@ def _as_object(row: Any, answer: Any, weights: Any, *, name: str, every: bool) -
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
 
-def _as_line(row: Any, answer: Any, weights: Any, *, every: bool) -> str:
+def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool) -> str:
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
     shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
-    return "\t".join([on_one_line(_shown(row)), on_one_line(_answer(answer.value)), *shown])
+    texts = row if several else (row,)
+    values = answer.value if isinstance(answer.value, tuple) else (answer.value,)
+    fields = [*(on_one_line(_shown(text)) for text in texts), *(on_one_line(_answer(value)) for value in values)]
+    return "\t".join([*fields, *shown])

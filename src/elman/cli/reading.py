@@ -20,6 +20,21 @@ def reading_flags(*, columns: bool = True) -> dict[str, Any]:
     return found
 
 
+def input_flags() -> dict[str, Any]:
+    """Return the annotations of the flags of input columns, of tasks that have several."""
+    from elman.tasks.task import inputs
+
+    several = [inputs(task.columns) for task in _tasks() if task.source.columns_are_flags]
+    return {
+        column.name: option(f"--{column.name}", "COL", column.help)
+        for columns in several
+        if len(columns) > 1
+        for column in columns
+        # The text itself has this flag.
+        if column.name != "text"
+    }
+
+
 def option_flags() -> dict[str, Any]:
     """Return the flags that are settings of an evaluation of any task, by name."""
     from elman.cli.flags import flags_of

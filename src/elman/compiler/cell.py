@@ -318,7 +318,11 @@ def _values_taken(function: Callable[..., Any]) -> int:
 
 
 def _resolve(value: Any) -> Any:
-    return read_word(value) if isinstance(value, str) and value.partition("(")[0].strip() in WORDS else value
+    if not isinstance(value, str) or value.partition("(")[0].strip() not in WORDS:
+        return value
+    word = read_word(value)
+    # A distribution with its options is an initial value.
+    return word() if getattr(word, "func", None) in STARTS else word
 
 
 def _option_name(value: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.gradient import Gradient, Use, differentiate
-from elman.compiler.graph import TRANSPOSED, Graph, Node, find_matrix, transposed
+from elman.compiler.graph import TRANSPOSED, Graph, Node, transposed
 from elman.compiler.widen import Wide, widen
 from elman.order import TimeMajor
 
@@ -50,6 +50,10 @@ class Derivation:
         self.parameters = tuple(dict.fromkeys(_own(part) for _, parts in self.parts for part in parts))
         sizes = {node.attribute[0]: node.size for node in graph.nodes if node.op == "product"}
         self.columns = {name: [sizes.get(part, 0) for part in parts] for name, parts in self.parts}
+        positions = {name: index for index, name in enumerate(self.parameters)}
+        self._sources = [
+            (name, [(positions[_own(part)], part != _own(part)) for part in parts]) for name, parts in self.parts
+        ]
         self._wanted: dict[tuple[bool, ...], tuple[Node, ...]] = {}
 
     @cached_property
@@ -79,18 +83,14 @@ class Derivation:
             learned: those of the step, in the order of `parameters`.
             wide: those that join several parameters, if they have been made.
         """
-        named = dict(zip(self.parameters, learned, strict=True))
         made = None if wide is None else iter(wide)
         found: dict[str, Tensor] = {}
-        for name, parts in self.parts:
-            if parts == (name,):
-                found[name] = named[name]
-            elif len(parts) == 1:
-                found[name] = find_matrix(named, parts[0])
-            elif made is None:
-                found[name] = torch.cat([find_matrix(named, part) for part in parts], 1)
-            else:
+        for name, sources in self._sources:
+            if len(sources) > 1 and made is not None:
                 found[name] = next(made)
+                continue
+            parts = [learned[index].t() if is_transposed else learned[index] for index, is_transposed in sources]
+            found[name] = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
         return found
 
     def wide_of(self, weights: dict[str, Tensor]) -> list[Tensor]:

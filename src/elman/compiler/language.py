@@ -69,11 +69,15 @@ from elman.compiler.graph import transposed as turned
 from elman.compiler.lines import user_line
 from elman.compiler.starts import Start, read_start
 from elman.compiler.starts import chrono as chrono
+from elman.compiler.starts import delay_line as delay_line
 from elman.compiler.starts import glorot as glorot
 from elman.compiler.starts import identity as identity
 from elman.compiler.starts import normal as normal
 from elman.compiler.starts import opposite as opposite
 from elman.compiler.starts import orthogonal as orthogonal
+from elman.compiler.starts import ring as ring
+from elman.compiler.starts import small_world as small_world
+from elman.compiler.starts import sparse as sparse
 from elman.compiler.starts import uniform as uniform
 from elman.compiler.value import WORDS, Matrix, Recording, Value, current, row_of
 from elman.compiler.value import Next as Next
@@ -278,7 +282,8 @@ def _check_size(owner: Recording, name: str, size: object) -> int:
 WORDS |= {
     word.__name__: word
     for word in (
-        affine, matrix, product, parameter, chrono, glorot, identity, normal, opposite, orthogonal, uniform,
+        affine, matrix, product, parameter, chrono, delay_line, glorot, identity, normal, opposite, orthogonal, ring,
+        small_world, sparse, uniform,
         bernoulli, dropout, where, concat, split, sum, mean, max, power, exp, log, sqrt, square,
         reciprocal, sin, cos, tanh, sigmoid, relu, sign, maximum, minimum, linear, softplus, silu, elu, leaky_relu,
         hard_sigmoid, softsign, softmax, floor, round, remainder, erf, erfc, log1p, expm1, stop_gradient, cumsum, outer,

@@ -26,7 +26,7 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
     Raises:
         UsageError: the text is not a word, the word is not accepted, or it does not have these options.
     """
-    name, options = _parse(text)
+    name, given, options = _parse(text)
     valid = WORDS if valid is None else valid
     if name not in valid:
         known = OTHER_NAMES.get(name)
@@ -34,6 +34,9 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
         raise UsageError(f"Expected a word of the cell language, got {name!r}.", fix=fix)
     defaults = {item.name: item.default for item in inspect.signature(WORDS[name]).parameters.values()}
     taken = [option for option, default in defaults.items() if default is not inspect.Parameter.empty]
+    if len(given) > len(taken) or set(taken[: len(given)]) & set(options):
+        raise UsageError(f"Expected options of `{name}`: {', '.join(taken) or 'none'}; got {text!r}.", fix=HOW)
+    options = dict(zip(taken, given, strict=False)) | options
     for option, value in options.items():
         if option not in taken:
             fix = nearest(option, taken) if taken else f"`{name}` has no options."
@@ -48,16 +51,18 @@ def _are_numbers(*values: object) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _parse(text: str) -> tuple[str, dict[str, Any]]:
+def _parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the word, its options without a name, and those by name."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        called, given = (tree.func, tree.keywords) if isinstance(tree, ast.Call) and not tree.args else (tree, [])
-        options = {str(item.arg): ast.literal_eval(item.value) for item in given}
+        called, given, named = (tree.func, tree.args, tree.keywords) if isinstance(tree, ast.Call) else (tree, [], [])
+        values = [ast.literal_eval(item) for item in given]
+        options = {str(item.arg): ast.literal_eval(item.value) for item in named}
     except (SyntaxError, ValueError):
         raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW) from None
     if not isinstance(called, ast.Name):
         raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW)
-    return called.id, options
+    return called.id, values, options
 
 
 def spell(function: Callable[..., Any]) -> str | None:

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import math
+import re
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,16 @@ class Start:
 
     def __str__(self) -> str:
         fields = ", ".join(f"{getattr(self, field.name):g}" for field in dataclasses.fields(self))
-        return f"{type(self).__name__.lower()}({fields})"
+        return f"{word_of(type(self))}({fields})"
+
+
+def word_of(kind: type[Start]) -> str:
+    """Return the word of the language for a kind of start.
+
+    >>> word_of(Uniform)
+    'uniform'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
 class _OfMatrix(Start):
@@ -95,6 +105,57 @@ class Chrono(Start):
             )
 
 
+class _OfSquare(_OfMatrix):
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse vectors, and matrices with more rows than columns or fewer."""
+        super().check(shape)
+        if shape[0] != shape[1]:
+            raise UsageError(
+                f"a matrix of shape {shape} cannot start from {self}, which is for square ones.",
+                fix='Give it to the matrix of the state: matrix("recurrent", initial=sparse()).',
+            )
+
+
+@dataclass(frozen=True)
+class Sparse(_OfSquare):
+    """Uniform numbers among zeros, scaled to a spectral radius."""
+
+    spectral_radius: float
+    density: float
+
+
+@dataclass(frozen=True)
+class Ring(_OfSquare):
+    """One weight from each unit to the next, and from the last to the first."""
+
+    weight: float
+
+
+@dataclass(frozen=True)
+class DelayLine(_OfSquare):
+    """One weight from each unit to the next."""
+
+    weight: float
+
+
+@dataclass(frozen=True)
+class SmallWorld(_OfSquare):
+    """Uniform numbers between neighbours on a ring, some moved elsewhere, scaled to a spectral radius."""
+
+    spectral_radius: float
+    neighbours: float
+    rewired: float
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse matrices of too few units for the neighbours."""
+        super().check(shape)
+        if shape[0] <= self.neighbours:
+            raise UsageError(
+                f"{shape[0]} units cannot have {self.neighbours:g} neighbours each.",
+                fix="Give more units, or fewer neighbours.",
+            )
+
+
 @dataclass(frozen=True)
 class Opposite(Start):
     """Minus the initial value of another parameter."""
@@ -135,8 +196,11 @@ class Given(Start):
 
 
 KINDS: dict[str, type[Start]] = {
-    kind.__name__.lower(): kind for kind in (Fill, Identity, Orthogonal, Glorot, Uniform, Normal, Chrono, Opposite)
-}
+    word_of(kind): kind
+    for kind in (
+        Fill, Identity, Orthogonal, Glorot, Uniform, Normal, Chrono, Sparse, Ring, DelayLine, SmallWorld, Opposite,
+    )
+}  # fmt: skip
 
 
 def identity(scale: float = 1.0) -> Start:
@@ -205,6 +269,64 @@ def chrono(longest: float) -> Start:
     return Chrono(found)
 
 
+def sparse(spectral_radius: float = 0.9, density: float = 0.1) -> Start:
+    """Start a square matrix from numbers in (-1, 1) among zeros, scaled to a spectral radius.
+
+    Args:
+        spectral_radius: largest modulus of the eigenvalues; above 0.
+        density: fraction of the numbers that are not 0; above 0, at most 1. Every unit reads at least one unit.
+
+    Source:
+        H. Jaeger, The "Echo State" Approach to Analysing and Training Recurrent Neural Networks, 2001, section 5.
+    """
+    return Sparse(_positive("the spectral radius of sparse", spectral_radius), _density("sparse", density))
+
+
+def ring(weight: float = 0.9) -> Start:
+    """Start a square matrix from one weight from each unit to the next, in a ring.
+
+    Its spectral radius is the weight's modulus.
+
+    Source:
+        A. Rodan, P. Tiňo, Minimum Complexity Echo State Network, 2011, section III: simple cycle reservoir.
+    """
+    return Ring(_number("the weight of ring", weight))
+
+
+def delay_line(weight: float = 0.9) -> Start:
+    """Start a square matrix from one weight from each unit to the next.
+
+    Its spectral radius is 0: a state of n units remembers n steps.
+
+    Source:
+        A. Rodan, P. Tiňo, Minimum Complexity Echo State Network, 2011, section III: delay line reservoir.
+    """
+    return DelayLine(_number("the weight of delay_line", weight))
+
+
+def small_world(spectral_radius: float = 0.9, neighbours: float = 4, rewired: float = 0.1) -> Start:
+    """Start a square matrix from weights between neighbours, scaled to a spectral radius.
+
+    The weights are uniform from -1 to 1.
+
+    Args:
+        spectral_radius: largest modulus of the eigenvalues; above 0.
+        neighbours: from which each unit reads, half of them on each side; an even whole number of at least 2.
+        rewired: fraction of these connections that come from a random unit instead.
+
+    Source:
+        D. J. Watts, S. H. Strogatz, Collective Dynamics of 'Small-World' Networks, 1998, figure 1. Differences:
+        connections have a direction and a weight.
+    """
+    count = _number("the neighbours of small_world", neighbours)
+    if count < 2 or count % 2:
+        raise UsageError(f"small_world has {neighbours!r} neighbours.", fix="Give an even number of at least 2.")
+    share = _number("the rewired fraction of small_world", rewired)
+    if not 0.0 <= share <= 1.0:
+        raise UsageError(f"small_world rewires a fraction of {rewired!r}.", fix="Give a number from 0 to 1.")
+    return SmallWorld(_positive("the spectral radius of small_world", spectral_radius), count, share)
+
+
 def opposite(name: str) -> Start:
     """Start a parameter from minus the initial value of another parameter of the step.
 
@@ -216,7 +338,7 @@ def opposite(name: str) -> Start:
     return Opposite(name)
 
 
-STARTS = (identity, orthogonal, glorot, uniform, normal, chrono, opposite)
+STARTS = (identity, orthogonal, glorot, uniform, normal, chrono, sparse, ring, delay_line, small_world, opposite)
 WITHOUT_ARGUMENTS: dict[str, Callable[[], Start]] = {
     "zeros": lambda: Fill(0.0),
     "ones": lambda: Fill(1.0),
@@ -224,6 +346,10 @@ WITHOUT_ARGUMENTS: dict[str, Callable[[], Start]] = {
     "orthogonal": orthogonal,
     "glorot": glorot,
     "normal": normal,
+    "sparse": sparse,
+    "ring": ring,
+    "delay_line": delay_line,
+    "small_world": small_world,
 }
 HOW = (
     "Give a number, an array, one of " + ", ".join(map(repr, WITHOUT_ARGUMENTS)) + ", or a distribution such as "
@@ -270,6 +396,20 @@ def _number(what: str, value: object) -> float:
     return float(value)
 
 
+def _positive(what: str, value: object) -> float:
+    found = _number(what, value)
+    if found <= 0.0:
+        raise UsageError(f"{what} is {value!r}.", fix="Give a number above 0.")
+    return found
+
+
+def _density(word: str, value: object) -> float:
+    found = _positive(f"the density of {word}", value)
+    if found > 1.0:
+        raise UsageError(f"the density of {word} is {value!r}.", fix="Give a number above 0, at most 1.")
+    return found
+
+
 def _array(rows: Sequence[Any]) -> Given:
     shape = tuple(_shape(rows))
     numbers = array("d", (_number("an element of the array", number) for number in _flat(rows, shape)))
@@ -296,7 +436,7 @@ def start_to_json(start: Start) -> dict[str, Any]:
     """Return a start as plain data, arrays as base64, in float32 where that is exact."""
     if isinstance(start, Given):
         return {"start": "given", "shape": list(start.shape), **_packed(start.numbers)}
-    return {"start": type(start).__name__.lower(), **dataclasses.asdict(start)}
+    return {"start": word_of(type(start)), **dataclasses.asdict(start)}
 
 
 def _packed(numbers: Sequence[float]) -> dict[str, str]:

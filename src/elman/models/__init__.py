@@ -4,6 +4,7 @@ from pathlib import Path
 
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
+from elman.models.comparer import SequenceComparer
 from elman.models.forecaster import SequenceForecaster
 from elman.models.language import LanguageModel
 from elman.models.model import Model
@@ -13,11 +14,13 @@ from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
+from elman.tasks.compare import ComparerSettings
 from elman.tasks.language import LanguageSettings
 from elman.tasks.regress import RegressorSettings
 
 __all__ = [
     "ClassifierSettings",
+    "ComparerSettings",
     "LanguageModel",
     "LanguageSettings",
     "Model",
@@ -25,6 +28,7 @@ __all__ = [
     "Pretrained",
     "RegressorSettings",
     "SequenceClassifier",
+    "SequenceComparer",
     "SequenceForecaster",
     "SequenceRegressor",
     "SequenceTagger",

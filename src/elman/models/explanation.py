@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.data.text.graphemes import characters
@@ -65,18 +66,19 @@ def read_without_each(model: "Model", text: Any, *, longest: int | None = None) 
 
     Args:
         model: fitted, with answers that have probabilities.
-        text: to answer.
+        text: to answer; a tuple of several, such as the two of a pair.
         longest: leave out only tokens that begin within so many characters.
 
     Raises:
         UsageError: the model reads numbers, or its answers have no probabilities.
     """
-    if model.task_.tokens == "values" or not isinstance(text, str):
+    texts = text if isinstance(text, tuple) else (text,)
+    if model.task_.tokens == "values" or not all(isinstance(each, str) for each in texts):
         raise UsageError(
             "Only the tokens of a text can be explained, and these are not texts.",
             fix="Give a string, to a model that reads texts.",
         )
-    pieces, tokens = _cut(model, text)
+    pieces, tokens, ends = _cut_all(model, texts)
     most = min(LARGEST_TOKENS, max(1, LARGEST_STEPS // max(1, len(tokens))))
     starts, position = [], 0
     for piece in pieces:
@@ -84,7 +86,7 @@ def read_without_each(model: "Model", text: Any, *, longest: int | None = None) 
         position += len(piece)
     tokens = [token for token in tokens if longest is None or starts[token] < longest][:most]
     unknown = _unknown(model)
-    variants = ["".join([*pieces[:token], unknown, *pieces[token + 1 :]]) for token in tokens]
+    variants = [_joined([*pieces[:token], unknown, *pieces[token + 1 :]], ends) for token in tokens]
     answer, *without = model.answers([text, *variants], unknown="allow")
     if answer.probabilities is None:
         raise UsageError(
@@ -93,7 +95,7 @@ def read_without_each(model: "Model", text: Any, *, longest: int | None = None) 
     return Reading(pieces, tokens, answer, without)
 
 
-def explain(model: "Model", text: str, label: Any = None) -> list[TokenWeight]:
+def explain(model: "Model", text: Any, label: Any = None) -> list[TokenWeight]:
     """Return how much each token of a text spoke for a label, in the order of the text.
 
     Args:
@@ -105,8 +107,8 @@ def explain(model: "Model", text: str, label: Any = None) -> list[TokenWeight]:
         UsageError: there is no such label; and as for `read_without_each`.
     """
     reading = read_without_each(model, text)
-    name = str(reading.answer.value if label is None else label)
     known = reading.answer.probabilities or {}
+    name = max(known, key=known.__getitem__) if label is None else str(label)
     if name not in known:
         raise UsageError(f"The model has no label {name!r}.", fix=f"Give one of {', '.join(known)}.")
     tokens = (reading.pieces[token] for token in reading.tokens)
@@ -135,6 +137,23 @@ def weigh_pieces(model: "Model", text: Any, label: Any, other: Any, longest: int
         found.append((piece, weights.get(number, 0.0)))
         left -= len(piece)
     return found
+
+
+def _cut_all(model: "Model", texts: Sequence[str]) -> tuple[list[str], list[int], list[int]]:
+    """Return texts in pieces one after the other, which are tokens, and where each text ends."""
+    pieces, tokens, ends = [], [], []
+    for text in texts:
+        own, positions = _cut(model, text)
+        tokens += [len(pieces) + position for position in positions]
+        pieces += own
+        ends.append(len(pieces))
+    return pieces, tokens, ends
+
+
+def _joined(pieces: Sequence[str], ends: Sequence[int]) -> str | tuple[str, ...]:
+    """Return the text of pieces, or a tuple of several."""
+    texts = tuple("".join(pieces[begin:end]) for begin, end in pairwise([0, *ends]))
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _cut(model: "Model", text: str) -> tuple[list[str], list[int]]:

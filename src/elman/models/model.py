@@ -202,7 +202,7 @@ class Model:
             if start is not None:
                 start.prepare(task)
             with rows_named(train):
-                encoded = {name: encoder.learn(train.columns[name], path) for name, encoder in task.encoders.items()}
+                encoded = task.learn(train.columns, path)
             network = self._new_network(task, cell)
             if start is not None:
                 start.give(task, network)
@@ -218,7 +218,7 @@ class Model:
                 settings,
                 folder=path,
                 identity={
-                    "cell": archive_cell(getattr(network, "body", None)),
+                    "cell": archive_cell(network),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
                     **_identities(task),
                 },
@@ -330,13 +330,13 @@ class Model:
         """
         return score_baselines(self.task_, self.baselines_ or [], values)
 
-    def explain_answer(self, text: str, label: Any = None) -> list[TokenWeight]:
+    def explain_answer(self, text: Any, label: Any = None) -> list[TokenWeight]:
         """Return how much each token of a text spoke for an answer.
 
         Each token in turn is read as unknown. Its weight is the fall of the log odds of the label, ln(p / (1 - p)).
 
         Args:
-            text: to answer; at most its first 200 tokens have weights.
+            text: to answer, or a tuple of the texts of a pair; at most the first 200 tokens have weights.
             label: the answer of the model if not given.
 
         Returns:
@@ -446,7 +446,7 @@ class Model:
         config = {
             "task": task.name,
             "settings": settings.model_dump(mode="json"),
-            "cell": archive_cell(getattr(self.model_, "body", None)),
+            "cell": archive_cell(self.model_),
             "history": self.history_.to_json(),
             "table": None if self.table_format_ is None else self.table_format_.to_json(),
             "temperature": task.temperature,
@@ -619,6 +619,14 @@ def _identities(task: Task) -> dict[str, str]:
     return {f"{what} of {name}": digest for name, each in found.items() for what, digest in each.items()}
 
 
-def archive_cell(body: Recurrent | None) -> dict[str, Any] | None:
-    """Return the cell of a network's body as plain data, with its equations for each layer."""
-    return None if body is None else cell_to_json(body.cell, body.cell_sizes)
+def archive_cell(network: Any) -> dict[str, Any] | None:
+    """Return the cell of a network as plain data, with its equations for each layer.
+
+    A network may have several recurrent bodies of one cell, `bodies`, in place of its `body`.
+    """
+    bodies: list[Recurrent | None] = getattr(network, "bodies", None) or [getattr(network, "body", None)]
+    found = [body for body in bodies if body is not None]
+    if not found:
+        return None
+    sizes = [size for body in found for size in body.cell_sizes]
+    return cell_to_json(found[0].cell, [size for number, size in enumerate(sizes) if size not in sizes[:number]])

@@ -245,7 +245,7 @@ class Recurrent(nn.Module):
             name: torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0) for name, parts in last.items()
         }
         end = tuple(ends) if len(ends) > 1 else ends[0]
-        return outputs, State(tensors, bidirectional=self.bidirectional, output=end)
+        return outputs, State._of(tensors, self.bidirectional, end)
 
     def _initial_state(self, initial: Any, batch_size: int, like: Tensor) -> State:
         if initial is None and self._carried is not None:
@@ -270,7 +270,7 @@ class Recurrent(nn.Module):
         like = self.like if like is None else like
         layers = self.num_layers * len(self._directions)
         zeros = {node.attribute[0]: like.new_zeros(layers, batch_size, node.size) for node in graph.states}
-        return State(zeros, bidirectional=self.bidirectional)
+        return State._of(zeros, self.bidirectional)
 
     def stream(self, state: State | None = None, *, batch_size: int = 1) -> Stream:
         """Return a stream that runs the layer one step at a time.

@@ -70,6 +70,13 @@ class State:
             _check_attached(attached, self.batch_size)
         self.attached = dict(attached) if attached else {}
 
+    @classmethod
+    def _of(cls, tensors: dict[str, Tensor], bidirectional: bool, output: Any = None) -> "State":
+        """Return a state of a layer's own tensors, which fit one another."""
+        state = object.__new__(cls)
+        state.tensors, state.bidirectional, state.output, state.attached = tensors, bidirectional, output, {}
+        return state
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the states."""

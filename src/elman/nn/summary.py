@@ -47,7 +47,8 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
 
     Args:
         model: any module.
-        inputs: the inputs of the model. Not needed for a model with a method `example()`.
+        inputs: the inputs of the model. Not needed for a model with a method `example()`, which gives one input or a
+            tuple of several.
 
     Returns:
         One row for each layer, in the order in which they run. In the shapes, `batch` and `time` are any numbers.
@@ -58,7 +59,8 @@ def summary(model: nn.Module, *inputs: Any) -> Summary:
     total                                    181,600
     """
     rows: list[Row] = []
-    batch = inputs or (model.example(),)  # type: ignore[operator]
+    example = None if inputs else model.example()  # type: ignore[operator]
+    batch = inputs or (example if type(example) is tuple else (example,))
     layers = [(name, module) for name, module in model.named_modules() if _is_layer(model, module)]
     hooks = [module.register_forward_hook(_recorder(rows, name, batch[0])) for name, module in layers]
     training = model.training

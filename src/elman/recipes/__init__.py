@@ -1,6 +1,7 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
 from elman.recipes.appliances import appliance_series
+from elman.recipes.compare_sick import compare_sick
 from elman.recipes.forecasts import airline, etth1_96, etth1_720, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
@@ -9,6 +10,7 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.recipe import Recipe
@@ -31,8 +33,10 @@ RECIPES: dict[str, Recipe] = {
         news_best,
         appliance_series,
         oil_temperature_stack,
+        mackey_glass_step,
         tag_toy,
         tag_pos,
+        compare_sick,
         wiki_chars_gru,
         wiki_chars_own_gru,
         shakespeare_chars,

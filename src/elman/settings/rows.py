@@ -1,9 +1,11 @@
 """Settings of networks that give one answer for each sequence."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, PositiveInt
 
+from elman.settings.base import Conflict
 from elman.settings.network import NetworkSettings, PoolingName, Share
 from elman.settings.series import SeriesSettings
 from elman.settings.text import EncoderSettings
@@ -66,3 +68,33 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
         description="Fraction of the training data to hold out. Epochs are compared by it. By default a tenth of 100 "
         "texts and more, unless there are validation data.",
     )
+
+
+class LabelSettings(RowSettings):
+    """Settings of networks that give a label, besides those of `RowSettings`."""
+
+    wide: Literal["ngrams", "off"] = Field(
+        "ngrams",
+        description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
+        "fitted to the training texts, and both are weighed on the validation texts.",
+    )
+    ensemble: PositiveInt = Field(
+        1,
+        description="Number of networks to train side by side. Each starts from its own weights; their answers are "
+        "averaged.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of each target spread over all labels. C. Szegedy et al., Rethinking the Inception "
+        "Architecture, 2016, section 7.",
+    )
+    class_weight: Literal["balanced"] | None = Field(
+        None, description="Weight each label by the inverse of its frequency."
+    )
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name, default in {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}.items():
+            if self.closed_form and getattr(self, name) != default:
+                yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")

@@ -59,6 +59,17 @@ class RunSettings(Settings):
     validation_fraction: BelowOne = Field(
         0.0, description="Fraction of the training data to hold out. Epochs are compared by it."
     )
+    fitter: Literal["gradient", "ridge"] | None = Field(
+        None,
+        description="How the weights are found. ridge solves for the output layer alone, in one pass over the data. By "
+        "default ridge for the cell reservoir, else gradient.",
+    )
+    ridges: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Penalties that ridge chooses from. It cross-validates them in the same pass. By default 1e-8, "
+        "1e-7, … 100.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Longest time between two checkpoints, in seconds. 0 writes one after every minibatch."
@@ -70,10 +81,15 @@ class RunSettings(Settings):
     )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
-    @field_validator("freeze", mode="before")
+    @field_validator("freeze", "ridges", mode="before")
     @classmethod
-    def _one_part_is_a_list_too(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    def _one_is_a_list_as_well(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | float) else value
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the output layer is solved for, and nothing else is learned."""
+        return self.fitter == "ridge" or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
 
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.schedule == "step") != (self.step_epochs is not None):
@@ -90,6 +106,8 @@ class RunSettings(Settings):
             yield Conflict(("averaging", "nonmonotone_interval"), "only nt-asgd has a non-monotone interval.")
         if self.unfreeze_epochs is not None and not self.freeze:
             yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
+        if self.ridges is not None and not self.closed_form:
+            yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
 

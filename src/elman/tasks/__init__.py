@@ -7,6 +7,7 @@ from elman.tasks.task import Task
 
 TASKS: dict[str, str | type[Task]] = {
     "classify": "elman.tasks.classify:Classify",
+    "compare": "elman.tasks.compare:Compare",
     "regress": "elman.tasks.regress:Regress",
     "tag": "elman.tasks.tag:Tag",
     "language": "elman.tasks.language:Language",

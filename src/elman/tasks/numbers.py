@@ -206,6 +206,7 @@ class NumberScores:
         column: of a batch, with the standardised targets.
         restored: standardised numbers in the units of the data; as they are if not given.
         point: the prediction of each row among the outputs; the outputs themselves if not given.
+        kept: gives the numbers of a batch that are counted, as truth values; None for all of them.
     """
 
     def __init__(
@@ -213,10 +214,12 @@ class NumberScores:
         column: str,
         restored: "Callable[[Tensor], Tensor] | None" = None,
         point: "Callable[[Any], Tensor] | None" = None,
+        kept: "Callable[[Batch], Tensor | None] | None" = None,
     ):
         self._column = column
         self._restored = restored or (lambda values: values.double())
         self._point = point or (lambda outputs: outputs)
+        self._kept = kept or (lambda batch: None)
         self._count = self._losses = 0
         self._loss = self._absolute = self._squared = 0.0
         # Means, and sums of squared distances from them: of the targets, of the predictions, and of both.
@@ -228,6 +231,8 @@ class NumberScores:
         targets = batch[self._column]
         targets = getattr(targets, "data", targets) if hasattr(targets, "lengths") else targets
         outputs = self._point(read.outputs).detach()
+        if (kept := self._kept(batch)) is not None:
+            outputs, targets = outputs[kept], targets[kept]
         self.count(self._restored(outputs), self._restored(targets))
         self._loss += float(read.loss.detach()) * read.targets
         self._losses += read.targets

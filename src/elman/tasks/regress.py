@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
 from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
@@ -43,6 +43,9 @@ class RegressorSettings(RowSettings):
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (), description="Quantiles to predict with the loss quantile. By default 0.1, 0.5 and 0.9."
     )
+    warmup_steps: NonNegativeInt = Field(
+        0, description="First steps of each sequence to neither learn from nor score. Targets must be of steps."
+    )
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
     )
@@ -62,6 +65,8 @@ class RegressorSettings(RowSettings):
     def _conflicts(self) -> "Iterator[Conflict]":
         if self.quantiles and self.loss != "quantile":
             yield Conflict(("loss", "quantiles"), "quantiles are for the loss quantile.")
+        if self.closed_form and self.loss != "squared":
+            yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
         if list(self.quantiles) != sorted(set(self.quantiles)):
             yield Conflict(("quantiles",), "expected ascending quantiles, each once.")
 
@@ -163,16 +168,41 @@ class Regress(WideRowTask):
         if self.encoders["target"].each_step:
             check_steps(batch["text"], targets)
             targets = targets.data
-        settings = self.settings
-        wanted = targets.to(outputs.dtype)
-        loss = number_loss(settings.loss, outputs, wanted, self.quantiles, delta=settings.huber_delta)
-        return Read(loss, len(targets), outputs)
+        settings, counted, wanted = self.settings, outputs, targets.to(outputs.dtype)
+        if (kept := self.counted(batch)) is not None:
+            counted, wanted = outputs[kept], wanted[kept]
+        loss = number_loss(settings.loss, counted, wanted, self.quantiles, delta=settings.huber_delta)
+        return Read(loss, len(wanted), outputs)
+
+    def counted(self, batch: Batch) -> "Tensor | None":
+        """Return which steps are after the warm-up, None for all of them.
+
+        Raises:
+            UsageError: there is a warm-up, and the targets are of whole sequences.
+        """
+        first = self.settings.warmup_steps
+        if not first:
+            return None
+        if not self.encoders["target"].each_step:
+            raise UsageError(
+                "The targets are of whole sequences, which have no first steps to leave out.",
+                fix="Leave out warmup_steps (--warmup-steps).",
+            )
+        return batch["target"].step_index() >= first
+
+    def readout(self, batch: Batch) -> Any:
+        """Return the standardised numbers."""
+        targets = batch["target"]
+        if self.encoders["target"].each_step:
+            check_steps(batch["text"], targets)
+            return targets.map(lambda numbers: numbers.unsqueeze(1))
+        return targets.unsqueeze(1)
 
     def scores(self, data: Data) -> Any:
         """Return the scores of the numbers, in their units."""
         from elman.tasks.numbers import NumberScores
 
-        return NumberScores("target", self.encoders["target"].restored, self._point)
+        return NumberScores("target", self.encoders["target"].restored, self._point, self.counted)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
         """Return the number of each sequence, or of each of its steps, and its quantiles."""

@@ -121,10 +121,10 @@ class Rows(RowSource):
         first, *others = inputs(columns)
         target = next(iter(targets(columns)), None)
         numeric = target is not None and target.numeric
-        how: dict[str, Any] = {**_given(options, _OPTIONS), "known": _form(known), "numeric": numeric}
-        names = _given({"text": options.get(first.name), "label": options.get(target.name) if target else None})
+        how: dict[str, Any] = {**given_options(options, _OPTIONS), "known": form_of(known), "numeric": numeric}
+        names = given_options({"text": options.get(first.name), "label": options.get(target.name) if target else None})
         # Standard input can be read only once.
-        opened = open_table(str(path), **_given(how, ("separator", "encoding", "known")))
+        opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))
         table = read_table(opened, **how, **names)
         found: dict[str, Any] = {first.name: table.texts}
         for other in others:
@@ -145,7 +145,9 @@ class Rows(RowSource):
         """
         from elman.tasks.asked import read_texts
 
-        return read_texts(path, _form(known), **_given({"text": options.get("column")}), **_given(options, _OPTIONS))
+        return read_texts(
+            path, form_of(known), **given_options({"text": options.get("column")}), **given_options(options, _OPTIONS)
+        )
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return how the file was read, and the labels that occur in it."""
@@ -201,11 +203,12 @@ def rows_named(values: Values) -> Iterator[None]:
         raise type(error)(problem, where=where or None, fix=error.fix) from error
 
 
-def _given(options: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+def given_options(options: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the options that were given, of these names."""
     return {name: value for name, value in options.items() if value is not None and (names is None or name in names)}
 
 
-def _form(known: Known | None) -> "TableFormat | None":
+def form_of(known: Known | None) -> "TableFormat | None":
     """Return how the training file was read, with labels that distinguish rows from a header."""
     from elman.data.tables.labels import written
     from elman.data.tables.table_format import TableFormat

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
+    from elman.data.ragged.ragged import Ragged
     from elman.data.tables.table_format import TableFormat
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
@@ -316,6 +317,18 @@ class Source(ABC):
         """
         return Asked((), iter(()))
 
+    def asked_texts(self, path: str, options: Mapping[str, Any]) -> "Asked":
+        """Read single texts, of which those that are nearest to another one are found.
+
+        Args:
+            path: as for `asked`.
+            options: as for `asked`.
+
+        Raises:
+            UsageError: the rows of this kind have no single texts.
+        """
+        raise UsageError(f"No nearest texts are found among {self.noun}.", fix="Leave --nearest out.")
+
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None
     ) -> bytes:
@@ -497,6 +510,15 @@ class Task(ABC):
         """
         return settings, ()
 
+    def learn(self, values: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+        """Have each encoder learn its column of the training set, and return the columns encoded.
+
+        Args:
+            values: columns by name.
+            folder: of the run, as for `Encoder.learn`.
+        """
+        return {name: encoder.learn(values[name], folder) for name, encoder in self.encoders.items()}
+
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit what is not learned by steps of the training, and return the columns that these read.
 
@@ -542,6 +564,24 @@ class Task(ABC):
             batch: with a target in it.
             state: after the batch before, where they follow one another.
         """
+
+    def readout(self, batch: Batch) -> "Tensor | Ragged":
+        """Return the targets of the output layer, for a fitter that solves for it.
+
+        Returns:
+            `(rows, outputs)`, or a `Ragged` batch of such rows for the steps.
+
+        Raises:
+            UsageError: the output layer of this task, or with these settings, is not found by least squares.
+        """
+        raise UsageError(
+            f"The output layer of the task `{self.name}` is not fitted by ridge regression.",
+            fix="Give fitter='gradient' (--fitter gradient).",
+        )
+
+    def counted(self, batch: Batch) -> "Tensor | None":
+        """Return which rows of `readout` are learned from and scored, None for all of them."""
+        return None
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor] | None":
         """Return what probabilities are calibrated by, None for a task without any.

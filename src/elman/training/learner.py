@@ -54,10 +54,10 @@ class Learner:
         self._carried: State | None = None
         self._frozen: list[nn.Parameter] = []
         parts = dict(model.named_children())
-        # The networks of an ensemble have the same parts.
+        # The networks of an ensemble have the same parts, and so have the encoders of a pair.
         self._parts = [model]
-        if "members" in parts:
-            self._parts = list(parts["members"].children())
+        if (members := getattr(model, "members", None)) is not None:
+            self._parts = list(members)
             parts = dict(self._parts[0].named_children())
         for name in settings.freeze:
             if name not in parts:
@@ -120,6 +120,9 @@ class Learner:
         scores = self._task.scores(self._data)
         scores.update(batch, read)
         return float(scores.compute()[self._task.metric.name])
+
+    def complete(self) -> None:
+        """Do what follows the last minibatch of an epoch, which is nothing for gradients."""
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Give the model the weights to evaluate while inside: averages if there are any."""

@@ -30,6 +30,7 @@ from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener
 from elman.training.log import Log
 from elman.training.meter import Meter
 from elman.training.record import CheckRecord, EpochRecord, History
+from elman.training.ridge_learner import RidgeLearner
 from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
 from elman.training.weights import describe_weights
@@ -88,6 +89,8 @@ class Trainer:
         self._train = train
         self._validation = validation
         self._settings = settings
+        # A solution takes one pass over the data.
+        self._epochs = 1 if settings.closed_form else settings.epochs
         self._folder = None if folder is None else Path(folder)
         self._given_identity = dict(identity or {})
         self._notes = notes
@@ -125,7 +128,8 @@ class Trainer:
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
-            self._learner = Learner(self._network, self._task, self._settings, self._train)
+            learner = RidgeLearner if self._settings.closed_form else Learner
+            self._learner = learner(self._network, self._task, self._settings, self._train)
             self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
             if checkpoint is not None:
                 self._restore(checkpoint)
@@ -154,12 +158,12 @@ class Trainer:
         state = self._state = RunState.from_json(checkpoint.state)
         self._learner.load(checkpoint)
         load_generator_tensors(checkpoint.group("generator"), self._devices)
-        if state.epoch > self._settings.epochs:
+        if state.epoch > self._epochs:
             raise UsageError(
-                f"Expected at least {state.epoch} epochs, got {self._settings.epochs}: the run is past them.",
+                f"Expected at least {state.epoch} epochs, got {self._epochs}: the run is past them.",
                 fix="Give more epochs, or begin anew in another folder.",
             )
-        state.finished = state.finished and (state.epoch == self._settings.epochs or state.history.stopped_early)
+        state.finished = state.finished and (state.epoch == self._epochs or state.history.stopped_early)
 
     def _ended(self) -> History:
         self._learner.finish()
@@ -207,7 +211,7 @@ class Trainer:
                 self._heed_interrupts()
 
     def _is_over(self) -> bool:
-        return self._state.epoch >= self._settings.epochs or self._state.history.stopped_early
+        return self._state.epoch >= self._epochs or self._state.history.stopped_early
 
     def _train_epoch(self) -> None:
         self._network.train()
@@ -221,6 +225,7 @@ class Trainer:
             if self._checkpoint_is_due():
                 self._save()
             self._heed_interrupts()
+        self._learner.complete()
 
     def _checkpoint_is_due(self) -> bool:
         every = self._settings.checkpoint_batches
@@ -320,7 +325,7 @@ class Trainer:
     def _learning_rate(self, batch: int) -> float:
         # Epochs may differ a little in their minibatches; each assumes that all are like itself.
         batches = len(self._plan)
-        step, total = self._state.epoch * batches + batch, self._settings.epochs * batches
+        step, total = self._state.epoch * batches + batch, self._epochs * batches
         return self._settings.learning_rate * learning_rate_factor(step, total, self._settings)
 
     def _heed_interrupts(self) -> None:
@@ -329,7 +334,7 @@ class Trainer:
 
     def _start(self) -> RunStart:
         state, history = self._state, self._state.history
-        epochs, batches = self._settings.epochs, len(self._plan)
+        epochs, batches = self._epochs, len(self._plan)
         done = state.epoch, state.batch
         return RunStart(epochs, batches, history.metric, history.larger_is_better, *done, self._task.unit, self._notes)
 

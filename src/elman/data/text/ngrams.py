@@ -121,6 +121,11 @@ class Ngrams:
         """The features in the order of their numbers: words, `word word`, n-grams of characters."""
         return list(chain.from_iterable(self._counts))
 
+    @property
+    def kinds(self) -> list[int]:
+        """The number of features of each kind, which follow one another."""
+        return [len(kind) for kind in self._counts]
+
     def learn(self, texts: Sequence[str], least: int = 0) -> NgramRows:
         """Learn the features of the training texts, and return them.
 

@@ -71,6 +71,7 @@ class Native:
         bits = machine.host().bits
         self._product = _native(dtype, bits, "product", len(PRODUCT))
         self._pack = _native(dtype, bits, "pack", 6)
+        self._share = library(dtype).address("share")
 
     def product(self, *given: int, threads: int = 1) -> None:
         """Multiply two matrices, given by sizes and addresses in the order of `tiles.PRODUCT`.
@@ -82,7 +83,27 @@ class Native:
         if threads == 1 or m * n * k < SMALL:
             self._product(*given)
         elif m and n:
-            _shared(self.dtype, list(given), threads)
+            self._shared(list(given), threads)
+
+    def _shared(self, given: list[int], threads: int) -> None:
+        """Cut the product into rows, or into columns if rows are few: about three shares a thread.
+
+        A long sum over rows that are read from memory (weight gradients) is cut into one share of columns a thread:
+        every share of rows would read all of them again.
+        """
+        m, n, k = given[:3]
+        wanted, rows, is_packed = 3 * threads, tile_rows(), given[7]
+        if not is_packed and k > LONG and n >= max(threads, m // self.lanes):
+            row_share, column_share = m, -(-n // threads)
+            across = -(-n // column_share)
+        elif m >= 4 * rows * wanted or n < 4 * WIDTH:
+            row_share, column_share, across = _whole(m / wanted, rows), n, 1
+        else:
+            row_share, column_share = m, _whole(n / wanted, WIDTH)
+            across = max(1, (n - WIDTH) // column_share + (n % column_share == 0))
+        array = (ctypes.c_int64 * (len(given) + len(SHARE)))(*given, row_share, column_share, across)
+        tasks = -(-m // row_share) * across
+        parallel(self._share, ctypes.addressof(array), tasks, threads)
 
     def pack(self, k: int, n: int, matrix: int, row: int, column: int, target: int) -> None:
         """Pack a matrix (k, n) into the memory at `target`.
@@ -104,27 +125,6 @@ class Native:
 def vectors(columns: int, dtype: Any) -> int:
     """Return how many vectors hold that many columns."""
     return -(-columns // machine.lanes(dtype))
-
-
-def _shared(dtype: np.dtype, given: list[int], threads: int) -> None:
-    """Cut the product into rows, or into columns if rows are few: about three shares a thread.
-
-    A long sum over rows that are read from memory (weight gradients) is cut into one share of columns a thread: every
-    share of rows would read all of them again.
-    """
-    m, n, k = given[:3]
-    wanted, rows, is_packed = 3 * threads, tile_rows(), given[7]
-    if not is_packed and k > LONG and n >= max(threads, m // machine.lanes(dtype)):
-        row_share, column_share = m, -(-n // threads)
-        across = -(-n // column_share)
-    elif m >= 4 * rows * wanted or n < 4 * WIDTH:
-        row_share, column_share, across = _whole(m / wanted, rows), n, 1
-    else:
-        row_share, column_share = m, _whole(n / wanted, WIDTH)
-        across = max(1, (n - WIDTH) // column_share + (n % column_share == 0))
-    array = (ctypes.c_int64 * (len(given) + len(SHARE)))(*given, row_share, column_share, across)
-    tasks = -(-m // row_share) * across
-    parallel(library(dtype).address("share"), ctypes.addressof(array), tasks, threads)
 
 
 def _whole(share: float, unit: int) -> int:

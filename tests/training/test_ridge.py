@@ -1,0 +1,128 @@
+"""Ridge regression from sums, against scikit-learn and against itself."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from elman.errors import DataError, ShapeError, UsageError
+from elman.training.ridge import RecursiveLeastSquares, Sums, cross_validate, joined
+
+RIDGES = [1e-6, 1e-2, 1.0, 100.0]
+
+
+def data(rows: int = 200, mean: float = 0.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((rows, 5)) @ random.standard_normal((5, 5)) + mean
+    y = x @ random.standard_normal((5, 2)) + 0.1 * random.standard_normal((rows, 2)) + 3.0
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+def sums(x: torch.Tensor, y: torch.Tensor, block: int = 37) -> Sums:
+    found = Sums.empty(x.shape[1], y.shape[1])
+    for start in range(0, len(x), block):
+        found.add(x[start : start + block], y[start : start + block])
+    return found
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e6])
+@pytest.mark.parametrize("block", [1, 37, 1000])
+def test_the_solutions_are_those_of_scikit_learn(mean, block):
+    x, y = data(mean=mean)
+    # At a mean of 1e6 the data themselves have lost some digits, for scikit-learn too.
+    tolerance = 1e-9 if mean == 0.0 else 1e-7
+    for found in sums(x, y, block).solve(RIDGES):
+        peer = Ridge(alpha=found.ridge, solver="svd").fit((x - mean).numpy(), y.numpy())
+        np.testing.assert_allclose(found.weight.T, peer.coef_, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(x @ found.weight + found.bias, peer.predict((x - mean).numpy()), rtol=1e-6)
+
+
+def test_true_weights_are_found_far_from_zero():
+    random = np.random.default_rng(1)
+    x = torch.from_numpy(random.standard_normal((1000, 3)) + 1e6)
+    (found,) = sums(x, x.sum(1, keepdim=True)).solve([1e-9])
+    torch.testing.assert_close(found.weight, torch.ones(3, 1, dtype=torch.float64), rtol=0, atol=1e-8)
+
+
+def test_parts_joined_are_the_whole():
+    x, y = data()
+    whole, parts = sums(x, y), joined([sums(x[:50], y[:50]), sums(x[50:], y[50:]), Sums.empty(5, 2)])
+    for name, tensor in whole.tensors().items():
+        torch.testing.assert_close(parts.tensors()[name], tensor)
+
+
+def test_the_squared_error_is_that_of_the_rows():
+    x, y = data(mean=100.0)
+    (found,) = sums(*data(mean=99.0, seed=4)).solve([1.0])
+    expected = (y - x @ found.weight - found.bias).square().sum()
+    torch.testing.assert_close(sums(x, y).squared_error(found), expected)
+
+
+def test_the_ridge_of_the_least_cross_validated_error_is_chosen():
+    random = np.random.default_rng(2)
+    x = torch.from_numpy(random.standard_normal((40, 30)))
+    y = x[:, :1] + torch.from_numpy(random.standard_normal((40, 1)))
+    folds = [(x[k::4], y[k::4]) for k in range(4)]
+    errors = []
+    for ridge in RIDGES:
+        error = 0.0
+        for k, (left_x, left_y) in enumerate(folds):
+            others = [fold for index, fold in enumerate(folds) if index != k]
+            peer = Ridge(alpha=ridge).fit(*(np.concatenate([fold[part] for fold in others]) for part in (0, 1)))
+            error += ((left_y.numpy() - peer.predict(left_x.numpy()).reshape(-1, 1)) ** 2).sum()
+        errors.append(error)
+    found = cross_validate([sums(*fold) for fold in folds], RIDGES)
+    assert found.ridge == RIDGES[int(np.argmin(errors))] != RIDGES[0]
+    peer = Ridge(alpha=found.ridge).fit(x.numpy(), y.numpy())
+    np.testing.assert_allclose(found.weight[:, 0], peer.coef_.ravel(), rtol=1e-8)
+
+
+def test_constant_and_equal_features_have_finite_weights_without_a_ridge():
+    x, y = data()
+    x = torch.cat([x, torch.ones(len(x), 1), x[:, :1]], 1)
+    (found,) = sums(x, y).solve([0.0])
+    assert found.weight.isfinite().all()
+    assert found.weight[5].abs().max() < 1e-9
+    expected = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y.numpy(), rcond=None)[0]
+    np.testing.assert_allclose(x @ found.weight + found.bias, np.column_stack([x, np.ones(len(x))]) @ expected)
+
+
+def test_more_features_than_rows():
+    x, y = data(rows=3)
+    (found,) = sums(x, y).solve([1e-3])
+    peer = Ridge(alpha=1e-3, solver="svd").fit(x.numpy(), y.numpy())
+    np.testing.assert_allclose(found.weight.T, peer.coef_, rtol=1e-6)
+
+
+def test_recursive_least_squares_is_ridge_after_any_rows():
+    x, y = data()
+    learner = RecursiveLeastSquares(5, 2, ridge=0.3)
+    for row in range(60):
+        before = y[row] - x[row] @ learner.weight - learner.bias
+        torch.testing.assert_close(learner.update(x[row], y[row]), before)
+        if row in (0, 3, 59):
+            (found,) = sums(x[: row + 1], y[: row + 1]).solve([0.3], penalised_bias=True)
+            torch.testing.assert_close(learner.weight, found.weight, rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(learner.bias, found.bias, rtol=1e-6, atol=1e-9)
+
+
+def test_forgetting_follows_a_change():
+    x, y = data()
+    learner = RecursiveLeastSquares(5, 2, ridge=1e-3, forgetting=0.95)
+    for row in range(100):
+        learner.update(x[row], -y[row])
+    for row in range(100, 200):
+        learner.update(x[row], y[row])
+    (recent,) = sums(x[100:], y[100:]).solve([1e-9])
+    assert (learner.weight - recent.weight).norm() < 0.1 * recent.weight.norm()
+
+
+def test_what_is_wrong_is_refused():
+    with pytest.raises(DataError, match="no rows"):
+        next(Sums.empty(2, 1).solve([1.0]))
+    with pytest.raises(UsageError, match="at least one ridge"):
+        cross_validate([sums(*data())], [])
+    with pytest.raises(ShapeError, match=r"got \(3, 2\) and \(2, 2\)"):
+        Sums.empty(2, 2).add(torch.zeros(3, 2), torch.zeros(2, 2))
+    with pytest.raises(UsageError, match="ridge above 0"):
+        RecursiveLeastSquares(2, 1, ridge=0.0)

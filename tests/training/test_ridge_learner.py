@@ -1,0 +1,140 @@
+"""Models whose output layer is solved for, against scikit-learn on what that layer reads."""
+
+import signal
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from helpers_training import At, assert_same_run
+from sklearn.linear_model import Ridge
+
+from elman import SequenceClassifier
+from elman.errors import ElmanError, TrainingError, UsageError
+from elman.models import SequenceRegressor
+from elman.training import TrainingInterrupted
+
+RANDOM = np.random.default_rng(0)
+SERIES = [RANDOM.standard_normal((length, 2)) for length in RANDOM.integers(20, 40, size=24)]
+MEANS = [float(each[:, 0].mean() * 5 + 2) for each in SERIES]
+BEFORE = [np.concatenate([np.zeros(2), each[:-2, 0]]) for each in SERIES]
+LABELS = ["high" if mean > 2 else "low" for mean in MEANS]
+RESERVOIR = {"cell": "reservoir", "hidden_size": 30, "batch_size": 4, "validation_fraction": 0.0, "seed": 3}
+
+
+def read_by_output_layer(model, series):
+    found = []
+    layer = model.model_.dense[-1]
+    hook = layer.register_forward_pre_hook(lambda module, given: found.append(given[0]))
+    with torch.no_grad():
+        model.model_(model.task_.encoders["text"].encode(series))
+    hook.remove()
+    return torch.cat(found).double().numpy()
+
+
+def test_a_reservoir_is_fitted_by_ridge_regression_in_one_pass():
+    model = SequenceRegressor(**RESERVOIR, ridges=0.5).fit(SERIES, MEANS)
+    assert len(model.history_.epochs) == 1
+    features, layer = read_by_output_layer(model, SERIES), model.model_.dense[-1]
+    targets = (np.array(MEANS) - np.mean(MEANS)) / np.std(MEANS)
+    peer = Ridge(alpha=0.5, solver="svd").fit(features, targets)
+    np.testing.assert_allclose(layer.weight[0].detach(), peer.coef_, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(layer.bias.detach(), peer.intercept_, rtol=1e-3, atol=1e-5)
+
+
+def test_a_number_for_each_step_leaves_the_warm_up_out():
+    model = SequenceRegressor(**RESERVOIR, bidirectional=False, ridges=1e-3, warmup_steps=5, dropout=0)
+    model.fit(SERIES, BEFORE)
+    features, layer = read_by_output_layer(model, SERIES), model.model_.dense[-1]
+    kept = np.concatenate([np.arange(len(each)) >= 5 for each in SERIES])
+    flat = np.concatenate(BEFORE)
+    targets = (flat - flat.mean()) / flat.std()
+    peer = Ridge(alpha=1e-3, solver="svd").fit(features[kept], targets[kept])
+    np.testing.assert_allclose(layer.weight[0].detach(), peer.coef_, rtol=1e-2, atol=1e-4)
+    assert model.score(SERIES, BEFORE) > 0.7
+
+
+def test_labels_are_fitted_and_other_weights_stay():
+    model = SequenceClassifier(**RESERVOIR, wide="off", cell_options={"recurrent": "ring(0.5)"})
+    model.fit(SERIES, LABELS)
+    assert model.score(SERIES, LABELS) == 1.0
+    recurrent = model.model_.body.weights()["recurrent"]
+    assert torch.equal(recurrent, 0.5 * torch.eye(30).roll(1, 1))
+
+
+def test_every_cell_can_be_fitted_so_and_more_features_than_rows_are_no_harm():
+    model = SequenceRegressor(cell="gru", fitter="ridge", hidden_size=40, batch_size=5).fit(SERIES[:10], MEANS[:10])
+    assert np.isfinite(model.predict(SERIES)).all()
+
+
+def test_the_learned_model_is_saved(tmp_path):
+    model = SequenceRegressor(**RESERVOIR).fit(SERIES, MEANS)
+    model.save(tmp_path / "model")
+    loaded = SequenceRegressor.load(tmp_path / "model")
+    assert (loaded.predict(SERIES) == model.predict(SERIES)).all()
+
+
+@pytest.mark.usefixtures("python_handlers")
+def test_a_fit_stopped_after_any_minibatch_ends_with_the_same_bits(tmp_path):
+    listener = At(lambda: None)
+    SequenceRegressor(**RESERVOIR).fit(SERIES, MEANS, folder=tmp_path / "whole", listener=listener)
+    assert len(listener.events) == 6
+    for batches in range(1, 7):
+        folder = tmp_path / str(batches)
+        stop = At(partial(signal.raise_signal, signal.SIGINT), batch=batches)
+        with pytest.raises(TrainingInterrupted):
+            SequenceRegressor(**RESERVOIR).fit(SERIES, MEANS, folder=folder, listener=stop)
+        SequenceRegressor(**RESERVOIR).fit(SERIES, MEANS, folder=folder, resume=True)
+        assert_same_run(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"ridges": 1.0}, "only the fitter ridge has them"),
+        ({"fitter": "ridge", "loss": "absolute"}, "ridge minimises squared errors"),
+        ({"cell": "reservoir", "warmup_steps": 3}, "no first steps to leave out"),
+        ({"cell": "reservoir", "ridges": -1.0}, "greater than or equal to 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, reason):
+    with pytest.raises(UsageError, match=reason):
+        SequenceRegressor(**settings).fit(SERIES, MEANS)
+
+
+@pytest.mark.parametrize("setting", [{"ensemble": 2}, {"class_weight": "balanced"}, {"adversarial": 1.0}])
+def test_a_classifier_is_not_fitted_by_ridge_with_what_least_squares_lacks(setting):
+    with pytest.raises(UsageError, match="ridge solves for one output layer"):
+        SequenceClassifier(cell="reservoir", **setting).fit(SERIES, LABELS)
+
+
+def test_a_warm_up_longer_than_every_series_is_refused():
+    with pytest.raises(ElmanError, match="no rows to learn from"):
+        SequenceRegressor(**RESERVOIR, warmup_steps=100).fit(SERIES, BEFORE)
+
+
+def test_features_that_are_not_finite_are_refused():
+    cell = {"recurrent": "ring(3.0)", "activation": "linear"}
+    series = [np.ones((200, 1)) for _ in range(5)]
+    with pytest.raises(TrainingError, match="input of the output layer is"):
+        SequenceRegressor(**RESERVOIR | {"cell_options": cell}, scaling="none").fit(series, [1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_a_constant_target_is_predicted():
+    model = SequenceRegressor(**RESERVOIR).fit(SERIES, [7.0] * len(SERIES))
+    np.testing.assert_allclose(model.predict(SERIES), 7.0, rtol=1e-6)
+
+
+def test_a_delay_line_remembers_as_many_steps_as_it_has_units():
+    series = [RANDOM.uniform(-0.5, 0.5, size=(300, 1)) for _ in range(4)]
+    scores = []
+    for steps in (5, 19, 30):
+        delayed = [np.concatenate([np.zeros(steps), each[:-steps, 0]]) for each in series]
+        cell = {"recurrent": "delay_line(1.0)", "activation": "linear"}
+        model = SequenceRegressor(
+            **RESERVOIR | {"cell_options": cell, "hidden_size": 20}, bidirectional=False, warmup_steps=30, ridges=1e-9
+        )
+        scores.append(model.fit(series, delayed).score(series, delayed))
+    assert scores[0] > 0.8
+    assert all(one > other for one, other in pairwise(scores))
