@@ -24,7 +24,7 @@ class PairSettings(Settings):
     margin: float = Field(
         0.5,
         ge=0,
-        description="Distance beyond which unlike sequences are not moved further apart. Of cosine it is a cosine.",
+        description="Distance beyond which unlike sequences are not pushed apart. Of cosine it is a cosine.",
     )
     attention: bool | None = Field(
         None,

@@ -32,9 +32,9 @@ class ComparerSettings(LabelSettings, PairSettings):
 
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
-        description="Add a linear model of TF-IDF n-grams of both texts. It reads those that both have and those of one "
-        "alone; it is fitted to the training pairs, and both models are weighed on the validation pairs. Only for the "
-        "objective answer, where the vocabulary is shared.",
+        description="Add a linear model of TF-IDF n-grams of both texts. It reads those that both have and those of "
+        "one alone. It is fitted to the training pairs, and both models are weighed on the validation pairs. Only for "
+        "the objective answer, where the vocabulary is shared.",
     )
     hidden_size: int = Field(100, gt=0, description="Units of each recurrent layer and direction.")
     dense: tuple[int, ...] = Field((100,), description="Units of the dense layers before the output layer.")
