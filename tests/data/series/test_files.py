@@ -152,6 +152,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, where: str
 
 def test_files_that_cannot_be_series_are_refused(tmp_path: Path):
     assert "no line @data" in refused(tmp_path, "a.arff", "@relation x\n").problem
+    assert "no header" in refused(tmp_path, "a.ts", "hello world\nthis is text\n").problem
     assert "no series" in refused(tmp_path, "a.ts", "@timestamps false\n@data\n").problem
     commas = "a;b;c;k\n0,5;1;1;x\n1;1;1;y\n"
     assert "a decimal comma" in (refused(tmp_path, "a.csv", commas, separator=";", label="k").where or "")

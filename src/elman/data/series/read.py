@@ -160,4 +160,5 @@ def _notes(found: Read) -> list[str]:
     empty = sum(not len(each) for each in found.series)
     missing = sum(int(np.isnan(each).sum()) for each in found.series)
     notes = [f"{empty} of {len(found.series)} series are empty"] if empty else []
-    return [*notes, *([f"{missing:,} values are missing"] if missing else [])]
+    values = "1 value is missing" if missing == 1 else f"{missing:,} values are missing"
+    return [*notes, *([values] if missing else [])]

@@ -52,6 +52,12 @@ def read_ts(source: Source, *, numeric: bool, labelled: bool) -> Read:
         DataError: the header or lines are wrong, each named with line and channel; or the steps have time stamps.
     """
     header = _header(source)
+    if not any(line.lstrip("\ufeff ").startswith("@") for line in source.lines[: header.end]):
+        raise DataError(
+            f"{source.name} has no header of a .ts file.",
+            where=position(1),
+            fix="Give a file of series whose first lines begin with @, as @classLabel true a b; or rename it.",
+        )
     mistakes, series, targets, lines = Mistakes(source.name), [], [], []
     expected = header.channels
     for number, line in enumerate(source.lines[header.end :], start=header.end + 1):
