@@ -30,7 +30,7 @@ class Signs:
     """Two classes by cross-entropy."""
 
     name = "signs"
-    metric = Metric("accuracy", larger_is_better=True)
+    metric = Metric("accuracy", larger_is_better=True, percent=True)
     unit = "sequences"
 
     def read(self, network: nn.Module, batch: Batch, state: Any = None) -> Read:

@@ -20,7 +20,7 @@ from elman.training.listener import CheckEvent
 from elman.training.progress import duration, epoch_line, metric_text
 from elman.training.record import CheckRecord
 
-START = RunStart(epochs=2, batches=5, metric="accuracy", larger_is_better=True)
+START = RunStart(epochs=2, batches=5, metric="accuracy", larger_is_better=True, percent=True)
 RECORD = EpochRecord(1, 0.5, 0.75, 0.001, 1234.4, 4000.0, 2.54, {"accuracy": 0.7, "loss": 0.6})
 
 
@@ -68,8 +68,10 @@ def test_the_line_of_an_epoch_has_the_validation_figures():
     )
 
 
-def test_an_error_is_no_percentage():
-    assert metric_text(3.25, START._replace(metric="rmse", larger_is_better=False)) == "rmse = 3.2500"
+@pytest.mark.parametrize("metric", ["rmse", "pearson"])
+def test_a_score_that_is_not_a_share_is_no_percentage(metric):
+    start = START._replace(metric=metric, larger_is_better=metric == "pearson", percent=False)
+    assert metric_text(0.4567, start) == f"{metric} = 0.4567"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,8 @@ def test_a_terminal_gets_a_bar_and_keeps_the_epochs(monkeypatch):
 @pytest.mark.parametrize("metric", ["accuracy", "bits_per_character"])
 @pytest.mark.parametrize("validated", [True, False])
 def test_the_rows_of_the_epochs_are_aligned_and_no_wider_than_the_window(width, metric, validated):
-    start = RunStart(epochs=100, batches=5, metric=metric, larger_is_better=metric == "accuracy")
+    is_share = metric == "accuracy"
+    start = RunStart(epochs=100, batches=5, metric=metric, larger_is_better=is_share, percent=is_share)
     table = EpochTable(start, width, validated=validated)
     scores = {"loss": 0.6, metric: 0.7} if validated else None
     events = [EpochEvent(replace(RECORD, epoch=n, validation=scores), validated and n > 50) for n in (1, 100)]

@@ -149,6 +149,11 @@ class Rows(RowSource):
             path, form_of(known), **given_options({"text": options.get("column")}), **given_options(options, _OPTIONS)
         )
 
+    def facts(self, values: Values) -> str:
+        """Return the number of texts, or of series of numbers."""
+        first = next(iter(values.columns.values()))
+        return super().facts(values) if not len(first) or isinstance(first[0], str) else f"{len(first):,} series"
+
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
         """Return how the file was read, and the labels that occur in it."""
         labelled = [each.name for each in columns if each.stratified]

@@ -95,7 +95,7 @@ class EpochTable:
         return {"validation loss": f"{scores['loss']:.4f}", "validation metric": metric}
 
     def _metric(self, value: float) -> str:
-        return f"{100 * value:.2f}%" if self._start.larger_is_better else f"{value:.4f}"
+        return f"{100 * value:.2f}%" if self._start.percent else f"{value:.4f}"
 
     def _row(self, cells: Mapping[str, str]) -> str:
         return _joined(cells.get(column.name, "").rjust(column.width) for column in self._columns)

@@ -18,6 +18,7 @@ class RunStart(NamedTuple):
         batches_done: minibatches of the running epoch done before.
         unit: what the rate is counted in: `sequences`, or what the tokens of a text are.
         notes: on what was learned from the data before the first minibatch, a line each.
+        percent: whether the metric is a share of 1 that is shown in percent.
     """
 
     epochs: int
@@ -28,6 +29,7 @@ class RunStart(NamedTuple):
     batches_done: int = 0
     unit: str = "sequences"
     notes: Sequence[str] = ()
+    percent: bool = False
 
 
 class BatchEvent(NamedTuple):

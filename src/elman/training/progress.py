@@ -213,9 +213,9 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
 
 
 def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
-    """Return a metric with its name: fractions in percent, others as numbers."""
+    """Return a metric with its name: shares in percent, others as numbers."""
     name = start.metric.replace("_", " ")
-    if start.larger_is_better:
+    if start.percent:
         return f"{name}{between}{100 * value:.2f}%"
     return f"{name}{between}{value:.4f}"
 

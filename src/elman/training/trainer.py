@@ -336,7 +336,8 @@ class Trainer:
         state, history = self._state, self._state.history
         epochs, batches = self._epochs, len(self._plan)
         done = state.epoch, state.batch
-        return RunStart(epochs, batches, history.metric, history.larger_is_better, *done, self._task.unit, self._notes)
+        given = history.metric, history.larger_is_better, *done, self._task.unit, self._notes
+        return RunStart(epochs, batches, *given, percent=self._metric.percent)
 
     def _save(self) -> None:
         state = self._state
