@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
@@ -51,6 +51,9 @@ class RegressorSettings(RowSettings):
     )
     dropout: Share = Field(0.2, description="Fraction of the features to drop between layers.")
     learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the optimizer.")
+    epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        None, description="Passes over the data. By default 8 to 40, the fewer the more data there are."
+    )
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",
         description="Add a linear model of TF-IDF n-grams of texts. It is fitted to the training texts, and both are "
@@ -114,7 +117,12 @@ class Regress(WideRowTask):
         if quantile or (len(target) and hasattr(target[0], "__len__")):
             changed["wide"] = "off"
         settings = check_settings(type(settings), {**settings.model_dump(), **changed}) if changed else settings
-        return resolve_classifier(settings, values.columns["text"], validated=validated)
+        resolved, notes = resolve_classifier(settings, values.columns["text"], validated=validated)
+        if settings.epochs is None:
+            # Numbers are learned more slowly than labels.
+            longer = {**resolved.model_dump(), "epochs": 2 * resolved.epochs}
+            resolved = check_settings(type(settings), longer)
+        return resolved, notes
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
