@@ -234,7 +234,7 @@ def test_scores_take_memory_that_does_not_grow_with_the_data(name: str, fitted):
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-    # The first time, what is imported is held, too; and Python keeps up to 45 kB of freed tuples. A number kept for each
+    # The first time, what is imported is held, too; Python keeps up to 45 kB of freed tuples. A number kept for each
     # minibatch would be more.
     assert held[2] < held[1] + 60_000
     once = evaluate(model.model_, task, data)
