@@ -25,7 +25,11 @@ from elman.compiler.widen import widen
 
 def describe(graph: Graph) -> str:
     """The graph, its three parts, and its backward step."""
-    learned = [f"{item.role} {item.name} {item.shape} from {item.initial:g}" for item in graph.parameters]
+    learned = [
+        f"{item.role} {item.name} {item.shape} from {item.initial}".removesuffix(".0")
+        + ("" if item.is_learned else ", not learned")
+        for item in graph.parameters
+    ]
     gradient = differentiate(widen(graph).graph)
     saved = f"saved: {' '.join(map(_word, gradient.saved))}"
     return "\n".join([show(graph), *learned, show_fission(fission_of(graph)), show(gradient.backward), saved])

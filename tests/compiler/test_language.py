@@ -17,6 +17,7 @@ from elman.compiler.operations import BINARY, OPERATIONS, UNARY, Mismatch, size_
 from elman.compiler.reference import NUMPY
 from elman.compiler.simplify import NUMBERS
 from elman.compiler.simplify import _fold_numbers as fold
+from elman.compiler.starts import STARTS
 from elman.compiler.targets.eager import TORCH
 from tests.compiler import test_words_against_torch
 from tests.compiler.run import evaluate
@@ -124,7 +125,7 @@ def test_a_word_of_two_values_is_numpys(word: str, target: str):
 
 def test_every_word_is_tested():
     tested = {name.split(",")[0].split(" ")[0] for name in (*ONE, *TWO, *test_words_against_torch.ALL)}
-    starts = {"chrono", "glorot", "identity", "normal", "opposite", "orthogonal", "uniform"}
+    starts = {start.__name__ for start in STARTS}
     assert set(WORDS) - tested == {"affine", "matrix", "product", "parameter", "bernoulli", "dropout"} | starts
     assert all(getattr(elman, name) is word for name, word in WORDS.items())
 

@@ -43,7 +43,8 @@ def test_rows_by_id_are_the_rows(name: str, target: str, dtype: torch.dtype, cou
         assert_near(found, wanted, dtype)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# The gradient of a table is computed with those of the matrices, which a reservoir does not have.
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "reservoir"])
 def test_cells_make_their_products_once_for_each_id(name: str):
     assert program(CELLS[name].trace(3, 5), torch.float32).can_read_by_id
 

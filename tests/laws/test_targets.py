@@ -128,9 +128,10 @@ def test_two_runs_give_the_same_bits(cell: str, target: str, dtype: torch.dtype,
 @over(BUSY_CASES, examples=4)
 def test_two_gradients_are_the_same_bits(cell: str, target: str, dtype: torch.dtype, case: Case):
     def once() -> list[Tensor]:
-        layer = make_layer(cell, case, dtype, target=target)
-        steps, _ = layer(make_batch(case, dtype))
-        return list(torch.autograd.grad(steps.data.square().sum(), list(layer.parameters())))
+        layer, batch = make_layer(cell, case, dtype, target=target), make_batch(case, dtype)
+        batch.data.requires_grad_()
+        steps, _ = layer(batch)
+        return list(torch.autograd.grad(steps.data.square().sum(), [batch.data, *layer.parameters()]))
 
     assert all(torch.equal(one, other) for one, other in zip(once(), once(), strict=True))
 
@@ -139,7 +140,7 @@ def test_two_gradients_are_the_same_bits(cell: str, target: str, dtype: torch.dt
 def test_the_reference_refuses_gradients(cell: str):
     layer = make_layer(cell, TINY, torch.float64, target="reference")
     with pytest.raises(ValueError, match=r"gives no gradients"):
-        layer(make_batch(TINY, torch.float64))
+        layer(make_batch(TINY, torch.float64).map(lambda data: data.requires_grad_()))
 
 
 @every_cell

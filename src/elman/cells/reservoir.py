@@ -28,4 +28,5 @@ def reservoir(x, h, *, recurrent=RECURRENT, input_scaling=1.0, bias_scaling=0.0,
     total = product(x, inputs) + product(h, matrix("recurrent", h.size, h.size, initial=recurrent, learned=False))
     if bias_scaling:
         total = total + parameter("bias", initial=uniform(-bias_scaling, bias_scaling), learned=False)
-    return (1.0 - leak) * h + leak * activation(total)
+    new = activation(total)
+    return new if leak == 1.0 else (1.0 - leak) * h + leak * new

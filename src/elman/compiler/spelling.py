@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from elman.compiler.language import WORDS
+from elman.compiler.starts import STARTS
 from elman.compiler.value import OTHER_NAMES
 from elman.errors import UsageError, nearest
 
@@ -34,8 +35,10 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
         raise UsageError(f"Expected a word of the cell language, got {name!r}.", fix=fix)
     defaults = {item.name: item.default for item in inspect.signature(WORDS[name]).parameters.values()}
     taken = [option for option, default in defaults.items() if default is not inspect.Parameter.empty]
-    if len(given) > len(taken) or set(taken[: len(given)]) & set(options):
-        raise UsageError(f"Expected options of `{name}`: {', '.join(taken) or 'none'}; got {text!r}.", fix=HOW)
+    # Initial values are spelled without the names of their options, as `str` shows them.
+    most = len(taken) if WORDS[name] in STARTS else 0
+    if len(given) > most or set(taken[: len(given)]) & set(options):
+        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW)
     options = dict(zip(taken, given, strict=False)) | options
     for option, value in options.items():
         if option not in taken:
