@@ -1,6 +1,7 @@
 """Forecasts: no look-ahead, no step too many or too few, the same in every batch, distributions and intervals."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -288,3 +289,38 @@ def test_a_backtest_learns_nothing_from_after_an_origin():
     assert SequenceForecaster(**how).fit(values[:70]).evaluate(values, origins=2, keep_weights=True)["windows"] == 2
     with pytest.raises(DataError, match="--origins"):
         model.evaluate(values, origins=40)
+
+
+def test_a_backtest_finds_defaults_before_each_origin(tmp_path: Path):
+    steps = np.arange(120.0)
+    early = np.sin(steps * 2 * np.pi / 5)
+    late = np.where(steps < 75, early, 40 * np.sin(steps * 2 * np.pi / 11))
+    how: dict[str, Any] = {"horizon": 3, "hidden_size": 4, "epochs": 1, "validation_fraction": 0.0}
+    one, other = (SequenceForecaster(**how).fit(values) for values in (early, late))
+    assert (one.task_.settings.season, other.task_.settings.season) == (5, 11)
+    # The series are the same until the end of the horizon.
+    assert one.evaluate(early[:75], origins=1)["examples"] == other.evaluate(early[:75], origins=1)["examples"]
+    other.save(tmp_path / "m")
+    again = open_model(tmp_path / "m")
+    assert again.unresolved_ == other.unresolved_  # type: ignore[attr-defined]
+    assert again.evaluate(late, origins=2)["mse"] == other.evaluate(late, origins=2)["mse"]
+    for model in (one, other):
+        model.fit_baselines()
+    held = Values({"series": Panel([series_of(early[:75])])})
+    simple = [[(each.name, each.value) for each in m.baseline_values(held, origins=1)] for m in (one, other)]
+    assert simple[0] == simple[1]
+
+
+def test_a_backtest_keeps_the_settings_that_were_given():
+    values = np.sin(np.arange(60.0))
+    how: dict[str, Any] = {"horizon": 3, "hidden_size": 4, "epochs": 1, "season": 4, "window": 7}
+    model = SequenceForecaster(**how).fit(values)
+    unfitted = model._unfitted()
+    assert (unfitted.season, unfitted.window, unfitted.horizon) == (4, 7, 3)
+    assert (unfitted.method, unfitted.loss) == (None, None)
+
+
+def series_of(values: np.ndarray) -> Series:
+    """Return one series of values without covariates."""
+    empty = np.empty((len(values), 0))
+    return Series("", values[:, None], empty, empty, np.empty(0))
