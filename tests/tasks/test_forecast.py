@@ -324,3 +324,39 @@ def series_of(values: np.ndarray) -> Series:
     """Return one series of values without covariates."""
     empty = np.empty((len(values), 0))
     return Series("", values[:, None], empty, empty, np.empty(0))
+
+
+@pytest.mark.parametrize("method", ["direct", "recursive"])
+@pytest.mark.parametrize("wrong", [-1.0, 0.5])
+def test_counts_are_checked_wherever_they_are_read(method: str, wrong: float):
+    counts = np.arange(60.0) % 3
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1, "samples": 5}
+    model = SequenceForecaster(method=method, loss="negative-binomial", **how).fit(counts)
+    changed = np.where(np.arange(60) == 40, wrong, counts)
+    for use in (model.predict, model.evaluate, SequenceForecaster(loss="negative-binomial", **how).fit):
+        with pytest.raises(DataError, match=f"Expected counts .* got {wrong:g}") as caught:
+            use(changed)
+        assert "step 41, column `target 1`" in str(caught.value)
+
+
+def test_quantiles_of_counts_are_never_negative():
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1}
+    model = SequenceForecaster(method="direct", loss="negative-binomial", **how).fit(np.arange(60.0) % 3)
+    model.model_.margins.fill_(5.0)
+    (found,) = model.predict_all(np.arange(60.0) % 3)
+    assert np.min(found["quantiles"]) == 0
+    assert np.min(found["low"]) == 0
+
+
+def test_whole_numbers_as_stamps_show_what_is_after_the_training_data():
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1}
+    layout = Layout(target=("a",), time="step", frequency=Frequency())
+    values = Values({"series": Panel([replace(series_of(np.sin(np.arange(50.0))), start=0)], layout)})
+    model = SequenceForecaster(**how)
+    model.fit_values(values, None)
+    # Forty steps that begin at 100 are later than 50 that begin at 0.
+    later = Values({"series": Panel([replace(series_of(np.sin(np.arange(40.0))), start=100)], layout)})
+    assert model.evaluate_values(later, origins=2, keep_weights=True)["windows"] == 2
+    longer = Values({"series": Panel([replace(series_of(np.sin(np.arange(60.0))), start=-30)], layout)})
+    with pytest.raises(UsageError, match="trained on data until 49"):
+        model.evaluate_values(longer, origins=1, keep_weights=True)
