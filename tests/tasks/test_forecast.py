@@ -360,3 +360,12 @@ def test_whole_numbers_as_stamps_show_what_is_after_the_training_data():
     longer = Values({"series": Panel([replace(series_of(np.sin(np.arange(60.0))), start=-30)], layout)})
     with pytest.raises(UsageError, match="trained on data until 49"):
         model.evaluate_values(longer, origins=1, keep_weights=True)
+
+
+def test_a_model_that_reads_the_calendar_needs_dates():
+    model = fitted("direct", "squared")
+    assert model.task_.encoders["series"].cycles
+    for each in panel():
+        for changed in (replace(each, start=None), replace(each, start=5, frequency=Frequency())):
+            with pytest.raises(DataError, match="Expected dates or times"):
+                model.predict_all([changed])

@@ -223,7 +223,7 @@ class PanelEncoder:
 
         Raises:
             ShapeError: series with another number of targets or covariates.
-            DataError: values without a logarithm, or counts that are not, where the model reads these.
+            DataError: series without dates where the model reads the calendar, values without a logarithm, or counts that are not, where the model reads these.
         """
         panel = values if isinstance(values, Panel) else Panel(list(values))
         for each in panel:
@@ -238,6 +238,13 @@ class PanelEncoder:
                         where=f"series {each.name!r}" if each.name else None,
                         fix="Give the columns that the model was trained on.",
                     )
+            if self.cycles and (each.start is None or each.frequency.unit == "step"):
+                raise DataError(
+                    "Expected dates or times of the steps, whose calendar the model reads, got "
+                    f"{'none' if each.start is None else 'whole numbers'}.",
+                    where=f"series {each.name!r}" if each.name else None,
+                    fix="Give the stamps as in training, or train a model with --calendar false.",
+                )
         return self._encoded(panel)
 
     def _encoded(self, panel: Panel) -> "EncodedPanel":
