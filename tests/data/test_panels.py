@@ -333,3 +333,13 @@ def test_frames_arrays_and_panels_are_read_as_they_are():
         panel_of([values, values.reshape(6, 2)], Layout())
     with pytest.raises(DataError, match="step 3"):
         panel_of(np.where(values == 2, np.inf, values), Layout())
+
+
+def test_a_frame_with_an_index_is_read_as_in_training():
+    values, stamps = np.arange(12.0), DAYS[:12].astype("datetime64[ns]")
+    for index in (stamps, Levels(["a"] * 6 + ["b"] * 6, np.tile(stamps[:6], 2))):
+        frame = Frame({"load": values}, index)
+        series, layout, _ = panel_of(frame, Layout())
+        again, same, _ = panel_of(frame, layout)
+        assert same == layout
+        assert [each.start for each in again] == [each.start for each in series]

@@ -223,7 +223,8 @@ class PanelEncoder:
 
         Raises:
             ShapeError: series with another number of targets or covariates.
-            DataError: series without dates where the model reads the calendar, values without a logarithm, or counts that are not, where the model reads these.
+            DataError: series without dates where the model reads the calendar, values without a logarithm, or values
+                that are not counts.
         """
         panel = values if isinstance(values, Panel) else Panel(list(values))
         for each in panel:
@@ -243,7 +244,7 @@ class PanelEncoder:
                     "Expected dates or times of the steps, whose calendar the model reads, got "
                     f"{'none' if each.start is None else 'whole numbers'}.",
                     where=f"series {each.name!r}" if each.name else None,
-                    fix="Give the stamps as in training, or train a model with --calendar false.",
+                    fix="Give the stamps as in training, or train a model with --no-calendar.",
                 )
         return self._encoded(panel)
 
