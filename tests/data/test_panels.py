@@ -175,6 +175,119 @@ def test_another_frequency_than_in_training_is_refused(tmp_path: Path):
         read_panel(str(path), {}, layout)
 
 
+STAMPS = {
+    "dates": [f"2024-01-{day:02d}" for day in range(1, 21)],
+    "whole numbers": [str(number) for number in range(20)],
+}
+
+
+@pytest.mark.parametrize(("trained", "given"), [("dates", "whole numbers"), ("whole numbers", "dates")])
+def test_another_kind_of_stamps_than_in_training_is_refused(tmp_path: Path, trained: str, given: str):
+    path = tmp_path / "a.csv"
+    path.write_text(table([f"{stamp},1" for stamp in STAMPS[trained]]))
+    _, layout, *_ = read_panel(str(path), {"time": "day", "target": ["value"]})
+    for count in (1, 2, 20):
+        path.write_text(table([f"{stamp},1" for stamp in STAMPS[given][:count]]))
+        with pytest.raises(DataError) as caught:
+            read_panel(str(path), {}, layout)
+        for part in (f"Expected {trained}", f"got {given}", "as in training", "column `day`"):
+            assert part in str(caught.value)
+
+
+def test_years_are_numbers_where_training_had_numbers(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text(table([f"{step},1" for step in range(20)]))
+    _, layout, *_ = read_panel(str(path), {"time": "day", "target": ["value"]})
+    path.write_text(table([f"{step},1" for step in range(2000, 2020)]))
+    (series,), *_ = read_panel(str(path), {}, layout)
+    assert series.start == 2000
+
+
+def test_time_none_goes_with_how_the_model_was_trained(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text(table(ROWS))
+    _, dated, *_ = read_panel(str(path), {"time": "day", "target": ["value"]})
+    _, undated, *_ = read_panel(str(path), {"time": "none", "target": ["value"]})
+    assert read_panel(str(path), {"time": "none"}, undated)[0][0].start is None
+    with pytest.raises(UsageError, match="got --time none"):
+        read_panel(str(path), {"time": "none"}, dated)
+    with pytest.raises(UsageError, match="trained without time stamps"):
+        read_panel(str(path), {"time": "day"}, undated)
+
+
+@pytest.mark.parametrize("rows", [[*ROWS[:4], *ROWS[5:]], [*ROWS[:4], "soon,4"], [*ROWS[:4], "2024-01-04 07:00,4"]])
+def test_a_trained_model_is_not_advised_to_read_no_stamps(tmp_path: Path, rows: list[str]):
+    path = tmp_path / "a.csv"
+    path.write_text(table(ROWS))
+    _, layout, *_ = read_panel(str(path), {"time": "day", "target": ["value"]})
+    path.write_text(table(rows))
+    with pytest.raises(DataError) as caught:
+        read_panel(str(path), {}, layout)
+    assert "--time none" not in str(caught.value)
+
+
+def test_a_few_business_days_are_read_as_in_training(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    business = [str(day) for day in DAYS[np.is_busday(DAYS)]]
+    path.write_text(table([f"{day},1" for day in business]))
+    _, layout, *_ = read_panel(str(path), {"time": "day", "target": ["value"]})
+    assert str(layout.frequency) == "business day"
+    path.write_text(table([f"{day},1" for day in business[:5]]))
+    (series,), again, *_ = read_panel(str(path), {}, layout)
+    assert (len(series), str(series.stamps(5, 1)[0])[:10]) == (5, "2024-01-08")
+    assert again.frequency == layout.frequency
+    path.write_text(table([f"{day},1" for day in (*business[:2], business[3])]))
+    (series,), *_ = read_panel(str(path), {"missing": "mask"}, layout)
+    assert len(series) == 4
+    path.write_text(table([f"{day},1" for day in DAYS[:14]]))
+    with pytest.raises(DataError, match="whole number of steps"):
+        read_panel(str(path), {}, layout)
+    path.write_text(table([f"{day},1" for day in DAYS[::7]]))
+    with pytest.raises(DataError, match="Expected steps of a business day, as in training, got steps of a week"):
+        read_panel(str(path), {"missing": "mask"}, layout)
+
+
+def test_weeks_are_those_of_their_year():
+    stamps, wrong = parse_stamps(["2020-W53", "2021-W01", "2021-W52", "2021-W53", "2021-W00", "2021-W54"])
+    assert wrong == [3, 4, 5]
+    assert [str(stamp)[:10] for stamp in stamps[:3]] == ["2020-12-28", "2021-01-04", "2021-12-27"]
+
+
+def test_dates_of_eight_digits_are_dates(tmp_path: Path):
+    digits = [str(day).replace("-", "") for day in DAYS]
+    stamps, wrong = parse_stamps(digits)
+    assert not wrong
+    np.testing.assert_array_equal(stamps, DAYS.astype("datetime64[s]"))
+    assert parse_stamps([*digits, "20240431"])[0].dtype.kind == "i"
+    assert parse_stamps(["30000101", "30000102"])[0].dtype.kind == "i"
+    path = tmp_path / "a.csv"
+    path.write_text(table([f"{day},1" for day in digits]))
+    _, layout, *_ = read_panel(str(path), {})
+    assert (layout.time, layout.target, str(layout.frequency)) == ("day", ("value",), "day")
+    frame = Frame({"day": np.array([int(day) for day in digits]), "value": np.ones(len(digits))}, None)
+    _, layout, _ = panel_of(frame, Layout(time="day", target=("value",)))
+    assert str(layout.frequency) == "day"
+
+
+def test_stamps_with_offsets_are_written_in_utc(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text(table([f"2024-03-31T{hour:02d}:00:00+02:00,1" for hour in range(4, 20)]))
+    (series,), layout, *_ = read_panel(str(path), {})
+    assert layout.frequency is not None
+    assert written_stamp(series.stamps(0, 1)[0], series.frequency) == "2024-03-31 02:00:00Z"
+    path.write_text(table([f"2024-03-31T{hour:02d}:00:00,1" for hour in range(4, 20)]))
+    (series,), *_ = read_panel(str(path), {}, layout)
+    assert written_stamp(series.stamps(0, 1)[0], series.frequency) == "2024-03-31 04:00:00"
+    said = str(mistake(tmp_path, table(["2024-03-31 04:00,1", "2024-03-31 05:00Z,1", "2024-03-31 06:00Z,1"])))
+    assert "all have an offset, or none" in said
+    assert "line 3" in said
+
+
+def test_one_row_is_not_called_irregular(tmp_path: Path):
+    said = str(mistake(tmp_path, table(ROWS[:1]), target=["value"], time="day"))
+    assert "Expected at least two rows of a series, got one" in said
+
+
 class Frame:
     """A data frame as pandas has it: columns, an index, a length."""
 
@@ -220,3 +333,13 @@ def test_frames_arrays_and_panels_are_read_as_they_are():
         panel_of([values, values.reshape(6, 2)], Layout())
     with pytest.raises(DataError, match="step 3"):
         panel_of(np.where(values == 2, np.inf, values), Layout())
+
+
+def test_a_frame_with_an_index_is_read_as_in_training():
+    values, stamps = np.arange(12.0), DAYS[:12].astype("datetime64[ns]")
+    for index in (stamps, Levels(["a"] * 6 + ["b"] * 6, np.tile(stamps[:6], 2))):
+        frame = Frame({"load": values}, index)
+        series, layout, _ = panel_of(frame, Layout())
+        again, same, _ = panel_of(frame, layout)
+        assert same == layout
+        assert [each.start for each in again] == [each.start for each in series]

@@ -1,6 +1,7 @@
 """Forecasts: no look-ahead, no step too many or too few, the same in every batch, distributions and intervals."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -288,3 +289,83 @@ def test_a_backtest_learns_nothing_from_after_an_origin():
     assert SequenceForecaster(**how).fit(values[:70]).evaluate(values, origins=2, keep_weights=True)["windows"] == 2
     with pytest.raises(DataError, match="--origins"):
         model.evaluate(values, origins=40)
+
+
+def test_a_backtest_finds_defaults_before_each_origin(tmp_path: Path):
+    steps = np.arange(120.0)
+    early = np.sin(steps * 2 * np.pi / 5)
+    late = np.where(steps < 75, early, 40 * np.sin(steps * 2 * np.pi / 11))
+    how: dict[str, Any] = {"horizon": 3, "hidden_size": 4, "epochs": 1, "validation_fraction": 0.0}
+    one, other = (SequenceForecaster(**how).fit(values) for values in (early, late))
+    assert (one.task_.settings.season, other.task_.settings.season) == (5, 11)
+    # The series are the same until the end of the horizon.
+    assert one.evaluate(early[:75], origins=1)["examples"] == other.evaluate(early[:75], origins=1)["examples"]
+    other.save(tmp_path / "m")
+    again = open_model(tmp_path / "m")
+    assert again.unresolved_ == other.unresolved_  # type: ignore[attr-defined]
+    assert again.evaluate(late, origins=2)["mse"] == other.evaluate(late, origins=2)["mse"]
+    for model in (one, other):
+        model.fit_baselines()
+    held = Values({"series": Panel([series_of(early[:75])])})
+    simple = [[(each.name, each.value) for each in m.baseline_values(held, origins=1)] for m in (one, other)]
+    assert simple[0] == simple[1]
+
+
+def test_a_backtest_keeps_the_settings_that_were_given():
+    values = np.sin(np.arange(60.0))
+    how: dict[str, Any] = {"horizon": 3, "hidden_size": 4, "epochs": 1, "season": 4, "window": 7}
+    model = SequenceForecaster(**how).fit(values)
+    unfitted = model._unfitted()
+    assert (unfitted.season, unfitted.window, unfitted.horizon) == (4, 7, 3)
+    assert (unfitted.method, unfitted.loss) == (None, None)
+
+
+def series_of(values: np.ndarray) -> Series:
+    """Return one series of values without covariates."""
+    empty = np.empty((len(values), 0))
+    return Series("", values[:, None], empty, empty, np.empty(0))
+
+
+@pytest.mark.parametrize("method", ["direct", "recursive"])
+@pytest.mark.parametrize("wrong", [-1.0, 0.5])
+def test_counts_are_checked_wherever_they_are_read(method: str, wrong: float):
+    counts = np.arange(60.0) % 3
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1, "samples": 5}
+    model = SequenceForecaster(method=method, loss="negative-binomial", **how).fit(counts)
+    changed = np.where(np.arange(60) == 40, wrong, counts)
+    for use in (model.predict, model.evaluate, SequenceForecaster(loss="negative-binomial", **how).fit):
+        with pytest.raises(DataError, match=f"Expected counts .* got {wrong:g}") as caught:
+            use(changed)
+        assert "step 41, column `target 1`" in str(caught.value)
+
+
+def test_quantiles_of_counts_are_never_negative():
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1}
+    model = SequenceForecaster(method="direct", loss="negative-binomial", **how).fit(np.arange(60.0) % 3)
+    model.model_.margins.fill_(5.0)
+    (found,) = model.predict_all(np.arange(60.0) % 3)
+    assert np.min(found["quantiles"]) == 0
+    assert np.min(found["low"]) == 0
+
+
+def test_whole_numbers_as_stamps_show_what_is_after_the_training_data():
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1}
+    layout = Layout(target=("a",), time="step", frequency=Frequency())
+    values = Values({"series": Panel([replace(series_of(np.sin(np.arange(50.0))), start=0)], layout)})
+    model = SequenceForecaster(**how)
+    model.fit_values(values, None)
+    # Forty steps that begin at 100 are later than 50 that begin at 0.
+    later = Values({"series": Panel([replace(series_of(np.sin(np.arange(40.0))), start=100)], layout)})
+    assert model.evaluate_values(later, origins=2, keep_weights=True)["windows"] == 2
+    longer = Values({"series": Panel([replace(series_of(np.sin(np.arange(60.0))), start=-30)], layout)})
+    with pytest.raises(UsageError, match="trained on data until 49"):
+        model.evaluate_values(longer, origins=1, keep_weights=True)
+
+
+def test_a_model_that_reads_the_calendar_needs_dates():
+    model = fitted("direct", "squared")
+    assert model.task_.encoders["series"].cycles
+    for each in panel():
+        for changed in (replace(each, start=None), replace(each, start=5, frequency=Frequency())):
+            with pytest.raises(DataError, match="Expected dates or times"):
+                model.predict_all([changed])

@@ -75,8 +75,9 @@ class SequenceForecaster(Model):
             values: none.
             unknown: ignored.
             options: `origins` backtests by rolling origin: the model is trained again before each of so many origins at
-                the end of the series, `stride` steps apart (the horizon if not given), with everything that is
-                learned, scales too. `keep_weights=True` keeps the weights, and refuses origins in the training data.
+                the end of the series, `stride` steps apart (the horizon if not given), with everything that is learned
+                or found in the data, scales and the season too; the horizon is kept. `keep_weights=True` keeps the
+                weights, and refuses origins in the training data.
 
         Raises:
             NotFittedError, UsageError, DataError: as for other models.
@@ -94,7 +95,7 @@ class SequenceForecaster(Model):
             return joined([super(SequenceForecaster, self).evaluate_values(each.test) for each in parts])
         scores = []
         for each in rolled(values, given, self.task_.settings):
-            model = type(self)(**self._again())
+            model = self._unfitted()
             model.fit_values(each.train, None)
             scores.append(model.evaluate_values(each.test))
         return joined(scores)
@@ -107,7 +108,8 @@ class SequenceForecaster(Model):
         found: dict[str, list[BaselineScore]] = {}
         for each in rolled(values, given, self.task_.settings):
             # Errors are in deviations of the data before the origin, as those of the network are.
-            task = self.task(self.task_.settings)
+            settings, _ = self.task.resolve(self._unfitted().settings(), each.train, validated=False)
+            task = self.task(settings)
             task.encoders["series"].learn(each.train.columns["series"])
             fitted, _ = fit_baselines(task, each.train)
             for score in score_baselines(task, fitted, each.test):
@@ -149,8 +151,12 @@ class SequenceForecaster(Model):
         return given
 
     def _again(self) -> dict[str, Any]:
-        """Return the settings with which the model is trained again."""
+        """Return the settings with which the model is trained again on all data."""
         return {**self.task_.settings.model_dump(), "cell": self.get_params()["cell"]}
+
+    def _unfitted(self) -> Self:
+        """Return a model that finds everything but the horizon again, unless it was given."""
+        return type(self)(**{**self._again(), **self.unresolved_, "horizon": self.task_.settings.horizon})
 
     def _check_unseen(self, parts: Sequence[Origin]) -> None:
         encoder = self.task_.encoders["series"]

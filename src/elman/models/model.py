@@ -65,6 +65,7 @@ class Model:
             trained on a labelled file.
         train_, held_: what it was fitted on, and the data by which epochs were compared; a model that was loaded or
             copied has none.
+        unresolved_: the settings that the data decided, as they were given.
         baselines_: the simple models that it was compared with; None if they were not fitted.
 
     Raises:
@@ -80,6 +81,7 @@ class Model:
     table_format_: TableFormat | None = None
     train_: Values
     held_: Values | None
+    unresolved_: dict[str, Any]
     baselines_: list[Baseline] | None = None
     _concludes = False
 
@@ -179,7 +181,8 @@ class Model:
         With `conclude=False` nothing is fitted to the data that elman holds out; `conclude` does so later.
         """
         source = self.task.source
-        settings, notes = self.task.resolve(with_vector_size(self.settings()), train, validated=held is not None)
+        asked = self.settings()
+        settings, notes = self.task.resolve(with_vector_size(asked), train, validated=held is not None)
         path = None if folder is None else Path(folder)
         given = held is not None
         if held is not None and settings.validation_fraction:
@@ -231,6 +234,7 @@ class Model:
             if path is not None:
                 remove_kept(path)
         self._set_fitted(task, network)
+        self.unresolved_ = {name: value for name, value in asked if getattr(settings, name) != value}
         self.train_, self.held_, self.table_format_ = train, held, train.form
         self.baselines_ = None
         self._concludes = not given
@@ -446,6 +450,9 @@ class Model:
         config = {
             "task": task.name,
             "settings": settings.model_dump(mode="json"),
+            "unresolved": settings.model_copy(update=self.unresolved_).model_dump(
+                mode="json", include=set(self.unresolved_)
+            ),
             "cell": archive_cell(self.model_),
             "history": self.history_.to_json(),
             "table": None if self.table_format_ is None else self.table_format_.to_json(),
@@ -520,6 +527,8 @@ class Model:
         model.history_ = History.from_json(config["history"])
         model.table_format_ = TableFormat.from_json(config["table"]) if config.get("table") else None
         model._set_fitted(task, network)
+        # Models of earlier versions have none.
+        model.unresolved_ = dict(config.get("unresolved", {}))
         model.baselines_ = restore_baselines(task, saved.baselines, saved.baseline_tensors) or None
         return model
 

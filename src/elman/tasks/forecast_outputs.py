@@ -85,7 +85,9 @@ class Forecasts:
         """Return scaled values, with further axes at the end, in the units of the data."""
         more = scaled.dim() - 3
         shift, width = (each.reshape(*each.shape, *[1] * more) for each in self.scale)
-        return self.true(scaled.double() * width + shift)
+        values = self.true(scaled.double() * width + shift)
+        # A margin or rounding must not make a count negative.
+        return values.clamp(min=0) if self._settings.loss == "negative-binomial" else values
 
     @cached_property
     def distribution(self) -> Distribution | None:

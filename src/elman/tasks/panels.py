@@ -210,8 +210,6 @@ class PanelEncoder:
         static = np.stack([each.static for each in panel])
         parts = {"past": past, "known": known, "static": static}
         self._covariates = {name: _moments(part)[:2] for name, part in parts.items()}
-        if self._settings.loss == "negative-binomial":
-            _check_counts(panel)
         if self._settings.calendar and panel[0].start is not None:
             self.cycles = cycles_for(self.layout.frequency, max(map(len, panel.series)))
         self.ends = {}
@@ -225,6 +223,8 @@ class PanelEncoder:
 
         Raises:
             ShapeError: series with another number of targets or covariates.
+            DataError: series without dates where the model reads the calendar, values without a logarithm, or values
+                that are not counts.
         """
         panel = values if isinstance(values, Panel) else Panel(list(values))
         for each in panel:
@@ -239,6 +239,13 @@ class PanelEncoder:
                         where=f"series {each.name!r}" if each.name else None,
                         fix="Give the columns that the model was trained on.",
                     )
+            if self.cycles and (each.start is None or each.frequency.unit == "step"):
+                raise DataError(
+                    "Expected dates or times of the steps, whose calendar the model reads, got "
+                    f"{'none' if each.start is None else 'whole numbers'}.",
+                    where=f"series {each.name!r}" if each.name else None,
+                    fix="Give the stamps as in training, or train a model with --no-calendar.",
+                )
         return self._encoded(panel)
 
     def _encoded(self, panel: Panel) -> "EncodedPanel":
@@ -278,23 +285,26 @@ class PanelEncoder:
         """Return the targets as the network reads them.
 
         Raises:
-            DataError: a value without a logarithm, where logarithms are wanted.
+            DataError: a value without a logarithm, where logarithms are wanted, or one that is not a count.
         """
         import numpy as np
 
-        if self._settings.transform != "log":
-            return series.target
-        steps, targets = np.nonzero(series.target <= 0)
+        target, is_log = series.target, self._settings.transform == "log"
+        if self._settings.loss == "negative-binomial":
+            wrong, expected = (target < 0) | (target % 1 > 0), "counts (0, 1, 2 …) for --loss negative-binomial"
+            fix = "Correct the values, or train with --loss student or --loss quantile."
+        else:
+            wrong, expected = (target <= 0) & is_log, "positive values for --transform log"
+            fix = "Correct the values, or train without --transform."
+        steps, targets = np.nonzero(wrong)
         if len(steps):
-            name = self.layout.target[targets[0]]
+            at = f"step {steps[0] + 1}, column `{self.layout.target[targets[0]]}`"
             raise DataError(
-                f"Expected positive values for --transform log, got {series.target[steps[0], targets[0]]:g}.",
-                where=f"series {series.name!r}, step {steps[0] + 1}, column `{name}`"
-                if series.name
-                else f"step {steps[0] + 1}, column `{name}`",
-                fix="Leave --transform out.",
+                f"Expected {expected}, got {target[steps[0], targets[0]]:g}.",
+                where=f"series {series.name!r}, {at}" if series.name else at,
+                fix=fix,
             )
-        return np.log(series.target)
+        return np.log(target) if is_log else target
 
     def _standardised(self, role: str, values: "np.ndarray") -> "np.ndarray":
         import numpy as np
@@ -331,9 +341,10 @@ class PanelEncoder:
         if series.name not in self.ends:
             return True
         steps, stamp = self.ends[series.name]
-        if series.start is None or not stamp or stamp.lstrip("-").isdigit():
+        if series.start is None or not stamp:
             return series.begin >= steps
-        return bool(series.stamps(series.begin, 1)[0] > np.datetime64(stamp))
+        end = int(stamp) if series.frequency.unit == "step" else np.datetime64(stamp)
+        return bool(series.stamps(series.begin, 1)[0] > end)
 
     def to_json(self) -> dict[str, Any]:
         """Return what was learned."""
@@ -381,20 +392,6 @@ def _moments(values: "np.ndarray") -> tuple[list[float], list[float], list[int]]
 
 def _end(series: "Series") -> str:
     return "" if series.start is None or not len(series) else str(series.stamps(len(series) - 1, 1)[0])
-
-
-def _check_counts(panel: Panel) -> None:
-    import numpy as np
-
-    for each in panel:
-        values = each.target[~np.isnan(each.target)]
-        wrong = values[(values < 0) | (values != np.round(values))]
-        if len(wrong):
-            raise DataError(
-                f"Expected counts (0, 1, 2 …) for the loss negative-binomial, got {wrong[0]:g}.",
-                where=f"series {each.name!r}" if each.name else None,
-                fix="Give --loss student or --loss quantile.",
-            )
 
 
 @dataclass(frozen=True)

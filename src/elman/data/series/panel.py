@@ -11,7 +11,9 @@ from elman.data.series.timestamps import (
     EXPECTED,
     Frequency,
     find_frequency,
+    has_offset,
     irregularities,
+    is_usual,
     parse_stamps,
     written_stamp,
 )
@@ -165,8 +167,10 @@ def assemble(table: Table, layout: Layout) -> tuple[list[Series], Layout, list[s
     """
     check_layout(layout, table)
     groups = _groups(table, layout)
-    stamps = _stamps(table, layout)
+    stamps, is_utc = _stamps(table, layout)
     layout = _with_frequency(table, layout, groups, stamps)
+    if layout.frequency is not None:
+        layout = replace(layout, frequency=replace(layout.frequency, utc=is_utc))
     numbers = _numbers(table, layout.columns)
     static, layout = _static(table, layout, groups)
     notes: list[str] = []
@@ -210,21 +214,42 @@ class RowMistakes(Mistakes):
             self.found.append(f"row {row + 1}{shown}: {problem}")
 
 
-def _stamps(table: Table, layout: Layout) -> np.ndarray | None:
+def _stamps(table: Table, layout: Layout) -> tuple[np.ndarray | None, bool]:
+    """Return the stamps, and whether they are in UTC because they had offsets.
+
+    Raises:
+        DataError: stamps that cannot be read, only some with an offset, or another kind of stamps than in training.
+    """
     if layout.time is None:
-        return None
+        return None, False
     cells = table.columns[layout.time]
+    texts, known = [str(cell) for cell in cells], layout.frequency
     if isinstance(cells, np.ndarray) and cells.dtype.kind == "M":
-        return cells.astype("datetime64[s]")
-    if isinstance(cells, np.ndarray) and cells.dtype.kind in "iu":
-        return cells.astype(np.int64)
-    texts = [str(cell) for cell in cells]
-    stamps, wrong = parse_stamps(texts)
+        stamps, wrong = cells.astype("datetime64[s]"), np.flatnonzero(np.isnat(cells)).tolist()
+    else:
+        stamps, wrong = parse_stamps(texts, are_numbers=None if known is None else known.unit == "step")
     mistakes = _mistakes(table)
     for row in wrong:
         mistakes.at(row, layout.time, f"expected {EXPECTED}, got {texts[row][:40]!r}")
-    mistakes.raise_any("Write the time stamps in ISO form, or give --time none to read the rows as equal steps.")
-    return stamps
+    mistakes.raise_any(f"Write the time stamps in ISO form{_or_no_time(layout)}.")
+    if known is not None and (known.unit == "step") != (stamps.dtype.kind != "M"):
+        kinds = ("whole numbers", "dates or times")
+        expected, got = kinds if known.unit == "step" else kinds[::-1]
+        raise DataError(
+            f"Expected {expected} as time stamps, as in training, got {got}.",
+            where=f"{table.source}, column `{layout.time}`",
+            fix=f"Give a column of {expected}, or train a model on these stamps.",
+        )
+    offsets = [has_offset(text) for text in texts]
+    if any(offsets) and not all(offsets):
+        mistakes.at(offsets.index(not offsets[0]), layout.time, "expected stamps that all have an offset, or none")
+        mistakes.raise_any("Give every time an offset (such as +01:00 or Z), or leave all of them out.")
+    return stamps, any(offsets)
+
+
+def _or_no_time(layout: Layout) -> str:
+    """Return the advice to read no stamps, which a trained model that reads them cannot follow."""
+    return ", or give --time none to read the rows as equal steps" if layout.frequency is None else ""
 
 
 def _with_frequency(
@@ -242,6 +267,12 @@ def _with_frequency(
     each = [stamps[rows] for rows in groups.values()]
     found = find_frequency([np.unique(own) for own in each])
     known = layout.frequency
+    if known is None and max(map(len, each), default=0) < 2:
+        raise DataError(
+            "Expected at least two rows of a series, got one: the distance between two steps is not known.",
+            where=f"{table.source}, column `{layout.time}`",
+            fix="Give more rows (or another column with --series if the table has several series).",
+        )
     if found is None and known is None:
         raise DataError(
             "The time stamps are irregular: no distance between two of them is that of at least half.",
@@ -252,7 +283,9 @@ def _with_frequency(
     frequency = known or found
     assert frequency is not None
     _check_stamps(table, layout, groups, stamps, frequency)
-    if known is not None and found is not None and (found.unit, found.count) != (known.unit, known.count):
+    differs = known is not None and found is not None and (found.unit, found.count) != (known.unit, known.count)
+    # A few days without a weekend are business days too.
+    if differs and not is_usual(each, frequency):
         raise DataError(
             f"Expected steps of a {known}, as in training, got steps of a {found}.",
             where=f"{table.source}, column `{layout.time}`",
@@ -265,9 +298,8 @@ _STAMP_FIXES = {
     "doubled": "Remove one of the two rows; if the table has several series, name the column of their names "
     "with --series.",
     "unordered": "Sort the rows by time, the oldest first.",
-    "irregular": "Resample the series to steps of one length, or give --time none to read the rows as equal steps.",
-    "gap": "Add the missing rows, or give --missing carry (the last value) or --missing mask (read as missing); "
-    "or give --time none to read the rows as equal steps.",
+    "irregular": "Resample the series to steps of one length",
+    "gap": "Add the missing rows, or give --missing carry (the last value) or --missing mask (read as missing)",
 }
 
 
@@ -292,7 +324,8 @@ def _check_stamps(
             found.setdefault(kind, _mistakes(table)).at(int(rows[row]), layout.time, problem)
     for kind in ("unordered", "doubled", "irregular", "gap"):
         if kind in found:
-            found[kind].raise_any(_STAMP_FIXES[kind])
+            fix = _STAMP_FIXES[kind]
+            found[kind].raise_any(fix if fix.endswith(".") else f"{fix}{_or_no_time(layout)}.")
 
 
 def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:

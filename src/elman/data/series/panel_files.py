@@ -1,5 +1,6 @@
 """Tables of series in files: CSV or TSV with a header, a row a step."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,12 +9,13 @@ from elman.data.files import read_source
 from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table, assemble
 from elman.data.series.timestamps import parse_stamp
 from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 
 NO_TIME = "none"
 # As elman and other libraries of forecasts call the column.
 SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
 _LOOKED_AT = 50
+_YEAR = re.compile(r"\d{4}")
 
 
 def read_panel(
@@ -32,7 +34,7 @@ def read_panel(
 
     Raises:
         DataError: names every mistake with line and column.
-        UsageError: a column with two roles.
+        UsageError: a column with two roles, or stamps where the model reads none, or none where it reads them.
     """
     table = _open(path, options.get("separator"), options.get("encoding"))
     layout, notes = _layout(table, options) if known is None else (_changed(table, known, options), [])
@@ -120,7 +122,7 @@ def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]
 def _has_stamps(cells: Sequence[str]) -> bool:
     """Report whether cells are stamps that no number looks like."""
     shown = cells[:_LOOKED_AT]
-    return all(parse_stamp(cell) is not None and not cell.strip().isdigit() for cell in shown)
+    return all(parse_stamp(cell) is not None and not _YEAR.fullmatch(cell.strip()) for cell in shown)
 
 
 def _has_numbers(cells: Sequence[str]) -> bool:
@@ -139,6 +141,21 @@ def _changed(table: Table, known: Layout, options: Mapping[str, Any]) -> Layout:
                 where=table.source,
                 fix="Give one column for each that the model was trained on, in the same order.",
             )
+    time = options.get("time")
+    if time == NO_TIME and NO_TIME not in table.columns:
+        if known.time is not None:
+            raise UsageError(
+                f"Expected the column of the time stamps ({known.time} in training), got --time none.",
+                where=table.source,
+                fix="Leave --time none out, or train a model with --time none.",
+            )
+        options = {**options, "time": None}
+    elif time and known.time is None:
+        raise UsageError(
+            f"The model was trained without time stamps, got --time {time}.",
+            where=table.source,
+            fix="Leave --time out, or train a model with it.",
+        )
     single = {name: _named(table, options[name])[0] for name in ("time", "series") if options.get(name)}
     missing = {"missing": options["missing"]} if options.get("missing") else {}
     return replace(known, **given, **single, **missing)

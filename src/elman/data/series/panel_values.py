@@ -10,6 +10,8 @@ from elman.data.series.panel import Layout, Series, Table, assemble, carried
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError
 
+SERIES_OF_INDEX, TIME_OF_INDEX = "series of the index", "time of the index"
+
 
 def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], Layout, list[str]]:
     """Return the series of a value from Python, their layout and notes.
@@ -123,14 +125,15 @@ def _with_index(data: Any, table: Table, layout: Layout) -> tuple[Table, Layout]
     """Return a table with the levels of a frame's index as columns, if they have a role."""
     index, columns = getattr(data, "index", None), dict(table.columns)
     levels = getattr(index, "nlevels", 1)
-    if levels == 2 and layout.time is None and layout.series is None:
-        names = ["series of the index", "time of the index"]
-        for level, name in enumerate(names):
+    # A layout from training may have these names already.
+    is_free = layout.time in (None, TIME_OF_INDEX)
+    if levels == 2 and is_free and layout.series in (None, SERIES_OF_INDEX):
+        for level, name in enumerate((SERIES_OF_INDEX, TIME_OF_INDEX)):
             columns[name] = _column(index.get_level_values(level))  # pyright: ignore[reportOptionalMemberAccess]
-        layout = replace(layout, series=names[0], time=names[1])
-    elif layout.time is None and index is not None and not callable(index) and _is_time(index):
-        columns["time of the index"] = _column(index)
-        layout = replace(layout, time="time of the index")
+        layout = replace(layout, series=SERIES_OF_INDEX, time=TIME_OF_INDEX)
+    elif is_free and index is not None and not callable(index) and _is_time(index):
+        columns[TIME_OF_INDEX] = _column(index)
+        layout = replace(layout, time=TIME_OF_INDEX)
     if not layout.target:
         others = {layout.time, layout.series, *layout.past, *layout.known, *layout.static}
         numeric = [name for name, cells in columns.items() if name not in others and isinstance(cells, np.ndarray)]

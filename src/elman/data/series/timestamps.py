@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date as calendar_date
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ _MONDAY, _SATURDAY = 0, 5
 
 _DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?")
+_COMPACT = re.compile(r"(1[89]\d{2}|2[01]\d{2})(\d{2})(\d{2})")
 _QUARTER = re.compile(r"(\d{4})[- ]?[Qq]([1-4])")
 _ISO_WEEK = re.compile(r"(\d{4})-?W(\d{2})")
 _INTEGER = re.compile(r"-?\d+")
@@ -45,6 +47,7 @@ class Frequency:
         unit: of the count; a business day is Monday to Friday, and a month any calendar month.
         count: units from a step to the next.
         month_end: whether steps of months are the last day of each.
+        utc: whether stamps are in UTC, converted from times with an offset.
 
     >>> str(Frequency("second", 900)), str(Frequency("month", 3))
     ('15 minutes', 'quarter')
@@ -53,6 +56,7 @@ class Frequency:
     unit: Unit = "step"
     count: int = 1
     month_end: bool = False
+    utc: bool = False
 
     def __str__(self) -> str:
         if (name := _NAMES.get((self.unit, self.count))) is not None:
@@ -142,11 +146,10 @@ def parse_stamp(text: str) -> Any:
         if found := _QUARTER.fullmatch(text):
             return np.datetime64(f"{found[1]}-{3 * int(found[2]) - 2:02d}-01", "s")
         if found := _ISO_WEEK.fullmatch(text):
-            fourth = np.datetime64(f"{found[1]}-01-04", "D")
-            monday = fourth - (fourth.astype(np.int64) - 4) % 7
-            return (monday + 7 * (int(found[2]) - 1)).astype("datetime64[s]")
+            # A week that its year does not have is a ValueError.
+            return np.datetime64(calendar_date.fromisocalendar(int(found[1]), int(found[2]), 1), "s")
         date, _, clock = text.partition("T" if "T" in text else " ")
-        if not (found := _DATE.fullmatch(date)):
+        if not (found := _DATE.fullmatch(date) or _COMPACT.fullmatch(date)):
             return None
         year, month, day = (int(each or 1) for each in found.groups())
         stamp = np.datetime64(f"{year:04d}-{month:02d}-{day:02d}", "s")
@@ -168,14 +171,31 @@ def _with_time(stamp: np.datetime64, clock: str) -> Any:
     return stamp + np.timedelta64(hours * HOUR + minutes * MINUTE + seconds - offset, "s")
 
 
-def parse_stamps(texts: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+def has_offset(text: str) -> bool:
+    """Report whether a stamp has an offset from UTC.
+
+    >>> has_offset("2024-01-31 14:05+01:00"), has_offset("2024-01-31T14:05Z"), has_offset("2024-01-31")
+    (True, True, False)
+    """
+    clock = text.strip().partition("T" if "T" in text else " ")[2].strip()
+    found = _TIME.fullmatch(clock)
+    return found is not None and found[4] is not None
+
+
+def parse_stamps(texts: Sequence[str], *, are_numbers: bool | None = None) -> tuple[np.ndarray, list[int]]:
     """Return the stamps of texts, and the positions of those that are not stamps.
 
-    Texts that are all whole numbers of other than four digits are numbers of steps.
+    Whole numbers are numbers of steps, unless all are years (four digits) or dates (eight digits, such as 20240131).
+
+    Args:
+        texts: of a column.
+        are_numbers: whether whole numbers are numbers of steps; found if not given.
     """
-    if all(_INTEGER.fullmatch(text.strip()) for text in texts) and not all(len(text.strip()) == 4 for text in texts):
-        return np.array([int(text) for text in texts], dtype=np.int64), []
     found = [parse_stamp(text) for text in texts]
+    if all(_INTEGER.fullmatch(text.strip()) for text in texts):
+        are_dates = len({len(text.strip()) for text in texts}) == 1 and all(stamp is not None for stamp in found)
+        if are_numbers or not are_dates:
+            return np.array([int(text) for text in texts], dtype=np.int64), []
     wrong = [number for number, stamp in enumerate(found) if stamp is None]
     return np.array([np.datetime64(0, "s") if stamp is None else stamp for stamp in found], "datetime64[s]"), wrong
 
@@ -226,6 +246,12 @@ def _usual(differences: Sequence[np.ndarray]) -> int | None:
         return None
     value, times = max(counts.items(), key=lambda pair: (pair[1], -pair[0]))
     return int(value) if times >= _REGULAR * len(each) else None
+
+
+def is_usual(series: Sequence[np.ndarray], frequency: Frequency) -> bool:
+    """Report whether at least half of the stamps of several series are one step after the one before."""
+    steps = np.concatenate([frequency.between(stamps) for stamps in series if len(stamps) > 1])
+    return bool((steps == 1).sum() >= _REGULAR * len(steps))
 
 
 def _months(series: Sequence[np.ndarray]) -> Frequency | None:
@@ -280,6 +306,8 @@ def written_stamp(stamp: Any, frequency: Frequency) -> str:
     if frequency.unit == "step":
         return str(int(stamp))
     text = str(np.datetime64(stamp, "s")).replace("T", " ")
+    if frequency.utc:
+        return f"{text}Z"
     day, clock = text.split(" ")
     if clock != "00:00:00":
         return text
