@@ -316,7 +316,7 @@ class Model:
             last: the name of the last one to fit; all of them if not given.
 
         Returns:
-            A sentence for each that needs a missing package.
+            A sentence for each that is left out.
         """
         self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
         return missing

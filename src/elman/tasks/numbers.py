@@ -98,7 +98,7 @@ class Numbers(Number):
 
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> Any:
         """Learn the mean and the deviation of all numbers, and encode the values."""
-        self.each_step = bool(len(values)) and _is_list(values[0])
+        self.each_step = bool(len(values)) and is_list(values[0])
         if not self.each_step:
             return super().learn(values, folder)
         flat, lengths = self._flat(values)
@@ -126,7 +126,7 @@ class Numbers(Number):
 
     @staticmethod
     def _flat(values: Sequence[Any]) -> tuple[list[float], list[int]]:
-        wrong = [number for number, row in enumerate(values, 1) if not _is_list(row)]
+        wrong = [number for number, row in enumerate(values, 1) if not is_list(row)]
         if wrong:
             raise DataError(
                 "Expected a list of a number for each step, got something else.",
@@ -143,7 +143,8 @@ class Numbers(Number):
         return Ragged(found, lengths)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Report whether a target is a list of a number for each step."""
     return not isinstance(value, str | bytes) and hasattr(value, "__len__") and getattr(value, "ndim", 1) == 1
 
 
