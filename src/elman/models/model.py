@@ -179,7 +179,8 @@ class Model:
         With `conclude=False` nothing is fitted to the data that elman holds out; `conclude` does so later.
         """
         source = self.task.source
-        settings, notes = self.task.resolve(with_vector_size(self.settings()), train, validated=held is not None)
+        with rows_named(train):
+            settings, notes = self.task.resolve(with_vector_size(self.settings()), train, validated=held is not None)
         path = None if folder is None else Path(folder)
         given = held is not None
         if held is not None and settings.validation_fraction:
