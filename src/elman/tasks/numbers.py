@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN = 40
+# Of float32, in which networks compute.
+LARGEST = 3.4028234663852886e38
 
 METRICS = (
     Metric("rmse", title="RMSE", note="Root of the mean squared error, in the units of the target."),
@@ -156,7 +158,8 @@ def numbers_of(values: Sequence[Any], names: Sequence[str] = ()) -> list[float]:
         names: of each value in messages; its number if not given.
 
     Raises:
-        DataError: texts, truth values, missing values, NaN or infinity. Names each of them.
+        DataError: texts, truth values, missing values, NaN, infinity, or numbers that are too large for float32. Names
+            each of them.
 
     >>> numbers_of([1, 2.5])
     [1.0, 2.5]
@@ -185,7 +188,8 @@ def _number(value: Any) -> float:
     if value is None or isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")).endswith("bool"):
         return math.nan
     try:
-        return float(value)
+        number = float(value)
+        return number if abs(number) <= LARGEST else math.nan
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return math.nan
 
@@ -195,6 +199,8 @@ def _described(value: Any) -> str:
         return "None"
     if isinstance(value, str | bytes):
         return f"the text {value[:SHOWN]!r}" if value else "an empty text"
+    if isinstance(value, float) and LARGEST < abs(value) < math.inf:
+        return f"{value}, too large for float32"
     if isinstance(value, bool | float):
         return str(value)
     return f"{type(value).__name__} {str(value)[:SHOWN]!r}"
