@@ -149,3 +149,23 @@ def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: P
     assert evaluated["baseline"]["rmse"] == pytest.approx(deviation, rel=0.01)
     answers = elman("predict", out, path, "--json").json["predictions"]
     assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
+
+
+def test_text_for_a_model_of_numbers_is_refused_with_the_files_that_it_reads(elman, numbers: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    refused = elman("predict", out, "--text", "abc")
+    assert refused.code != 0
+    assert "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL" in refused.err
+
+
+@pytest.mark.parametrize("task", ["classify", "regress"])
+@pytest.mark.parametrize("flag", ["--views", "--scaling", "--segment", "--missing"])
+def test_settings_of_numbers_are_refused_for_texts(elman, tmp_path: Path, task: str, flag: str):
+    given = {"--views": "log", "--scaling": "last", "--segment": 2, "--missing": "mask"}[flag]
+    path = tmp_path / "texts.csv"
+    path.write_text("text,target\n" + "".join(f"word {n},{n % 2}\n" for n in range(20)))
+    refused = elman("train", task, path, "--out", tmp_path / "model", flag, given, *SMALL)
+    assert refused.code != 0
+    assert f"({flag})" in refused.err
+    assert "Leave these settings out" in refused.err
