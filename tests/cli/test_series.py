@@ -124,3 +124,48 @@ def test_segments_and_views(elman, classes: Path, tmp_path: Path):
     done = elman("train", "classify", classes, "--out", out, *views, *SMALL)
     assert done.code == 0, done.err
     assert elman("predict", out, classes).code == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: Path, form: str):
+    path, out, long = tmp_path / f"steps.{form}", tmp_path / "model", ("--series", "id", "--time", "t")
+    waves = [[math.sin(t * (1 + n % 3)) for t in range(4 + n % 3)] for n in range(30)]
+    if form == "csv":
+        rows = [f"s{n},{t},{x},{2 * x + 1}" for n, wave in enumerate(waves) for t, x in enumerate(wave)]
+        path.write_text("\n".join(["id,t,x,target", *rows, ""]))
+    else:
+        rows = [json.dumps({"text": wave, "target": [2 * x + 1 for x in wave]}) for wave in waves]
+        path.write_text("\n".join([*rows, ""]))
+    reading = long if form == "csv" else ()
+    done = elman("train", "regress", path, *reading, "--out", out, "--warmup-steps", 1, *SMALL, "--json")
+    assert done.code == 0, done.err
+    assert done.json["baseline"]["name"] == "mean"
+    assert "Ridge regression is left out" in done.err
+    evaluated = elman("evaluate", out, path, "--json").json
+    assert evaluated["count"] == sum(map(len, waves)) - 30
+    true = [2 * x + 1 for wave in waves for x in wave[1:]]
+    deviation = math.sqrt(sum((x - sum(true) / len(true)) ** 2 for x in true) / len(true))
+    # Its mean is that of the rows that were not held out.
+    assert evaluated["baseline"]["rmse"] == pytest.approx(deviation, rel=0.01)
+    answers = elman("predict", out, path, "--json").json["predictions"]
+    assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
+
+
+def test_text_for_a_model_of_numbers_is_refused_with_the_files_that_it_reads(elman, numbers: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    refused = elman("predict", out, "--text", "abc")
+    assert refused.code != 0
+    assert "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL" in refused.err
+
+
+@pytest.mark.parametrize("task", ["classify", "regress"])
+@pytest.mark.parametrize("flag", ["--views", "--scaling", "--segment", "--missing"])
+def test_settings_of_numbers_are_refused_for_texts(elman, tmp_path: Path, task: str, flag: str):
+    given = {"--views": "log", "--scaling": "last", "--segment": 2, "--missing": "mask"}[flag]
+    path = tmp_path / "texts.csv"
+    path.write_text("text,target\n" + "".join(f"word {n},{n % 2}\n" for n in range(20)))
+    refused = elman("train", task, path, "--out", tmp_path / "model", flag, given, *SMALL)
+    assert refused.code != 0
+    assert f"({flag})" in refused.err
+    assert "Leave these settings out" in refused.err

@@ -340,3 +340,22 @@ def test_a_model_starts_from_the_encoder_of_another(elman: Any, model: Path, dat
     shown = elman("summary", tmp_path / "other").out
     assert "alignment" in shown
     assert "networks.0.compare" in shown
+
+
+def test_a_number_with_a_typo_is_named(elman: Any, tmp_path: Path):
+    path = tmp_path / "pairs.tsv"
+    ratings = [f"{1 + n / 10:.1f}" if n != 4 else "3,5" for n in range(30)]
+    rows = [f"a cat {n}\ta dog {n}\t{rating}" for n, rating in enumerate(ratings)]
+    path.write_text("\n".join(["first\tsecond\tscore", *rows, ""]))
+    refused = elman("train", "compare", path, "--out", tmp_path / "m", "--epochs", 1)
+    assert refused.code != 0
+    assert "line 6, column `score`: '3,5'" in refused.err
+    assert "answer=label (--answer label)" in refused.err
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_at_least_one_text_is_shown(elman: Any, model: Path, data: Path, count: int):
+    refused = elman("predict", model, data, "--nearest", "a cat", "--top", count)
+    assert refused.code != 0
+    assert "--top" in refused.err
+    assert "1" in refused.err

@@ -147,3 +147,8 @@ def test_more_steps_than_positions_and_empty_sequences_are_read():
     ridge = RidgeNumber("x", "y")
     ridge.fit(TASK, {"x": [np.arange(100.0), np.zeros(0), np.ones(1)] * 2, "y": [1.0, 2.0, 3.0] * 2})
     assert np.isfinite(ridge.predict([np.arange(7.0), np.zeros(0)])).all()
+
+
+def test_numbers_that_are_too_large_for_float32_are_refused():
+    with pytest.raises(DataError, match=r"number 2: 1e\+300, too large for float32"):
+        Number().learn([1.0, 1e300])

@@ -49,7 +49,7 @@ def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
 
 
 def say_missing_baseline(result: Mapping[str, Any]) -> None:
-    """Say which package a baseline of a run needs, if one is missing."""
+    """Say why a baseline of a run is left out, if one is."""
     if "baseline_missing" in result:
         say(f"elman: note: {result['baseline_missing']}")
 

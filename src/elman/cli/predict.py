@@ -36,7 +36,10 @@ _DATA = Annotated[
 _PROBABILITIES = Annotated[
     bool, typer.Option("--probabilities", help="Show the probability of every label, not of the answer alone.")
 ]
-
+_TOP = Annotated[
+    int | None,
+    typer.Option("--top", min=1, metavar="N", show_default=False, help="Texts that --nearest shows. [10]"),
+]
 _EXPLAIN = Annotated[
     bool, typer.Option("--explain", help="Show how much each token spoke for the answer, in log odds.")
 ]
@@ -73,7 +76,7 @@ def _parameters() -> Parameters:
             option("--nearest", "TEXT", "Show the texts of DATA that are nearest to TEXT, nearest first."),
             None,
         ),
-        "top": (option("--top", "N", "Texts that --nearest shows. [10]", int | None), None),
+        "top": (_TOP, None),
         "fill": (
             option("--fill", "FILE", "Write DATA to FILE, with the answers in its column of tags.", Path | None),
             None,
@@ -212,7 +215,8 @@ def _typed(model: Any, texts: list[str], size: int) -> Iterator[tuple[str, Any]]
     """Return the rows of the command line, each with its name in messages, of `size` texts each."""
     if model.task_.tokens == "values":
         raise UsageError(
-            "This model reads sequences of numbers, and --text gives texts.", fix="Give DATA, a JSONL file of numbers."
+            "This model reads sequences of numbers, and --text gives texts.",
+            fix=f"Give DATA in place of --text. {model.task.source.numeric_files or model.task.source.help}",
         )
     if len(texts) % size:
         raise UsageError(

@@ -21,19 +21,21 @@ def fit_baselines(task: Task, values: Values, last: str | None = None) -> tuple[
         last: the name of the last baseline to fit, of those in the order of the task; all of them if not given.
 
     Returns:
-        The fitted ones, and for each that needs a missing package a sentence that says how to get it.
+        The fitted ones, and a sentence for each that is left out: it needs a missing package, or other data.
     """
     fitted, missing = [], []
     for baseline in task.baselines():
         try:
-            baseline.prepare()
-            begun = time.monotonic()
-            baseline.fit(task, values.columns)
+            if reason := baseline.unsuited(values.columns):
+                missing.append(reason)
+            else:
+                baseline.prepare()
+                begun = time.monotonic()
+                baseline.fit(task, values.columns)
+                baseline.seconds = time.monotonic() - begun
+                fitted.append(baseline)
         except MissingPackageError as error:
             missing.append(f"{error.problem} {error.fix}")
-        else:
-            baseline.seconds = time.monotonic() - begun
-            fitted.append(baseline)
         if baseline.name == last:
             break
     return fitted, missing

@@ -182,7 +182,8 @@ class Model:
         """
         source = self.task.source
         asked = self.settings()
-        settings, notes = self.task.resolve(with_vector_size(asked), train, validated=held is not None)
+        with rows_named(train):
+            settings, notes = self.task.resolve(with_vector_size(asked), train, validated=held is not None)
         path = None if folder is None else Path(folder)
         given = held is not None
         if held is not None and settings.validation_fraction:
@@ -320,7 +321,7 @@ class Model:
             last: the name of the last one to fit; all of them if not given.
 
         Returns:
-            A sentence for each that needs a missing package.
+            A sentence for each that is left out.
         """
         self.baselines_, missing = fit_baselines(self.task_, self.train_, last)
         return missing

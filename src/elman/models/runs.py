@@ -71,7 +71,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
 
     Returns:
         The result as JSON can hold it: the folder, the report, the scores, the strongest baseline, the parameters, the
-        seconds; `baseline_missing` says which package a baseline needs.
+        seconds; `baseline_missing` says why a baseline is left out.
     """
     begun = time.monotonic()
     how = {"folder": run.folder, "resume": run.resume, "listener": listener, "conclude": False}

@@ -83,6 +83,14 @@ class Baseline(ABC):
         """
         return
 
+    def unsuited(self, values: Mapping[str, Any]) -> str:
+        """Return why it is left out for these training columns, a sentence; empty if it is not.
+
+        Args:
+            values: the columns by name.
+        """
+        return ""
+
     @abstractmethod
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
         """Learn from the columns of the training data."""

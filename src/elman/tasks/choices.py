@@ -5,7 +5,9 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
+from elman.errors import UsageError
 from elman.settings import check_settings
+from elman.settings.series import SeriesSettings
 
 # Texts that are looked at to find what a step is.
 LOOKED_AT = 10_000
@@ -41,6 +43,9 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         settings: of a classifier.
         values: of the training set: texts, or arrays.
         validated: whether there is a validation set.
+
+    Raises:
+        UsageError: settings of sequences of numbers are given for texts.
     """
     found: dict[str, Any] = {}
     notes: list[str] = []
@@ -49,6 +54,8 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
         tokens = found["tokens"] = _tokens_of(settings, values)
         if tokens != "values":
             notes.append(f"Each step is a {tokens.removesuffix('s')}: --tokens changes it.")
+    if tokens != "values":
+        _refuse_series_settings(settings)
     kind = {"subwords": "words", "bytes": "characters"}.get(tokens, tokens)
     if settings.vectors is not None and settings.lower_case is None:
         # Words are looked up as they are written, and then in lower case.
@@ -72,6 +79,18 @@ def resolve_classifier(settings: Any, values: Sequence[Any], *, validated: bool)
     if not found:
         return settings, []
     return check_settings(type(settings), {**settings.model_dump(), **found}), notes
+
+
+def _refuse_series_settings(settings: Any) -> None:
+    """Refuse settings of sequences of numbers that differ from their defaults."""
+    fields = SeriesSettings.model_fields
+    given = [name for name, field in fields.items() if getattr(settings, name, field.default) != field.default]
+    if given:
+        raise UsageError(
+            "Expected texts without settings of sequences of numbers, got some of these settings.",
+            where=", ".join(f"{name} (--{name})" for name in given),
+            fix="Leave these settings out, or give sequences of numbers.",
+        )
 
 
 def kind_of_tokens(texts: Sequence[str]) -> str:

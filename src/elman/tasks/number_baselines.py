@@ -7,7 +7,7 @@ import numpy as np
 
 from elman.tasks.baselines import Baseline
 from elman.tasks.linear_baseline import Features, LinearModel, known_values
-from elman.tasks.numbers import NumberScores, numbers_of
+from elman.tasks.numbers import NumberScores, is_list, numbers_of
 
 if TYPE_CHECKING:
     from elman.tasks.task import Task
@@ -19,7 +19,7 @@ POINTS = 32
 
 
 class MeanNumber(Baseline):
-    """The mean of the training rows, for every row.
+    """The mean of the training rows, for every row; of targets of steps, that of all steps after the warm-up.
 
     Args:
         column: of the numbers.
@@ -38,11 +38,12 @@ class MeanNumber(Baseline):
 
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
         """Compute the mean."""
-        self._mean = float(np.mean(numbers_of(values[self._column])))
+        true = _counted_numbers(task, values[self._column])
+        self._mean = float(true.mean()) if len(true) else 0.0
 
     def score(self, task: "Task", values: Mapping[str, Any]) -> float:
         """Return the score of the task's first metric."""
-        true = np.array(numbers_of(values[self._column]))
+        true = _counted_numbers(task, values[self._column])
         return score_numbers(np.full(len(true), self._mean), true)[self.metric(task).name]
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +94,12 @@ class RidgeNumber(LinearModel):
         """What it reads, and how many of the rows where these are not all."""
         return super().title.replace(f"{self.about} of", f"{self.about} on")
 
+    def unsuited(self, values: Mapping[str, Any]) -> str:
+        """Return that targets of steps have no ridge regression."""
+        if not any(map(is_list, values[self._target][:1])):
+            return ""
+        return "Ridge regression is left out: it predicts one number for each sequence, and these targets are of steps."
+
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
         """Fit it with scikit-learn."""
         true = numbers_of(values[self._target])
@@ -142,6 +149,13 @@ def score_numbers(predictions: np.ndarray, targets: np.ndarray) -> dict[str, Any
     scores = NumberScores("")
     scores.count(torch.from_numpy(predictions), torch.from_numpy(targets))
     return scores.compute()
+
+
+def _counted_numbers(task: "Task", targets: Sequence[Any]) -> np.ndarray:
+    """Return the targets of rows, or those of their steps after the warm-up."""
+    if not any(map(is_list, targets[:1])):
+        return np.array(numbers_of(targets))
+    return np.array(numbers_of([number for row in targets for number in row[task.settings.warmup_steps :]]))
 
 
 def _resampled(values: np.ndarray, channels: int) -> np.ndarray:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN = 40
+# Of float32, in which networks compute.
+LARGEST = 3.4028234663852886e38
 
 METRICS = (
     Metric("rmse", title="RMSE", note="Root of the mean squared error, in the units of the target."),
@@ -98,7 +100,7 @@ class Numbers(Number):
 
     def learn(self, values: Sequence[Any], folder: "Path | None" = None) -> Any:
         """Learn the mean and the deviation of all numbers, and encode the values."""
-        self.each_step = bool(len(values)) and _is_list(values[0])
+        self.each_step = bool(len(values)) and is_list(values[0])
         if not self.each_step:
             return super().learn(values, folder)
         flat, lengths = self._flat(values)
@@ -126,7 +128,7 @@ class Numbers(Number):
 
     @staticmethod
     def _flat(values: Sequence[Any]) -> tuple[list[float], list[int]]:
-        wrong = [number for number, row in enumerate(values, 1) if not _is_list(row)]
+        wrong = [number for number, row in enumerate(values, 1) if not is_list(row)]
         if wrong:
             raise DataError(
                 "Expected a list of a number for each step, got something else.",
@@ -143,7 +145,8 @@ class Numbers(Number):
         return Ragged(found, lengths)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Report whether a target is a list of a number for each step."""
     return not isinstance(value, str | bytes) and hasattr(value, "__len__") and getattr(value, "ndim", 1) == 1
 
 
@@ -155,7 +158,8 @@ def numbers_of(values: Sequence[Any], names: Sequence[str] = ()) -> list[float]:
         names: of each value in messages; its number if not given.
 
     Raises:
-        DataError: texts, truth values, missing values, NaN or infinity. Names each of them.
+        DataError: texts, truth values, missing values, NaN, infinity, or numbers that are too large for float32. Names
+            each of them.
 
     >>> numbers_of([1, 2.5])
     [1.0, 2.5]
@@ -184,7 +188,8 @@ def _number(value: Any) -> float:
     if value is None or isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")).endswith("bool"):
         return math.nan
     try:
-        return float(value)
+        number = float(value)
+        return number if abs(number) <= LARGEST else math.nan
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return math.nan
 
@@ -194,6 +199,8 @@ def _described(value: Any) -> str:
         return "None"
     if isinstance(value, str | bytes):
         return f"the text {value[:SHOWN]!r}" if value else "an empty text"
+    if isinstance(value, float) and LARGEST < abs(value) < math.inf:
+        return f"{value}, too large for float32"
     if isinstance(value, bool | float):
         return str(value)
     return f"{type(value).__name__} {str(value)[:SHOWN]!r}"

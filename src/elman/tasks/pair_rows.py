@@ -36,6 +36,7 @@ class Pairs(Rows):
 
     noun = "pairs"
     help = "Pairs of texts with their answers: CSV, TSV, TXT or JSONL."
+    numeric_files = "Pairs of series: JSONL with lists of numbers."
     placeholder = "PAIRS"
     # Series with a step a row are not pairs.
     options = tuple(option for option in Rows.options if option.name in OPTIONS)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from elman.data.listing import listed
 from elman.errors import DataError
 from elman.tasks.kinds import Label
 from elman.tasks.numbers import Number
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # Whole numbers of more values than these are numbers rather than labels.
 MOST_LABELS = 10
 LARGEST_SCALE = 50
+# Where this share of the targets are numbers, the others are mistakes.
+NEARLY_ALL = 0.9
 
 
 class PairTarget:
@@ -132,10 +135,31 @@ class PairTarget:
 
 
 def kinds_of(settings: Any, values: Sequence[Any]) -> list[str]:
-    """Return `number` or `label` for each column of targets."""
+    """Return `number` or `label` for each column of targets.
+
+    Raises:
+        DataError: nearly all targets of a column are numbers, and some are not.
+    """
     if settings.answer != "auto":
         return [settings.answer for _ in columns_of(values)]
-    return ["number" if are_numbers(column) else "label" for column in columns_of(values)]
+    columns = columns_of(values)
+    for column in columns:
+        _check_numbers(column)
+    return ["number" if are_numbers(column) else "label" for column in columns]
+
+
+def _check_numbers(column: Sequence[Any]) -> None:
+    wrong = [row for row, value in enumerate(column) if not _is_number(value)]
+    if wrong and len(wrong) <= (1 - NEARLY_ALL) * len(column) + 1e-9:
+        raise DataError(
+            f"Expected numbers as targets, as {len(column) - len(wrong):,} of {len(column):,} are, got others.",
+            where="\n".join(listed([f"number {row + 1}: {str(column[row])[:40]!r}" for row in wrong])),
+            fix="Correct these targets, or give answer=label (--answer label) if all of them are labels.",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(_as_number(value), float)
 
 
 def columns_of(values: Sequence[Any]) -> list[list[Any]]:

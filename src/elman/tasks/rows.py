@@ -81,6 +81,7 @@ class Rows(RowSource):
 
     noun = "texts"
     help = "Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label."
+    numeric_files = "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL with lists of numbers."
     columns_are_flags = True
     options = (
         Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
@@ -312,7 +313,7 @@ def _texts(values: Sequence[Any]) -> set[str]:
 def _labels(table: "Table", target: Column) -> list[Any]:
     if table.labels is None:
         raise DataError(
-            f"{table.source} has texts but no {target.name}s.",
+            f"{table.source} has {'series' if table.is_numeric else 'texts'} but no {target.name}s.",
             fix=f"Name the column of the {target.name}s with --{target.name}, or add one.",
         )
     return table.labels

@@ -270,6 +270,7 @@ class Source(ABC):
         several: whether several files may be given, which follow one another.
         placeholder: what examples of commands call a file.
         options: flags that say how a file is read.
+        numeric_files: what a file of sequences of numbers may be; empty where `help` says so.
     """
 
     noun: ClassVar[str]
@@ -279,6 +280,7 @@ class Source(ABC):
     several: ClassVar[bool] = False
     placeholder: ClassVar[str] = "DATA"
     options: ClassVar[tuple[Option, ...]] = ()
+    numeric_files: ClassVar[str] = ""
 
     @abstractmethod
     def read(

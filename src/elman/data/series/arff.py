@@ -18,6 +18,7 @@ _FIELD = re.compile(r"\s*('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,]*)\s*(?:,|$
 class _Attribute(NamedTuple):
     name: str
     kind: str
+    labels: frozenset[str] = frozenset()
 
 
 def read_arff(source: Source, label: str | int | None, *, numeric: bool, labelled: bool) -> Read:
@@ -53,6 +54,11 @@ def read_arff(source: Source, label: str | int | None, *, numeric: bool, labelle
         if labelled and target is not None:
             at = lambda _, line=number: (line, attributes[target].name)  # noqa: E731
             targets += targets_in([fields[target]], mistakes, at, numeric=numeric)
+            listed = attributes[target].labels
+            if listed and targets[-1] not in ("", "?", *listed):
+                mistakes.add(
+                    number, attributes[target].name, f"the label {targets[-1]!r} is not among those of @attribute"
+                )
         if relational:
             series.append(_channels(fields[relational[0]], number, mistakes))
         else:
@@ -94,7 +100,10 @@ def _header(source: Source) -> tuple[list[_Attribute], int]:
                 continue
             kind = found[2].strip().lower()
             if not depth:
-                attributes.append(_Attribute(_unquoted(found[1]), "listed" if kind.startswith("{") else kind))
+                is_listed = kind.startswith("{")
+                labels = _fields(found[2].strip().strip("{}")) if is_listed else []
+                listed = frozenset(label.strip() for label in labels)
+                attributes.append(_Attribute(_unquoted(found[1]), "listed" if is_listed else kind, listed))
             depth += kind == "relational"
     raise DataError(f"{source.name} has no line @data.", fix="Give a whole .arff file: attributes, @data, then rows.")
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -112,8 +112,7 @@ def _complete(
             raise DataError(f"{source.name} {problem} `{name}`.", where="line 1", fix=nearest(name, names))
     target = given.target
     if target is None and labelled:
-        usual = [names[n] for n in named_like(names, LABEL_NAMES) if names[n] not in (given.series, given.time)]
-        target = usual[0] if len(usual) == 1 else None
+        target = _usual_target(source, names, body, given)
     others = [name for name in names if name not in (given.series, given.time, target)]
     channels = given.channels
     if not channels:
@@ -129,6 +128,22 @@ def _complete(
     notes = [f"the channels are {', '.join(f'`{name}`' for name in channels)}"]
     notes += [f"the columns {', '.join(f'`{name}`' for name in left)} are not read"] if left else []
     return LongColumns(given.series, given.time, tuple(channels), target), notes
+
+
+def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: LongColumns) -> str | None:
+    """Return the column with a usual name of a target; of several, the one whose fields are not numbers."""
+    others = (given.series, given.time, *given.channels)
+    usual = [n for n in named_like(names, LABEL_NAMES) if names[n] not in others]
+    if len(usual) > 1:
+        words = [n for n in usual if not all(is_number(row.fields[n]) for row in body[:LOOKED_AT])]
+        usual = words if len(words) == 1 else usual
+    if len(usual) > 1:
+        raise DataError(
+            f"Expected one column of targets in {source.name}, got {len(usual)} with usual names.",
+            where=f"line 1: {', '.join(f'`{names[n]}`' for n in usual)}",
+            fix="Name the column of the targets with --label or --target, or those of the values with --channels.",
+        )
+    return names[usual[0]] if usual else None
 
 
 def _column(source: Source, names: list[str], body: Sequence[Row], name: str, mistakes: Mistakes) -> np.ndarray:
@@ -168,8 +183,12 @@ def _groups(names: list[str], body: Sequence[Row], columns: LongColumns, mistake
 
 
 def _stamps(fields: list[str], body: Sequence[Row], name: str, mistakes: Mistakes) -> list[float]:
-    """Return numbers, or seconds of dates, by which steps are ordered."""
+    """Return numbers, or the seconds of dates since 1970 in UTC, by which steps are ordered."""
     numeric = is_number(fields[0])
+    mixed = [] if numeric else _with_other_offset(fields)
+    for row in mixed:
+        has = "a UTC offset" if _has_offset(fields[row]) else "no UTC offset"
+        mistakes.add(body[row].line, name, f"{fields[row].strip()[:40]!r} has {has}, unlike line {body[0].line}")
     found = []
     for row, field in zip(body, fields, strict=True):
         try:
@@ -185,7 +204,21 @@ def _stamps(fields: list[str], body: Sequence[Row], name: str, mistakes: Mistake
 
 def _seconds(text: str) -> float:
     stamp = datetime.fromisoformat(text)
-    return (stamp - datetime(1970, 1, 1, tzinfo=stamp.tzinfo)).total_seconds()
+    return (stamp - datetime(1970, 1, 1, tzinfo=UTC if stamp.tzinfo else None)).total_seconds()
+
+
+def _with_other_offset(fields: Sequence[str]) -> list[int]:
+    """Return the positions of dates that have a UTC offset where the first has none, or have none where it has one."""
+    found = [_has_offset(field) for field in fields]
+    return [row for row, each in enumerate(found) if each is not None and each != found[0]]
+
+
+def _has_offset(field: str) -> bool | None:
+    """Report whether a date has a UTC offset, None for a field that is not a date."""
+    try:
+        return datetime.fromisoformat(field.strip()).tzinfo is not None
+    except ValueError:
+        return None
 
 
 def check_long_options(series: str | None, time: str | None, channels: Sequence[str]) -> None:

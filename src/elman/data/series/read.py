@@ -62,7 +62,7 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
     known = options.known.kind if options.known is not None else None
     if separator in (None, delimited.LINES) or texts:
         return None
-    if known == "long" and options.known is not None and _has_header(source, separator or ",", options.known):
+    if known == "long" and options.known is not None and _is_long(source, separator or ",", options.known):
         return "long"
     if known in KINDS or is_wide(source, separator or ","):
         return "wide" if is_wide(source, separator or ",") else None
@@ -114,7 +114,7 @@ def _wide(source: Source, separator: str, options: SeriesOptions, wanted: dict[s
     known, columns = options.known, None
     if known is not None and known.kind == "wide" and isinstance(known.label, int):
         names = ("",) * (known.label - 1) + (known.label_name,) if known.label_name else ()
-        columns = WideColumns(known.header, known.label - 1, (), names)
+        columns = WideColumns(known.header, known.label - 1, (), names, known.width)
     quote = _quote(options, separator)
     classes = known.classes if known is not None else frozenset[str]()
     return read_wide(source, separator, quote, options.label, options.header, columns, classes, **wanted)
@@ -123,7 +123,8 @@ def _wide(source: Source, separator: str, options: SeriesOptions, wanted: dict[s
 def _wide_form(columns: WideColumns) -> dict[str, Any]:
     target = columns.target
     name = columns.names[target] if target is not None and columns.names else None
-    return {"header": columns.header, "label": None if target is None else target + 1, "label_name": name}
+    label = None if target is None else target + 1
+    return {"header": columns.header, "label": label, "label_name": name, "width": columns.width}
 
 
 def _wide_notes(columns: WideColumns) -> list[str]:
@@ -147,9 +148,10 @@ def _long_columns(options: SeriesOptions) -> LongColumns:
     )
 
 
-def _has_header(source: Source, separator: str, known: TableFormat) -> bool:
+def _is_long(source: Source, separator: str, known: TableFormat) -> bool:
+    """Report whether a header has columns of a long training file; `read_long` names those that are missing."""
     names = {name.strip().strip('"') for name in source.lines[0].rstrip("\r\n").split(separator)}
-    return {known.series, *known.channels} <= names
+    return not names.isdisjoint({known.time, *known.channels} - {None})
 
 
 def _quote(options: SeriesOptions, separator: str) -> str | None:

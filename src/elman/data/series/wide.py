@@ -24,12 +24,14 @@ class WideColumns(NamedTuple):
         target: the column of the targets; None without one.
         values: the columns of the steps.
         names: of all columns; empty without a header.
+        width: number of columns of the widest row; None if it is not known.
     """
 
     header: bool
     target: int | None
     values: tuple[int, ...]
     names: tuple[str, ...] = ()
+    width: int | None = None
 
 
 def is_wide(source: Source, separator: str) -> bool:
@@ -149,7 +151,7 @@ def _columns(
     target = _target(source, names, texts, width, label, known, labels, body, labelled=labelled)
     ignored = {n for n, name in enumerate(names) if plain_name(name) in _NUMBERED and n != target and n == 0}
     values = tuple(n for n in range(len(names) or width) if n != target and n not in ignored)
-    return WideColumns(bool(header), target, values, names)
+    return WideColumns(bool(header), target, values, names, width)
 
 
 def _target(
@@ -173,7 +175,7 @@ def _target(
             return names.index(label)
         raise DataError(f"{source.name} has no column named `{label}`.", fix=nearest(label, names[:12]))
     if known is not None and known.target is not None:
-        return _known_target(names, known, labels, body)
+        return _known_target(source, names, width, known, labels, body, labelled=labelled)
     usual = named_like(names, LABEL_NAMES)
     if len(usual) == 1:
         return usual[0]
@@ -192,14 +194,50 @@ def _target(
 
 
 def _known_target(
-    names: tuple[str, ...], known: WideColumns, labels: frozenset[str], body: Sequence[Row]
+    source: Source,
+    names: tuple[str, ...],
+    width: int,
+    known: WideColumns,
+    labels: frozenset[str],
+    body: Sequence[Row],
+    *,
+    labelled: bool,
 ) -> int | None:
-    """Return the column of the targets as in the training file, None if this file has none."""
+    """Return the column of the targets as in the training file, None if this file has none.
+
+    Without names, a file without targets has one column less than the training file. In files of other widths the
+    fields decide, where they can be labels only, or values only.
+
+    Raises:
+        DataError: neither decides.
+    """
     target = known.target
     assert target is not None
     if known.names and names:
         return names.index(known.names[target]) if known.names[target] in names else None
-    if labels:
-        found = {row.fields[target].strip() for row in body if target < len(row.fields)}
-        return target if found <= labels else None
-    return target
+    usual = named_like(names, LABEL_NAMES)
+    if len(usual) == 1:
+        return usual[0]
+    if labelled or width == known.width:
+        return target
+    if names or (known.width is not None and width == known.width - 1):
+        return None
+    found = {row.fields[target].strip() for row in body if target < len(row.fields)}
+    kinds = set(map(_kind_of, found))
+    if labels and ("word" in kinds or found <= labels):
+        return target
+    if labels and kinds.isdisjoint(map(_kind_of, labels)):
+        return None
+    raise DataError(
+        f"It is not clear whether {source.name} has a column of targets.",
+        where=f"line 1: {width} columns"
+        + (f", and {known.width} in the training file" if known.width is not None else ""),
+        fix="Add a header that names the columns, with the name `target` for a column of targets.",
+    )
+
+
+def _kind_of(field: str) -> str:
+    """Return whether a field is a whole number, another number or missing, or a word."""
+    if field.lstrip("+-").isdigit():
+        return "whole"
+    return "number" if _looks_like_a_number(field) else "word"
