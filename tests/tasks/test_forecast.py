@@ -353,3 +353,17 @@ def test_missing_values_are_refused_by_a_network_that_has_no_marks():
             use(masked)
         assert "--missing carry" in str(error.value)
         assert "step 51" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "segments", "dense": (4,)},
+        {"method": "direct", "segment": 4},
+        {"method": "recursive", "segment": 4},
+        {"loss": "absolute", "quantiles": (0.5,)},
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(given: dict[str, Any]):
+    with pytest.raises(UsageError, match=", ".join(given) + "|" + ", ".join(reversed(given))):
+        SequenceForecaster(horizon=HORIZON, **given).fit(wave())
