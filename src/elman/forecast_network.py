@@ -381,7 +381,7 @@ class RecursiveNetwork(Forecaster):
     def _taught(self, scaled: Ragged, covariates: Ragged, columns: Mapping[str, Any], scale: Scale) -> Tensor:
         """Return the outputs of the horizon after the true values."""
         state, static = self._until_origin(scaled, covariates, columns)
-        future = columns["future"][:, :-1]
+        future = columns["filled"][:, :-1]
         true = (future - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
         marks = [(~true.isnan()).to(scaled.data.dtype)] if self.sizes.masked else []
         true = torch.stack([torch.where(true.isnan(), 0.0, true).to(scaled.data.dtype), *marks], -1)

@@ -130,3 +130,12 @@ def test_rated_words_are_better_than_their_mean():
     model = SequenceRegressor(hidden_size=32, epochs=10, seed=1, cell="gru", learning_rate=0.005)
     model.fit(words[:1200], ratings[:1200])
     assert model.score(words[1200:], ratings[1200:]) > 0.05
+
+
+def test_sequences_within_the_warm_up_are_not_scored():
+    series = [np.sin(np.arange(20.0) + n) for n in range(8)]
+    model = SequenceRegressor(warmup_steps=5, hidden_size=4, epochs=1, seed=1).fit(series, [list(s) for s in series])
+    short = [each[:4] for each in series]
+    with pytest.raises(DataError, match="no known target to score") as error:
+        model.evaluate(short, [list(each) for each in short])
+    assert "--warmup-steps" in str(error.value)

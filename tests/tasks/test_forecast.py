@@ -369,3 +369,82 @@ def test_a_model_that_reads_the_calendar_needs_dates():
         for changed in (replace(each, start=None), replace(each, start=5, frequency=Frequency())):
             with pytest.raises(DataError, match="Expected dates or times"):
                 model.predict_all([changed])
+
+
+def wave(length: int = 60, seed: int = 0) -> np.ndarray:
+    """Return a noisy wave of a season of 7."""
+    return np.sin(2 * np.pi * np.arange(length) / 7) + np.random.default_rng(seed).normal(size=length) * 0.1
+
+
+SMALL: dict[str, Any] = {"horizon": HORIZON, "window": WINDOW, "hidden_size": 4, "epochs": 1, "seed": 1}
+
+
+@pytest.mark.parametrize("missing", ["carry", "mask"])
+def test_series_without_a_known_target_are_not_scored(missing: str):
+    values = wave()
+    model = SequenceForecaster(missing=missing, **SMALL).fit(values)
+    values[WINDOW:] = np.nan
+    with pytest.raises(DataError, match="no known target"):
+        model.evaluate(values)
+    with pytest.raises(DataError, match="no known target"):
+        SequenceForecaster(missing=missing, validation_fraction=0.0, **SMALL).fit(values)
+
+
+@pytest.mark.parametrize("method", ["direct", "recursive"])
+def test_filled_targets_are_neither_trained_nor_scored(method: str):
+    values = wave()
+    model = SequenceForecaster(missing="carry", method=method, loss="squared", **SMALL).fit(values.copy())
+    values[30:40] = np.nan
+    found = model.evaluate(values)
+    windows = len(values) - WINDOW - HORIZON + 1
+    origins = WINDOW + np.arange(windows)
+    known = ~np.isnan(values)
+    assert found["count"] == sum(int(known[origin : origin + HORIZON].sum()) for origin in origins)
+    model.fit_baselines()
+    scores = model.baseline_values(Values({"series": model._like_training(values)}))
+    naive = next(each for each in scores if each.name == "naive")
+    filled = values.copy()
+    filled[30:40] = values[29]
+    spread = model.task_.encoders["series"].spread[0]
+    errors = [(filled[o - 1] - values[o : o + HORIZON]) / spread for o in origins]
+    assert naive.value == pytest.approx(np.nanmean(np.square(np.stack(errors))))
+    task = model.task_
+    (series,) = model._like_training(values)
+    data = Windows(task.encoders["series"].encode([series]), task.settings)
+    future = data.read(range(len(data)))["future"]
+    assert int(future.isnan().sum()) == future.numel() - found["count"]
+
+
+def test_missing_steps_at_the_beginning_of_an_array_are_left_out_where_they_cannot_be_carried():
+    values = wave()
+    values[:3] = np.nan
+    model = SequenceForecaster(missing="carry", **SMALL).fit(values)
+    assert len(model._like_training(values)[0]) == len(values) - 3
+    assert np.isfinite(model.predict(values)).all()
+
+
+def test_missing_values_are_refused_by_a_network_that_has_no_marks():
+    whole = wave()
+    model = SequenceForecaster(**SMALL).fit(whole)
+    values = whole.copy()
+    values[50] = np.nan
+    masked = [Series("a", values[:, None], *[np.empty((60, 0))] * 2, np.empty(0))]
+    for use in (model.predict, model.evaluate):
+        with pytest.raises(DataError, match="without --missing mask, got 1 missing value") as error:
+            use(masked)
+        assert "--missing carry" in str(error.value)
+        assert "step 51" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "segments", "dense": (4,)},
+        {"method": "direct", "segment": 4},
+        {"method": "recursive", "segment": 4},
+        {"loss": "absolute", "quantiles": (0.5,)},
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(given: dict[str, Any]):
+    with pytest.raises(UsageError, match=", ".join(given) + "|" + ", ".join(reversed(given))):
+        SequenceForecaster(horizon=HORIZON, **given).fit(wave())

@@ -279,17 +279,17 @@ class Model:
         given = check_settings(self.task.options_class, options)
         tally = UnknownTally()
         encoded = self._encoded(self.task_, values, unknown, tally=tally)
-        data = self.task.source.evaluated(encoded, self.task_.settings, given)
         network, adapt = self.task_.adapting(self.model_, given)
 
         def check(item: Any, batch: Batch, read: Read) -> None:
-            try:
-                with rows_named(values), _counted_from(item):
-                    self.task_.check(batch, read)
-            except DataError as error:
-                raise DataError(error.problem, where=error.where or values.source, fix=error.fix) from None
+            with rows_named(values), _counted_from(item):
+                self.task_.check(batch, read)
 
-        return {**evaluate(network, self.task_, data, adapt=adapt, check=check), **vars(tally)}
+        try:
+            data = self.task.source.evaluated(encoded, self.task_.settings, given)
+            return {**evaluate(network, self.task_, data, adapt=adapt, check=check), **vars(tally)}
+        except DataError as error:
+            raise DataError(error.problem, where=error.where or values.source, fix=error.fix) from None
 
     def baseline(self, *values: Any) -> list[BaselineScore]:
         """Return the scores of simple models on data, to compare the network with.

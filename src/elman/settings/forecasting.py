@@ -111,6 +111,12 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("quantiles",), "give each level once, the smallest first.")
         if self.method == "recursive" and self.loss == "quantile":
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
+        if self.method == "segments" and self.dense:
+            yield Conflict(("method", "dense"), "a network of segments has no dense layers: leave dense out.")
+        if self.method in ("direct", "recursive") and self.segment is not None:
+            yield Conflict(("method", "segment"), "only the method segments has segments: leave segment out.")
+        if self.loss in ("squared", "absolute", "huber") and self.quantiles != LEVELS:
+            yield Conflict(("loss", "quantiles"), "quantiles need the loss quantile or a distribution.")
         if self.dropout and self.num_layers == 1:
             yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
         if self.loss == "negative-binomial" and self.transform == "log":

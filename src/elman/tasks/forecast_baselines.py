@@ -243,7 +243,7 @@ def parts_of(task: "Task", panel: "Panel") -> Iterator[Part]:
     middle, spread = np.array(encoder.middle), np.array(encoder.spread)
     numbers, origins = windows.numbers.numpy(), windows.origins.numpy()
     for number, series in enumerate(panel):
-        values = (series.target - middle) / spread
+        values = (series.known_targets - middle) / spread
         filled, own = carried(values), origins[numbers == number]
         for begin in range(0, len(own), CHUNK):
             chosen = own[begin : begin + CHUNK]

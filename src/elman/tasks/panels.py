@@ -201,7 +201,7 @@ class PanelEncoder:
 
         panel = values
         self.layout = panel.layout or Layout(target=tuple(f"target {n + 1}" for n in range(panel[0].target.shape[1])))
-        targets = np.concatenate([each.target for each in panel])
+        targets = np.concatenate([each.known_targets for each in panel])
         self.middle, self.spread, constant = _moments(targets)
         self.notes = [
             note[0].lower() + note[1:].removesuffix(".") for note in constant_note(constant, self.layout.target)
@@ -254,8 +254,9 @@ class PanelEncoder:
 
         from elman.data.series.calendar import calendar_features
 
-        rows, known = [], []
+        rows, truth, known = [], [], []
         for each in panel:
+            self._check_missing(each)
             ahead = self._standardised("known", each.known) if self.layout.known else np.empty((len(each), 0))
             if self.cycles:
                 # A horizon after the end, for forecasts from there.
@@ -265,10 +266,12 @@ class PanelEncoder:
                 filled = np.concatenate([ahead, np.full((max(0, short), ahead.shape[1]), np.nan)])[:total]
                 ahead = np.concatenate([filled, calendar], 1)
             rows.append(np.concatenate([self._transformed(each), self._standardised("past", each.past)], 1))
+            truth.append(np.where(np.isnan(each.known_targets), np.nan, rows[-1][:, : len(self.middle)]))
             known.append(ahead)
         empty = np.empty((0, self.width))
         return EncodedPanel(
-            rows=torch.from_numpy(np.concatenate([empty[:, : self.width], *rows])),
+            rows=torch.from_numpy(np.concatenate([empty, *rows])),
+            truth=torch.from_numpy(np.concatenate([empty[:, : len(self.middle)], *truth])),
             known=torch.from_numpy(np.concatenate([np.empty((0, self.known_width)), *known])),
             static=torch.from_numpy(
                 np.stack([self._standardised("static", each.static[None])[0] for each in panel])
@@ -280,6 +283,22 @@ class PanelEncoder:
             begins=[each.begin for each in panel],
             series=list(panel),
         )
+
+    def _check_missing(self, series: "Series") -> None:
+        """Refuse missing targets where the network has no marks for them, and would read zeros."""
+        import numpy as np
+
+        if self._settings.missing == "mask":
+            return
+        steps, targets = np.nonzero(np.isnan(series.target))
+        if len(steps):
+            name, of = self.layout.target[targets[0]], f"series {series.name!r}, " if series.name else ""
+            raise DataError(
+                f"Expected known values for a model that was trained without --missing mask, got {len(steps):,} "
+                f"missing value{'s' * (len(steps) > 1)}.",
+                where=f"{of}step {steps[0] + 1:,}, column `{name}`",
+                fix="Give --missing carry, or train the model with --missing mask.",
+            )
 
     def _transformed(self, series: "Series") -> "np.ndarray":
         """Return the targets as the network reads them.
@@ -400,6 +419,7 @@ class EncodedPanel:
 
     Attributes:
         rows: `(steps, targets + past)` float64.
+        truth: `(steps, targets)`, NaN where a value is missing or was filled.
         known: `(steps + future, known)`.
         static: `(series, static)`.
         lengths: steps of each series.
@@ -409,6 +429,7 @@ class EncodedPanel:
     """
 
     rows: "Tensor"
+    truth: "Tensor"
     known: "Tensor"
     static: "Tensor"
     lengths: list[int]
@@ -468,6 +489,12 @@ class Windows:
         self._known_ends = known[self.numbers] + self.origins
         if at_end:
             self._check_ahead()
+        elif not self._has_targets:
+            raise DataError(
+                f"There is no known target: every value of the horizon after the {len(pairs):,} "
+                f"window{'s' * (len(pairs) > 1)} is missing.",
+                fix="Give series with known values after the window.",
+            )
 
     def _check_end(self, number: int, least: int) -> None:
         length, series = self.panel.lengths[number], self.panel.series[number]
@@ -477,6 +504,14 @@ class Windows:
                 where=f"series {series.name!r}" if series.name else None,
                 fix="Give more steps of it.",
             )
+
+    @property
+    def _has_targets(self) -> bool:
+        """Whether a value of the horizon after any window is known."""
+        import torch
+
+        known = torch.cat([torch.zeros(1, dtype=torch.int64), (~self.panel.truth.isnan()).sum(1).cumsum(0)])
+        return bool((known[self._ends + self.horizon] > known[self._ends]).any())
 
     def _check_ahead(self) -> None:
         """Refuse a horizon after the end whose known covariates are missing."""
@@ -499,7 +534,12 @@ class Windows:
         """A hash of the series and of the origins."""
         from elman.data.hashing import hash_of
 
-        parts = {"rows": self.panel.rows, "known": self.panel.known, "static": self.panel.static}
+        parts = {
+            "rows": self.panel.rows,
+            "truth": self.panel.truth,
+            "known": self.panel.known,
+            "static": self.panel.static,
+        }
         return hash_of({**parts, "origins": self.origins, "numbers": self.numbers, "lengths": self.lengths})
 
     def plan(self, epoch: int) -> list[list[int]]:
@@ -530,7 +570,6 @@ class Windows:
         inside = steps >= -lengths.unsqueeze(1)
         back = (ends.unsqueeze(1) + steps)[inside]
         rows = self.panel.rows.index_select(0, back)
-        count = self.panel.rows.shape[1]
         if self.panel.known.shape[1]:
             known = self.panel.known.index_select(0, (known_ends.unsqueeze(1) + steps)[inside])
             rows = torch.cat([rows, known], 1)
@@ -546,13 +585,11 @@ class Windows:
             "index": chosen,
         }
         if not self.at_end:
-            columns["future"] = self.panel.rows[:, : count - self._past][ends.unsqueeze(1) + ahead]
+            future = ends.unsqueeze(1) + ahead
+            columns["future"] = self.panel.truth[future]
+            # A recursive network reads them in training, filled where they are missing and were filled.
+            columns["filled"] = self.panel.rows[:, : self.panel.truth.shape[1]][future]
         return Batch(columns, len(item), len(rows))
-
-    @property
-    def _past(self) -> int:
-        series = self.panel.series
-        return series[0].past.shape[1] if series else 0
 
     def __len__(self) -> int:
         return len(self.origins)

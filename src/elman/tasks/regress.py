@@ -98,6 +98,7 @@ class Regress(WideRowTask):
     )
     source = Rows()
     baseline_names = ("mean", "ridge")
+    unscored = "Give sequences that are longer than warmup_steps (--warmup-steps): their first steps are not scored."
     metrics = (*METRICS, Metric("loss", note="Of the standardised numbers."), Metric("count", title="numbers"))
     examples = (
         "elman train regress ratings.csv --text review --target stars --out stars",

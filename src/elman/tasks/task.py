@@ -422,6 +422,7 @@ class Task(ABC):
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
         conclusion: what `conclude` did, a clause.
         damaged: the repair of a network whose outputs are not finite.
+        unscored: the repair of data without a target to score.
         examples: commands for the help of `elman train NAME`.
         baseline_names: of the simple models that `baselines` gives.
         temperature: by which logits are divided before they become probabilities; 1 until held-out data say otherwise.
@@ -438,6 +439,7 @@ class Task(ABC):
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     effect: ClassVar[str] = ""
     conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"
+    unscored: ClassVar[str] = "Give data with known targets."
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
     baseline_names: ClassVar[tuple[str, ...]] = ()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.errors import DataError
 from elman.tasks.task import Batch, Data, Read, Task
 
 
@@ -28,8 +29,11 @@ def evaluate(
         between: called after each batch; an exception raised there ends the evaluation.
         adapt: called with the loss of each batch after it was counted, and may change the network.
         check: called with each item of the plan, its batch and how it was read.
+
+    Raises:
+        DataError: no batch has a target.
     """
-    was_training = network.training
+    was_training, targets = network.training, 0
     network.eval()
     scores, state = task.scores(data), None
     try:
@@ -40,11 +44,14 @@ def evaluate(
                 if check is not None:
                     check(item, batch, read)
                 scores.update(batch, read)
+                targets += read.targets
                 state = read.state
                 if adapt is not None:
                     adapt(read.loss)
                 if between is not None:
                     between()
+            if not targets and len(data):
+                raise DataError("There is no known target to score.", fix=task.unscored)
             return scores.compute()
     finally:
         network.train(was_training)

@@ -79,6 +79,7 @@ class Series:
         start: stamp of the first step; None for steps without stamps.
         frequency: distance between two steps.
         begin: index of the first step that may be forecast; those before it are only looked back at.
+        truth: the targets without filled values, NaN where one is missing; None if no value was filled.
     """
 
     name: str
@@ -89,9 +90,15 @@ class Series:
     start: Any = None
     frequency: Frequency = field(default_factory=Frequency)
     begin: int = 0
+    truth: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def known_targets(self) -> np.ndarray:
+        """The targets to learn and score, NaN where one is missing, even if it was filled."""
+        return self.target if self.truth is None else self.truth
 
     @property
     def ahead(self) -> int:
@@ -106,7 +113,8 @@ class Series:
     def until(self, end: int, ahead: int = 0) -> "Series":
         """Return the steps before an index, with known covariates for some steps after it."""
         known = self.known[: min(end + ahead, len(self.known))]
-        return replace(self, target=self.target[:end], past=self.past[:end], known=known)
+        truth = None if self.truth is None else self.truth[:end]
+        return replace(self, target=self.target[:end], past=self.past[:end], known=known, truth=truth)
 
 
 class Table(NamedTuple):
@@ -436,7 +444,7 @@ def _series(
     parts = {"target": target[:end], "past": past[:end], "known": known}
     if layout.missing == "error":
         _refuse_missing(table, layout, rows, steps, parts)
-    first = _first_complete(parts, end) if layout.missing != "error" else 0
+    first = first_complete(parts, end) if layout.missing != "error" else 0
     if first:
         notes.append(
             f"the first {first:,} rows{f' of the series {name!r}' if name else ''} have missing values: left out"
@@ -446,9 +454,10 @@ def _series(
             start = layout.frequency.at(start, np.array([first]))[0]
     # Covariates are carried forward: only targets are scored.
     parts["past"], parts["known"] = carried(parts["past"]), carried(parts["known"])
-    if layout.missing == "carry":
-        parts["target"] = carried(parts["target"])
-    return Series(name, **parts, static=static, start=start, frequency=layout.frequency or Frequency())
+    truth = parts["target"] if layout.missing == "carry" else None
+    if truth is not None:
+        parts["target"] = carried(truth)
+    return Series(name, **parts, static=static, start=start, frequency=layout.frequency or Frequency(), truth=truth)
 
 
 def _refuse_missing(
@@ -462,7 +471,7 @@ def _refuse_missing(
     mistakes.raise_any("Fill the cells in, or give --missing carry (the last value) or --missing mask.")
 
 
-def _first_complete(parts: Mapping[str, np.ndarray], end: int) -> int:
+def first_complete(parts: Mapping[str, np.ndarray], end: int) -> int:
     """Return the first step from which every column has had a value."""
     firsts = [0]
     for part in parts.values():

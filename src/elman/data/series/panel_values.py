@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.series.panel import Layout, Series, Table, assemble, carried
+from elman.data.series.panel import Layout, Series, Table, assemble, carried, first_complete
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError
 
@@ -85,10 +85,13 @@ def _from_array(name: str, given: Any, layout: Layout, number: int) -> Series:
             fix="Give a row for each step.",
         )
     _refuse_values(array, layout, number)
+    truth = None
     if layout.missing == "carry":
-        array = carried(array)
+        # Nothing can be carried into the first steps: they are left out, as those of a file are.
+        truth = array[first_complete({"target": array}, len(array)) :]
+        array = carried(truth)
     empty = np.empty((len(array), 0))
-    return Series(name, array, empty, empty, np.empty(0), frequency=layout.frequency or Frequency())
+    return Series(name, array, empty, empty, np.empty(0), frequency=layout.frequency or Frequency(), truth=truth)
 
 
 def _refuse_values(array: np.ndarray, layout: Layout, number: int) -> None:
