@@ -54,6 +54,10 @@ def test_a_forecaster_is_trained_evaluated_and_used(elman, sales: Path, tmp_path
     report = (model / "report.html").read_text()
     for said in ("Forecasts", "Errors by target", "seasonal naive baseline", "residuals"):
         assert said in report
+    for command, flag in (("predict", "--probabilities"), ("predict", "--explain"), ("evaluate", "--mistakes")):
+        refused = elman(command, model, sales, flag)
+        assert refused.code != 0
+        assert f"{flag}: not for a forecaster." in refused.err
     backtest = elman("evaluate", model, sales, "--origins", 2, "--stride", 3, "--json")
     assert backtest.code == 0, backtest.err
     assert backtest.json["windows"] == 4

@@ -52,7 +52,7 @@ def evaluate(**values: Any) -> None:
     with it, such as a linear model, is scored on the same data.
     """
     from elman.cli.flags import given_values
-    from elman.cli.reading import option_flags, reading_flags, refuse_others
+    from elman.cli.reading import option_flags, reading_flags, refuse_given, refuse_others
     from elman.models import open_model
     from elman.models.runs import found_by
     from elman.tasks.baselines import beside
@@ -62,6 +62,8 @@ def evaluate(**values: Any) -> None:
     model = open_model(values["model"])
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
+    if model.task_.answer_header() is not None:
+        refuse_given(values, ("mistakes",), task.noun, values["model"])
     data = task.source.read(values["data"], task.columns, {name: values[name] for name in reading}, known=model.known())
     say_notes(data)
     given = given_values(options.values(), values)

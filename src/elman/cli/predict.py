@@ -118,7 +118,7 @@ def predict(**values: Any) -> None:
     fill = values["fill"]
     if fill is not None and fill.exists() and data != "-" and Path(data).exists() and fill.samefile(data):
         raise UsageError("--fill would replace the file that is read.", where=str(fill), fix="Give another FILE.")
-    from elman.cli.reading import refuse_others
+    from elman.cli.reading import refuse_given, refuse_others
     from elman.data.text.unknown import UnknownTally
     from elman.models import open_model
     from elman.tasks.task import inputs, targets
@@ -128,6 +128,9 @@ def predict(**values: Any) -> None:
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
     refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
+    header = opened.task_.answer_header()
+    if header is not None:
+        refuse_given(values, ("probabilities", "explain"), opened.task.noun, model)
     names = [column.name for column in inputs(opened.task.columns)]
     given = _typed(opened, text or [], len(names)) if data is None else _read(opened, data, how)
     # A user who types texts wants each answer at once.
@@ -138,7 +141,7 @@ def predict(**values: Any) -> None:
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
-    if (header := opened.task_.answer_header()) is not None:
+    if header is not None:
         _write_table(opened, list(header), answers, values)
         return
     explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)

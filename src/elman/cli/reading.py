@@ -1,6 +1,6 @@
 """The flags that say how data are read, as the tasks declare them, and which of them fit a model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,22 @@ def refuse_others(task: Any, given: Mapping[str, Any], model: Path) -> None:
         others = [each.noun for each in _tasks() if wrong[0] in _names(each)]
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise UsageError(f"{flags}: only for a {' or a '.join(others)}.", where=str(model), fix="Leave them out.")
+
+
+def refuse_given(values: Mapping[str, Any], names: Sequence[str], noun: str, model: Path) -> None:
+    """Refuse flags that were given and that a model has no use for.
+
+    Args:
+        values: of flags by name.
+        names: of the flags.
+        noun: of the model.
+        model: the folder, for the message.
+
+    Raises:
+        UsageError: names the flags.
+    """
+    if wrong := [f"--{name.replace('_', '-')}" for name in names if values.get(name)]:
+        raise UsageError(f"{', '.join(wrong)}: not for a {noun}.", where=str(model), fix="Leave them out.")
 
 
 def flags_of_files(task: Any, *, columns: bool = True) -> dict[str, Any]:
