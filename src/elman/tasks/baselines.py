@@ -84,7 +84,7 @@ class Baseline(ABC):
         return
 
     def unsuited(self, values: Mapping[str, Any]) -> str:
-        """Return why it is left out for these training columns, a sentence; empty if it is not.
+        """Return why it is left out for these training columns, empty if it is not.
 
         Args:
             values: the columns by name.

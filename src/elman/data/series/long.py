@@ -131,7 +131,10 @@ def _complete(
 
 
 def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: LongColumns) -> str | None:
-    """Return the column with a usual name of a target; of several, the one whose fields are not numbers."""
+    """Return the column with a usual name of a target.
+
+    Of several, it is the one whose fields are not numbers.
+    """
     others = (given.series, given.time, *given.channels)
     usual = [n for n in named_like(names, LABEL_NAMES) if names[n] not in others]
     if len(usual) > 1:
@@ -208,7 +211,7 @@ def _seconds(text: str) -> float:
 
 
 def _with_other_offset(fields: Sequence[str]) -> list[int]:
-    """Return the positions of dates that have a UTC offset where the first has none, or have none where it has one."""
+    """Return the positions of dates of another kind than the first, with or without an offset."""
     found = [_has_offset(field) for field in fields]
     return [row for row, each in enumerate(found) if each is not None and each != found[0]]
 

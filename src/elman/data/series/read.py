@@ -149,7 +149,10 @@ def _long_columns(options: SeriesOptions) -> LongColumns:
 
 
 def _is_long(source: Source, separator: str, known: TableFormat) -> bool:
-    """Report whether a header has columns of a long training file; `read_long` names those that are missing."""
+    """Report whether a header has columns of a long training file.
+
+    `read_long` names those that are missing.
+    """
     names = {name.strip().strip('"') for name in source.lines[0].rstrip("\r\n").split(separator)}
     return not names.isdisjoint({known.time, *known.channels} - {None})
 

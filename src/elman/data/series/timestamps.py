@@ -249,7 +249,7 @@ def _usual(differences: Sequence[np.ndarray]) -> int | None:
 
 
 def is_usual(series: Sequence[np.ndarray], frequency: Frequency) -> bool:
-    """Report whether at least half of the stamps of several series are one step after the one before."""
+    """Report whether at least half of the stamps follow the one before by one step."""
     steps = np.concatenate([frequency.between(stamps) for stamps in series if len(stamps) > 1])
     return bool((steps == 1).sum() >= _REGULAR * len(steps))
 
