@@ -53,7 +53,7 @@ class RidgeLearner:
             weight.zero_()
         sizes = self._layer.in_features, self._layer.out_features
         self._parts = [Sums.empty(*sizes) for _ in range(PARTS)]
-        self._batches = 0
+        self._batches = self._solved = 0
 
     def freeze_for(self, epoch: int) -> None:
         """Freeze nothing: only the output layer changes."""
@@ -88,11 +88,14 @@ class RidgeLearner:
 
     @torch.no_grad()
     def complete(self) -> None:
-        """Solve for the output layer.
+        """Solve for the output layer, unless it is the solution for all minibatches so far.
 
         Raises:
             DataError: no rows are left to learn from.
         """
+        if self._batches and self._solved == self._batches:
+            return
+        self._solved = self._batches
         solution = self.solution
         self._layer.weight.copy_(solution.weight.T)
         if self._layer.bias is not None:
