@@ -142,7 +142,7 @@ class RidgeWindow(WindowBaseline):
         self._weights = np.zeros((window + 1, task.settings.horizon))
         parts = list(parts_of(task, values[self._column]))
         edge = np.quantile(np.concatenate([part.origins / len(part.values) for part in parts]), 1 - HELD_OUT)
-        early, late = (Sums(window + 1, task.settings.horizon) for _ in range(2))
+        early, late = (NormalEquations(window + 1, task.settings.horizon) for _ in range(2))
         for part in parts:
             share = part.origins / len(part.values)
             for chosen, sums in ((share <= edge, early), (share > edge, late)):
@@ -176,7 +176,7 @@ class RidgeWindow(WindowBaseline):
         self._weights = np.asarray(arrays["weights"], dtype=np.float64)
 
 
-class Sums:
+class NormalEquations:
     """The sums of the normal equations."""
 
     def __init__(self, features: int, outputs: int):
@@ -192,9 +192,9 @@ class Sums:
         self.targets += float(np.square(targets).sum())
         self.count += len(inputs)
 
-    def joined(self, other: "Sums") -> "Sums":
+    def joined(self, other: "NormalEquations") -> "NormalEquations":
         """Return the sums of both."""
-        found = Sums(*self.product.shape)
+        found = NormalEquations(*self.product.shape)
         found.square, found.product = self.square + other.square, self.product + other.product
         found.targets, found.count = self.targets + other.targets, self.count + other.count
         return found
@@ -212,7 +212,7 @@ class Sums:
         return float((weights * (self.square @ weights)).sum() - 2 * (weights * self.product).sum() + self.targets)
 
 
-def best_map(early: Sums, late: Sums) -> np.ndarray:
+def best_map(early: NormalEquations, late: NormalEquations) -> np.ndarray:
     """Return the weights for all rows, with the strength that is best for the late rows."""
     whole = early.joined(late)
     if not whole.count:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.tasks.forecast_baselines import HELD_OUT, Sums, best_map
+from elman.tasks.forecast_baselines import HELD_OUT, NormalEquations, best_map
 from elman.tasks.panels import EncodedPanel, Windows
 
 CHUNK = 2048
@@ -28,7 +28,7 @@ def first_map(network: Any, panel: EncodedPanel, settings: Any) -> np.ndarray:
     windows = Windows(panel, settings, stride=settings.train_stride)
     share = windows.origins.double() / torch.tensor(panel.lengths).double()[windows.numbers]
     edge = share.quantile(1 - HELD_OUT) if len(share) < CHUNK else share.sort().values[int(len(share) * (1 - HELD_OUT))]
-    early, late = (Sums(settings.window + 1, settings.horizon) for _ in range(2))
+    early, late = (NormalEquations(settings.window + 1, settings.horizon) for _ in range(2))
     for begin in range(0, len(windows), CHUNK):
         item = range(begin, min(begin + CHUNK, len(windows)))
         for chosen, sums in ((share[begin : item.stop] <= edge, early), (share[begin : item.stop] > edge, late)):
