@@ -7,6 +7,7 @@ import numpy as np
 
 from elman.data.text.vocabulary import Vocabulary
 from elman.models.model import Model
+from elman.models.sklearn_tags import estimator_tags
 from elman.tasks.classify import Classify
 from elman.tasks.task import Task, Unknown
 
@@ -90,12 +91,4 @@ class SequenceClassifier(Model):
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
-        # Only scikit-learn itself calls this.
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            input_tags=InputTags(string=True, two_d_array=True, three_d_array=True),
-        )
+        return estimator_tags("classifier")

@@ -7,6 +7,7 @@ import numpy as np
 
 from elman.errors import UsageError
 from elman.models.model import Model
+from elman.models.sklearn_tags import estimator_tags
 from elman.tasks.regress import Regress
 from elman.tasks.task import Unknown
 
@@ -93,12 +94,4 @@ class SequenceRegressor(Model):
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
-        # Only scikit-learn itself calls this.
-        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="regressor",
-            target_tags=TargetTags(required=True),
-            regressor_tags=RegressorTags(),
-            input_tags=InputTags(string=True, two_d_array=True, three_d_array=True),
-        )
+        return estimator_tags("regressor")
