@@ -30,7 +30,8 @@ from elman import (
     uniform,
 )
 from elman.compiler.graph import from_json, to_json
-from elman.compiler.starts import read_start, start_from_json, start_to_json
+from elman.compiler.start_json import start_from_json, start_to_json
+from elman.compiler.starts import read_start
 from elman.errors import UsageError
 from elman.nn.starts import _scale, spectral_radius
 

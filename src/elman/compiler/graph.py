@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from elman.compiler.operations import size_of
-from elman.compiler.starts import Start, start_from_json, start_to_json
+from elman.compiler.start_json import start_from_json, start_to_json
+from elman.compiler.starts import Start
 
 
 @dataclass(frozen=True, slots=True)
