@@ -114,6 +114,13 @@ def test_a_warm_up_longer_than_every_series_is_refused():
         SequenceRegressor(**RESERVOIR, warmup_steps=100).fit(SERIES, BEFORE)
 
 
+def test_a_first_minibatch_may_be_shorter_than_the_warm_up():
+    series = [np.ones((3, 2)) for _ in range(8)] + SERIES
+    before = [[0.0] * 3 for _ in range(8)] + BEFORE
+    model = SequenceRegressor(**RESERVOIR | {"batch_size": 1}, bucketing=False, warmup_steps=5, bidirectional=False)
+    assert model.fit(series, before).evaluate(series, before)["count"] == sum(map(len, BEFORE)) - 5 * len(BEFORE)
+
+
 def test_features_that_are_not_finite_are_refused():
     cell = {"recurrent": "ring(3.0)", "activation": "linear"}
     series = [np.ones((200, 1)) for _ in range(5)]

@@ -1,6 +1,6 @@
 """A model whose output layer is solved for, in one pass over the data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -13,7 +13,7 @@ from elman.tasks.task import Batch, Data, Task
 from elman.training.checkpoint import Checkpoint
 from elman.training.learner import NotFiniteError
 from elman.training.record import History
-from elman.training.ridge import Solution, Sums, cross_validate
+from elman.training.ridge import Solution, Sums, cross_validate, joined
 from elman.training.weights import load_weights, weights_of
 
 # The minibatches are dealt to so many parts, each of which is left out once to compare the ridges.
@@ -25,8 +25,9 @@ class RidgeLearner:
     """A model whose output layer is found by ridge regression, and whose other weights stay as they are.
 
     What the output layer reads is summed up, minibatch by minibatch, in memory that does not grow with the data. The
-    layer is solved for at the end, with the ridge of the least cross-validated error, and after 1, 2, 4, 8, …
-    minibatches, so that the scores while training are those of the solution so far on new data. Nothing is dropped.
+    layer is solved for at the end, with the ridge of the least cross-validated error. After 1, 2, 4, 8, … minibatches
+    it is solved for with the middle ridge, so that the scores while training are those of a solution so far on new
+    data. Nothing is dropped.
 
     Args:
         model: its last linear layer is trained in place.
@@ -53,7 +54,7 @@ class RidgeLearner:
             weight.zero_()
         sizes = self._layer.in_features, self._layer.out_features
         self._parts = [Sums.empty(*sizes) for _ in range(PARTS)]
-        self._batches = self._solved = 0
+        self._batches = 0
 
     def freeze_for(self, epoch: int) -> None:
         """Freeze nothing: only the output layer changes."""
@@ -81,30 +82,34 @@ class RidgeLearner:
         self._parts[self._batches % PARTS].add(features.cpu(), targets.cpu())
         self._batches += 1
         if self._batches & (self._batches - 1) == 0:
-            self.complete()
+            self._solve_so_far()
         scores = self._task.scores(self._data)
         scores.update(batch, read)
         return read.loss.item(), float(scores.compute()[self._task.metric.name] or 0.0), read.targets
 
-    @torch.no_grad()
     def complete(self) -> None:
-        """Solve for the output layer, unless it is the solution for all minibatches so far.
+        """Solve for the output layer with the best of the ridges.
 
         Raises:
             DataError: no rows are left to learn from.
         """
-        if self._batches and self._solved == self._batches:
-            return
-        self._solved = self._batches
-        solution = self.solution
+        self._set(cross_validate(self._parts, self._ridges))
+
+    def _solve_so_far(self) -> None:
+        """Solve with the middle one of the ridges: to compare them takes several times as long."""
+        whole = joined(self._parts)
+        if whole.count:
+            self._set(next(whole.solve([self._ridges[len(self._ridges) // 2]])))
+
+    @property
+    def _ridges(self) -> Sequence[float]:
+        return self._settings.ridges or RIDGES
+
+    @torch.no_grad()
+    def _set(self, solution: Solution) -> None:
         self._layer.weight.copy_(solution.weight.T)
         if self._layer.bias is not None:
             self._layer.bias.copy_(solution.bias)
-
-    @property
-    def solution(self) -> Solution:
-        """The output layer for the rows so far, with its ridge."""
-        return cross_validate(self._parts, self._settings.ridges or RIDGES)
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Evaluate the weights as they are."""
