@@ -51,7 +51,8 @@ def beam_search(
 
     Finished targets are ranked by log probability / ((5 + tokens) / 6) ** length_penalty + coverage penalty. A source
     leaves the batch when its n best targets have at least the score that any living hypothesis could still reach: its
-    log probability over the divisor at the maximum length, with full coverage. Equal scores: the first found is first.
+    log probability over the divisor at the maximum length, with full coverage. Of equal scores, the first
+    found is first.
 
     Args:
         stepper: the decoder.
@@ -226,7 +227,7 @@ class _Search:
         self.found.add(sources, numbers, scores, coverage, length=steps, ended=False, met=met)
 
     def _next(self, rows: _Rows, children: _Children, steps: int) -> tuple[_Rows, Tensor]:
-        """Keep the finished hypotheses, and return the living ones that the slots pick, with their parents."""
+        """Keep the finished hypotheses, and return those that the slots pick, with their parents."""
         full = torch.zeros_like(rows.living) if self.required is None else self.required.full[rows.living]
         banks = None
         if self.required is not None and children.progress is not None:
@@ -280,7 +281,9 @@ _ROW_FIELDS = ("numbers", "tokens", "scores", "sources", "coverage", "history", 
 
 
 def likeliest_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the largest scores of each row and their tokens, `(rows, count)`; of equal ones, lower tokens first.
+    """Return the largest scores of each row and their tokens, both `(rows, count)`.
+
+    Of equal scores, that of the lower token is first.
 
     >>> likeliest_tokens(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), 3)
     (tensor([[2., 2., 1.]]), tensor([[1, 3, 2]]))
@@ -297,7 +300,7 @@ def likeliest_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _with_needed(scores: Tensor, values: Tensor, tokens: Tensor, needed: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the candidates of each row with the tokens that its phrases need next, each token once."""
+    """Add the tokens that phrases need next to the candidates of each row, each token once."""
     extra = scores.gather(1, needed.clamp(min=0))
     everything = torch.cat([tokens, needed], 1)
     numbers = torch.arange(everything.shape[1], device=needed.device)

@@ -85,7 +85,7 @@ class Found:
         return scores + coverage_score(coverage, self._memory[sources], strength)
 
     def can_improve(self, sources: Tensor, log_probabilities: Tensor) -> Tensor:
-        """Return for each of these sources whether a living hypothesis may still be among its n best.
+        """Return whether a living hypothesis of each source can still be among the n best.
 
         A log probability only falls, and what it is divided by is largest at the maximum length; the coverage penalty
         is at best 0.
@@ -99,7 +99,7 @@ class Found:
         return (log_probabilities > -math.inf) & ((bound > last) | ~met)
 
     def has_any(self, sources: Tensor) -> Tensor:
-        """Return for each of these sources whether a hypothesis was found."""
+        """Return whether a hypothesis was found for each of these sources."""
         return self._columns["score"][sources, 0] > -math.inf
 
     def hypotheses(self, trail: Trail) -> list[list[Hypothesis]]:
@@ -117,7 +117,7 @@ class Found:
 
 
 def _positions(sources: Tensor, count: int) -> tuple[Tensor, int]:
-    """Return for each entry how many before it have the same source, and the largest number of entries of a source.
+    """Return the rank of each entry among those of its source, and the most entries of a source.
 
     >>> _positions(torch.tensor([2, 0, 2, 2]), 3)
     (tensor([0, 0, 1, 2]), 3)

@@ -40,9 +40,10 @@ def greedy(
     keep_attention: bool = False,
     device: torch.device | str = "cpu",
 ) -> list[Hypothesis]:
-    """Return a target for each source: the most probable allowed token each time, of equal ones the lowest.
+    """Return a target for each source, of the most probable allowed token at each step.
 
-    The result is that of `beam_search` with a beam of 1, and takes less time. See there for the arguments.
+    Of equally probable tokens, the lowest is written. The result is that of `beam_search` with a beam of 1, in less
+    time. See `beam_search` for the arguments.
 
     Raises:
         UsageError: demands that no target can meet, or required phrases, which need `beam_search`.
@@ -65,9 +66,10 @@ def sample(
     device: torch.device | str = "cpu",
     numbers: Sequence[int] | None = None,
 ) -> list[Hypothesis]:
-    """Return a target for each source, drawn token by token with `temperature`, `top_k`, `top_p` and `seed`.
+    """Return a target for each source, drawn token by token.
 
-    See `elman.generation.sampling.Sampler` for the drawing, and `beam_search` for the other arguments.
+    The settings `temperature`, `top_k`, `top_p` and `seed` say how; see `elman.generation.sampling.Sampler`. See
+    `beam_search` for the other arguments.
 
     Args:
         numbers: of the sources, which select their random numbers: a source has the same target in any batch. Without

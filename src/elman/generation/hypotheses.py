@@ -109,7 +109,9 @@ class Trail:
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """Return the natural logarithm of the softmax of each row, written over the logits where that is possible.
+    """Return the natural logarithm of the softmax of each row.
+
+    The result overwrites the logits where that is possible.
 
     Args:
         logits: `(rows, vocabulary)`.

@@ -24,7 +24,9 @@ def length_divisor(tokens: Tensor | int, strength: float) -> Tensor:
 
 
 def coverage_score(coverage: Tensor, memory: Tensor, strength: float) -> Tensor:
-    """Return the coverage penalty, strength · Σ log(min(coverage, 1)) over each row's true memory, at most 0.
+    """Return the coverage penalty of each row, at most 0.
+
+    The penalty is strength · Σ log(min(coverage, 1)), summed over the true memory of the row.
 
     Args:
         coverage: attention summed over the steps, `(rows, longest memory)`.

@@ -70,7 +70,9 @@ def pick(
 
 
 def _lists(slots: Tensor, scores: Tensor, banks: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return for each bank and slot the scores of the candidates that lead there, in falling order, at last -inf.
+    """Return the scores of the candidates that lead to each bank, by the slot of their row.
+
+    They are in falling order, with -inf at the end.
 
     Returns:
         scores, `(living, banks, beam, n)`, and bank · (candidates + 1) + candidate of each.

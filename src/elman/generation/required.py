@@ -9,7 +9,7 @@ PADDING = -1
 
 
 class Required:
-    """Token sequences that must occur in targets, and how far hypotheses have come with each.
+    """Token sequences that must occur in targets, and the progress of hypotheses with each.
 
     Progress with a phrase is the length of its longest beginning that the hypothesis ends with (the state of the
     automaton of Knuth, Morris and Pratt), and stays at the phrase's length once the phrase has occurred. The bank of
@@ -68,7 +68,15 @@ class Required:
             state = torch.where(falls, failure.gather(-1, state[..., None])[..., 0], state)
 
     def next_tokens(self, progress: Tensor, sources: Tensor) -> Tensor:
-        """Return the token that each phrase needs next, `(rows, phrases)`; -1 where it has occurred."""
+        """Return the token that each phrase needs next, or -1 where it has occurred.
+
+        Args:
+            progress: with each phrase, `(rows, phrases)`.
+            sources: of the rows, `(rows,)`.
+
+        Returns:
+            `(rows, phrases)`.
+        """
         return self._tokens[sources].gather(-1, progress[..., None])[..., 0]
 
     def bank(self, progress: Tensor, sources: Tensor) -> Tensor:
@@ -88,7 +96,9 @@ class Required:
 
 
 def failures(phrase: Sequence[int]) -> list[int]:
-    """Return for each position the longest proper beginning of a phrase that ends just before that position.
+    """Return the failure function of a phrase, by Knuth, Morris and Pratt.
+
+    Entry i is the length of the longest proper beginning of `phrase[:i]` that is also its end.
 
     >>> failures([1, 2, 1, 2, 3])
     [0, 0, 0, 1, 2]
