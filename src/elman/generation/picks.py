@@ -1,0 +1,109 @@
+"""One step of nested beams: which hypotheses the slots keep, and which end."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Picks(NamedTuple):
+    """The living hypotheses after a step, in the order of their new rows, and the finished ones.
+
+    Attributes:
+        parents: the row that each continues, `(new rows,)`.
+        candidates: which of the row's candidates it adds, `(new rows,)`.
+        slots: the new row in each slot, `(living, banks, beam)`; -1 for none.
+        ended: rows after which the end mark was picked.
+    """
+
+    parents: Tensor
+    candidates: Tensor
+    slots: Tensor
+    ended: Tensor
+
+
+def pick(
+    slots: Tensor, scores: Tensor, tokens: Tensor, banks: Tensor | None, ends: Tensor, end: int, full: Tensor
+) -> Picks:
+    """Let each slot in turn pick its hypothesis.
+
+    Slot i of a bank keeps the best candidate that leads to this bank, of the rows in the slots up to i of all banks,
+    that no slot before has kept. In a source's full bank, each end mark after those rows that is better than this
+    candidate is picked too. Equal ones: lower slots first, then lower banks, then lower tokens.
+
+    Args:
+        slots: the row in each slot, `(living, banks, beam)`; -1 for none.
+        scores: of the candidates, `(rows, candidates)`, the first of each row in falling order; -inf for none.
+        tokens: `(rows, candidates)`.
+        banks: the bank that each candidate leads to, `(rows, candidates)`; None for a single bank.
+        ends: scores with the end mark, `(rows,)`; -inf for none.
+        end: the end mark.
+        full: the bank of each living source in which hypotheses may end, `(living,)`.
+    """
+    living, _, beam = slots.shape
+    lists, origins = _lists(slots, scores, banks)
+    every = torch.arange(living, device=slots.device)
+    end_rows = slots[every, full]  # (living, beam)
+    ends_left = _padded(ends)[end_rows]
+    is_ended = torch.zeros_like(ends_left, dtype=torch.bool)
+    heads = torch.zeros_like(slots)
+    rows, candidates = torch.full_like(slots, -1), torch.full_like(slots, -1)
+    for slot in range(beam):
+        at = heads[..., : slot + 1, None]
+        best, winner = lists[:, :, : slot + 1].gather(3, at)[..., 0].max(2)  # the first of equal ones
+        origin = origins[:, :, : slot + 1].gather(3, at)[..., 0].gather(2, winner[..., None])[..., 0]
+        exists = best > -math.inf
+        width = scores.shape[1] + 1
+        row = slots[every[:, None], origin // width, winner]
+        rows[..., slot] = torch.where(exists, row, -1)
+        candidates[..., slot] = torch.where(exists, origin % width, -1)
+        heads.scatter_add_(2, winner[..., None], exists[..., None].long())
+        rival = (best[every, full], winner[every, full], tokens[rows[every, full, slot], candidates[every, full, slot]])
+        wins = _ends_that_win(ends_left[:, : slot + 1], rival, end)
+        is_ended[:, : slot + 1] |= wins
+        ends_left[:, : slot + 1].masked_fill_(wins, -math.inf)
+    kept = rows >= 0
+    numbers = torch.full_like(slots, -1)
+    numbers[kept] = torch.arange(int(kept.sum()), device=slots.device)
+    return Picks(rows[kept], candidates[kept], numbers, end_rows[is_ended])
+
+
+def _lists(slots: Tensor, scores: Tensor, banks: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the scores of the candidates that lead to each bank, by the slot of their row.
+
+    They are in falling order, with -inf at the end.
+
+    Returns:
+        scores, `(living, banks, beam, n)`, and bank · (candidates + 1) + candidate of each.
+    """
+    padded = _padded(torch.cat([scores, torch.full_like(scores[:, :1], -math.inf)], 1))[slots]
+    width = padded.shape[-1]
+    if banks is None:
+        return padded, torch.arange(width, device=slots.device).expand_as(padded)
+    living, bank_count, beam = slots.shape
+    targets = torch.cat([banks, torch.full_like(banks[:, :1], -1)], 1)
+    leads = targets[slots].transpose(1, 2).reshape(living, 1, beam, bank_count * width)
+    every = torch.arange(bank_count, device=slots.device)[:, None, None]
+    by_bank = padded.transpose(1, 2).reshape(living, 1, beam, bank_count * width).expand(-1, bank_count, -1, -1)
+    in_order, origins = by_bank.masked_fill(leads != every, -math.inf).sort(dim=3, descending=True, stable=True)
+    return in_order[..., : beam + 1], origins[..., : beam + 1]
+
+
+def _ends_that_win(ends: Tensor, rival: tuple[Tensor, Tensor, Tensor], end: int) -> Tensor:
+    """Return which end marks are better than the token that a slot keeps.
+
+    Args:
+        ends: scores, `(living, slots)`; -inf for none.
+        rival: score, slot and token of what the slot keeps, `(living,)` each.
+        end: the end mark.
+    """
+    score, slot, token = (each[:, None] for each in rival)
+    numbers = torch.arange(ends.shape[1], device=ends.device)
+    is_first = (numbers < slot) | ((numbers == slot) & (end < token))
+    return (ends > score) | ((ends == score) & (ends > -math.inf) & is_first)
+
+
+def _padded(values: Tensor) -> Tensor:
+    """Return scores with one more row of -inf, which the index -1 finds."""
+    return torch.cat([values, torch.full_like(values[:1], -math.inf)])
