@@ -31,7 +31,7 @@ def parse_shard(written: str) -> Shard:
     """
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", written, re.ASCII)
     shard = Shard(int(found[1]), int(found[2])) if found else Shard(0, 0)
-    if not 1 <= shard.number <= shard.count:
+    if not 1 <= shard.number <= shard.parts:
         raise UsageError(
             f"Expected a part such as 1/4 for --shard, got {written!r}.",
             fix="Give I/N with I from 1 to N: --shard 1/4, … --shard 4/4.",

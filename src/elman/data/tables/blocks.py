@@ -185,7 +185,7 @@ def _blocks(corpus: Corpus) -> Iterator[list[str]]:
 
 
 def _first_table(head: Source, options: dict[str, Any]) -> tuple[Table, int] | None:
-    """Return the rows of the first block and the number of its lines, or None for files read whole."""
+    """Return the rows of a first block and the number of its lines, None for a file read whole."""
     for end in (len(head.lines), _even(head.lines)):
         try:
             table = read_table(replace(head, lines=head.lines[:end]), **options)
