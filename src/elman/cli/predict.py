@@ -14,6 +14,7 @@ import typer
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
+from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
 from elman.report.figures import on_one_line
@@ -40,6 +41,7 @@ _TOP = Annotated[
     int | None,
     typer.Option("--top", min=1, metavar="N", show_default=False, help="Texts that --nearest shows. [10]"),
 ]
+_SHARD = "Predict only part I of N parts. The parts one after the other are the whole, byte for byte."
 _EXPLAIN = Annotated[
     bool, typer.Option("--explain", help="Show how much each token spoke for the answer, in log odds.")
 ]
@@ -56,6 +58,7 @@ def register(app: typer.Typer) -> None:
         "elman predict upos-model text.conllu --fill tagged.conllu",
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
         "elman predict news-model --text 'Shares fall in Tokyo' --explain",
+        "elman predict news-model archive.txt.gz --shard 3/16 > part03.tsv",
         "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
         "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
     )
@@ -81,6 +84,7 @@ def _parameters() -> Parameters:
             option("--fill", "FILE", "Write DATA to FILE, with the answers in its column of tags.", Path | None),
             None,
         ),
+        "shard": (option("--shard", "I/N", _SHARD), None),
         "probabilities": (_PROBABILITIES, False),
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
@@ -98,6 +102,9 @@ def predict(**values: Any) -> None:
     weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
     one object holds all predictions, and no other line is printed.
 
+    Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
+    one of N parts of a file, and the header of a table is in the first part alone.
+
     A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
     near it is to TEXT.
     """
@@ -107,11 +114,13 @@ def predict(**values: Any) -> None:
     how = {name: values[name] for name in (*reading_flags(columns=False), "column", *input_flags())}
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
-    flags = [f"--{name}" for name, value in {**how, "fill": values["fill"]}.items() if value is not None]
+    only = {**how, "fill": values["fill"], "shard": values["shard"]}
+    flags = [f"--{name}" for name, value in only.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     if values["nearest"] is None and values["top"] is not None:
         raise UsageError("--top: only with --nearest.", fix="Leave it out.")
+    shard = _shard(values)
     if values["nearest"] is not None:
         _nearest(values, how)
         return
@@ -135,14 +144,23 @@ def predict(**values: Any) -> None:
     given = _typed(opened, text or [], len(names)) if data is None else _read(opened, data, how)
     # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
-    answers = _answers(opened, given, values["unknown"], chunk, tally)
+
+    def answered(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
+        return _answers(opened, rows, values["unknown"], chunk, tally)
+
+    if shard is None:
+        answers = answered(given)
+    else:
+        assert data is not None
+        total = sum(1 for _ in opened.task.source.asked(data, how, known=opened.known()).rows)
+        answers = answers_of_part(shard.rows(total), iter(given), answered, chunk)
     if values["fill"] is not None:
         assert data is not None
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
     if header is not None:
-        _write_table(opened, list(header), answers, values)
+        _write_table(opened, list(header), answers, values, header_shown=shard is None or shard.number == 1)
         return
     explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)
     if values["as_json"]:
@@ -175,15 +193,32 @@ def _fill(model: Any, data: str, how: dict[str, Any], answers: list[Any], values
         emit(f"{path}: {len(answers):,} {model.task.source.noun}")
 
 
-def _write_table(model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any]) -> None:
+def _write_table(
+    model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any], *, header_shown: bool
+) -> None:
     """Write the answers as CSV, or as JSON objects with the names of its columns."""
     rows = [list(row) for each in answers for row in model.task_.answer_rows(*each)]
     if values["as_json"]:
         emit_json({"model": str(values["model"]), "predictions": [dict(zip(header, row, strict=True)) for row in rows]})
         return
+    shown = [*([header] if header_shown else []), *rows]
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([header, *rows])
-    emit(lines.getvalue().removesuffix("\n"))
+    csv.writer(lines, lineterminator="\n").writerows(shown)
+    if shown:
+        emit(lines.getvalue().removesuffix("\n"))
+
+
+def _shard(values: dict[str, Any]) -> Shard | None:
+    """Return the part of the file to predict, None for all of it."""
+    if values["shard"] is None:
+        return None
+    shard = parse_shard(values["shard"])
+    wrong = [f"--{name}" for name in ("fill", "nearest") if values[name] is not None]
+    if wrong:
+        raise UsageError(f"--shard: not with {', '.join(wrong)}.", fix="Leave one of them out.")
+    if values["data"] == "-":
+        raise UsageError("Standard input cannot be divided into parts.", fix="Give --shard with a file.")
+    return shard
 
 
 def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
