@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.series.panel import Layout, Series, Table, assemble, carried, first_complete
+from elman.data.series.panel import Layout, Series, Table, carried, first_complete
+from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError
 
