@@ -39,7 +39,7 @@ def read_panel(
     """
     table = _open(path, options.get("separator"), options.get("encoding"))
     layout, notes = _layout(table, options) if known is None else (_changed(table, known, options), [])
-    series, layout, more = assemble(table, layout)
+    series, layout, more = assemble(table, layout, leaves_out=True)
     return series, layout, [*notes, *more], table.source
 
 

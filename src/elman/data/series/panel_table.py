@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from elman.data.series.panel import MISSING_WORDS, Layout, RowMistakes, Series, Table, carried, first_complete
-from elman.data.series.panel_missing import refuse_missing
+from elman.data.series.panel_missing import (
+    columns_without_values,
+    notes_on_carried,
+    notes_on_unknown,
+    refuse_missing,
+    refuse_unknown,
+    refuse_unknown_ahead,
+)
 from elman.data.series.panel_stamps import stamps_of, with_frequency
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, UsageError, nearest
@@ -43,12 +50,14 @@ def check_layout(layout: Layout, table: Table) -> None:
             roles[name] = role
 
 
-def assemble(table: Table, layout: Layout) -> tuple[list[Series], Layout, list[str]]:
+def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple[list[Series], Layout, list[str]]:
     """Return the series of a table, its layout with everything found, and notes.
 
     Args:
         table: the cells.
         layout: the columns, and the frequency and categories of the training data, if they are known.
+        leaves_out: whether a series with a column without a known value is left out, with a note; otherwise it is
+            refused.
 
     Raises:
         DataError: names every mistake with its line and column.
@@ -61,9 +70,14 @@ def assemble(table: Table, layout: Layout) -> tuple[list[Series], Layout, list[s
         layout = replace(layout, frequency=replace(layout.frequency, utc=is_utc))
     numbers = _numbers(table, layout.columns)
     static, layout = _static(table, layout, groups)
-    notes: list[str] = []
+    unknown = columns_without_values(layout, groups, numbers)
+    if not leaves_out or len(unknown) == len(groups):
+        refuse_unknown(table, groups, unknown)
+    notes = [*notes_on_unknown(unknown)]
     series = []
     for name, rows in groups.items():
+        if name in unknown:
+            continue
         own = None if stamps is None else stamps[rows]
         steps = _steps(table, layout, name, rows, own, notes)
         values = {column: _spread(numbers[column][rows], steps) for column in layout.columns}
@@ -190,6 +204,9 @@ def _series(
     parts = {"target": target[:end], "past": past[:end], "known": known}
     if layout.missing == "error":
         refuse_missing(table, layout, rows, steps, parts)
+    if layout.missing == "mask":
+        refuse_unknown_ahead(table, layout, rows, steps, known, end)
+    notes += notes_on_carried(layout, name, steps, parts, end)
     first = first_complete(parts, end) if layout.missing != "error" else 0
     if first:
         notes.append(
