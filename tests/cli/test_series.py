@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,37 @@ def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: P
     assert evaluated["baseline"]["rmse"] == pytest.approx(deviation, rel=0.01)
     answers = elman("predict", out, path, "--json").json["predictions"]
     assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
+
+
+def table_of_steps(path: Path, target: Callable[[float], float | str], count: int = 12) -> Path:
+    waves = [[math.sin(t * (1 + n % 3)) for t in range(5)] for n in range(count)]
+    rows = [f"s{n},{t},{x},{target(x)}" for n, wave in enumerate(waves) for t, x in enumerate(wave)]
+    path.write_text("\n".join(["id,t,x,target", *rows, ""]))
+    return path
+
+
+def test_targets_of_steps_that_do_not_vary_are_read_as_in_training(elman, tmp_path: Path):
+    steps, out = table_of_steps(tmp_path / "steps.csv", lambda x: 2 * x + 1), tmp_path / "model"
+    long = ("--series", "id", "--time", "t")
+    assert elman("train", "regress", steps, *long, "--out", out, *SMALL).code == 0
+    constant = table_of_steps(tmp_path / "constant.csv", lambda x: 3, count=4)
+    done = elman("evaluate", out, constant, "--json")
+    assert done.code == 0, done.err
+    assert done.json["count"] == 4 * 5
+    # Validation data are read as the training data are.
+    done = elman("train", "regress", steps, *long, "--validation", constant, "--out", tmp_path / "m", *SMALL, "--json")
+    assert done.code == 0, done.err
+    assert done.json["count"] == 4 * 5
+
+
+def test_targets_of_series_that_vary_are_refused_by_a_model_of_one_number_each(elman, tmp_path: Path):
+    # 3 and 3.0 are one number.
+    constant, out = table_of_steps(tmp_path / "constant.csv", lambda x: "3" if x > 0 else "3.0"), tmp_path / "model"
+    assert elman("train", "regress", constant, "--series", "id", "--time", "t", "--out", out, *SMALL).code == 0
+    done = elman("evaluate", out, table_of_steps(tmp_path / "steps.csv", lambda x: 1 if x > 0 else 0))
+    assert done.code == 1
+    assert "line 3, column `target`: the target of series `s0` is '1', and '0' before" in done.err
+    assert "as in training" in done.err
 
 
 def test_text_for_a_model_of_numbers_is_refused_with_the_files_that_it_reads(elman, numbers: Path, tmp_path: Path):

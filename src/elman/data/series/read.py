@@ -87,7 +87,7 @@ def read_series(
         DataError: as for `read_ts`, `read_arff`, `read_wide` and `read_long`.
     """
     wanted: dict[str, Any] = {"numeric": options.numeric, "labelled": options.labelled}
-    form = {"ending": source.ending, "encoding": source.encoding}
+    form: dict[str, Any] = {"ending": source.ending, "encoding": source.encoding}
     known = options.known
     if kind == "ts":
         found, notes = read_ts(source, **wanted), ["each line is a series"]
@@ -102,7 +102,10 @@ def read_series(
         form |= _wide_form(columns)
     else:
         given = _long_columns(options)
+        wanted["each_step"] = known.each_step if known is not None and known.kind == "long" else None
         found, columns, notes = read_long(source, separator, _quote(options, separator), given, **wanted)
+        if options.numeric and found.targets is not None:
+            form["each_step"] = isinstance(found.targets[0], list)
         form |= {"series": columns.series, "time": columns.time, "channels": columns.channels}
         form |= {"label": columns.target, "label_name": columns.target}
     if kind in ("wide", "long"):
