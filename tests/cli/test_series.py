@@ -191,6 +191,40 @@ def test_text_for_a_model_of_numbers_is_refused_with_the_files_that_it_reads(elm
     assert "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL" in refused.err
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("texts.jsonl", '{"text": "good film", "target": 1}\n', "line 1: 'good film'"),
+        ("texts.csv", "text,target\ngood film,1\n", "line 1: text,target"),
+        ("sales.csv", "shop,day,a,b\nx,monday,1,2\ny,tuesday,2,3\n", "line 1: shop,day,a,b"),
+    ],
+)
+def test_texts_in_files_for_a_model_of_numbers_are_refused_with_file_line_and_repair(
+    elman, numbers: Path, tmp_path: Path, command: str, name: str, content: str, where: str
+):
+    out, path = tmp_path / "model", tmp_path / name
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    path.write_text(content)
+    refused = elman(command, out, path)
+    assert refused.code == 1
+    assert "series of numbers" in refused.err
+    assert name in refused.err
+    assert where in refused.err
+    assert "Vocabulary" not in refused.err
+    assert "Give " in refused.err.splitlines()[-1]
+
+
+def test_lines_of_text_for_a_model_of_numbers_are_refused(elman, numbers: Path, tmp_path: Path):
+    out, path = tmp_path / "model", tmp_path / "texts.txt"
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    path.write_text("good film\nbad film\n")
+    refused = elman("predict", out, path)
+    assert "Expected a series of numbers" in refused.err
+    assert "texts.txt, line 1: 'good film'" in refused.err
+    assert ".arff" in refused.err
+
+
 @pytest.mark.parametrize("task", ["classify", "regress"])
 @pytest.mark.parametrize("flag", ["--views", "--scaling", "--segment", "--missing"])
 def test_settings_of_numbers_are_refused_for_texts(elman, tmp_path: Path, task: str, flag: str):
