@@ -60,12 +60,14 @@ def register(app: typer.Typer) -> None:
         "elman predict news-model --text 'Shares fall in Tokyo' --explain",
         "elman predict news-model archive.txt.gz --shard 3/16 > part03.tsv",
         "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
+        "elman predict en-de-model captions.en --beam 10 --n-best 3",
         "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
     )
 
 
 def _parameters() -> Parameters:
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import option_of
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
     return {
@@ -85,6 +87,7 @@ def _parameters() -> Parameters:
             None,
         ),
         "shard": (option("--shard", "I/N", _SHARD), None),
+        **{name: (option_of(flag), None) for name, flag in answer_flags().items()},
         "probabilities": (_PROBABILITIES, False),
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
@@ -105,10 +108,13 @@ def predict(**values: Any) -> None:
     Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
     one of N parts of a file, and the header of a table is in the first part alone.
 
+    A translator writes the best text for each source and its score; with --n-best, a line for each of the N best texts.
+
     A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
     near it is to TEXT.
     """
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import given_values
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     model, data, text = values["model"], values["data"], values["text"]
     how = {name: values[name] for name in (*reading_flags(columns=False), "column", *input_flags())}
@@ -136,7 +142,12 @@ def predict(**values: Any) -> None:
     opened, tally = open_model(model), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
-    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
+    options = answer_flags()
+    others = {**how, **{name: values[name] for name in options}}
+    refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
+    given_options = given_values(options.values(), values)
+    # Options that make no sense are refused before the data are read.
+    opened.answers([], **given_options)
     header = opened.task_.answer_header()
     if header is not None:
         refuse_given(values, ("probabilities", "explain"), opened.task.noun, model)
@@ -146,7 +157,7 @@ def predict(**values: Any) -> None:
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
 
     def answered(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
-        return _answers(opened, rows, values["unknown"], chunk, tally)
+        return _answers(opened, rows, chunk, unknown=values["unknown"], tally=tally, **given_options)
 
     if shard is None:
         answers = answered(given)
@@ -169,8 +180,9 @@ def predict(**values: Any) -> None:
         say_unknown(vars(tally), opened.task_.tokens)
         emit_json({"model": str(model), "predictions": predictions})
         return
-    for each in explained:
-        emit(_as_line(*each, several=len(names) > 1, every=values["probabilities"]))
+    for row, answer, weights in explained:
+        for each in (answer, *answer.others):
+            emit(_as_line(row, each, weights, several=len(names) > 1, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -267,7 +279,7 @@ def _typed(model: Any, texts: list[str], size: int) -> Iterator[tuple[str, Any]]
 
 
 def _answers(
-    model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int, tally: "UnknownTally"
+    model: Any, given: Iterable[tuple[str, Any]], size: int, *, tally: "UnknownTally", **how: Any
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each row with its answer, computed in chunks as the rows are read."""
     from elman.tasks.rows import rows_named
@@ -277,7 +289,7 @@ def _answers(
     while chunk := list(islice(waiting, size)):
         names, rows = zip(*chunk, strict=True)
         with rows_named(Values({}, names)):
-            answers = model.answers(list(rows), unknown=unknown, tally=tally)
+            answers = model.answers(list(rows), tally=tally, **how)
         yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
@@ -313,6 +325,8 @@ def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: 
     if answer.probability is not None:
         found["probability"] = answer.probability
     found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
+    found |= {} if answer.score is None else {"score": answer.score}
+    found |= {"others": [{name: each.value, "score": each.score} for each in answer.others]} if answer.others else {}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -321,7 +335,7 @@ def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool)
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
-        shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+        shown = [f"{value:.4f}" for value in (answer.probability, answer.score) if value is not None]
     shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)
