@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import ModelError, UsageError
-from elman.generation.beam import DecodingSettings, Step, beam_search, greedy, likeliest_tokens
+from elman.generation.beam import DecodingSettings, Step, beam_search, greedy
 from elman.generation.demands import demands_of
+from elman.generation.picks import likeliest_tokens
 from elman.settings import check_settings
 from tests.generation.decoders import END, START, TableDecoder, every_target, greedy_target, score_of
 

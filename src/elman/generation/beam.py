@@ -12,11 +12,11 @@ from elman.generation.demands import Demands, demands_of
 from elman.generation.found import Found
 from elman.generation.greedy import greedy as greedy
 from elman.generation.greedy import sample as sample
-from elman.generation.hypotheses import ROWS_OF_BLOCK, Trail, as_lengths, covered, log_probabilities, start_tokens
 from elman.generation.hypotheses import Hypothesis as Hypothesis
 from elman.generation.hypotheses import Step as Step
 from elman.generation.hypotheses import Stepper as Stepper
-from elman.generation.picks import pick
+from elman.generation.hypotheses import Trail, as_lengths, covered, log_probabilities, start_tokens
+from elman.generation.picks import likeliest_tokens, pick, with_needed
 from elman.generation.required import Required
 from elman.settings import check_settings
 from elman.settings.decoding import DecodingSettings as DecodingSettings
@@ -201,7 +201,7 @@ class _Search:
             bank = self.required.bank(rows.progress, rows.sources)
             ends = ends.masked_fill(bank < self.required.full[rows.sources], -math.inf)
             needed = self.required.next_tokens(rows.progress, rows.sources)
-            values, tokens = _with_needed(following, values, tokens, needed)
+            values, tokens = with_needed(following, values, tokens, needed)
             progress = self.required.advance(rows.progress, rows.sources, tokens)
         scores = rows.scores[:, None] + values.double()
         return _Children(scores, tokens, ends, self._covered(rows, step), progress)
@@ -278,32 +278,3 @@ class _Search:
 
 
 _ROW_FIELDS = ("numbers", "tokens", "scores", "sources", "coverage", "history", "progress")
-
-
-def likeliest_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the largest scores of each row and their tokens, both `(rows, count)`.
-
-    Of equal scores, that of the lower token is first.
-
-    >>> likeliest_tokens(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), 3)
-    (tensor([[2., 2., 1.]]), tensor([[1, 3, 2]]))
-    """
-    blocks = scores.split(ROWS_OF_BLOCK) if scores.device.type == "cpu" else [scores]
-    found = [block.topk(min(count + 1, scores.shape[1]), 1) for block in blocks]
-    values, tokens = (torch.cat(each) for each in zip(*found, strict=True))
-    ties = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -math.inf)).any(1).nonzero()[:, 0]
-    if len(ties):
-        # topk leaves open which of equal values it takes.
-        in_order, order = scores[ties].sort(dim=1, descending=True, stable=True)
-        values[ties], tokens[ties] = in_order[:, : values.shape[1]], order[:, : values.shape[1]]
-    return values[:, :count], tokens[:, :count]
-
-
-def _with_needed(scores: Tensor, values: Tensor, tokens: Tensor, needed: Tensor) -> tuple[Tensor, Tensor]:
-    """Add the tokens that phrases need next to the candidates of each row, each token once."""
-    extra = scores.gather(1, needed.clamp(min=0))
-    everything = torch.cat([tokens, needed], 1)
-    numbers = torch.arange(everything.shape[1], device=needed.device)
-    again = ((everything[:, :, None] == everything[:, None]) & (numbers < numbers[:, None])).any(2)
-    again = again[:, tokens.shape[1] :] | (needed < 0)
-    return torch.cat([values, extra.masked_fill(again, -math.inf)], 1), everything.clamp(min=0)

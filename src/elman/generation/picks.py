@@ -1,10 +1,41 @@
-"""One step of nested beams: which hypotheses the slots keep, and which end."""
+"""One step of nested beams: the likeliest candidates, which of them the slots keep, and which end."""
 
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from elman.generation.hypotheses import ROWS_OF_BLOCK
+
+
+def likeliest_tokens(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest scores of each row and their tokens, both `(rows, count)`.
+
+    Of equal scores, that of the lower token is first.
+
+    >>> likeliest_tokens(torch.tensor([[0.0, 2.0, 1.0, 2.0]]), 3)
+    (tensor([[2., 2., 1.]]), tensor([[1, 3, 2]]))
+    """
+    blocks = scores.split(ROWS_OF_BLOCK) if scores.device.type == "cpu" else [scores]
+    found = [block.topk(min(count + 1, scores.shape[1]), 1) for block in blocks]
+    values, tokens = (torch.cat(each) for each in zip(*found, strict=True))
+    ties = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -math.inf)).any(1).nonzero()[:, 0]
+    if len(ties):
+        # topk leaves open which of equal values it takes.
+        in_order, order = scores[ties].sort(dim=1, descending=True, stable=True)
+        values[ties], tokens[ties] = in_order[:, : values.shape[1]], order[:, : values.shape[1]]
+    return values[:, :count], tokens[:, :count]
+
+
+def with_needed(scores: Tensor, values: Tensor, tokens: Tensor, needed: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the tokens that phrases need next to the candidates of each row, each token once."""
+    extra = scores.gather(1, needed.clamp(min=0))
+    everything = torch.cat([tokens, needed], 1)
+    numbers = torch.arange(everything.shape[1], device=needed.device)
+    again = ((everything[:, :, None] == everything[:, None]) & (numbers < numbers[:, None])).any(2)
+    again = again[:, tokens.shape[1] :] | (needed < 0)
+    return torch.cat([values, extra.masked_fill(again, -math.inf)], 1), everything.clamp(min=0)
 
 
 class Picks(NamedTuple):

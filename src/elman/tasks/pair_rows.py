@@ -121,7 +121,7 @@ def _columns_asked(
     from elman.data.tables.columns import parse_text
 
     trained = _trained(known.form if known else None)
-    names = _names(opened, options)
+    names = field_names(opened, options)
     found: dict[str, list[str | int]] = {}
     missing: list[str] = []
     for column in columns:
@@ -161,7 +161,7 @@ def _more_exact(opened: Any, asked: Mapping[str, Sequence[str | int]], how: Mapp
     if _is_json(opened):
         return {}
     found: dict[str, Any] = {}
-    fields = _names(opened, how)
+    fields = field_names(opened, how)
     if how.get("separator") is None and opened.ending not in SEPARATORS and "\t" not in opened.lines[0]:
         found["separator"] = ","
     if "header" not in how and all(isinstance(each, int) for which in asked.values() for each in which):
@@ -215,7 +215,7 @@ def _with_columns(form: "TableFormat", asked: Mapping[str, Sequence[str | int]])
     )
 
 
-def _names(opened: "File | Any", options: Mapping[str, Any]) -> list[str]:
+def field_names(opened: "File | Any", options: Mapping[str, Any]) -> list[str]:
     """Return the fields of the first line, or the names of the first object's fields."""
     from elman.data.tables.delimited import parse_separator
     from elman.data.tables.tables import SEPARATORS
