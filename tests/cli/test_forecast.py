@@ -69,6 +69,8 @@ def test_a_forecaster_is_trained_evaluated_and_used(elman, sales: Path, tmp_path
         (shop, f"2024-01-{day}") for shop in ("north", "south") for day in (29, 30, 31)
     ]
     assert all(float(row["sold 0.1"]) <= float(row["sold"]) <= float(row["sold 0.9"]) for row in rows)
+    parts = [elman("predict", model, sales, "--shard", part).out for part in ("1/3", "2/3", "3/3")]
+    assert "".join(parts) == table.out
     objects = elman("predict", model, sales, "--json").json["predictions"]
     assert [f"{each['lost']}" for each in objects] == [row["lost"] for row in rows]
 

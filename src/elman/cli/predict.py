@@ -14,6 +14,7 @@ import typer
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
+from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
 from elman.report.figures import on_one_line
@@ -40,6 +41,7 @@ _TOP = Annotated[
     int | None,
     typer.Option("--top", min=1, metavar="N", show_default=False, help="Texts that --nearest shows. [10]"),
 ]
+_SHARD = "Predict only part I of N parts. The parts one after the other are the whole, byte for byte."
 _EXPLAIN = Annotated[
     bool, typer.Option("--explain", help="Show how much each token spoke for the answer, in log odds.")
 ]
@@ -56,13 +58,16 @@ def register(app: typer.Typer) -> None:
         "elman predict upos-model text.conllu --fill tagged.conllu",
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
         "elman predict news-model --text 'Shares fall in Tokyo' --explain",
+        "elman predict news-model archive.txt.gz --shard 3/16 > part03.tsv",
         "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
+        "elman predict en-de-model captions.en --beam 10 --n-best 3",
         "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
     )
 
 
 def _parameters() -> Parameters:
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import option_of
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
     return {
@@ -81,6 +86,8 @@ def _parameters() -> Parameters:
             option("--fill", "FILE", "Write DATA to FILE, with the answers in its column of tags.", Path | None),
             None,
         ),
+        "shard": (option("--shard", "I/N", _SHARD), None),
+        **{name: (option_of(flag), None) for name, flag in answer_flags().items()},
         "probabilities": (_PROBABILITIES, False),
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
@@ -98,20 +105,28 @@ def predict(**values: Any) -> None:
     weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
     one object holds all predictions, and no other line is printed.
 
+    Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
+    one of N parts of a file, and the header of a table is in the first part alone.
+
+    A translator writes the best text for each source and its score; with --n-best, a line for each of the N best texts.
+
     A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
     near it is to TEXT.
     """
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import given_values
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     model, data, text = values["model"], values["data"], values["text"]
     how = {name: values[name] for name in (*reading_flags(columns=False), "column", *input_flags())}
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
-    flags = [f"--{name}" for name, value in {**how, "fill": values["fill"]}.items() if value is not None]
+    only = {**how, "fill": values["fill"], "shard": values["shard"]}
+    flags = [f"--{name}" for name, value in only.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     if values["nearest"] is None and values["top"] is not None:
         raise UsageError("--top: only with --nearest.", fix="Leave it out.")
+    shard = _shard(values)
     if values["nearest"] is not None:
         _nearest(values, how)
         return
@@ -127,7 +142,12 @@ def predict(**values: Any) -> None:
     opened, tally = open_model(model), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
-    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
+    options = answer_flags()
+    others = {**how, **{name: values[name] for name in options}}
+    refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
+    given_options = given_values(options.values(), values)
+    # Options that make no sense are refused before the data are read.
+    opened.answers([], **given_options)
     header = opened.task_.answer_header()
     if header is not None:
         refuse_given(values, ("probabilities", "explain"), opened.task.noun, model)
@@ -135,14 +155,23 @@ def predict(**values: Any) -> None:
     given = _typed(opened, text or [], len(names)) if data is None else _read(opened, data, how)
     # A user who types texts wants each answer at once.
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
-    answers = _answers(opened, given, values["unknown"], chunk, tally)
+
+    def answered(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
+        return _answers(opened, rows, chunk, unknown=values["unknown"], tally=tally, **given_options)
+
+    if shard is None:
+        answers = answered(given)
+    else:
+        assert data is not None
+        total = sum(1 for _ in opened.task.source.asked(data, how, known=opened.known()).rows)
+        answers = answers_of_part(shard.rows(total), iter(given), answered, chunk)
     if values["fill"] is not None:
         assert data is not None
         _fill(opened, data, how, [answer.value for _, answer in answers], values)
         say_unknown(vars(tally), opened.task_.tokens)
         return
     if header is not None:
-        _write_table(opened, list(header), answers, values)
+        _write_table(opened, list(header), answers, values, header_shown=shard is None or shard.number == 1)
         return
     explained = ((*each, opened.explain_answer(each[0]) if values["explain"] else None) for each in answers)
     if values["as_json"]:
@@ -151,8 +180,9 @@ def predict(**values: Any) -> None:
         say_unknown(vars(tally), opened.task_.tokens)
         emit_json({"model": str(model), "predictions": predictions})
         return
-    for each in explained:
-        emit(_as_line(*each, several=len(names) > 1, every=values["probabilities"]))
+    for row, answer, weights in explained:
+        for each in (answer, *answer.others):
+            emit(_as_line(row, each, weights, several=len(names) > 1, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -175,15 +205,32 @@ def _fill(model: Any, data: str, how: dict[str, Any], answers: list[Any], values
         emit(f"{path}: {len(answers):,} {model.task.source.noun}")
 
 
-def _write_table(model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any]) -> None:
+def _write_table(
+    model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any], *, header_shown: bool
+) -> None:
     """Write the answers as CSV, or as JSON objects with the names of its columns."""
     rows = [list(row) for each in answers for row in model.task_.answer_rows(*each)]
     if values["as_json"]:
         emit_json({"model": str(values["model"]), "predictions": [dict(zip(header, row, strict=True)) for row in rows]})
         return
+    shown = [*([header] if header_shown else []), *rows]
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([header, *rows])
-    emit(lines.getvalue().removesuffix("\n"))
+    csv.writer(lines, lineterminator="\n").writerows(shown)
+    if shown:
+        emit(lines.getvalue().removesuffix("\n"))
+
+
+def _shard(values: dict[str, Any]) -> Shard | None:
+    """Return the part of the file to predict, None for all of it."""
+    if values["shard"] is None:
+        return None
+    shard = parse_shard(values["shard"])
+    wrong = [f"--{name}" for name in ("fill", "nearest") if values[name] is not None]
+    if wrong:
+        raise UsageError(f"--shard: not with {', '.join(wrong)}.", fix="Leave one of them out.")
+    if values["data"] == "-":
+        raise UsageError("Standard input cannot be divided into parts.", fix="Give --shard with a file.")
+    return shard
 
 
 def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
@@ -232,7 +279,7 @@ def _typed(model: Any, texts: list[str], size: int) -> Iterator[tuple[str, Any]]
 
 
 def _answers(
-    model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int, tally: "UnknownTally"
+    model: Any, given: Iterable[tuple[str, Any]], size: int, *, tally: "UnknownTally", **how: Any
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each row with its answer, computed in chunks as the rows are read."""
     from elman.tasks.rows import rows_named
@@ -242,7 +289,7 @@ def _answers(
     while chunk := list(islice(waiting, size)):
         names, rows = zip(*chunk, strict=True)
         with rows_named(Values({}, names)):
-            answers = model.answers(list(rows), unknown=unknown, tally=tally)
+            answers = model.answers(list(rows), tally=tally, **how)
         yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
@@ -278,6 +325,8 @@ def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: 
     if answer.probability is not None:
         found["probability"] = answer.probability
     found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
+    found |= {} if answer.score is None else {"score": answer.score}
+    found |= {"others": [{name: each.value, "score": each.score} for each in answer.others]} if answer.others else {}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -286,7 +335,7 @@ def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool)
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
-        shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
+        shown = [f"{value:.4f}" for value in (answer.probability, answer.score) if value is not None]
     shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)

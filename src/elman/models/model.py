@@ -370,19 +370,26 @@ class Model:
         """Return the value of the answer to each row of X."""
         return [answer.value for answer in self.answers(X, unknown=unknown)]
 
-    def answers(self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None) -> list[Answer]:
+    def answers(
+        self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None, **options: Any
+    ) -> list[Answer]:
         """Return the answer to each row.
 
         Args:
             rows: values of the first input, or tuples of several inputs.
             unknown: what happens to tokens that training never saw, for this call, in place of the setting.
             tally: counts the tokens, and those that training never saw.
+            options: of the task's predictions, by name.
 
         Raises:
             NotFittedError: the model has not been fitted.
+            UsageError: options that make no sense.
             DataError: rows that cannot be read.
         """
         self._require_fitted()
+        network = self.model_
+        if options:
+            network, _ = self.task_.adapting(network, check_settings(self.task.answer_options_class, options))
         if not self.task.source.has_rows:
             raise UsageError(
                 f"A model of the task `{self.task.name}` has no answers to rows of texts.",
@@ -398,7 +405,7 @@ class Model:
             with torch.inference_mode():
                 for indices in data.plan(0):
                     with _counted_from(indices):
-                        answers = self.task_.answers(self.model_, data.read(indices))
+                        answers = self.task_.answers(network, data.read(indices))
                     for index, answer in zip(indices, answers, strict=True):
                         found[index] = answer
         return [answer for answer in found if answer is not None]

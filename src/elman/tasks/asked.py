@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from elman.data.files import Source, decode_source
+from elman.data.files import Source, check_encoding, decode_source
+from elman.data.tables.blocks import BLOCK_BYTES, read_tables, tables_of
 from elman.data.tables.fasttext import is_fasttext
 from elman.data.tables.jsonlines import choose_fields, read_record
 from elman.data.tables.table_format import TableFormat
 from elman.data.tables.tables import Table, has_header_of, read_table
+from elman.data.text.corpus import PIECE_BYTES, keep
 from elman.errors import DataError
 from elman.tasks.task import Asked
 
@@ -17,9 +19,11 @@ from elman.tasks.task import Asked
 def read_texts(path: str, known: TableFormat | None, **options: Any) -> Asked:
     """Read texts without labels: a line each, or those of a file as the training file was read.
 
+    A file is read in blocks, so that it may be larger than the memory.
+
     Args:
         path: a file, a folder, or `-` for standard input, which is read as it is typed where each line is a text or a
-            JSON object.
+            JSON object, and is else kept in a temporary file.
         known: how the training file of the model was read.
         options: those of `read_table` that the user gave.
 
@@ -28,17 +32,36 @@ def read_texts(path: str, known: TableFormat | None, **options: Any) -> Asked:
     """
     if path == "-" and not options:
         return _stream(known)
-    return _rows(read_table(path, known=known, labelled=False, **options))
+    if path == "-":
+        return _rows(_input_tables(b"", known, options))
+    return _rows(read_tables(path, known=known, labelled=False, **options))
 
 
-def _rows(table: Table) -> Asked:
-    notes = [f"{table.source}: {'; '.join(table.notes)}"] if table.notes else []
-    return Asked(notes, zip(table.positions, table.texts, strict=True))
+def _rows(tables: Iterator[Table]) -> Asked:
+    # The first table shows mistakes that concern the whole file, and has the notes.
+    first = next(tables)
+    notes = [f"{first.source}: {'; '.join(first.notes)}"] if first.notes else []
+    return Asked(
+        notes, (row for each in chain([first], tables) for row in zip(each.positions, each.texts, strict=True))
+    )
+
+
+def _input_tables(begin: bytes, known: TableFormat | None, options: dict[str, Any]) -> Iterator[Table]:
+    """Return the tables of standard input, of which the beginning was read already."""
+    encoding, how = options.get("encoding"), {"known": known, "labelled": False, **options}
+    check_encoding(encoding)
+    content = begin + sys.stdin.buffer.read(BLOCK_BYTES)
+    rest = iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b"")
+    if (more := next(rest, None)) is None:
+        yield read_table(decode_source("standard input", "", content, encoding), **how)
+        return
+    corpus = keep("standard input", chain([content, more], rest))
+    yield from tables_of(corpus if encoding is None else corpus.recoded(encoding), "", **how)
 
 
 def _stream(known: TableFormat | None) -> Asked:
     """Return the texts of standard input, as they are typed unless they are a table."""
-    lines = iter(sys.stdin.buffer)
+    lines = iter(sys.stdin.buffer.readline, b"")
     first = next(lines, None)
     if first is None:
         return Asked((), iter(()))
@@ -46,7 +69,7 @@ def _stream(known: TableFormat | None) -> Asked:
     if source.lines[0].lstrip().startswith("{"):
         return Asked((), _stream_of_json(source, chain([first], lines), known))
     if _begins_table(source, known):
-        return _rows(read_table(decode_source(source.name, "", first + b"".join(lines)), known=known, labelled=False))
+        return _rows(_input_tables(first, known, {}))
     return Asked((), _stream_of_lines(chain([first], lines)))
 
 

@@ -28,7 +28,9 @@ class Examples:
         self._settings = settings
         self._shuffle = shuffle
         ragged = [column.lengths for column in self.columns.values() if not isinstance(column, Tensor)]
-        self.lengths: list[int] = torch.stack(ragged).sum(0).tolist()
+        # Rows that are not sequences count as one step each.
+        rows = torch.ones(len(next(iter(self.columns.values()))), dtype=torch.int64)
+        self.lengths: list[int] = (torch.stack(ragged).sum(0) if ragged else rows).tolist()
 
     @property
     def fingerprint(self) -> str:

@@ -119,7 +119,8 @@ class Learner:
     def _metric(self, batch: Batch, read: Read) -> float:
         scores = self._task.scores(self._data)
         scores.update(batch, read)
-        return float(scores.compute()[self._task.metric.name])
+        # A task may score some answers, such as whole texts, in evaluations only.
+        return float(scores.compute().get(self._task.metric.name, math.nan))
 
     def complete(self) -> None:
         """Do what follows the last minibatch of an epoch, which is nothing for gradients."""

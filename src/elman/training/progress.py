@@ -1,5 +1,6 @@
 """Progress for people: plain lines, or a live bar in a terminal."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -213,8 +214,10 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
 
 
 def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
-    """Return a metric with its name: shares in percent, others as numbers."""
+    """Return a metric with its name: shares in percent, others as numbers, a dash where it was not scored."""
     name = start.metric.replace("_", " ")
+    if math.isnan(value):
+        return f"{name}{between}–"
     if start.percent:
         return f"{name}{between}{100 * value:.2f}%"
     return f"{name}{between}{value:.4f}"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def read_long(
     *,
     numeric: bool,
     labelled: bool,
+    each_step: bool | None = None,
 ) -> tuple[Read, LongColumns, list[str]]:
     """Read a table with a header and a step a row.
 
@@ -54,6 +55,8 @@ def read_long(
         columns: those that are known; no channels for all other columns of numbers, no target to find it.
         numeric: whether the targets are numbers.
         labelled: whether targets are wanted.
+        each_step: whether a model was trained with a number for each step; None if that is for the table to show, where
+            a target that changes within a series is of the steps.
 
     Returns:
         The series in the order in which they begin, the columns that were read, and notes.
@@ -76,24 +79,40 @@ def read_long(
     moved = sum(order != sorted(order) for order in groups.values())
     if moved:
         notes.append(f"the rows of {moved:,} series are sorted by `{columns.time}`")
-    found, each_step = [], False
-    for name, order in groups.items():
-        own = [targets[row] for row in order] if targets else []
-        if len(set(own)) > 1:
-            each_step = True
-            if not numeric:
-                row = next(row for row in order if targets[row] != targets[order[0]])
-                problem = f"the label of series `{name}` is {targets[row]!r}, and {targets[order[0]]!r} before"
-                mistakes.add(body[row].line, columns.target, problem)
-        found.append(own)
-    mistakes.raise_any("Give all rows of a series the same label.")
-    answers: list[Any] | None = None if not targets else found if each_step else [own[0] for own in found]
-    if each_step:
+    found = [[targets[row] for row in order] for order in groups.values()] if targets else []
+    if each_step is None and numeric:
+        # 2 and 2.0 are the same number.
+        each_step = any(len(set(map(float, own))) > 1 for own in found)
+    if not each_step:
+        _refuse_changes(source, body, targets, groups, columns.target, numeric=numeric)
+    answers = None if not targets else found if each_step else [own[0] for own in found]
+    if targets and each_step:
         notes.append(f"`{columns.target}` is a target for each step")
     names_of = [_name(source.name, name, columns, body, order) for name, order in groups.items()]
     series = [values[order] for order in groups.values()]
     lines = [body[min(order)].line for order in groups.values()]
     return Read(series, answers, names_of, lines, columns.channels), columns, notes
+
+
+def _refuse_changes(
+    source: Source,
+    body: Sequence[Row],
+    targets: list[str],
+    groups: dict[str, list[int]],
+    column: str | None,
+    *,
+    numeric: bool,
+) -> None:
+    """Refuse targets that change within a series, where each series has one."""
+    mistakes, what = Mistakes(source.name), "target" if numeric else "label"
+    known = [float(each) for each in targets] if numeric else targets
+    for name, order in groups.items() if targets else ():
+        row = next((row for row in order if known[row] != known[order[0]]), None)
+        if row is not None:
+            problem = f"the {what} of series `{name}` is {targets[row]!r}, and {targets[order[0]]!r} before"
+            mistakes.add(body[row].line, column, problem)
+    trained = ", as in training" if numeric else ""
+    mistakes.raise_any(f"Give all rows of a series the same {what}{trained}.")
 
 
 def _name(source: str, name: str, columns: LongColumns, body: Sequence[Row], order: list[int]) -> SeriesName:

@@ -128,6 +128,27 @@ def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, span
     return rows
 
 
+def begin_of_last_row(name: str, lines: Sequence[str], separator: str, quote: str | None) -> int:
+    """Return the index of the line that the last row begins on.
+
+    The row may continue in lines that follow.
+
+    Args:
+        name: of the file.
+        lines: some of its lines; the first begins a row.
+        separator: between two fields.
+        quote: around a field that holds line ends.
+    """
+    begin = 0
+    try:
+        for row in _Reader(name, lines, separator, quote, spans=True).rows():
+            begin = row.line - 1
+    except DataError:
+        # A field that is not closed: the row before it is whole, and is read again with it.
+        return begin
+    return begin
+
+
 def check_widths(source: Source, rows: list[Row], separator: str) -> None:
     """Refuse rows whose number of fields differs from that of most rows with a separator.
 

@@ -21,7 +21,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson", ".jsonlines", ".json")
 _PLAIN = ("", ".txt", ".text", ".ft")
 _ENDINGS = ".csv, .tsv, .tab, .txt, .jsonl, .ndjson and .json, each also with .gz, .xz or .bz2"
-_EXPORTS = {".xlsx": "the spreadsheet", ".xls": "the spreadsheet", ".ods": "the spreadsheet", ".parquet": "the table"}
+EXPORTS = {".xlsx": "the spreadsheet", ".xls": "the spreadsheet", ".ods": "the spreadsheet", ".parquet": "the table"}
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def read_like(path: str | Path, encoding: str | None, known: TableFormat | None)
 
 def _check_ending(path: str | Path) -> None:
     ending = ending_of(path)
-    if str(path) != "-" and ending in _EXPORTS and Path(path).exists():
+    if str(path) != "-" and ending in EXPORTS and Path(path).exists():
         raise DataError(
             f"{path}: files that end in {ending} cannot be read.",
-            fix=f"Export {_EXPORTS[ending]} as CSV in UTF-8. elman reads {_ENDINGS}.",
+            fix=f"Export {EXPORTS[ending]} as CSV in UTF-8. elman reads {_ENDINGS}.",
         )
 
 

@@ -178,7 +178,7 @@ class Corpus:
         Raises:
             DataError: bytes that are not in that encoding, or decode to NUL; and as `byte_pieces`.
         """
-        return _kept(self.name, self._recoded_pieces(encoding))
+        return keep(self.name, self._recoded_pieces(encoding))
 
     def _recoded_pieces(self, encoding: str) -> Iterator[bytes]:
         decoder, done, is_first, line = codecs.getincrementaldecoder(encoding)(), 0, True, 1
@@ -259,7 +259,7 @@ def open_corpus(
     parts = text if isinstance(text, list | tuple) else iter(text)
     if isinstance(parts, list | tuple) and parts and all(isinstance(part, Path) for part in parts):
         return _open_files([part for part in parts if isinstance(part, Path)], encoding, fallback)
-    return replace(_kept(name, _encoded_parts(parts, name)), any_character=True)
+    return replace(keep(name, _encoded_parts(parts, name)), any_character=True)
 
 
 def is_read_once(path: Path) -> bool:
@@ -281,7 +281,7 @@ def _open_files(paths: Sequence[Path], encoding: str | None, fallback: str | Non
     files = tuple(_decoded(_open_file(path), encoding, fallback) for path in paths)
     if len(files) == 1:
         return files[0]
-    return replace(_kept(name_of_files(paths), _one_after_the_other(files)), files=files)
+    return replace(keep(name_of_files(paths), _one_after_the_other(files)), files=files)
 
 
 def _decoded(file: Corpus, encoding: str | None, fallback: str | None) -> Corpus:
@@ -327,10 +327,10 @@ def _locate_in_files(files: Iterable[Corpus], character: int) -> str:
 
 def _open_file(path: Path) -> Corpus:
     if str(path) == "-":
-        return _kept("standard input", _pieces_of(sys.stdin.buffer))
+        return keep("standard input", _pieces_of(sys.stdin.buffer))
     if is_read_once(path):
         with _failures_named(str(path)), path.open("rb") as stream:
-            return _kept(str(path), _pieces_of(stream))
+            return keep(str(path), _pieces_of(stream))
     if not path.is_file():
         raise missing_file(path)
     is_packed = path.suffix.lower() in PACKED
@@ -341,7 +341,8 @@ def _pieces_of(stream: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: stream.read(PIECE_BYTES), b"")
 
 
-def _kept(name: str, parts: Iterable[bytes]) -> Corpus:
+def keep(name: str, parts: Iterable[bytes]) -> Corpus:
+    """Return a text of these parts in UTF-8, kept in a temporary file."""
     file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # pyright: ignore[reportAssignmentType]
 
     @contextmanager
