@@ -87,7 +87,7 @@ class Parallel(RowSource):
         return _without_empty(taken, skip=False) if len(lists) > 1 else taken
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Read sources to predict: a file of lines, also as they are typed, or a table with or without targets.
+        """Read sources to predict, from a file of lines, a table, or as they are typed.
 
         Raises:
             DataError: it cannot be read so.
