@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from elman.report.parts import Part
 from elman.settings.base import Conflict
-from elman.settings.decoding import DecodingOptions
-from elman.tasks.task import Answer, Batch, Column, Data, Found, Read, Task
-from elman.tasks.translate import METRICS, WriterSettings
+from elman.tasks.task import Answer, Batch, Column, Data, Read
+from elman.tasks.translate import WriterSettings, Writing
 from elman.tasks.translate_texts import TargetText
 from elman.tasks.vectors import VectorInput, VectorRows
 
@@ -43,7 +41,7 @@ class DescriberSettings(WriterSettings):
             yield Conflict(("max_source_length",), "all vectors have one length.")
 
 
-class Describe(Task):
+class Describe(Writing):
     """A text for each vector: cross entropy of each token, given the vector and the tokens before it.
 
     The metric that compares epochs is the cross entropy, unless the setting `metric` names another.
@@ -53,15 +51,11 @@ class Describe(Task):
     summary = "a text for each vector, such as a caption"
     noun = "describer"
     settings_class = DescriberSettings
-    options_class = DecodingOptions
-    answer_options_class = DecodingOptions
     columns = (
         Column("vector", VectorInput, help="Column of the vectors in JSONL. [the lists of numbers]"),
         Column("target", TargetText, "target", "Column of the texts. [by usual names, else the last]"),
     )
     source = VectorRows()
-    baseline_names = ("nearest",)
-    metrics = METRICS
     use = ("elman predict {model} {data}", "elman evaluate {model} {data}")
     examples = (
         "elman train describe digits.jsonl --target text --out digits",
@@ -118,18 +112,6 @@ class Describe(Task):
 
         return answers_of(network, batch["vector"], self.encoders["target"])
 
-    def adapting(self, network: Any, options: Any) -> tuple[Any, None]:
-        """Return the network with the options of its search."""
-        from elman.tasks.writing import with_options
-
-        return with_options(network, options), None
-
     def facts(self) -> dict[str, Any]:
         """Return the size of the vectors and of the vocabulary."""
         return {"numbers": self.encoders["vector"].features, "vocabulary": len(self.encoders["target"].vocabulary)}
-
-    def report(self, found: Found) -> list[Part]:
-        """Return the scores and the worst texts."""
-        from elman.tasks.writing_report import parts_of_report
-
-        return parts_of_report(self, found)

@@ -85,7 +85,47 @@ class TranslatorSettings(WriterSettings):
             yield Conflict(("joint", "target_tokens"), "one vocabulary has tokens of one kind: give joint=False.")
 
 
-class Translate(Task):
+class Writing(Task):
+    """A task whose answer is a text."""
+
+    options_class = DecodingOptions
+    answer_options_class = DecodingOptions
+    baseline_names = ("nearest",)
+    metrics = METRICS
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which epochs are compared.
+
+        Raises:
+            UsageError: the settings name a score that the task does not have.
+            MissingPackageError: it needs sacrebleu, which is not installed.
+        """
+        from elman.tasks.translate_scores import BY_SACREBLEU, require_sacrebleu
+
+        if self.settings.metric in BY_SACREBLEU:
+            require_sacrebleu()
+        return super().metric
+
+    def adapting(self, network: Any, options: Any) -> tuple[Any, None]:
+        """Return the network with the options of its search."""
+        from elman.tasks.writing import with_options
+
+        return with_options(network, options), None
+
+    def check(self, batch: Batch, read: Read) -> None:
+        """Refuse outputs that are not finite, where the search has not done so."""
+        if read.targets:
+            super().check(batch, read)
+
+    def report(self, found: Found) -> list[Part]:
+        """Return the scores, what they were measured with, and the worst texts."""
+        from elman.tasks.writing_report import parts_of_report
+
+        return parts_of_report(self, found)
+
+
+class Translate(Writing):
     """A text for each text: cross entropy of each token, given the source and the tokens before it.
 
     The metric that compares epochs is the cross entropy, unless the setting `metric` names another, such as `bleu`.
@@ -95,15 +135,11 @@ class Translate(Task):
     summary = "a text for each text, such as its translation"
     noun = "translator"
     settings_class = TranslatorSettings
-    options_class = DecodingOptions
-    answer_options_class = DecodingOptions
     columns = (
         Column("source", MarkedText, help="Column of the sources. [by usual names]"),
         Column("target", TargetText, "target", "Column of the targets. [by usual names]"),
     )
     source = Parallel()
-    baseline_names = ("nearest",)
-    metrics = METRICS
     use = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     examples = (
         "elman train translate train.en train.de --validation val.en --validation val.de --out en-de",
@@ -178,19 +214,7 @@ class Translate(Task):
 
         return answers_of(network, batch["source"], self.encoders["target"])
 
-    def adapting(self, network: Any, options: Any) -> tuple[Any, None]:
-        """Return the network with the options of its search."""
-        from elman.tasks.writing import with_options
-
-        return with_options(network, options), None
-
     def facts(self) -> dict[str, Any]:
         """Return what a step is, and the sizes of the vocabularies."""
         sizes = {name: len(encoder.vocabulary) for name, encoder in self.encoders.items()}
         return {"tokens": self.settings.tokens, "vocabulary": sizes}
-
-    def report(self, found: Found) -> list[Part]:
-        """Return the scores, what they were measured with, and the worst translations."""
-        from elman.tasks.writing_report import parts_of_report
-
-        return parts_of_report(self, found)

@@ -13,28 +13,51 @@ TOKENISED = re.compile(r"\s[.,](?:\s|$)|&(?:quot|apos|amp|#91|#93);|@@(?:\s|$)|\
 TOKENISED_SHARE = 0.1
 
 
-class TextScores:
-    """Scores of written texts, of which all are kept: BLEU is not a mean over texts.
+BY_SACREBLEU = ("bleu", "bleu_lower", "chrf")
+MISSING = "BLEU and chrF need the package sacrebleu, which is not installed."
+INSTALL = "Install the extra: pip install 'elman[translate]'"
+
+
+def has_sacrebleu() -> bool:
+    """Return whether BLEU and chrF can be computed."""
+    return importlib.util.find_spec("sacrebleu") is not None
+
+
+def require_sacrebleu() -> None:
+    """Refuse to go on without sacrebleu.
 
     Raises:
-        MissingPackageError: sacrebleu is not installed.
+        MissingPackageError: it is not installed.
+    """
+    if not has_sacrebleu():
+        raise MissingPackageError(MISSING, fix=INSTALL)
+
+
+class TextScores:
+    """Scores of written texts, of which the counts of n-grams are kept and not the texts themselves.
+
+    Without sacrebleu there is no BLEU and no chrF.
     """
 
     def __init__(self):
-        if importlib.util.find_spec("sacrebleu") is None:
-            raise MissingPackageError(
-                "BLEU and chrF need the package sacrebleu, which is not installed.",
-                fix='Install the extra: pip install "elman[translate]"',
-            )
-        self._texts: list[str] = []
-        self._references: list[str] = []
+        self._metrics: dict[str, Any] = {}
+        self._sums: dict[str, list[float]] = {}
+        self._texts = self._exact = self._edits = self._words = self._tokenised = 0
+        self._example = ""
 
     def update(self, texts: Sequence[str], references: Sequence[str]) -> None:
-        """Add texts and the reference of each."""
-        if len(texts) != len(references):
-            raise ValueError(f"Expected a reference for each of {len(texts)} texts, got {len(references)}.")
-        self._texts += texts
-        self._references += references
+        """Count texts and the reference of each."""
+        for text, reference in zip(texts, references, strict=True):
+            words = reference.split()
+            self._texts += 1
+            self._exact += text == reference
+            self._edits += edit_distance(text.split(), words)
+            self._words += len(words)
+            if TOKENISED.search(reference):
+                self._tokenised += 1
+                self._example = self._example or reference
+        if texts and has_sacrebleu():
+            self._count_ngrams(texts, references)
 
     def compute(self) -> dict[str, Any]:
         """Return every score by its name, and nothing without texts.
@@ -51,29 +74,41 @@ class TextScores:
         """
         if not self._texts:
             return {}
-        pairs = list(zip(self._texts, self._references, strict=True))
-        words = sum(len(reference.split()) for reference in self._references)
-        edits = sum(edit_distance(text.split(), reference.split()) for text, reference in pairs)
-        note = tokenised_note(self._references)
+        found: dict[str, Any] = {}
+        for name, metric in self._metrics.items():
+            found[name] = metric._compute_score_from_stats(self._sums[name]).score
+            found[f"{name}_signature"] = str(metric.get_signature())
+        note = self._note()
         return {
-            **self._measured(),
-            "exact": sum(text == reference for text, reference in pairs) / len(pairs),
-            "token_error_rate": edits / words if words else None,
+            **found,
+            "exact": self._exact / self._texts,
+            "token_error_rate": self._edits / self._words if self._words else None,
             **({"reference_note": note} if note else {}),
         }
 
-    def _measured(self) -> dict[str, Any]:
+    def _count_ngrams(self, texts: Sequence[str], references: Sequence[str]) -> None:
         # sacrebleu is imported only by those who score texts.
         from sacrebleu.metrics.bleu import BLEU
         from sacrebleu.metrics.chrf import CHRF
 
-        # `force`: sacrebleu's own warning of tokenised texts is printed; `reference_note` has it.
-        metrics = {"bleu": BLEU(force=True), "bleu_lower": BLEU(lowercase=True, force=True), "chrf": CHRF()}
-        found: dict[str, Any] = {}
-        for name, metric in metrics.items():
-            found[name] = metric.corpus_score(self._texts, [self._references]).score
-            found[f"{name}_signature"] = str(metric.get_signature())
-        return found
+        if not self._metrics:
+            # `force`: sacrebleu's own warning of tokenised texts is printed; `reference_note` has it.
+            self._metrics = {"bleu": BLEU(force=True), "bleu_lower": BLEU(lowercase=True, force=True), "chrf": CHRF()}
+        for name, metric in self._metrics.items():
+            counts = metric._extract_corpus_statistics(list(texts), [list(references)])
+            sums = [float(sum(column)) for column in zip(*counts, strict=True)]
+            before = self._sums.get(name, [0.0] * len(sums))
+            self._sums[name] = [one + other for one, other in zip(before, sums, strict=True)]
+
+    def _note(self) -> str:
+        """Return a note if many of the references look tokenised, else an empty string."""
+        if not self._tokenised or self._tokenised < TOKENISED_SHARE * self._texts:
+            return ""
+        look = "looks" if self._tokenised == 1 else "look"
+        return (
+            f"{self._tokenised:,} of {self._texts:,} references {look} tokenised (such as "
+            f'"{self._example[:60]}"): BLEU of whole texts needs them as people write'
+        )
 
 
 def edit_distance(first: Sequence[Any], second: Sequence[Any]) -> int:
@@ -96,19 +131,3 @@ def edit_distance(first: Sequence[Any], second: Sequence[Any]) -> int:
             here.append(min(above[column] + 1, here[-1] + 1, above[column - 1] + (left != right)))
         above = here
     return above[-1]
-
-
-def tokenised_note(references: Sequence[str]) -> str:
-    """Return a note if many of the references look tokenised, else an empty string.
-
-    >>> tokenised_note(["A dog , a cat ."])
-    '1 of 1 references looks tokenised (such as "A dog , a cat ."): BLEU of whole texts needs them as people write'
-    """
-    found = [reference for reference in references if TOKENISED.search(reference)]
-    if not found or len(found) < TOKENISED_SHARE * len(references):
-        return ""
-    look = "looks" if len(found) == 1 else "look"
-    return (
-        f'{len(found):,} of {len(references):,} references {look} tokenised (such as "{found[0][:60]}"): BLEU of whole '
-        "texts needs them as people write"
-    )

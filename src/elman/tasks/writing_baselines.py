@@ -42,6 +42,12 @@ class Nearest(Baseline):
         name = "exact" if task.settings.tokens == "characters" else "bleu"
         return next(metric for metric in task.metrics if metric.name == name)
 
+    def prepare(self) -> None:
+        """Refuse to go on without sacrebleu."""
+        from elman.tasks.translate_scores import require_sacrebleu
+
+        require_sacrebleu()
+
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
         """Keep the training rows."""
         self._targets = list(values["target"][:KEPT])
@@ -49,7 +55,6 @@ class Nearest(Baseline):
 
     def score(self, task: "Task", values: Mapping[str, Any]) -> float:
         """Return the score of `metric`."""
-        # sacrebleu is an extra.
         from elman.tasks.translate_scores import TextScores
 
         scores = TextScores()

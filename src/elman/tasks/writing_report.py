@@ -8,6 +8,7 @@ from typing import Any
 from elman.report.grid import Grid
 from elman.report.parts import WORST, Examples, Numbers, Part
 from elman.tasks.task import Found, Row
+from elman.tasks.translate_scores import BY_SACREBLEU, INSTALL, MISSING
 
 HEADER = ("likeness", "source", "reference", "written")
 
@@ -62,5 +63,8 @@ def likeness(written: str, reference: str) -> float:
 
 
 def _remark(scores: Mapping[str, Any]) -> str:
-    signatures = [scores[name] for name in ("bleu_signature", "chrf_signature") if scores.get(name)]
-    return f"Signatures of sacrebleu: {'; '.join(signatures)}." if signatures else ""
+    """Return what BLEU and chrF were measured with, or how to get them, and a note on the references."""
+    signatures = [f"{name} {scores[f'{name}_signature']}" for name in BY_SACREBLEU if f"{name}_signature" in scores]
+    said = f"Signatures of sacrebleu: {'; '.join(signatures)}." if signatures else f"{MISSING} {INSTALL}."
+    note = scores.get("reference_note", "")
+    return f"{said} {note}." if note else said
