@@ -2,6 +2,7 @@
 
 from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
+from elman.recipes.digits import describe_digits
 from elman.recipes.forecasts import airline, etth1_96, etth1_720, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
@@ -16,6 +17,12 @@ from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
+from elman.recipes.translations import (
+    translate_dates,
+    translate_en_de,
+    translate_numbers,
+    translate_toy_forcing,
+)
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
 from elman.recipes.word_sentiment_best import word_sentiment_best
 
@@ -46,5 +53,10 @@ RECIPES: dict[str, Recipe] = {
         etth1_720,
         sunspots,
         airline,
+        translate_en_de,
+        translate_dates,
+        translate_numbers,
+        translate_toy_forcing,
+        describe_digits,
     )
 }

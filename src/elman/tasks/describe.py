@@ -1,6 +1,6 @@
 """The task of writing a text for a vector: one to many."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveInt
@@ -8,17 +8,17 @@ from pydantic import Field, PositiveInt
 from elman.report.parts import Part
 from elman.settings.base import Conflict
 from elman.settings.decoding import DecodingOptions
-from elman.tasks.rows import Rows
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Read, Task
 from elman.tasks.translate import METRICS, WriterSettings
 from elman.tasks.translate_texts import TargetText
-from elman.tasks.vectors import VectorInput
+from elman.tasks.vectors import VectorInput, VectorRows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from elman.compiler.cell import Cell
     from elman.nn.state import State
+    from elman.tasks.baselines import Baseline
 
 
 class DescriberSettings(WriterSettings):
@@ -59,7 +59,8 @@ class Describe(Task):
         Column("vector", VectorInput, help="Column of the vectors in JSONL. [the lists of numbers]"),
         Column("target", TargetText, "target", "Column of the texts. [by usual names, else the last]"),
     )
-    source = Rows()
+    source = VectorRows()
+    baseline_names = ("nearest",)
     metrics = METRICS
     use = ("elman predict {model} {data}", "elman evaluate {model} {data}")
     examples = (
@@ -71,6 +72,14 @@ class Describe(Task):
     def tokens(self) -> str:
         """What its inputs are."""
         return "values"
+
+    @classmethod
+    def baselines(cls) -> "Sequence[Baseline]":
+        """Return the text of the nearest training row."""
+        # Imported late: numpy is needed only for training.
+        from elman.tasks.writing_baselines import NearestVector
+
+        return (NearestVector("vector"),)
 
     def learn(self, values: Mapping[str, Any], folder: "Path | None" = None) -> dict[str, Any]:
         """Learn the size of the vectors and the vocabulary, and return the rows that are not too long."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from elman.compiler.cell import Cell
     from elman.nn.state import State
+    from elman.tasks.baselines import Baseline
 
 TokensName = Literal["auto", "characters", "words", "subwords"]
 METRICS = (
@@ -101,6 +102,7 @@ class Translate(Task):
         Column("target", TargetText, "target", "Column of the targets. [by usual names]"),
     )
     source = Parallel()
+    baseline_names = ("nearest",)
     metrics = METRICS
     use = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     examples = (
@@ -124,6 +126,14 @@ class Translate(Task):
         from elman.tasks.translate_choices import resolve_translator
 
         return resolve_translator(settings, values, validated=validated)
+
+    @classmethod
+    def baselines(cls) -> "Sequence[Baseline]":
+        """Return the text of the nearest training row."""
+        # Imported late: numpy is needed only for training.
+        from elman.tasks.writing_baselines import NearestText
+
+        return (NearestText("source"),)
 
     def learn(self, values: Mapping[str, Any], folder: "Path | None" = None) -> dict[str, Any]:
         """Learn the vocabularies, and return the pairs that are not too long."""

@@ -1,16 +1,55 @@
 """Vectors as the input of a task: rows of numbers of one length."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
-from elman.errors import ShapeError
-from elman.tasks.task import Unknown
+from elman.errors import DataError, ShapeError
+from elman.tasks.rows import Rows
+from elman.tasks.task import Column, Known, Unknown, Values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+
+class VectorRows(Rows):
+    """Rows of a vector and a text: a row of numbers in a table, or a list of numbers in JSONL."""
+
+    noun = "vectors"
+    help = "Vectors with texts: CSV or TSV with a column for each number, or JSONL with lists of numbers."
+    numeric_files = help
+    options = tuple(option for option in Rows.options if option.name in ("header", "separator", "encoding"))
+
+    def read(
+        self,
+        path: str | Sequence[str],
+        columns: Sequence[Column],
+        options: Mapping[str, Any],
+        *,
+        known: Known | None = None,
+    ) -> Values:
+        """Read a table.
+
+        Raises:
+            DataError: it cannot be read so, or has texts in place of vectors.
+        """
+        found = super().read(path, columns, options, known=known)
+        first = next(iter(found.columns.values()))
+        if any(isinstance(value, str) for value in first):
+            raise DataError(
+                "Expected rows of numbers with a text each, got texts.",
+                where=found.names[0] if found.names else found.source,
+                fix="Give a column for each number, and name that of the texts with --target.",
+            )
+        # What a step is belongs to the texts that are written.
+        return replace(found, settings={})
+
+    def facts(self, values: Values) -> str:
+        """Return the number of vectors."""
+        return f"{len(next(iter(values.columns.values()))):,} {self.noun}"
 
 
 class VectorInput:

@@ -84,7 +84,10 @@ def build_network(settings: Any, target: TargetText, cell: Cell | None, **source
 
 def with_options(network: Any, options: DecodingOptions) -> Any:
     """Return a network that searches with these options."""
-    return Searched(network, options)
+    found = Searched(network, options)
+    # A new module is in training, and restoring its mode would set that of the network.
+    found.training = network.training
+    return found
 
 
 def read_written(network: Any, source: Any, target: Ragged, settings: Any, encoder: TargetText) -> Read:
