@@ -39,12 +39,14 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Return the best targets that beam search finds for each source, best first.
 
-    A beam has numbered slots. In each step, slot i keeps the most probable token after any of the hypotheses in the
-    slots up to i that no slot before it has kept; an end mark that is more probable than that token ends a hypothesis
-    and takes no slot. What slots 1 to i do therefore does not depend on the width, so that a wider beam finds every
-    target that a narrower one finds, and its best score is never worse; slot 1 alone is greedy search. The decoder
-    does the same work as in ordinary beam search of the same width. Ordinary beam search may keep several tokens after
-    the last slot's hypothesis where this one keeps one.
+    A beam has numbered slots. In each step, slot i keeps the most probable token after any hypothesis in the slots up
+    to i that no earlier slot has kept. An end mark that is more probable than this token ends its hypothesis and uses
+    no slot. What the slots up to i keep does not depend on the width: a wider beam finds every target that a narrower
+    one finds, and its best score is never worse. Slot 1 alone is greedy search.
+
+    The decoder does the same work as in ordinary beam search of this width (`nested=False`), where each slot keeps the
+    best token after any hypothesis. Ordinary beam search finds better targets on average where the distributions are
+    flat, but may lose a target that a narrower beam finds.
 
     With required phrases, each number of required tokens written has a beam of its own (grid beam search), so that the
     decoder does up to (required tokens + 1) times the work.
@@ -52,7 +54,7 @@ def beam_search(
     Finished targets are ranked by log probability / ((5 + tokens) / 6) ** length_penalty + coverage penalty. A source
     leaves the batch when its n best targets have at least the score that any living hypothesis could still reach: its
     log probability over the divisor at the maximum length, with full coverage. Of equal scores, the first
-    found is first.
+    one found is first.
 
     Args:
         stepper: the decoder.
@@ -232,7 +234,8 @@ class _Search:
         banks = None
         if self.required is not None and children.progress is not None:
             banks = self.required.bank(children.progress, rows.sources)
-        picks = pick(rows.slots, children.scores, children.tokens, banks, children.ends, self.end, full)
+        choices = (rows.slots, children.scores, children.tokens, banks, children.ends, self.end, full)
+        picks = pick(*choices, nested=self.settings.nested)
         self._keep_finished(rows, children, picks.ended, steps)
         parents, candidates = picks.parents, picks.candidates
         tokens = children.tokens[parents, candidates]

@@ -55,13 +55,22 @@ class Picks(NamedTuple):
 
 
 def pick(
-    slots: Tensor, scores: Tensor, tokens: Tensor, banks: Tensor | None, ends: Tensor, end: int, full: Tensor
+    slots: Tensor,
+    scores: Tensor,
+    tokens: Tensor,
+    banks: Tensor | None,
+    ends: Tensor,
+    end: int,
+    full: Tensor,
+    *,
+    nested: bool = True,
 ) -> Picks:
     """Let each slot in turn pick its hypothesis.
 
-    Slot i of a bank keeps the best candidate that leads to this bank, of the rows in the slots up to i of all banks,
-    that no slot before has kept. In a source's full bank, each end mark after those rows that is better than this
-    candidate is picked too. Equal ones: lower slots first, then lower banks, then lower tokens.
+    Slot i of a bank keeps the best candidate that leads to this bank, of the rows in the slots up to i of all banks
+    (in all slots, if the beams are not nested), that no slot before has kept. In a source's full bank, each end mark
+    after those rows that is better than this candidate is picked too. Equal ones: lower slots first, then lower banks,
+    then lower tokens.
 
     Args:
         slots: the row in each slot, `(living, banks, beam)`; -1 for none.
@@ -71,6 +80,7 @@ def pick(
         ends: scores with the end mark, `(rows,)`; -inf for none.
         end: the end mark.
         full: the bank of each living source in which hypotheses may end, `(living,)`.
+        nested: whether a slot leaves out the rows in later slots.
     """
     living, _, beam = slots.shape
     lists, origins = _lists(slots, scores, banks)
@@ -81,9 +91,10 @@ def pick(
     heads = torch.zeros_like(slots)
     rows, candidates = torch.full_like(slots, -1), torch.full_like(slots, -1)
     for slot in range(beam):
-        at = heads[..., : slot + 1, None]
-        best, winner = lists[:, :, : slot + 1].gather(3, at)[..., 0].max(2)  # the first of equal ones
-        origin = origins[:, :, : slot + 1].gather(3, at)[..., 0].gather(2, winner[..., None])[..., 0]
+        seen = slot + 1 if nested else beam
+        at = heads[..., :seen, None]
+        best, winner = lists[:, :, :seen].gather(3, at)[..., 0].max(2)  # the first of equal ones
+        origin = origins[:, :, :seen].gather(3, at)[..., 0].gather(2, winner[..., None])[..., 0]
         exists = best > -math.inf
         width = scores.shape[1] + 1
         row = slots[every[:, None], origin // width, winner]
@@ -91,9 +102,9 @@ def pick(
         candidates[..., slot] = torch.where(exists, origin % width, -1)
         heads.scatter_add_(2, winner[..., None], exists[..., None].long())
         rival = (best[every, full], winner[every, full], tokens[rows[every, full, slot], candidates[every, full, slot]])
-        wins = _ends_that_win(ends_left[:, : slot + 1], rival, end)
-        is_ended[:, : slot + 1] |= wins
-        ends_left[:, : slot + 1].masked_fill_(wins, -math.inf)
+        wins = _ends_that_win(ends_left[:, :seen], rival, end)
+        is_ended[:, :seen] |= wins
+        ends_left[:, :seen].masked_fill_(wins, -math.inf)
     kept = rows >= 0
     numbers = torch.full_like(slots, -1)
     numbers[kept] = torch.arange(int(kept.sum()), device=slots.device)

@@ -13,6 +13,11 @@ class DecodingSettings(SamplingSettings):
     """How a decoder's target is found: by beam search, or drawn at random."""
 
     beam: PositiveInt = Field(5, description="Hypotheses kept at each step. 1 is greedy search.")
+    nested: bool = Field(
+        True,
+        description="Never score worse with a wider beam. Off: ordinary beam search, which finds better targets at most "
+        "widths and worse ones at some.",
+    )
     n_best: PositiveInt = Field(1, description="Hypotheses returned for each source. At most `beam`.")
     length_penalty: NonNegativeFloat = Field(
         1.0,

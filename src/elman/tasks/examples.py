@@ -29,8 +29,8 @@ class Examples:
         self._shuffle = shuffle
         ragged = [column.lengths for column in self.columns.values() if not isinstance(column, Tensor)]
         # Rows that are not sequences count as one step each.
-        rows = torch.ones(len(next(iter(self.columns.values()))), dtype=torch.int64)
-        self.lengths: list[int] = (torch.stack(ragged).sum(0) if ragged else rows).tolist()
+        ones = [1] * (0 if ragged else len(next(iter(self.columns.values()))))
+        self.lengths: list[int] = torch.stack(ragged).sum(0).tolist() if ragged else ones
 
     @property
     def fingerprint(self) -> str:
