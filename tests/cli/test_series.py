@@ -178,6 +178,18 @@ def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: P
     assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
 
 
+@pytest.mark.parametrize("loss", ["squared", "quantile"])
+def test_numbers_are_shown_with_six_digits_and_in_json_with_all(elman, numbers: Path, tmp_path: Path, loss: str):
+    out = tmp_path / "model"
+    assert elman("train", "regress", numbers, "--out", out, "--loss", loss, *SMALL).code == 0
+    shown = [line.split("\t")[1:] for line in elman("predict", out, numbers).out.splitlines()]
+    exact = elman("predict", out, numbers, "--json").json["predictions"]
+    for fields, each in zip(shown, exact, strict=True):
+        every = [each["target"], *each.get("quantiles", {}).values()]
+        assert [float(field.rpartition("=")[2]) for field in fields] == [float(f"{value:.6g}") for value in every]
+        assert len(repr(each["target"])) > 10
+
+
 def table_of_steps(path: Path, target: Callable[[float], float | str], count: int = 12) -> Path:
     waves = [[math.sin(t * (1 + n % 3)) for t in range(5)] for n in range(count)]
     rows = [f"s{n},{t},{x},{target(x)}" for n, wave in enumerate(waves) for t, x in enumerate(wave)]
