@@ -85,6 +85,32 @@ def test_numbers_of_texts(elman, tmp_path: Path):
     assert "line 4, column `score`: expected a finite number, got inf" in refused.err
 
 
+@pytest.mark.parametrize(("task", "word"), [("regress", "target"), ("classify", "label")])
+def test_notes_and_repairs_call_the_answers_what_the_flag_calls_them(elman, tmp_path: Path, task: str, word: str):
+    path = tmp_path / "texts.csv"
+    path.write_text("".join(f"word {n},{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--no-header", "--out", tmp_path / "model", *SMALL)
+    assert done.code == 0, done.err
+    assert f"column 1 is the text, column 2 the {word}" in done.err
+    path.write_text("".join(f"word {n},other,third,{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--no-header", "--out", tmp_path / "other", *SMALL)
+    assert f"which are the text and the {word}" in done.err
+    assert f"--text 2 --{word} 1" in done.err
+    lines = tmp_path / "texts.jsonl"
+    lines.write_text("".join(json.dumps({"text": f"word {n}", "label": n % 2}) + "\n" for n in range(20)))
+    done = elman("train", task, lines, "--out", tmp_path / "third", *SMALL)
+    assert f"the {word}s are read from field `label`" in done.err
+
+
+@pytest.mark.parametrize(("task", "flag"), [("regress", "--target"), ("classify", "--label")])
+def test_series_without_a_clear_target_name_the_flag_of_the_task(elman, tmp_path: Path, task: str, flag: str):
+    path = tmp_path / "series.csv"
+    path.write_text("a,b,c,d\n" + "".join(f"{n},{n + 1},{n % 3},{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--out", tmp_path / "model", *SMALL)
+    assert "not clear which column is the target" in done.err
+    assert f"with {flag}." in done.err
+
+
 def test_missing_values_are_refused_masked_or_carried(elman, tmp_path: Path):
     path = tmp_path / "gaps.ts"
     rows = lines("class", missing=True)
@@ -150,6 +176,18 @@ def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: P
     assert evaluated["baseline"]["rmse"] == pytest.approx(deviation, rel=0.01)
     answers = elman("predict", out, path, "--json").json["predictions"]
     assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
+
+
+@pytest.mark.parametrize("loss", ["squared", "quantile"])
+def test_numbers_are_shown_with_six_digits_and_in_json_with_all(elman, numbers: Path, tmp_path: Path, loss: str):
+    out = tmp_path / "model"
+    assert elman("train", "regress", numbers, "--out", out, "--loss", loss, *SMALL).code == 0
+    shown = [line.split("\t")[1:] for line in elman("predict", out, numbers).out.splitlines()]
+    exact = elman("predict", out, numbers, "--json").json["predictions"]
+    for fields, each in zip(shown, exact, strict=True):
+        every = [each["target"], *each.get("quantiles", {}).values()]
+        assert [float(field.rpartition("=")[2]) for field in fields] == [float(f"{value:.6g}") for value in every]
+        assert len(repr(each["target"])) > 10
 
 
 def table_of_steps(path: Path, target: Callable[[float], float | str], count: int = 12) -> Path:

@@ -17,7 +17,7 @@ from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
-from elman.report.figures import on_one_line
+from elman.report.figures import on_one_line, significant
 
 if TYPE_CHECKING:
     from elman.data.text.unknown import UnknownTally
@@ -102,8 +102,9 @@ def predict(**values: Any) -> None:
     Each line has the text, its answer and the probability of the answer, separated by tabs. Tabs, line breaks and
     backslashes within a text or an answer are escaped with a backslash. A file is read as the training file was. With
     --probabilities, each label and its probability are a field LABEL=PROBABILITY; with --explain, each token and its
-    weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
-    one object holds all predictions, and no other line is printed.
+    weight a field TOKEN=WEIGHT at the end. Numbers have six significant digits; with --json they have all. A forecaster
+    writes a CSV table with a row for each step ahead. With --json, one object holds all predictions, and no other line
+    is printed.
 
     Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
     one of N parts of a file, and the header of a table is in the first part alone.
@@ -316,7 +317,7 @@ def _shown(row: Any) -> str:
 
 
 def _answer(value: Any) -> str:
-    return str(value) if isinstance(value, bool) else _words(value)
+    return str(value) if isinstance(value, bool) else _words(significant(value))
 
 
 def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: str, every: bool) -> dict[str, Any]:
@@ -336,7 +337,7 @@ def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool)
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
         shown = [f"{value:.4f}" for value in (answer.probability, answer.score) if value is not None]
-    shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
+    shown += [f"{name}={_answer(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)
     values = answer.value if isinstance(answer.value, tuple) else (answer.value,)

@@ -178,7 +178,7 @@ def _targets(opened: Any, table: "Table", text: str | int, column: str | int, ho
         value = json.loads(opened.lines[0]).get(column)
         if not isinstance(value, str):
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            return read_table(opened, text=text, label=column, **how, numeric=numeric).labels or []
+            return read_table(opened, text=text, label=column, **how, numeric=numeric, target="target").labels or []
     texts = read_table(opened, text=column, labelled=False, **how).texts
     _refuse_empty(table, column, texts)
     return texts

@@ -124,6 +124,7 @@ class Rows(RowSource):
         target = next(iter(targets(columns)), None)
         numeric = target is not None and target.numeric
         how: dict[str, Any] = {**given_options(options, _OPTIONS), "known": form_of(known), "numeric": numeric}
+        how |= {} if target is None else {"target": target.name}
         names = given_options({"text": options.get(first.name), "label": options.get(target.name) if target else None})
         # Standard input can be read only once.
         opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
+from elman.nn.ridge import Solution, Sums, cross_validate, joined
 from elman.settings.training import RunSettings
 from elman.tasks.task import Batch, Data, Task
 from elman.training.checkpoint import Checkpoint
 from elman.training.learner import NotFiniteError
 from elman.training.record import History
-from elman.training.ridge import Solution, Sums, cross_validate, joined
 from elman.training.weights import load_weights, weights_of
 
 # The minibatches are dealt to so many parts, each of which is left out once to compare the ridges.

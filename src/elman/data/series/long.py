@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.data.files import Mistakes, Source, position
 from elman.data.series.ts import Read
-from elman.data.series.values import FIX, SeriesName, is_missing, is_number, numbers_in, targets_in
+from elman.data.series.values import FIX, SeriesName, flag_of_targets, is_missing, is_number, numbers_in, targets_in
 from elman.data.tables.delimited import Row, check_widths, read_rows
 from elman.data.tables.header import LABEL_NAMES, named_like
 from elman.errors import DataError, UsageError, nearest
@@ -70,7 +70,7 @@ def read_long(
     names, body = [name.strip() for name in rows[0].fields], rows[1:]
     if not body:
         raise DataError(f"{source.name} has a header but no rows.", fix="Give at least one row.")
-    columns, notes = _complete(source, names, body, columns, labelled=labelled)
+    columns, notes = _complete(source, names, body, columns, numeric=numeric, labelled=labelled)
     mistakes = Mistakes(source.name)
     values = np.stack([_column(source, names, body, name, mistakes) for name in columns.channels], axis=1)
     targets = _targets(names, body, columns, mistakes, numeric=numeric, labelled=labelled)
@@ -123,7 +123,7 @@ def _name(source: str, name: str, columns: LongColumns, body: Sequence[Row], ord
 
 
 def _complete(
-    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, labelled: bool
+    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, numeric: bool, labelled: bool
 ) -> tuple[LongColumns, list[str]]:
     for name in (given.series, given.time, given.target, *given.channels):
         if name is not None and names.count(name) != 1:
@@ -131,7 +131,7 @@ def _complete(
             raise DataError(f"{source.name} {problem} `{name}`.", where="line 1", fix=nearest(name, names))
     target = given.target
     if target is None and labelled:
-        target = _usual_target(source, names, body, given)
+        target = _usual_target(source, names, body, given, numeric=numeric)
     others = [name for name in names if name not in (given.series, given.time, target)]
     channels = given.channels
     if not channels:
@@ -149,7 +149,9 @@ def _complete(
     return LongColumns(given.series, given.time, tuple(channels), target), notes
 
 
-def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: LongColumns) -> str | None:
+def _usual_target(
+    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, numeric: bool
+) -> str | None:
     """Return the column with a usual name of a target.
 
     Of several, it is the one whose fields are not numbers.
@@ -163,7 +165,8 @@ def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: 
         raise DataError(
             f"Expected one column of targets in {source.name}, got {len(usual)} with usual names.",
             where=f"line 1: {', '.join(f'`{names[n]}`' for n in usual)}",
-            fix="Name the column of the targets with --label or --target, or those of the values with --channels.",
+            fix=f"Name the column of the targets with {flag_of_targets(numeric=numeric)}, or those of the values with "
+            "--channels.",
         )
     return names[usual[0]] if usual else None
 
