@@ -109,7 +109,7 @@ def space_of(settings: Settings) -> dict[str, Range | Choices]:
 
 
 def setting_of(name: str) -> str:
-    """Return the setting of a name in a space, which may be that of an entry: `cell_options.leak`."""
+    """Return the setting of a name in a space, such as `cell_options` of `cell_options.leak`."""
     return name.partition(".")[0]
 
 
