@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from elman.errors import ElmanError, MissingPackageError, UsageError
 
-CONNECT_SECONDS = 25
+CONNECT_SECONDS = 20
 _PROBE = "import ray, sys; ray.init(address=sys.argv[1], logging_level='ERROR', log_to_driver=False)"
 
 
@@ -86,7 +87,7 @@ def _quieten(ray: Any) -> None:
 
 
 def problem_of(error: BaseException) -> BaseException:
-    """Return the error of elman that ended a task of Ray, or one that names the failure of the task."""
+    """Return the error of elman that ended a task of Ray, or one that names its failure."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, ElmanError):
@@ -103,12 +104,20 @@ def problem_of(error: BaseException) -> BaseException:
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address without a cluster, in another process: Ray ends a process that cannot connect."""
+    """Refuse an address without a cluster.
+
+    Another process tries it, since Ray ends a process that cannot connect.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS / 5).close()
         done = subprocess.run(
             [sys.executable, "-c", _PROBE, address], capture_output=True, timeout=CONNECT_SECONDS, text=True
         )
         reason = "" if done.returncode == 0 else _last_line(done.stderr)
+    except (OSError, OverflowError) as error:
+        reason = str(error)
     except subprocess.TimeoutExpired:
         reason = f"no answer within {CONNECT_SECONDS} seconds"
     if reason:
