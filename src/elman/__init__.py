@@ -22,6 +22,7 @@ Models, for whole tasks:
     `SequenceForecaster`    the next steps of series of numbers
     `LanguageModel`         the next token; generates text
     `open_model`            open a saved model of any task
+    `predict_dataset`       answers to the rows of a Ray dataset
 
 Layers, each a `torch.nn.Module`:
     `SimpleRNN`, `LSTM`, `GRU`    the textbook layers
@@ -62,6 +63,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.cells import CELLS as CELLS
+    from elman.cluster.predict import predict_dataset as predict_dataset
     from elman.compiler import language as language
     from elman.compiler.cell import Cell as Cell
     from elman.compiler.cell import cell as cell
@@ -177,6 +179,7 @@ _MODULES = {
         "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger SequenceForecaster LanguageModel "
         "Translator Describer open_model"
     ),
+    "elman.cluster.predict": "predict_dataset",
     "elman.nn.recurrent": "Recurrent",
     "elman.nn.layers": "SimpleRNN LSTM GRU",
     "elman.nn.embedding": "Embedding",

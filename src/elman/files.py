@@ -83,6 +83,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and bytes of all files of a folder."""
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(each for each in path.rglob("*") if each.is_file())
+    lines = [f"{each.relative_to(path).as_posix()} {sha256(each)}" for each in files]
+    return hashlib.sha256("\n".join(lines).encode(errors="backslashreplace")).hexdigest()
+
+
 @contextmanager
 def _staged(folder: Path, contents: Mapping[str, Content]) -> Iterator[dict[str, Path]]:
     token = secrets.token_hex(4)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchmetrics", "matplotlib", "numpy", "scipy", "sklearn")
+HEAVY = ("optuna", "ray", "torch", "torchmetrics", "matplotlib", "numpy", "scipy", "sklearn")
 PROBE = f"""
 import sys
 from elman.cli.app import run
@@ -26,6 +26,8 @@ sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
         ["train", "--help"],
         ["train", "classify", "--help"],
         ["train", "language", "--help"],
+        ["search", "--help"],
+        ["search", "classify", "--help"],
         ["evaluate", "--help"],
         ["predict", "--help"],
         ["generate", "--help"],

@@ -99,6 +99,30 @@ def given_values(flags: Iterable[Flag], values: Mapping[str, Any]) -> dict[str, 
     return {flag.name: value_of(flag, values[flag.name]) for flag in flags if values.get(flag.name) is not None}
 
 
+def words_of(flag: Flag, value: Any) -> list[str]:
+    """Return the words of a command line that give a setting this value, none for its default.
+
+    >>> from elman.settings.training import TrainingSettings
+    >>> flags = {flag.name: flag for flag in flags_of(TrainingSettings)}
+    >>> words_of(flags["learning_rate"], 0.01) + words_of(flags["bucketing"], False) + words_of(flags["seed"], 0)
+    ['--learning-rate', '0.01', '--no-bucketing']
+    """
+    if value == flag.default:
+        return []
+    if isinstance(value, bool):
+        # A flag says the contrary of its default; one without a default has both forms.
+        return [f"--no-{flag.name.replace('_', '-')}" if not value else f"--{flag.name.replace('_', '-')}"]
+    if isinstance(value, Mapping):
+        return [spelling(flag), ",".join(f"{name}={_typed(each)}" for name, each in value.items())]
+    if isinstance(value, list | tuple):
+        return [spelling(flag), ",".join(map(_typed, value)) or "none"]
+    return [spelling(flag), _typed(value)]
+
+
+def _typed(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
 def _flag(name: str, field: FieldInfo) -> Flag:
     # A class of settings is checked whole, so that its limits need not be part of the flags.
     kinds, words = zip(*_parts(field.annotation), strict=True)
@@ -150,7 +174,8 @@ def _items(flag: Flag, typed: str) -> tuple[int | float | str, ...]:
 
 
 def _pairs(flag: Flag, typed: str) -> Mapping[str, bool | int | float | str]:
-    pairs = [word.partition("=") for word in typed.split(",")]
+    # A value may have commas of its own: recurrent=sparse(0.9, 0.1).
+    pairs = [word.partition("=") for word in re.split(r",(?![^(]*\))", typed)]
     if not all(name.strip() and sign for name, sign, _ in pairs):
         raise UsageError(
             f"{spelling(flag)} {typed!r} is not a list of options.",

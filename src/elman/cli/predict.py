@@ -14,6 +14,7 @@ import typer
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
+from elman.cli.predict_ray import by_ray, predict_by_ray
 from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
@@ -42,6 +43,7 @@ _TOP = Annotated[
     typer.Option("--top", min=1, metavar="N", show_default=False, help="Texts that --nearest shows. [10]"),
 ]
 _SHARD = "Predict only part I of N parts. The parts one after the other are the whole, byte for byte."
+_OUT = "Of --engine ray: a .csv, .jsonl or .parquet file, or a folder of parts. [standard output]"
 _EXPLAIN = Annotated[
     bool, typer.Option("--explain", help="Show how much each token spoke for the answer, in log odds.")
 ]
@@ -59,6 +61,7 @@ def register(app: typer.Typer) -> None:
         "cut -f1 words.tsv | elman predict words-model - --probabilities",
         "elman predict news-model --text 'Shares fall in Tokyo' --explain",
         "elman predict news-model archive.txt.gz --shard 3/16 > part03.tsv",
+        "elman predict news-model archive/ --engine ray --address auto --out answers",
         "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
         "elman predict en-de-model captions.en --beam 10 --n-best 3",
         "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
@@ -88,6 +91,10 @@ def _parameters() -> Parameters:
         ),
         "shard": (option("--shard", "I/N", _SHARD), None),
         **{name: (option_of(flag), None) for name, flag in answer_flags().items()},
+        "engine": (option("--engine", "NAME", "Who computes: local (this process) or ray, a cluster. [local]"), None),
+        "address": (option("--address", "HOST:PORT", "Of the Ray cluster. [a new one on this machine]"), None),
+        "workers": (option("--workers", "N", "Models of --engine ray. [one for each CPU]", int | None), None),
+        "out": (option("--out", "PATH", _OUT, Path | None), None),
         "probabilities": (_PROBABILITIES, False),
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
@@ -107,7 +114,8 @@ def predict(**values: Any) -> None:
     is printed.
 
     Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
-    one of N parts of a file, and the header of a table is in the first part alone.
+    one of N parts of a file, and the header of a table is in the first part alone. With --engine ray, DATA is a file or
+    a folder of texts, CSV, TSV, JSONL or Parquet, and each actor of a Ray cluster has a model.
 
     A translator writes the best text for each source and its score; with --n-best, a line for each of the N best texts.
 
@@ -122,11 +130,14 @@ def predict(**values: Any) -> None:
     if (data is None) == (not text):
         raise UsageError("Give either DATA or --text.", fix='For instance: elman predict MODEL --text "stupendous"')
     only = {**how, "fill": values["fill"], "shard": values["shard"]}
-    flags = [f"--{name}" for name, value in only.items() if value is not None]
+    flags = [f"--{name}" for name, value in {**only, "engine": values["engine"]}.items() if value is not None]
     if not data and flags:
         raise UsageError(f"{', '.join(flags)}: only for DATA.", fix="Leave them out where --text gives the texts.")
     if values["nearest"] is None and values["top"] is not None:
         raise UsageError("--top: only with --nearest.", fix="Leave it out.")
+    if by_ray(values):
+        predict_by_ray(values, how)
+        return
     shard = _shard(values)
     if values["nearest"] is not None:
         _nearest(values, how)
@@ -183,7 +194,7 @@ def predict(**values: Any) -> None:
         return
     for row, answer, weights in explained:
         for each in (answer, *answer.others):
-            emit(_as_line(row, each, weights, several=len(names) > 1, every=values["probabilities"]))
+            emit(as_line(row, each, weights, several=len(names) > 1, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -332,7 +343,16 @@ def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: 
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
 
-def _as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool) -> str:
+def as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool) -> str:
+    """Return the line of an answer.
+
+    Args:
+        row: that was answered, a tuple of several inputs.
+        answer: to it.
+        weights: of its tokens, None if they are not shown.
+        several: whether the model has several inputs.
+        every: whether the probability of every label is shown.
+    """
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from elman.errors import UsageError
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
 
 
 class Shard(NamedTuple):
@@ -40,8 +43,8 @@ def parse_shard(written: str) -> Shard:
 
 
 def answers_of_part(
-    rows: range, given: Iterator[Any], answer: Callable[[Iterator[Any]], Iterator[Any]], size: int
-) -> Iterator[Any]:
+    rows: range, given: Iterator[Row], answer: Callable[[Iterator[Row]], Iterator[Answer]], size: int
+) -> Iterator[Answer]:
     """Yield the answers to some of the rows of a file, as they are among those to all rows.
 
     The rows before and after them that are in the same chunks are answered too: an answer may differ in its last bits

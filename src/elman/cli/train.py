@@ -17,8 +17,12 @@ HELP = "Train a model, save it and write a report."
 VALIDATION_FRACTION = 0.1
 
 
-class _Tasks(TyperGroup):
+class TaskGroup(TyperGroup):
     """A sub-command for each task; its file is imported when it is asked for."""
+
+    def command_of(self, task: Any) -> Any:
+        """Return the command of a task, which trains a model."""
+        return command_of(task)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the tasks."""
@@ -31,7 +35,7 @@ class _Tasks(TyperGroup):
         """Return the command of a task, or None if there is no such task."""
         from elman.tasks import TASKS, find_task
 
-        return command_of(find_task(cmd_name)) if cmd_name in TASKS else None
+        return self.command_of(find_task(cmd_name)) if cmd_name in TASKS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command of the task, or raise an error that names the tasks."""
@@ -47,7 +51,7 @@ class _Tasks(TyperGroup):
 
 
 tasks = typer.Typer(
-    cls=_Tasks,
+    cls=TaskGroup,
     help=HELP,
     rich_markup_mode=None,
     subcommand_metavar="TASK ...",

@@ -119,6 +119,8 @@ def _draw_panel(panel: Panel) -> str:
                 axes.plot(x, y, linewidth=1.2, **named)
             if len(trace.low):
                 axes.fill_between(x, list(trace.low), list(trace.high), color=colour, alpha=0.2, linewidth=0)
+        if panel.ticks:
+            axes.set_xticks(range(len(panel.ticks)), panel.ticks)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
 

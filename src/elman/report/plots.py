@@ -40,6 +40,7 @@ class Panel(NamedTuple):
         y_label: of the vertical axis.
         traces: in the order of drawing.
         is_wide: whether it is twice as wide.
+        ticks: words for the positions 0, 1, 2, … of the horizontal axis; numbers if not given.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Panel(NamedTuple):
     y_label: str
     traces: Sequence[Trace]
     is_wide: bool = False
+    ticks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

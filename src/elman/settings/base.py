@@ -79,6 +79,15 @@ def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> Settin
     ) from None
 
 
+def field_mistakes(cls: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with each value by itself, a line each."""
+    try:
+        cls.model_validate(dict(values))
+    except ValidationError as error:
+        return _field_mistakes(cls, error)
+    return []
+
+
 def summary_of(description: str | None) -> str:
     """Return the first sentence of a setting's description: its line in a command's help.
 

@@ -1,13 +1,14 @@
 """Settings of forecasts: how far, from how much of the past, and by which network."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
 from elman.settings.base import Conflict, Settings
 from elman.settings.network import BodySettings
 from elman.settings.series import Missing, Scaling
+from elman.settings.space import Range, Space
 
 Method = Literal["segments", "direct", "recursive"]
 ForecastLoss = Literal["squared", "absolute", "huber", "quantile", "gaussian", "student", "negative-binomial"]
@@ -46,6 +47,8 @@ class WindowSettings(Settings):
 
 class ForecastNetworkSettings(WindowSettings, BodySettings):
     """The layers of a forecaster, and what it learns."""
+
+    space: ClassVar[Space] = {"output_dropout": Range(0.0, 0.5)}
 
     method: Method | None = Field(
         None,

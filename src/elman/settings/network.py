@@ -1,11 +1,12 @@
 """The layers of a network, as settings."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
 from elman.settings.base import Conflict, Settings
+from elman.settings.space import Range, Space
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -25,6 +26,17 @@ SOFTMAX_SAMPLES = 1024
 
 class BodySettings(Settings):
     """The recurrent layers of a network."""
+
+    space: ClassVar[Space] = {"hidden_size": Range(32, 512, log=True), "num_layers": Range(1, 2)}
+    closed_form_space: ClassVar[Space] = {"hidden_size": Range(50, 1000, log=True)}
+    cell_spaces: ClassVar[Mapping[str, Space]] = {
+        "reservoir": {
+            "cell_options.recurrent": Range(0.1, 1.5, log=True, form="sparse({}, 0.1)"),
+            "cell_options.leak": Range(0.05, 1.0, log=True),
+            "cell_options.input_scaling": Range(0.05, 5.0, log=True),
+            "cell_options.bias_scaling": Range(0.01, 1.0, log=True),
+        }
+    }
 
     cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
     cell_options: dict[str, bool | str | float | None] = Field(
@@ -125,6 +137,8 @@ class NetworkSettings(StepSettings):
 
 class LanguageNetworkSettings(BodySettings):
     """The layers of a language model: embed, recurrent body, softmax over the tokens."""
+
+    space: ClassVar[Space] = {"input_dropout": Range(0.0, 0.5), "output_dropout": Range(0.0, 0.5)}
 
     cell: str = Field("gru", description="One of elman's cells, or your own as FILE.py:NAME.")
     hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer.")

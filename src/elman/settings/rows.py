@@ -1,13 +1,14 @@
 """Settings of networks that give one answer for each sequence."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from elman.settings.base import Conflict
 from elman.settings.network import NetworkSettings, PoolingName, Share
 from elman.settings.series import SeriesSettings
+from elman.settings.space import Range, Space
 from elman.settings.text import EncoderSettings
 from elman.settings.training import BelowOne, Schedule, TrainingSettings
 
@@ -17,6 +18,12 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
 
     The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
     """
+
+    space: ClassVar[Space] = {
+        "dropout": Range(0.0, 0.7),
+        "input_dropout": Range(0.0, 0.5),
+        "token_dropout": Range(0.0, 0.3),
+    }
 
     tokens: Literal["auto", "characters", "bytes", "words", "subwords", "values"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         "auto",
@@ -72,6 +79,8 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
 
 class LabelSettings(RowSettings):
     """Settings of networks that give a label, besides those of `RowSettings`."""
+
+    space: ClassVar[Space] = {"label_smoothing": Range(0.0, 0.2)}
 
     wide: Literal["ngrams", "off"] = Field(
         "ngrams",

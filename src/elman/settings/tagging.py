@@ -1,14 +1,21 @@
 """How a tagger reads words, as settings."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from elman.settings.network import Share, StepSettings
+from elman.settings.space import Range, Space
 
 
 class WordSettings(StepSettings):
     """The layers of a network that reads words by what they are and how they are spelled."""
+
+    space: ClassVar[Space] = {
+        "dropout": Range(0.0, 0.7),
+        "input_dropout": Range(0.0, 0.6),
+        "token_dropout": Range(0.0, 0.3),
+    }
 
     cell: str = Field("lstm", description="One of elman's cells, your own as FILE.py:NAME, or none.")
     embedding: Literal["one-hot"] | PositiveInt = Field(100, description="Size of a word's learned vector, or one-hot.")

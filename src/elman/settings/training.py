@@ -1,11 +1,12 @@
 """How a model is trained: every setting of the trainer, with its range."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from elman.settings.base import Conflict, Settings
+from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -14,6 +15,8 @@ NONMONOTONE_INTERVAL = 5
 
 class RunSettings(Settings):
     """How a network is trained, for any task."""
+
+    space: ClassVar[Space] = {"learning_rate": Range(1e-4, 3e-2, log=True)}
 
     epochs: PositiveInt = Field(20, description="Passes over the data.")
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="Optimizer.")
@@ -121,6 +124,8 @@ class TrainingSettings(RunSettings):
     >>> TrainingSettings(tokens_per_batch=4000).batch_size is None
     True
     """
+
+    space: ClassVar[Space] = {"batch_size": Choices((16, 32, 64, 128))}
 
     batch_size: PositiveInt | None = Field(32, description="Sequences in a minibatch.")
     tokens_per_batch: PositiveInt | None = Field(None, description="Steps in a minibatch, in place of the batch size.")

@@ -3,13 +3,14 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from elman.report.parts import Numbers, Part, Picture
 from elman.settings import Settings
 from elman.settings.network import LanguageNetworkSettings
+from elman.settings.space import Choices, Space
 from elman.settings.text import CoderSettings
 from elman.settings.training import RunSettings
 from elman.tasks.streams import Stream, Tokens
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 class LanguageSettings(CoderSettings, LanguageNetworkSettings, RunSettings):
     """Every setting of a language model: how text becomes tokens, the network's layers, the training, and these."""
+
+    space: ClassVar[Space] = {"streams": Choices((16, 32, 64, 128))}
 
     epochs: PositiveInt = Field(10, description="Passes over the text.")
     learning_rate: float = Field(2e-3, gt=0, description="Learning rate of the optimizer.")

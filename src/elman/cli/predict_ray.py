@@ -1,0 +1,129 @@
+"""`elman predict --engine ray`: the same lines from a Ray cluster, or the rows with their answers as files."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elman.cli.output import emit, emit_json, say
+from elman.errors import UsageError
+
+ENGINES = ("local", "ray")
+LINE = "line"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Gives the line of each answer, as `elman predict` prints it.
+
+    Attributes:
+        every: whether the line has the probability of every label.
+        explain: whether it has the weights of the tokens.
+        unknown: what happens to tokens that training never saw.
+    """
+
+    every: bool
+    explain: bool
+    unknown: Any
+
+    def __call__(self, model: Any, rows: Sequence[Any]) -> dict[str, list[str]]:
+        """Return a column of lines."""
+        from elman.cli.predict import as_line
+        from elman.tasks.task import inputs
+
+        several = len(inputs(model.task.columns)) > 1
+        answers = model.answers(list(rows), unknown=self.unknown)
+        weights = (model.explain_answer(row) if self.explain else None for row in rows)
+        found = zip(rows, answers, weights, strict=True)
+        return {LINE: [as_line(*each, several=several, every=self.every) for each in found]}
+
+
+def by_ray(values: Mapping[str, Any]) -> bool:
+    """Return whether a cluster predicts.
+
+    Raises:
+        UsageError: there is no such engine, or flags that do not go with it.
+    """
+    engine = values["engine"] or "local"
+    if engine not in ENGINES:
+        raise UsageError(f"Expected local or ray for --engine, got {engine!r}.", fix="Give one of the two.")
+    names = ("address", "workers", "out") if engine == "local" else ("shard", "fill", "nearest")
+    wrong = [f"--{name}" for name in names if values[name] is not None]
+    if wrong:
+        how = "only with" if engine == "local" else "not with"
+        raise UsageError(f"{', '.join(wrong)}: {how} --engine ray.", fix="Leave it out.")
+    if engine == "ray" and values["data"] == "-":
+        raise UsageError("A cluster does not read standard input.", fix="Give a file or a folder.")
+    if engine == "ray" and values["as_json"] and values["out"] is None:
+        raise UsageError("--json: with --engine ray only with --out.", fix="Give --out answers.jsonl.")
+    return engine == "ray"
+
+
+def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
+    """Predict the rows of a file or a folder on a cluster, and print or write them in order.
+
+    Args:
+        values: of all flags by name.
+        how: those that say how files are read.
+
+    Raises:
+        UsageError, DataError, ModelError: as `elman predict`; or there is no cluster.
+    """
+    from elman.cli.reading import refuse_others
+    from elman.cluster.connect import connected, import_ray, problem_of
+    from elman.models import open_model
+
+    import_ray()
+    opened, path, out = open_model(values["model"]), Path(values["data"]), values["out"]
+    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, values["model"])
+    _check_files(opened, path, how)
+    lines = Lines(values["probabilities"], values["explain"], values["unknown"]) if out is None else None
+    with connected(values["address"], values["workers"]) as ray:
+        try:
+            _predict(opened, path, how, values, lines)
+        except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException) as error:
+            raise problem_of(error) from None
+    if out is not None and values["as_json"]:
+        emit_json({"model": str(values["model"]), "written": str(out)})
+    elif out is not None:
+        emit(str(out))
+
+
+def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str, Any], lines: Any) -> None:
+    from elman.cluster.files import PARQUET, files_in, read_files, write_files
+    from elman.cluster.predict import columns_of, predict_dataset
+    from elman.data.files import ending_of
+    from elman.tasks.task import inputs
+
+    dataset, kind = read_files(path, model, how), ending_of(files_in(path)[0])
+    names = [column.name for column in inputs(model.task.columns)]
+    if kind == PARQUET:
+        names = [how["column"]] if how.get("column") else columns_of(model, dataset.columns() or [])
+    found = predict_dataset(model, dataset, columns=names, workers=values["workers"], answer=lines)
+    if lines is None:
+        write_files(found, values["out"], kind)
+        return
+    for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for line in table[LINE].to_pylist():
+            emit(line)
+        sys.stdout.flush()
+
+
+def _check_files(model: Any, path: Path, how: Mapping[str, Any]) -> None:
+    """Report what was assumed to read the first file, and refuse what cannot be read."""
+    from elman.cluster.files import PARQUET, files_in
+    from elman.data.files import ending_of
+
+    first = files_in(path)[0]
+    if ending_of(first) == PARQUET:
+        return
+    asked = model.task.source.asked(str(first), how, known=model.known())
+    for note in asked.notes:
+        say(f"elman: note: {note}.")
+    row = next((row for _, row in asked.rows), "")
+    parts = row if isinstance(row, tuple) else (row,)
+    if not all(
+        isinstance(part, str) or (isinstance(part, list) and part and isinstance(part[0], str)) for part in parts
+    ):
+        raise UsageError(f"The engine ray reads texts, and {first} has numbers.", fix="Leave --engine out.")

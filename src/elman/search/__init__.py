@@ -1,0 +1,1 @@
+"""Searches of settings: trials of several processes on one journal, with Optuna."""

@@ -1,0 +1,122 @@
+"""The journal of a search: one file that all its workers append to."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from elman.errors import DataError, MissingPackageError, UsageError, os_errors_as
+
+NAME = "elman"
+IDENTITY = "identity"
+# Trials that draw at random before the others learn from them, and that finish before hopeless ones are pruned.
+STARTUP, PRUNED_AFTER = 8, 5
+
+
+def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: bool) -> Any:
+    """Return the study of a journal, which is made if the file is missing.
+
+    Args:
+        path: the file.
+        identity: what makes two searches one, as JSON holds it.
+        larger_is_better: of two values.
+
+    Raises:
+        MissingPackageError: Optuna is not installed.
+        DataError: the file cannot be written, or is not a journal.
+        UsageError: it has another search; names what differs.
+    """
+    optuna = import_optuna()
+    storage = _storage(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _refuse_foreign(path, storage)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=NAME,
+            direction="maximize" if larger_is_better else "minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=PRUNED_AFTER, n_warmup_steps=2),
+            load_if_exists=True,
+        )
+    wanted = json.loads(json.dumps(identity))
+    if (found := study.user_attrs.get(IDENTITY)) is None:
+        study.set_user_attr(IDENTITY, wanted)
+    elif found != wanted:
+        raise _another(path, found, wanted)
+    return study
+
+
+def sampler(seed: int, number: int, *, at_random: bool = False) -> Any:
+    """Return what draws the values of one trial, from those of the trials before.
+
+    Args:
+        seed: of the search.
+        number: different for each trial, so that two workers draw differently.
+        at_random: without a look at the trials before.
+
+    Source:
+        S. Watanabe, Tree-Structured Parzen Estimator, 2023; several settings are drawn together.
+    """
+    optuna, own = import_optuna(), (seed * 1_000_003 + number) % 2**32
+    if at_random:
+        return optuna.samplers.RandomSampler(seed=own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.samplers.TPESampler(n_startup_trials=STARTUP, multivariate=True, constant_liar=True, seed=own)
+
+
+def import_optuna() -> Any:
+    """Return the module `optuna`, which prints warnings only.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        # An optional package.
+        import optuna
+    except ImportError:
+        raise MissingPackageError(
+            "A search needs the package optuna, which is not installed.", fix='Install it: pip install "elman[search]"'
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _storage(path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    with (
+        os_errors_as(DataError, f"The journal {path} cannot be opened", fix="Give another file to --storage."),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            return JournalStorage(JournalFileBackend(str(path)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise _not_a_journal(path) from None
+
+
+def _refuse_foreign(path: Path, storage: Any) -> None:
+    names = [study.study_name for study in storage.get_all_studies()]
+    if (names and NAME not in names) or (not names and path.stat().st_size):
+        raise _not_a_journal(path)
+
+
+def _not_a_journal(path: Path) -> DataError:
+    return DataError(f"{path} is not the journal of a search of elman.", fix="Give another file to --storage.")
+
+
+def _another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> UsageError:
+    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+    return UsageError(
+        f"{path} is the journal of another search.",
+        where="\n".join(f"{name}: {_short(found.get(name))} there, {_short(wanted.get(name))} here" for name in names),
+        fix="Give another file to --storage, or repeat the command of that search.",
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else f"{text[:100]} …"
