@@ -20,8 +20,7 @@ from elman.order import TimeMajor
 from elman.tensors import is_recorded, is_transformed, read
 
 # Attributes of all tensors of a call are read by `map`, which is faster than a loop.
-_dtype_of, _device_of, _shape_of = attrgetter("dtype"), attrgetter("device"), attrgetter("shape")
-_requires_grad = attrgetter("requires_grad")
+_shape_of, _requires_grad = attrgetter("shape"), attrgetter("requires_grad")
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
@@ -55,6 +54,9 @@ class Choice:
 
     def __str__(self) -> str:
         return f"{self.target}: {self.reason}"
+
+
+KERNELS = Choice("llvm", "kernels compiled for this processor")
 
 
 def _run_reference(
@@ -163,7 +165,7 @@ def choose(
         return Choice("eager", f"torch's operations, step by step: {reason}")
     if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
-    return Choice("llvm", "kernels compiled for this processor")
+    return KERNELS
 
 
 @cache
@@ -255,7 +257,8 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
     Raises:
         ShapeError: the types or the devices differ.
     """
-    if len(set(map(_dtype_of, tensors))) > 1 or len(set(map(_device_of, tensors))) > 1:
+    dtype, device = tensors[0].dtype, tensors[0].device
+    if any(tensor.dtype != dtype or tensor.device != device for tensor in tensors):
         kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
         got = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
         raise ShapeError(
@@ -264,12 +267,12 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
         )
 
 
-def _declared(graph: Graph) -> tuple[list[int], list[int], list[str], list[tuple[int, ...]]]:
+def _declared(graph: Graph) -> tuple[list[int], list[int], tuple[str, ...], list[tuple[int, ...]]]:
     """Return the sizes of inputs and of states, and the names and shapes of parameters, kept with the step."""
     if _declared not in graph.derived:
         sizes = ([node.size for node in nodes] for nodes in (graph.inputs, graph.states))
-        parameters = [item.name for item in graph.parameters], [item.shape for item in graph.parameters]
-        graph.derived[_declared] = (*sizes, *parameters)
+        shapes = [item.shape for item in graph.parameters]
+        graph.derived[_declared] = (*sizes, graph.parameter_names, shapes)
     return graph.derived[_declared]
 
 
@@ -322,7 +325,10 @@ def _why_not_built(graph: Graph, dtype: torch.dtype, trains: bool) -> str:
     """Return why LLVM refuses the kernels of a step, "" if it does not."""
     from elman.compiler.targets.llvm.run import program
 
-    reason = program(graph, dtype).refusal(trains=trains)
+    key = _why_not_built, dtype, trains
+    reason = graph.derived.get(key)
+    if reason is None:
+        reason = graph.derived[key] = program(graph, dtype).refusal(trains=trains)
     if reason:
         _tell_once(f"{graph.name} runs without compiled kernels, which is slower. {reason}")
     return reason
