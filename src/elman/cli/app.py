@@ -10,7 +10,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from elman.cli import bench, datasets, demo, doctor, evaluate, explain, fuzz, generate, predict, recipe, summary, train
+from elman.cli import (
+    bench,
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    fuzz,
+    generate,
+    gradients,
+    predict,
+    recipe,
+    summary,
+    train,
+)
 from elman.cli.commands import CONTEXT, examples
 from elman.cli.failures import report_failure
 from elman.cli.output import emit, say, write_anything
@@ -23,6 +37,7 @@ ORDER = [
     "predict",
     "generate",
     "summary",
+    "gradients",
     "explain",
     "recipe",
     "data",
@@ -50,7 +65,21 @@ app = typer.Typer(
     context_settings=CONTEXT,
     epilog=examples("elman demo", "elman train classify texts.csv --out my-model"),
 )
-for module in (demo, train, evaluate, predict, generate, summary, explain, recipe, datasets, bench, fuzz, doctor):
+for module in (
+    demo,
+    train,
+    evaluate,
+    predict,
+    generate,
+    summary,
+    gradients,
+    explain,
+    recipe,
+    datasets,
+    bench,
+    fuzz,
+    doctor,
+):
     module.register(app)
 
 

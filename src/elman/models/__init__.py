@@ -6,6 +6,7 @@ from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
 from elman.models.forecaster import SequenceForecaster
+from elman.models.gradients import gradient_flow
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
@@ -32,6 +33,7 @@ __all__ = [
     "SequenceForecaster",
     "SequenceRegressor",
     "SequenceTagger",
+    "gradient_flow",
     "model_for",
     "open_model",
 ]
