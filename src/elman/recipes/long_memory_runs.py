@@ -21,9 +21,11 @@ ONE_NUMBER = {
 }
 HESSIAN_FREE: dict[str, Any] = {
     "cell": "simple_rnn",
-    "hidden_size": 50,
+    "hidden_size": 32,
     "optimizer": "hessian-free",
     "batch_size": 1000,
+    "curvature_fraction": 0.25,
+    "cg_iterations": 40,
 }
 
 
@@ -65,19 +67,19 @@ adding_gru = _adding(
 adding_rnn = _adding(
     "adding-rnn",
     100,
-    "simple network of 50 units, Adam, which does not solve it",
+    "simple network of 32 units, Adam",
     cell="simple_rnn",
-    hidden_size=50,
+    hidden_size=32,
     batch_size=50,
     learning_rate=1e-3,
-    epochs=40,
+    epochs=16,
 )
 adding_hessian_free = _adding(
-    "adding-hessian-free", 100, "simple network of 50 units, Hessian-free", **HESSIAN_FREE, epochs=10
+    "adding-hessian-free", 100, "simple network of 32 units, Hessian-free", **HESSIAN_FREE, epochs=6
 )
 temporal_order_hessian_free = Recipe(
     name="temporal-order-hessian-free",
-    summary="temporal order in 100 steps; simple network of 50 units, Hessian-free",
+    summary="temporal order in 100 steps; simple network of 32 units, Hessian-free",
     task="classify",
     data=(),
     read=partial(read_temporal_order, 100),

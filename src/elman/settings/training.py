@@ -53,6 +53,9 @@ class RunSettings(Settings):
         0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
+    clip_value: float | None = Field(
+        None, gt=0, description="Largest size of each number of the gradient. Numbers are clipped before the norm."
+    )
     average_decay: BelowOne | None = Field(
         None,
         description="Keep an average of the weights with this decay. The average is evaluated and saved.",

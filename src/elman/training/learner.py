@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
@@ -168,7 +168,13 @@ class Learner:
         self._best = {name: tensor.to(own[name].device) for name, tensor in checkpoint.group("best").items()}
 
     def _check_and_clip(self) -> None:
-        norm = get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        if (largest := self._settings.clip_value) is not None:
+            # Also of numbers that are clipped, NaN and infinity are refused.
+            _finite("norm of the gradient", norm)
+            clip_grad_value_(self._parameters, largest)
+            norm = get_total_norm(gradients)
         if _finite("norm of the gradient", norm) > (self._clip_norm or math.inf):
             clip_grads_with_norm_(self._parameters, self._clip_norm or math.inf, norm)
 
