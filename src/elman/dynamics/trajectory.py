@@ -41,27 +41,30 @@ def layers_of(
     inputs: Ragged | Tensor,
     initial: State | None = None,
     table: Tensor | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
     **constants: Tensor,
 ) -> list[Layer]:
     """Return the layers of a `Recurrent` with what each of them reads.
 
-    Everything is in float64 and without dropout.
+    Everything is in one type and without dropout.
 
     Args:
         recurrent: the layers.
         inputs: as for a call of them, and so are the others.
         initial: the initial states.
         table: rows, where the inputs are ids.
+        dtype: the type to compute in.
         constants: each constant of the cell.
     """
     if table is not None:
         ragged = inputs if isinstance(inputs, Ragged) else Ragged.from_dense(inputs)
         inputs = ragged.replace(torch.nn.functional.embedding(ragged.data, table))
     batch = read_input(inputs, recurrent.input_size)
-    batch = batch.replace(batch.data.double())
+    batch = batch.replace(batch.data.to(dtype))
     if recurrent.go_backwards:
         batch = batch.reverse()
-    given = {name: value.double() for name, value in constants.items()}
+    given = {name: value.to(dtype) for name, value in constants.items()}
     further = read_constants(given, recurrent._weights_of(0, False).graph, batch)
     state = recurrent.zero_state(batch.batch_size, like=batch.data) if initial is None else initial
     found: list[Layer] = []
@@ -80,10 +83,10 @@ def _layer(
 ) -> Layer:
     weights = recurrent._weights_of(layer, backward)
     graph = weights.expected
-    named = {name: value.detach().double() for name, value in weights.named().items()}
+    named = {name: value.detach().to(batch.data) for name, value in weights.named().items()}
     values = [batch, *map(batch.replace, [*constants, *draw_inputs(graph, batch, batch.data)])]
     read = [each.reverse() if backward else each for each in values]
-    initial = [state.tensors[name][index].double() for name in recurrent.cell.states]
+    initial = [state.tensors[name][index].to(batch.data) for name in recurrent.cell.states]
     return Layer(f"layer{layer}{'_backward' * backward}", graph, named, read, initial)
 
 
@@ -98,7 +101,7 @@ def _outputs(layer: Layer, backward: bool) -> Tensor:
 class Trajectory:
     """The states of a layer along sequences, longest first.
 
-    All states of the cell are one vector: that of the LSTM has h and c. It is computed step by step in float64.
+    All states of the cell are one vector: that of the LSTM has h and c. They are computed step by step.
 
     Args:
         layer: what it is about.
@@ -108,6 +111,7 @@ class Trajectory:
         lengths: of the sequences, in descending order; those without a step are left out.
         states: after each step, the initial ones first, `(time + 1, batch, width)`; zeros after the end of a sequence.
         width: size of all states together.
+        order: index of each sequence in the batch of the layer.
 
     Raises:
         UsageError: no sequence has a step, or the layer has no states.
@@ -125,6 +129,7 @@ class Trajectory:
             raise UsageError("Expected sequences with a step and a cell with a state, got none.", fix="Give others.")
         self.lengths: list[int] = lengths[order].tolist()
         self._inputs = [each.select(order).to_padded(batch_first=False) for each in layer.inputs]
+        self.order = order
         self.states = self._run(torch.cat([state[order] for state in layer.initial], 1))
 
     @torch.no_grad()
@@ -140,18 +145,21 @@ class Trajectory:
         """Return how many sequences have a step of this index."""
         return sum(length > time for length in self.lengths)
 
-    def step(self, state: Tensor, times: Tensor, sequences: Tensor) -> Tensor:
+    def step(
+        self, state: Tensor, times: Tensor, sequences: Tensor, weights: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """Return the states after one step.
 
         Args:
             state: before it, `(rows, width)`.
             times: index of the step of each row, `(rows,)`.
             sequences: index of the sequence of each row, `(rows,)`.
+            weights: in place of those of the layer.
         """
         inputs = [each[times, sequences] for each in self._inputs]
         ones = TimeMajor(torch.ones(len(state), dtype=torch.int64))
         states = [part.contiguous() for part in state.split(self._sizes, 1)]
-        _, last = dispatch.run(self.layer.graph, self.layer.weights, inputs, states, ones, target="eager")
+        _, last = dispatch.run(self.layer.graph, weights or self.layer.weights, inputs, states, ones, target="eager")
         return torch.cat(last, 1)
 
     def pull(self, vectors: Tensor, times: Tensor, sequences: Tensor) -> Tensor:

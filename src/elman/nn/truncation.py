@@ -10,9 +10,10 @@ from elman.nn.recurrent import Recurrent
 def read_in_windows(
     body: Recurrent, batch: Ragged, window: int, *, table: Tensor | None = None
 ) -> tuple[Ragged, Tensor]:
-    """Read sequences in windows of steps, between which states are carried and gradients are not.
+    """Read sequences in windows of steps, and end gradients where a window begins.
 
-    The outputs are those of one call. A gradient goes back to the begin of its window: at most `window` steps.
+    States are carried from window to window, so that the outputs are those of one call. A gradient goes back to where
+    its window begins: at most `window` steps.
 
     Args:
         body: reads forward only.

@@ -56,6 +56,12 @@ class RunSettings(Settings):
     clip_value: float | None = Field(
         None, gt=0, description="Largest size of each number of the gradient. Numbers are clipped before the norm."
     )
+    vanishing_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the penalty on gradients that shrink over steps. Or grow: R. Pascanu, T. Mikolov, "
+        "Y. Bengio, 2013, equation 9; for one recurrent layer in one direction, or several of layer_sizes.",
+    )
     average_decay: BelowOne | None = Field(
         None,
         description="Keep an average of the weights with this decay. The average is evaluated and saved.",
@@ -134,6 +140,9 @@ class RunSettings(Settings):
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             takes = "no" if self.optimizer == "hessian-free" else "betas, not"
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes {takes} momentum.")
+        if self.vanishing_penalty and (self.closed_form or self.optimizer == "hessian-free"):
+            problem = "only optimizers that take gradients alone have it."
+            yield Conflict(("optimizer", "vanishing_penalty"), problem)
         own = {"damping": DAMPING, "structural_damping": 0.0, "cg_iterations": CG_ITERATIONS}
         for name, default in {**own, "curvature_fraction": CURVATURE_FRACTION}.items():
             if self.optimizer != "hessian-free" and getattr(self, name) != default:
