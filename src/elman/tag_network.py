@@ -11,6 +11,7 @@ from elman.data.text.spelling import SpelledWords
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
 from elman.nn.crf import CRF
 from elman.nn.regularisers import SequenceDropout
+from elman.nn.truncation import read_in_windows
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.settings.tagging import WordSettings
 
@@ -122,7 +123,11 @@ class TagNetwork(nn.Module):
             steps = self.dropout(steps)
         if self.body is None:
             return steps
-        steps, _ = self.body(steps, table=table)
+        window = self.settings.backpropagation_steps
+        if window is not None and self.training:
+            steps, _ = read_in_windows(self.body, steps, window, table=table)
+        else:
+            steps, _ = self.body(steps, table=table)
         dropped = steps if self.output_dropout is None else self.output_dropout(steps)
         return dropped if self.activation is None else self.activation(steps, dropped)
 

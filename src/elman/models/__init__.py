@@ -7,6 +7,7 @@ from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
 from elman.models.describer import Describer
 from elman.models.forecaster import SequenceForecaster
+from elman.models.gradients import gradient_flow
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
@@ -36,6 +37,7 @@ __all__ = [
     "SequenceRegressor",
     "SequenceTagger",
     "Translator",
+    "gradient_flow",
     "model_for",
     "open_model",
 ]

@@ -11,9 +11,11 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.long_memory_runs import LONG_MEMORY
 from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.oil_temperature import oil_temperature_stack
+from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
@@ -41,6 +43,9 @@ RECIPES: dict[str, Recipe] = {
         appliance_series,
         oil_temperature_stack,
         mackey_glass_step,
+        *LONG_MEMORY,
+        pixel_digits_rows,
+        pixel_digits_permuted,
         tag_toy,
         tag_pos,
         compare_sick,

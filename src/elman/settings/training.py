@@ -11,6 +11,7 @@ from elman.settings.space import Choices, Range, Space
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NONMONOTONE_INTERVAL = 5
+DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
 
 
 class RunSettings(Settings):
@@ -19,13 +20,32 @@ class RunSettings(Settings):
     space: ClassVar[Space] = {"learning_rate": Range(1e-4, 3e-2, log=True)}
 
     epochs: PositiveInt = Field(20, description="Passes over the data.")
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="Optimizer.")
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "hessian-free"] = Field("adam", description="Optimizer.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the optimizer.")
     momentum: BelowOne = Field(0.0, description="Momentum of sgd and rmsprop.")
     weight_decay: float = Field(
         0.0, ge=0, description="Weight decay of the matrices. Vectors, such as biases, are exempt."
     )
     betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
+    damping: float = Field(
+        DAMPING, gt=0, description="First damping of hessian-free. It adapts to how well the curvature predicts."
+    )
+    structural_damping: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the change of the states in the damping. Of hessian-free; the outputs of all recurrent "
+        "layers are observed.",
+    )
+    cg_iterations: PositiveInt = Field(
+        CG_ITERATIONS, description="Most conjugate gradient iterations of a step of hessian-free."
+    )
+    curvature_fraction: float = Field(
+        CURVATURE_FRACTION,
+        gt=0,
+        le=1,
+        description="Fraction of a minibatch to take the curvature from. Of hessian-free; the gradient is that of the "
+        "whole minibatch.",
+    )
     schedule: Schedule = Field(
         "constant", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
@@ -36,6 +56,15 @@ class RunSettings(Settings):
         0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
+    clip_value: float | None = Field(
+        None, gt=0, description="Largest size of each number of the gradient. Numbers are clipped before the norm."
+    )
+    vanishing_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the penalty on gradients that shrink over steps. Or grow: R. Pascanu, T. Mikolov, "
+        "Y. Bengio, 2013, equation 9; for one recurrent layer in one direction, or several of layer_sizes.",
+    )
     average_decay: BelowOne | None = Field(
         None,
         description="Keep an average of the weights with this decay. The average is evaluated and saved.",
@@ -112,7 +141,15 @@ class RunSettings(Settings):
         if self.ridges is not None and not self.closed_form:
             yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
-            yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
+            takes = "no" if self.optimizer == "hessian-free" else "betas, not"
+            yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes {takes} momentum.")
+        if self.vanishing_penalty and (self.closed_form or self.optimizer == "hessian-free"):
+            problem = "only optimizers that take gradients alone have it."
+            yield Conflict(("optimizer", "vanishing_penalty"), problem)
+        own = {"damping": DAMPING, "structural_damping": 0.0, "cg_iterations": CG_ITERATIONS}
+        for name, default in {**own, "curvature_fraction": CURVATURE_FRACTION}.items():
+            if self.optimizer != "hessian-free" and getattr(self, name) != default:
+                yield Conflict(("optimizer", name), "only hessian-free has it.")
 
 
 class TrainingSettings(RunSettings):

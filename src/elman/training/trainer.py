@@ -25,12 +25,12 @@ from elman.training.generators import (
 )
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
-from elman.training.learner import Learner, NotFiniteError
+from elman.training.learner import NotFiniteError
+from elman.training.learners import build_learner
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Silent
 from elman.training.log import Log
 from elman.training.meter import Meter
 from elman.training.record import CheckRecord, EpochRecord, History
-from elman.training.ridge_learner import RidgeLearner
 from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
 from elman.training.weights import describe_weights
@@ -128,8 +128,7 @@ class Trainer:
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
-            learner = RidgeLearner if self._settings.closed_form else Learner
-            self._learner = learner(self._network, self._task, self._settings, self._train)
+            self._learner = build_learner(self._network, self._task, self._settings, self._train)
             self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
             if checkpoint is not None:
                 self._restore(checkpoint)
