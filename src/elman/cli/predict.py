@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
-from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
@@ -85,6 +85,7 @@ def _parameters() -> Parameters:
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -124,7 +125,7 @@ def predict(**values: Any) -> None:
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_model(model), UnknownTally()
+    opened, tally = open_model(model).to(values["device"] or "cpu"), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
     refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
@@ -192,7 +193,7 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_model
 
     use_threads(values["threads"])
-    opened, wanted = open_model(values["model"]), values["nearest"]
+    opened, wanted = open_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from elman.devices import computing_in, device_of
 from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
@@ -43,6 +44,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
         self.model = model
+        self._device = device_of(model)
         self._task = task
         self._data = data
         self._clip_norm = settings.clip_norm
@@ -83,8 +85,9 @@ class Learner:
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
-        with self._frozen_parts(), collected_penalties() as penalties:
-            read = self._task.read(self.model, batch, self._carried)
+        computing = computing_in(self._settings.precision, self._device)
+        with computing, self._frozen_parts(), collected_penalties() as penalties:
+            read = self._task.read(self.model, batch.to(self._device), self._carried)
         self._carried = read.state
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if not read.targets:
@@ -118,7 +121,7 @@ class Learner:
     @torch.no_grad()
     def _metric(self, batch: Batch, read: Read) -> float:
         scores = self._task.scores(self._data)
-        scores.update(batch, read)
+        scores.update(batch, read.on_cpu())
         return float(scores.compute()[self._task.metric.name])
 
     def complete(self) -> None:
