@@ -34,10 +34,10 @@ class Gpu(NamedTuple):
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of a setting: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if there is one.
+    """Return the device that a setting names.
 
     Args:
-        name: `cuda` is torch's present GPU, the first unless the program chose another.
+        name: `cpu`; `cuda`, the GPU that torch uses at present; `cuda:N`; or `auto`, a GPU if there is one.
 
     Raises:
         UsageError: there is no such GPU.
