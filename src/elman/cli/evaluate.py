@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily
-from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say_notes, say_unknown
 from elman.errors import UsageError
 
@@ -40,6 +40,7 @@ def _parameters() -> Parameters:
         **{name: (option_of(flag), None) for name, flag in option_flags().items()},
         "mistakes": (_MISTAKES, False),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -60,7 +61,7 @@ def evaluate(**values: Any) -> None:
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
-    model = open_model(values["model"])
+    model = open_model(values["model"]).to(values["device"] or "cpu")
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
     if model.task_.answer_header() is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
-from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.cli.predict_ray import by_ray, predict_by_ray
 from elman.cli.shards import Shard, answers_of_part, parse_shard
@@ -99,6 +99,7 @@ def _parameters() -> Parameters:
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -151,7 +152,7 @@ def predict(**values: Any) -> None:
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_model(model), UnknownTally()
+    opened, tally = open_model(model).to(values["device"] or "cpu"), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
     options = answer_flags()
@@ -251,7 +252,7 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_model
 
     use_threads(values["threads"])
-    opened, wanted = open_model(values["model"]), values["nearest"]
+    opened, wanted = open_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:

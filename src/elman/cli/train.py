@@ -118,6 +118,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     # These import torch, which takes seconds: only after the flags were checked.
     from elman.cli.folder import run_in
     from elman.data.text.corpus import is_read_once
+    from elman.devices import find_device
     from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
     from elman.models.runs import Run, carry_out, closing_lines
@@ -133,7 +134,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         )
     use_threads(given["threads"])
     model = model_for(task.name)(**settings, validation_fraction=fraction)
-    model.settings()
+    find_device(model.settings().device)
     # Refused before the data, which may be readable only once, are read.
     RunFolder(out).check(resume=given["resume"], overwrite=given["overwrite"])
     train = task.source.read(data, task.columns, columns)

@@ -1,5 +1,6 @@
 """How a model is trained: every setting of the trainer, with its range."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,6 +11,9 @@ from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+# Settings of the machine that trains, which a model is saved without.
+MACHINE_SETTINGS = frozenset({"device"})
+_DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 NONMONOTONE_INTERVAL = 5
 DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
 
@@ -103,6 +107,16 @@ class RunSettings(Settings):
         "1e-7, … 100.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
+    device: str = Field(
+        "cpu",
+        description="Where the network runs: cpu, cuda, cuda:1, or auto for a GPU if there is one. It is not saved "
+        "with the model.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Precision in which the network computes. Its parameters and their updates are float32 with "
+        "bfloat16 too.",
+    )
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Longest time between two checkpoints, in seconds. 0 writes one after every minibatch."
     )
@@ -117,6 +131,13 @@ class RunSettings(Settings):
     @classmethod
     def _one_is_a_list_as_well(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | float) else value
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_known_form(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError("expected cpu, cuda, cuda:1 or auto")
+        return value
 
     @property
     def closed_form(self) -> bool:
@@ -140,6 +161,8 @@ class RunSettings(Settings):
             yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
         if self.ridges is not None and not self.closed_form:
             yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
+        if self.precision != "float32" and self.closed_form:
+            yield Conflict(("fitter", "precision"), "ridge needs float32.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             takes = "no" if self.optimizer == "hessian-free" else "betas, not"
             yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes {takes} momentum.")

@@ -273,10 +273,11 @@ class Regress(WideRowTask):
         return [Numbers(list(self.figures(found.scores))), *residual_parts(found, "target")]
 
     def _outputs(self, network: Any, batch: Batch) -> "Tensor":
+        from elman.devices import widened
         from elman.nn.regression import without_crossing
 
         outputs = network(batch["text"])
-        outputs = outputs.data if self.encoders["target"].each_step else outputs
+        outputs = widened(outputs.data if self.encoders["target"].each_step else outputs)
         return without_crossing(outputs) if self.quantiles else outputs.squeeze(-1)
 
     def _point(self, outputs: "Tensor") -> "Tensor":

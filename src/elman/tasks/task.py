@@ -13,6 +13,7 @@ from elman.report.parts import Numbers, Part
 from elman.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
@@ -121,6 +122,15 @@ class Batch:
     def __getitem__(self, name: str) -> Any:
         return self.columns[name]
 
+    def to(self, device: "torch.device") -> "Batch":
+        """Return the batch with every tensor on a device; lengths stay on the CPU."""
+        if device.type == "cpu":
+            return self
+        # This imports torch.
+        from elman.devices import moved
+
+        return Batch(moved(self.columns, device), self.sequences, self.tokens)
+
 
 class Read(NamedTuple):
     """One reading of a batch.
@@ -136,6 +146,15 @@ class Read(NamedTuple):
     targets: int
     outputs: Any = None
     state: "State | None" = None
+
+    def on_cpu(self) -> "Read":
+        """Return the loss and the outputs on the CPU, as scores are computed there."""
+        if self.loss.device.type == "cpu":
+            return self
+        # This imports torch.
+        from elman.devices import CPU, moved
+
+        return Read(self.loss.to(CPU), self.targets, moved(self.outputs, CPU))
 
 
 class Scores(Protocol):

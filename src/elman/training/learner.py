@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
+from elman.devices import computing_in, device_of
 from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
@@ -44,6 +45,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
         self.model = model
+        self._device = device_of(model)
         self._task = task
         self._data = data
         self._clip_norm = settings.clip_norm
@@ -86,9 +88,10 @@ class Learner:
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
+        computing = computing_in(self._settings.precision, self._device)
         observed = nullcontext() if self._vanishing is None else self._vanishing.observed()
-        with self._frozen_parts(), collected_penalties() as penalties, observed as calls:
-            read = self._task.read(self.model, batch, self._carried)
+        with computing, self._frozen_parts(), collected_penalties() as penalties, observed as calls:
+            read = self._task.read(self.model, batch.to(self._device), self._carried)
         self._carried = read.state
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if not read.targets:
@@ -124,7 +127,7 @@ class Learner:
     @torch.no_grad()
     def _metric(self, batch: Batch, read: Read) -> float:
         scores = self._task.scores(self._data)
-        scores.update(batch, read)
+        scores.update(batch, read.on_cpu())
         # A task may score some answers, such as whole texts, in evaluations only.
         return float(scores.compute().get(self._task.metric.name, math.nan))
 
