@@ -45,7 +45,8 @@ def read(name: str, data: Path) -> Parts:
     found: Any = load_digits()
     texts = [described(picture, digit) for picture, digit in zip(found.images, found.target.tolist(), strict=True)]
     ends = (0, TRAINED, TRAINED + VALIDATED, len(texts))
-    return Parts(*(_part(found.data, texts, begin, end) for begin, end in pairwise(ends)))
+    train, validation, test = (_part(found.data, texts, begin, end) for begin, end in pairwise(ends))
+    return Parts(train, validation, test)
 
 
 def _part(pictures: np.ndarray, texts: list[str], begin: int, end: int) -> Values:

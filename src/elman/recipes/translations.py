@@ -21,7 +21,8 @@ TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eight
 def read_captions(name: str, data: Path) -> Parts:
     """Return the captions of multi30k in English and German: to train, to validate, to test on (2016)."""
     paths = open_dataset(name, data)
-    return Parts(*(_captions(paths, part) for part in ("train", "validation", "test")))
+    train, validation, test = (_captions(paths, part) for part in ("train", "validation", "test"))
+    return Parts(train, validation, test)
 
 
 def _captions(paths: Mapping[str, Path], part: str) -> Values:
@@ -30,7 +31,8 @@ def _captions(paths: Mapping[str, Path], part: str) -> Values:
 
 def read_dates(name: str, data: Path) -> Parts:
     """Return generated dates."""
-    return Parts(*date_parts(12_000, 1_000))
+    train, validation, test = date_parts(12_000, 1_000)
+    return Parts(train, validation, test)
 
 
 def words_of(number: int) -> str:
@@ -53,7 +55,7 @@ def read_numbers(name: str, data: Path) -> Parts:
     drawn = {draw.randrange(10 ** draw.randint(1, 6)) for _ in range(16_000)}
     numbers = sorted(drawn)
     draw.shuffle(numbers)
-    return Parts(*(_numbers(numbers[begin:end]) for begin, end in ((2_000, None), (0, 1_000), (1_000, 2_000))))
+    return Parts(_numbers(numbers[2_000:]), _numbers(numbers[:1_000]), _numbers(numbers[1_000:2_000]))
 
 
 def _numbers(numbers: list[int]) -> Values:

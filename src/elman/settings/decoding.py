@@ -15,8 +15,8 @@ class DecodingSettings(SamplingSettings):
     beam: PositiveInt = Field(5, description="Hypotheses kept at each step. 1 is greedy search.")
     nested: bool = Field(
         True,
-        description="Never score worse with a wider beam. Off: ordinary beam search, which finds better targets at most "
-        "widths and worse ones at some.",
+        description="Never score worse with a wider beam. Off: ordinary beam search, which finds better targets at "
+        "most widths and worse ones at some.",
     )
     n_best: PositiveInt = Field(1, description="Hypotheses returned for each source. At most `beam`.")
     length_penalty: NonNegativeFloat = Field(
@@ -61,6 +61,7 @@ class DecodingOptions(Settings):
 
     search: Literal["beam", "sample"] | None = Field(None, description="Find the best target, or draw one. [beam]")
     beam: PositiveInt | None = Field(None, description="Hypotheses kept at each step. 1 is greedy search. [5]")
+    nested: bool | None = Field(None, description="Never score worse with a wider beam. [on]")
     n_best: PositiveInt | None = Field(None, description="Targets to return for each source, best first. [1]")
     length_penalty: NonNegativeFloat | None = Field(
         None, description="Strength of length normalisation, 0 for none. More favours longer targets. [1]"

@@ -217,4 +217,4 @@ class Translate(Writing):
     def facts(self) -> dict[str, Any]:
         """Return what a step is, and the sizes of the vocabularies."""
         sizes = {name: len(encoder.vocabulary) for name, encoder in self.encoders.items()}
-        return {"tokens": self.settings.tokens, "vocabulary": sizes}
+        return {"step": self.settings.tokens.removesuffix("s"), "vocabulary": sizes}
