@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from elman.data.files import read_source
-from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table
+from elman.data.series.panel import MISSING_WORDS, SERIES_NAMES, Layout, Series, Table
 from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import parse_stamp
 from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
 from elman.errors import DataError, UsageError
 
 NO_TIME = "none"
-# As elman and other libraries of forecasts call the column.
-SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
 _LOOKED_AT = 50
 _YEAR = re.compile(r"\d{4}")
 

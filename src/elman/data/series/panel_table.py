@@ -87,12 +87,20 @@ def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple
 
 
 def _groups(table: Table, layout: Layout) -> dict[str, np.ndarray]:
-    """Return the rows of each series, in order of their first rows."""
+    """Return the rows of each series, in order of their first rows.
+
+    Raises:
+        DataError: a row without the name of its series.
+    """
     if layout.series is None:
         return {"": np.arange(table.rows)}
     found: dict[str, list[int]] = {}
+    mistakes = RowMistakes.of(table)
     for row, name in enumerate(table.columns[layout.series]):
+        if not str(name).strip():
+            mistakes.at(row, layout.series, "the name of the series is missing")
         found.setdefault(str(name), []).append(row)
+    mistakes.raise_any("Give each row the name of its series, or remove the row.")
     return {name: np.array(rows) for name, rows in found.items()}
 
 
@@ -131,12 +139,14 @@ def _static(table: Table, layout: Layout, groups: Mapping[str, np.ndarray]) -> t
     """Return the static values of each series, categories as one-hot codes.
 
     Raises:
-        DataError: a value that changes within a series, or a category that training never saw.
+        DataError: a value that is missing or changes within a series, or a category that training never saw.
     """
     mistakes, values = RowMistakes.of(table), {name: [] for name in groups}
     categories = dict(layout.categories)
     for column in layout.static:
-        cells = [str(cell) for cell in table.columns[column]]
+        cells = [str(cell).strip() for cell in table.columns[column]]
+        for row in (row for row, cell in enumerate(cells) if not cell or cell == "nan"):
+            mistakes.at(row, column, "the value of the series is missing")
         for name, rows in groups.items():
             row = next((row for row in rows if cells[row] != cells[rows[0]]), None)
             if row is not None:
