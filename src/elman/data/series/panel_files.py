@@ -119,9 +119,13 @@ def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]
 
 
 def _has_stamps(cells: Sequence[str]) -> bool:
-    """Report whether cells are stamps that no number looks like."""
+    """Report whether most cells are stamps that no number looks like.
+
+    The others are mistakes, which are named when the stamps are read.
+    """
     shown = cells[:_LOOKED_AT]
-    return all(parse_stamp(cell) is not None and not _YEAR.fullmatch(cell.strip()) for cell in shown)
+    found = sum(parse_stamp(cell) is not None and not _YEAR.fullmatch(cell.strip()) for cell in shown)
+    return 2 * found > len(shown)
 
 
 def _has_numbers(cells: Sequence[str]) -> bool:

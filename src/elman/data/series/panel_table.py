@@ -19,6 +19,9 @@ from elman.data.series.panel_stamps import stamps_of, with_frequency
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, UsageError, nearest
 
+# Of float32, in which networks compute.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def check_layout(layout: Layout, table: Table) -> None:
     """Refuse columns that are missing or have two roles.
@@ -108,7 +111,7 @@ def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the numbers of columns, NaN where a value is missing.
 
     Raises:
-        DataError: a text or an infinite number.
+        DataError: a text, or a number that is infinite or too large.
     """
     mistakes = RowMistakes.of(table)
     found = {}
@@ -123,6 +126,8 @@ def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
                     mistakes.at(row, column, f"expected a number, got {str(cells[row])[:40]!r}")
         for row in np.flatnonzero(np.isinf(values)).tolist():
             mistakes.at(row, column, f"expected a finite number, got {cells[row]}")
+        for row in np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST)).tolist():
+            mistakes.at(row, column, f"expected a number that float32 holds, at most 3.4e38, got {cells[row]}")
         found[column] = values
     mistakes.raise_any("Correct the cells, or leave an unknown one empty and give --missing carry or --missing mask.")
     return found
