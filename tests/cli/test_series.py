@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,16 @@ def test_numbers_are_shown_with_six_digits_and_in_json_with_all(elman, numbers: 
         every = [each["target"], *each.get("quantiles", {}).values()]
         assert [float(field.rpartition("=")[2]) for field in fields] == [float(f"{value:.6g}") for value in every]
         assert len(repr(each["target"])) > 10
+
+
+def test_a_reservoir_is_shown_beside_the_other_baselines(elman, numbers: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    done = elman("train", "regress", numbers, "--out", out, "--baseline", "reservoir", *SMALL)
+    assert done.code == 0, done.err
+    assert re.search(r"Ridge regression .* reaches .*\nAn echo state network of 100 units reaches .* RMSE in", done.out)
+    done = elman("evaluate", out, numbers)
+    assert all(f"{name} baseline" in done.out for name in ("reservoir", "ridge", "mean"))
+    assert elman("evaluate", out, numbers, "--json").json["baseline"]["name"] == "reservoir"
 
 
 def table_of_steps(path: Path, target: Callable[[float], float | str], count: int = 12) -> Path:

@@ -135,6 +135,7 @@ def table(rows) -> str:
         ),
         ([*ROWS[:4], "2024-01-05,inf", *ROWS[5:]], "line 6, column `value`", "finite", "--missing"),
         ([*ROWS[:4], "2024-01-05,", *ROWS[5:]], "line 6, column `value`", "missing value", "--missing"),
+        ([*ROWS[:4], "2024-01-05,1e300", *ROWS[5:]], "line 6, column `value`", "float32 holds", "Correct"),
     ],
 )
 def test_mistakes_are_named_with_line_column_and_repair(tmp_path: Path, rows, where, problem, fix):
@@ -143,6 +144,12 @@ def test_mistakes_are_named_with_line_column_and_repair(tmp_path: Path, rows, wh
     assert "bad.csv" in said
     for part in (where, problem, fix):
         assert part in said
+
+
+def test_a_wrong_date_in_a_column_of_dates_is_named_without_a_flag(tmp_path: Path):
+    error = str(mistake(tmp_path, table([*ROWS[:4], "2024-02-31,5", *ROWS[5:]])))
+    assert "line 6, column `day`: expected an ISO date" in error
+    assert "--time none" in error
 
 
 def test_columns_that_make_no_sense_are_refused(tmp_path: Path):

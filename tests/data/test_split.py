@@ -127,3 +127,8 @@ def test_every_split_is_complete_and_as_large_as_wanted(rows, fraction):
 def rows_of(counts: dict[str, int]) -> Labelled:
     labels = [label for label, count in counts.items() for _ in range(count)]
     return Labelled([f"text {n}" for n in range(len(labels))], labels)
+
+
+def test_one_row_without_labels_is_refused_in_words_that_fit():
+    with pytest.raises(UsageError, match=r"One row is too few to hold back 1 .*: training needs a row, which leaves 0"):
+        split_rows([[1.0]], [None], 0.1, 0)

@@ -4,19 +4,23 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from elman.data.tables.tables import read_table
-from elman.models import LanguageModel
+from elman.models import LanguageModel, SequenceClassifier, SequenceRegressor, open_model
 from elman.models.baselines import baseline_tensors, baselines_to_json, fit_baselines, restore_baselines
 from elman.tasks import TASKS, find_task, linear_baseline
 from elman.tasks.baselines import FrequentTag, Majority
 from elman.tasks.classify import ClassifierSettings, Classify
 from elman.tasks.linear_baseline import GRAMS, INVERSE_REGULARISATION, ITERATIONS, Linear, TfIdf
+from elman.tasks.reservoir_baselines import RIDGES
 from elman.tasks.task import Values
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -131,7 +135,7 @@ def test_the_majority_and_the_most_frequent_tag():
 @pytest.mark.parametrize("name", TASKS)
 def test_the_names_of_the_baselines_are_those_that_are_made(name: str):
     task = find_task(name)
-    assert tuple(each.name for each in task.baselines()) == task.baseline_names != ()
+    assert tuple(each.name for each in task.baselines()) == (*task.baseline_names, *task.asked_baselines) != ()
 
 
 @pytest.mark.parametrize("texts", [REVIEWS, NAMES, [[0.5, 1.0], [2.0]] * 10], ids=["words", "characters", "numbers"])
@@ -147,6 +151,60 @@ def test_saved_and_loaded_they_score_the_same(texts: list):
     assert [each.title for each in again] == [each.title for each in found]
     assert again[1].predict(other["text"]) == found[1].predict(other["text"])  # type: ignore[attr-defined]
     assert [each.score(task, values.columns) for each in again] == [each.score(task, values.columns) for each in found]
+
+
+WAVES = [np.sin(np.arange(12.0) * (1 + n % 2) + n) for n in range(40)]
+SETTINGS: dict[str, Any] = {"hidden_size": 4, "epochs": 1, "seed": 1}
+ECHOES = {
+    "label": (SequenceClassifier(**SETTINGS), ["slow" if n % 2 else "fast" for n in range(40)], "accuracy"),
+    "number": (SequenceRegressor(**SETTINGS), [float(each[-1]) for each in WAVES], "rmse"),
+    "steps": (SequenceRegressor(warmup_steps=3, **SETTINGS), [[0.0, *each[:-1].tolist()] for each in WAVES], "rmse"),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_an_echo_state_network_is_fitted_if_it_is_asked_for(name: str, tmp_path: Path):
+    made, y, metric = ECHOES[name]
+    model = clone(made).fit(WAVES, y)
+    model.fit_baselines()
+    assert "reservoir" not in [each.name for each in model.baselines_]
+    state = torch.random.get_rng_state()
+    model.fit_baselines("reservoir")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    simple, found = model.baseline(WAVES, y)[-2:]
+    assert (found.name, found.metric.name) == ("reservoir", metric)
+    assert "echo state network of 100 units reaches" in found.sentence
+    # The last value, the speed of a wave and the value before are easy for it.
+    assert found.value == 1 if metric == "accuracy" else found.value < 0.3 * model.baseline(WAVES, y)[0].value
+    assert simple.name == {"label": "linear", "number": "ridge", "steps": "mean"}[name]
+    model.save(tmp_path / "m")
+    again = open_model(tmp_path / "m").baseline(WAVES, y)[-1]
+    assert (again.name, again.value) == ("reservoir", found.value)
+
+
+def test_an_echo_state_network_of_steps_is_ridge_regression_on_its_states():
+    made, y, _ = ECHOES["steps"]
+    model = clone(made).fit(WAVES, y)
+    model.fit_baselines("reservoir")
+    echo: Any = model.baselines_[-1]
+    every = np.concatenate(WAVES)
+    states = echo._echo.states([((each - every.mean()) / every.std())[:, None] for each in WAVES])
+    rows, targets = np.concatenate([each[3:] for each in states]), np.concatenate([each[3:] for each in y])
+    errors = [
+        np.square(Ridge(alpha=a, solver="svd").fit(rows, targets).predict(rows) - echo.outputs(WAVES, 3)[:, 0]).max()
+        for a in RIDGES
+    ]
+    assert min(errors) < 1e-12
+    # The state after a step knows nothing of the steps after it.
+    (beginning,) = echo._echo.states([np.ones((5, 1))])
+    (longer,) = echo._echo.states([np.concatenate([np.ones((5, 1)), np.full((4, 1), 9.0)])])
+    np.testing.assert_allclose(longer[:5], beginning, atol=1e-6)
+
+
+def test_texts_have_no_reservoir():
+    model = SequenceRegressor(**SETTINGS).fit(["a", "bb", "ccc", "dddd"] * 3, [1, 2, 3, 4] * 3)
+    assert "reads series of numbers" in " ".join(model.fit_baselines("reservoir"))
+    assert [each.name for each in model.baselines_] == ["mean", "ridge"]
 
 
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12

@@ -12,8 +12,10 @@ import torch
 
 from elman.errors import DataError, ElmanError, NotFittedError, UsageError
 from elman.models import SequenceComparer, open_model
+from elman.report.plots import Plot
 from elman.tasks.compare import Compare
 from elman.tasks.pair_targets import are_numbers
+from elman.tasks.task import Answer, Found, Row
 
 WORDS = ("cat", "dog", "bird")
 PAIRS = [(f"the {one}", f"a {two}") for one, two in itertools.product(WORDS, repeat=2)] * 6
@@ -232,7 +234,32 @@ def test_a_file_is_read_as_the_training_file(elman: Any, model: Path, data: Path
     assert {len(line.split("\t")) for line in answers} == {5}
     swapped = elman("predict", model, data, "--first", "sentence_B", "--second", "sentence_A", "--json").json
     assert swapped["predictions"][0]["first"] == PAIRS[0][1]
-    assert (model / "report.html").read_text().count("Worst pairs") == 1
+    page = (model / "report.html").read_text()
+    assert page.count("Worst pairs") == 1
+    assert "Predictions and residuals" in page
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_report_has_predicted_against_true_numbers(several: bool):
+    y = list(zip(LABELS, NUMBERS, strict=True)) if several else NUMBERS
+    model = SequenceComparer(**{**SMALL, "epochs": 1}).fit(PAIRS, y)
+    answers = [answer.value for answer in model.answers(PAIRS)]
+    rows = [
+        Row({"first": one, "second": two, "target": truth}, Answer(answer))
+        for (one, two), truth, answer in zip(PAIRS, y, answers, strict=True)
+    ]
+    (plot,) = (part for part in model.task_.report(Found(model.evaluate(PAIRS, y), rows)) if isinstance(part, Plot))
+    points = plot.panels[0].traces[1]
+    assert list(points.x) == NUMBERS
+    assert list(points.y) == ([answer[1] for answer in answers] if several else answers)
+    assert plot.note == "Of the pairs evaluated."
+
+
+def test_the_report_of_labels_has_no_plot_of_numbers():
+    model = SequenceComparer(**{**SMALL, "epochs": 1}).fit(PAIRS, LABELS)
+    rows = [Row({"first": "a", "second": "b", "target": "same"}, Answer("other", 0.9))]
+    parts = model.task_.report(Found(model.evaluate(PAIRS, LABELS), rows))
+    assert not any(isinstance(part, Plot) for part in parts)
 
 
 def test_two_texts_are_a_pair(elman: Any, model: Path):
@@ -359,3 +386,46 @@ def test_at_least_one_text_is_shown(elman: Any, model: Path, data: Path, count: 
     assert refused.code != 0
     assert "--top" in refused.err
     assert "1" in refused.err
+
+
+def triplets(path: Path) -> Path:
+    third = OBJECTIVES["triplet"]
+    rows = [f"the {two.split()[1]}\t{two}\t{other}" for (_, two), other in zip(PAIRS, third, strict=True)]
+    path.write_text("\n".join(["one\tlike\tunlike", *rows, ""]))
+    return path
+
+
+def test_the_third_texts_of_triplets_have_a_flag_of_their_own(elman: Any, tmp_path: Path):
+    path, flags = triplets(tmp_path / "t.tsv"), ("--first", "one", "--second", "like")
+    done = elman("train", "compare", path, *flags, "--negative", "unlike", "--out", tmp_path / "m", *FLAGS, "--json")
+    assert done.code == 0, done.err
+    assert open_model(tmp_path / "m").task_.settings.objective == "triplet"  # type: ignore[attr-defined]
+    how = ("--target", "unlike", "--objective", "triplet", "--out", tmp_path / "old", *FLAGS, "--json")
+    before = elman("train", "compare", path, *flags, *how)
+    assert before.json["ordered"] == done.json["ordered"]
+    assert elman("evaluate", tmp_path / "m", path, "--json").json["ordered"] > 0.5
+    again = elman("evaluate", tmp_path / "m", path, *flags, "--negative", "unlike", "--json")
+    assert again.json["count"] == len(PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--negative", "unlike", "--target", "unlike"), "--negative and --target exclude each other"),
+        (("--negative", "unlike", "--objective", "cosine"), "Expected the objective triplet"),
+        (("--negative", "unlike,one"), "Expected one column"),
+        (("--negative", "unlikely"), "unlikely"),
+    ],
+)
+def test_third_texts_that_make_no_sense_are_refused(elman: Any, tmp_path: Path, more: tuple[str, ...], said: str):
+    path = triplets(tmp_path / "t.tsv")
+    flags = ("--first", "one", "--second", "like", *more)
+    done = elman("train", "compare", path, *flags, "--out", tmp_path / "m", *FLAGS)
+    assert done.code != 0
+    assert said in done.err
+
+
+def test_predictions_have_no_third_text(elman: Any, model: Path, data: Path):
+    done = elman("predict", model, data, "--negative", "kind")
+    assert done.code == 2
+    assert "--negative: predictions are made for two texts" in done.err

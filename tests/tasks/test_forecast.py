@@ -528,3 +528,10 @@ def test_the_season_is_found_before_the_steps_that_are_held_out(horizon: int | N
     # Without a part held out, all steps are learned from.
     whole = SequenceForecaster(**{**how, "validation_fraction": 0.0}).fit(late)
     assert whole.task_.settings.season != 5
+
+
+def test_the_steps_that_a_held_out_part_needs_are_named():
+    how: dict[str, Any] = {"horizon": 3, "hidden_size": 4, "epochs": 1, "validation_fraction": 0.1}
+    with pytest.raises(DataError, match=r"the longest has 6 steps, .* need at least 7"):
+        SequenceForecaster(**how).fit(np.sin(np.arange(6.0)))
+    assert SequenceForecaster(**how).fit(np.sin(np.arange(7.0))).predict(np.arange(7.0)).shape == (3, 1)

@@ -1,12 +1,16 @@
 """The simple forecasts against their formulas typed out in NumPy."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from elman import SequenceForecaster
-from elman.tasks.forecast_baselines import STRENGTHS
+from elman.models import open_model
+from elman.tasks.forecast_baselines import STRENGTHS, parts_of
 from elman.tasks.forecast_start import first_map
 from elman.tasks.panels import Panel
 from elman.tasks.task import Values
@@ -75,6 +79,34 @@ def test_the_first_map_weighs_windows_by_the_scale_of_the_scores():
     features = np.column_stack([features[:, :-1] / width * ratio, ratio])
     expected = expected_map(features, targets / width * ratio, share > np.quantile(share, 0.8))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_reservoir_forecasts_from_what_is_before_the_origin(tmp_path: Path):
+    values = np.stack([np.sin(np.arange(200) / 3) * np.sin(np.arange(200) / 17), walk(200, 4)], 1)
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 1, "season": 1}
+    model = SequenceForecaster(**how).fit(values)
+    model.fit_baselines()
+    assert [each.name for each in model.baselines_] == ["naive", "seasonal-naive", "ridge"]
+    model.fit_baselines("reservoir")
+    echo, panel = model.baselines_[-1], model.train_.columns["series"]
+    scores = model.baseline_values(Values({"series": panel}))
+    assert scores[-1].name == "reservoir"
+    assert scores[-1].value < scores[0].value
+    (part,) = parts_of(model.task_, panel)
+    forecasts = echo.forecast(model.task_, part)
+    assert np.nanmean(np.square(forecasts - part.future)) == pytest.approx(scores[-1].value)
+    changed = part.values.copy()
+    changed[100:] += 7
+    early = part.origins <= 100
+    again = echo.forecast(model.task_, part._replace(values=changed))
+    np.testing.assert_allclose(again[early], forecasts[early], atol=1e-5)
+    assert not np.allclose(again[~early], forecasts[~early], atol=1e-2)
+    # A backtest fits it before each origin, and a saved model has it.
+    before = [(each.name, each.value) for each in model.baseline_values(Values({"series": panel}), origins=2)]
+    assert before[-1][0] == "reservoir"
+    model.save(tmp_path / "m")
+    loaded: Any = open_model(tmp_path / "m")
+    assert [each.value for each in loaded.baseline_values(Values({"series": panel}))] == [each.value for each in scores]
 
 
 def test_constant_windows_have_a_finite_map():

@@ -175,8 +175,8 @@ def _held_out(validation: object, fraction: float | None) -> float:
 
 
 def _baseline_option(task: Any) -> Any:
-    names = [*task.baseline_names, "off"]
-    line = f"Simple model to compare the network with: {', '.join(names)}. [{names[max(0, len(names) - 2)]}]"
+    names = [*task.baseline_names, *task.asked_baselines, "off"]
+    line = f"Simple model to compare the network with: {', '.join(names)}. [{[*task.baseline_names, 'off'][-2:][0]}]"
     return option("--baseline", "NAME", line)
 
 
@@ -186,7 +186,7 @@ def _known_baseline(task: Any, name: str | None) -> str | None:
     Raises:
         UsageError: the task has no such baseline.
     """
-    names = [*task.baseline_names, "off"]
+    names = [*task.baseline_names, *task.asked_baselines, "off"]
     if name is not None and name not in names:
         raise UsageError(f"The task `{task.name}` has no baseline `{name}`.", fix=nearest(name, names))
     return name

@@ -18,13 +18,16 @@ def fit_baselines(task: Task, values: Values, last: str | None = None) -> tuple[
     Args:
         task: fitted.
         values: that the network learned from.
-        last: the name of the last baseline to fit, of those in the order of the task; all of them if not given.
+        last: the name of the last baseline to fit, of those in the order of the task; if not given, all but
+            those that must be asked for.
 
     Returns:
         The fitted ones, and a sentence for each that is left out: it needs a missing package, or other data.
     """
     fitted, missing = [], []
     for baseline in task.baselines():
+        if baseline.name in task.asked_baselines and baseline.name != last:
+            continue
         try:
             if reason := baseline.unsuited(values.columns):
                 missing.append(reason)

@@ -103,7 +103,7 @@ class SequenceForecaster(Model):
     def baseline_values(self, values: Values, **options: Any) -> list[BaselineScore]:
         """Return the scores of simple models, which a backtest fits before each origin."""
         given = self._backtest_options(options)
-        if given.origins is None or self.baselines_ is None:
+        if given.origins is None or not self.baselines_:
             return super().baseline_values(values)
         found: dict[str, list[BaselineScore]] = {}
         for each in rolled(values, given, self.task_.settings):
@@ -111,7 +111,7 @@ class SequenceForecaster(Model):
             settings, _ = self.task.resolve(self._unfitted().settings(), each.train, validated=False)
             task = self.task(settings)
             task.encoders["series"].learn(each.train.columns["series"])
-            fitted, _ = fit_baselines(task, each.train)
+            fitted, _ = fit_baselines(task, each.train, self.baselines_[-1].name)
             for score in score_baselines(task, fitted, each.test):
                 found.setdefault(score.name, []).append(score)
         return [

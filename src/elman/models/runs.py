@@ -93,6 +93,7 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
         "judged_on": name,
         **scores,
         "baseline": compared[-1].to_json() if compared else None,
+        **_other_baseline(model, compared),
         **({"baseline_missing": " ".join(missing)} if missing else {}),
         **described(model),
         "epochs": len(history.epochs),
@@ -148,11 +149,19 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
         yield result["concluded"]
     if (baseline := result.get("baseline")) is not None:
         yield ""
+        if (other := result.get("other_baseline")) is not None:
+            yield _sentence(model, other)
         yield f"{_sentence(model, baseline)} The network took {model.history_.seconds:.1f} s."
     yield ""
     yield "Next:"
     for line in (*run.use_lines(model), f"elman summary {shlex.quote(result['model'])}"):
         yield f"  {line}"
+
+
+def _other_baseline(model: Any, compared: Sequence[BaselineScore]) -> dict[str, Any]:
+    """Return the strongest usual baseline as JSON has it, where another one was asked for."""
+    is_asked = len(compared) > 1 and compared[-1].name in model.task.asked_baselines
+    return {"other_baseline": compared[-2].to_json()} if is_asked else {}
 
 
 def _sentence(model: Any, baseline: Mapping[str, Any]) -> str:

@@ -85,6 +85,7 @@ class Classify(WideRowTask):
     )
     source = Rows()
     baseline_names = ("majority", "linear")
+    asked_baselines = ("reservoir",)
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
@@ -130,12 +131,13 @@ class Classify(WideRowTask):
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
-        """Return the most frequent label, and a linear model."""
+        """Return the most frequent label, a linear model, and a reservoir."""
         # Imported late: numpy is needed only for training.
         from elman.tasks.baselines import Majority
         from elman.tasks.linear_baseline import Linear
+        from elman.tasks.reservoir_baselines import EchoLabel
 
-        return Majority("label"), Linear("text", "label")
+        return Majority("label"), Linear("text", "label"), EchoLabel("text", "label")
 
     @property
     def labels(self) -> list[Any]:

@@ -91,6 +91,7 @@ class Compare(Task):
         "elman train compare sick.tsv --first 2 --second 3 --target 4,5 --header --out sick",
         "elman train compare questions.csv --first question1 --second question2 --target same --symmetric --out same",
         "elman train compare names.tsv --objective contrastive --out names",
+        "elman train compare triplets.tsv --first anchor --second positive --negative negative --out near",
     )
 
     def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):

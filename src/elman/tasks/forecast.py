@@ -52,6 +52,7 @@ class Forecast(Task):
     columns = (Column("series", PanelEncoder),)
     source = Panels()
     baseline_names = ("naive", "seasonal-naive", "ridge")
+    asked_baselines = ("reservoir",)
     metrics = (
         Metric("mse", title="MSE", note="Mean squared error, each target divided by its deviation in training."),
         Metric("mae", title="MAE", note="Mean absolute error, each target divided by its deviation in training."),
@@ -74,11 +75,12 @@ class Forecast(Task):
 
     @classmethod
     def baselines(cls) -> Any:
-        """Return the last value, the last season, and ridge regression on the window."""
+        """Return the last value, the last season, ridge regression on the window, and a reservoir."""
         # numpy is needed only for training.
         from elman.tasks.forecast_baselines import Naive, RidgeWindow, SeasonalNaive
+        from elman.tasks.reservoir_baselines import EchoForecast
 
-        return (Naive("series"), SeasonalNaive("series"), RidgeWindow("series"))
+        return (Naive("series"), SeasonalNaive("series"), RidgeWindow("series"), EchoForecast("series"))
 
     @classmethod
     def resolve(cls, settings: Any, values: Values, *, validated: bool) -> tuple[Any, Sequence[str]]:

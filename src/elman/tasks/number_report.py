@@ -14,6 +14,38 @@ SHOWN_POINTS = 1000
 BINS = 31
 
 
+class Sample:
+    """Some of many pairs of a true and a predicted number, drawn uniformly, in bounded memory.
+
+    Source:
+        J. Vitter, Random Sampling with a Reservoir, 1985, algorithm R: the number of pairs is not known before.
+    """
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[float, float]] = []
+        self.seen = 0
+        self._generator = random.Random(0)
+
+    def add(self, true: float, predicted: float) -> None:
+        """Add a pair, in place of an earlier one if there are many."""
+        if len(self.pairs) < SHOWN_POINTS:
+            self.pairs.append((true, predicted))
+        elif (at := self._generator.randrange(self.seen + 1)) < SHOWN_POINTS:
+            self.pairs[at] = true, predicted
+        self.seen += 1
+
+    def plots(self, noun: str = "rows") -> list[Part]:
+        """Return the plots of predictions against true numbers and of the residuals.
+
+        Args:
+            noun: what was evaluated, in the plural.
+
+        Returns:
+            One part, or none without pairs.
+        """
+        return [_plot(self.pairs, self.seen, noun)] if self.pairs else []
+
+
 def residual_parts(found: Found, target: str) -> list[Part]:
     """Return two plots, and the predictions that are farthest from the truth.
 
@@ -21,18 +53,12 @@ def residual_parts(found: Found, target: str) -> list[Part]:
         found: whose rows are read once.
         target: the column of the true numbers.
     """
-    sample, generator = list[tuple[float, float]](), random.Random(0)
+    sample = Sample()
     worst: list[tuple[float, int, Row, float, float]] = []
-    seen = 0
     for row in found.rows:
         for true, predicted in _pairs(row, target):
-            # A uniform sample of all pairs, whose number is not known before (J. Vitter, 1985, algorithm R).
-            if len(sample) < SHOWN_POINTS:
-                sample.append((true, predicted))
-            elif (at := generator.randrange(seen + 1)) < SHOWN_POINTS:
-                sample[at] = true, predicted
-            seen += 1
-            item = abs(predicted - true), -seen, row, true, predicted
+            sample.add(true, predicted)
+            item = abs(predicted - true), -sample.seen, row, true, predicted
             if len(worst) < WORST:
                 heapq.heappush(worst, item)
             elif item[0] > worst[0][0]:
@@ -42,8 +68,7 @@ def residual_parts(found: Found, target: str) -> list[Part]:
         for _, _, row, true, predicted in sorted(worst, reverse=True, key=lambda item: item[:2])
     ]
     note = "The predictions that are farthest from the truth."
-    examples = Examples("Worst predictions", ("text", "truth", "prediction", "residual"), rows, note)
-    return [_plot(sample, seen), examples] if sample else [examples]
+    return [*sample.plots(), Examples("Worst predictions", ("text", "truth", "prediction", "residual"), rows, note)]
 
 
 def _pairs(row: Row, target: str) -> Iterator[tuple[float, float]]:
@@ -54,7 +79,7 @@ def _pairs(row: Row, target: str) -> Iterator[tuple[float, float]]:
         yield float(true), predicted
 
 
-def _plot(sample: list[tuple[float, float]], seen: int) -> Plot:
+def _plot(sample: list[tuple[float, float]], seen: int, noun: str) -> Plot:
     true, predicted = [pair[0] for pair in sample], [pair[1] for pair in sample]
     ends = [min(*true, *predicted), max(*true, *predicted)] if len(sample) > 1 else [true[0], true[0]]
     against = Panel(
@@ -64,9 +89,9 @@ def _plot(sample: list[tuple[float, float]], seen: int) -> Plot:
         [Trace(ends, ends, "equal", "dashes", "ink"), Trace(true, predicted, form="points")],
     )
     middles, counts = _histogram([after - before for before, after in sample])
-    residuals = Panel("residuals", "prediction - true number", "rows", [Trace(middles, counts, form="bars")])
+    residuals = Panel("residuals", "prediction - true number", noun, [Trace(middles, counts, form="bars")])
     part = f" {len(sample):,} of {seen:,} are shown." if seen > len(sample) else ""
-    return Plot("Predictions and residuals", [against, residuals], f"Of the rows evaluated.{part}")
+    return Plot("Predictions and residuals", [against, residuals], f"Of the {noun} evaluated.{part}")
 
 
 def _histogram(values: list[float]) -> tuple[list[float], list[float]]:

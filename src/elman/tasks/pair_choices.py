@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from elman.errors import UsageError
 from elman.settings import check_settings
 from elman.tasks.choices import resolve_classifier
 from elman.tasks.pair_targets import kinds_of
@@ -15,7 +16,16 @@ def resolve_comparer(settings: Any, values: Values, *, validated: bool) -> tuple
         settings: of a comparer.
         values: of the training set.
         validated: whether there is a validation set.
+
+    Raises:
+        UsageError: the values are triplets, and another objective was given.
     """
+    objective = values.settings.get("objective", settings.objective)
+    if objective != settings.objective:
+        raise UsageError(
+            f"Expected the objective triplet with a column of third texts (--negative), got {settings.objective}.",
+            fix="Give --objective triplet, or name the column of the answers with --target in place of --negative.",
+        )
     settings, notes = resolve_classifier(settings, values.columns["first"], validated=validated)
     answers = settings.objective == "answer"
     reads_tokens = settings.tokens != "values"

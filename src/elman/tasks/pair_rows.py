@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import DataError
+from elman.errors import DataError, UsageError
 from elman.tasks.rows import Rows, form_of, given_options, select
-from elman.tasks.task import Asked, Column, Known, Values
+from elman.tasks.task import Asked, Column, Known, Option, Values
 
 if TYPE_CHECKING:
     from elman.data.files import Source as File
@@ -38,8 +38,11 @@ class Pairs(Rows):
     help = "Pairs of texts with their answers: CSV, TSV, TXT or JSONL."
     numeric_files = "Pairs of series: JSONL with lists of numbers."
     placeholder = "PAIRS"
-    # Series with a step a row are not pairs.
-    options = tuple(option for option in Rows.options if option.name in OPTIONS)
+    options = (
+        # Series with a step a row are not pairs.
+        *(option for option in Rows.options if option.name in OPTIONS),
+        Option("negative", str, "COL", "Column of the third texts of triplets. The objective is then triplet."),
+    )
 
     def read(
         self,
@@ -57,6 +60,7 @@ class Pairs(Rows):
         # Imported late: numpy is not needed before a file is read.
         from elman.data.tables.tables import open_table, read_table
 
+        options, decided = _with_negative(options)
         how: dict[str, Any] = {**given_options(options, OPTIONS), "known": form_of(known)}
         opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))
         asked = _columns_asked(opened, columns, options, known)
@@ -73,8 +77,8 @@ class Pairs(Rows):
         notes += [
             f"{name}: {note}" for name, each in tables.items() for note in each.notes if note.split()[-1].isdigit()
         ]
-        numeric = {"tokens": "values"} if table.is_numeric else {}
-        return Values(pairs, table.positions, table.source, notes, numeric, _with_columns(table.format, asked))
+        decided |= {"tokens": "values"} if table.is_numeric else {}
+        return Values(pairs, table.positions, table.source, notes, decided, _with_columns(table.format, asked))
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
         """Read pairs without answers, as the training file was read.
@@ -82,6 +86,7 @@ class Pairs(Rows):
         Raises:
             DataError: it cannot be read so.
         """
+        _refuse_negative(options)
         # The targets are not needed.
         columns = [Column(name, lambda _: None) for name in TEXTS]  # pyright: ignore[reportArgumentType]
         values = self.read(path, columns, options, known=known)
@@ -92,6 +97,7 @@ class Pairs(Rows):
         """Read single texts, one a row or a line, to find those that are near another one."""
         from elman.tasks.asked import read_texts
 
+        _refuse_negative(options)
         return read_texts(path, None, **given_options(options, OPTIONS), **given_options({"text": options["column"]}))
 
     def known(self, values: Values, columns: Sequence[Column]) -> Known:
@@ -112,6 +118,30 @@ class Pairs(Rows):
                 labels = column
         kept, held = (select(values, rows) for rows in split_rows(first, labels, fraction, seed))
         return replace(kept, notes=[]), replace(held, notes=[])
+
+
+def _with_negative(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options with the third texts as the target, and the settings that follow.
+
+    Raises:
+        UsageError: there is another target, or several columns.
+    """
+    negative = options.get("negative")
+    if negative is None:
+        return dict(options), {}
+    if options.get("target") is not None:
+        raise UsageError(
+            "--negative and --target exclude each other: the third texts of triplets are their target.",
+            fix="Leave --target out for triplets, or --negative for pairs with answers.",
+        )
+    if "," in negative:
+        raise UsageError(f"Expected one column of third texts, got --negative {negative}.", fix="Give one column.")
+    return {**options, "target": negative}, {"objective": "triplet"}
+
+
+def _refuse_negative(options: Mapping[str, Any]) -> None:
+    if options.get("negative") is not None:
+        raise UsageError("--negative: predictions are made for two texts.", fix="Leave it out.")
 
 
 def _columns_asked(

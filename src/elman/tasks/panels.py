@@ -122,7 +122,8 @@ class Panels(Source):
         if not held:
             raise DataError(
                 f"The series {'is' if len(panel) == 1 else 'are'} too short to hold a part out: the longest has "
-                f"{max(map(len, panel.series), default=0):,} steps, and a forecast needs {least + horizon:,}.",
+                f"{max(map(len, panel.series), default=0):,} steps, and a forecast and another one to hold out need at "
+                f"least {least + 2 * horizon:,}.",
                 where=values.source,
                 fix="Give a shorter --horizon or --window, more steps, or --validation-fraction 0.",
             )

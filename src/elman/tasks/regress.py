@@ -105,6 +105,7 @@ class Regress(WideRowTask):
     )
     source = Rows()
     baseline_names = ("mean", "ridge")
+    asked_baselines = ("reservoir",)
     unscored = "Give sequences that are longer than warmup_steps (--warmup-steps): their first steps are not scored."
     metrics = (
         *METRICS,
@@ -139,11 +140,12 @@ class Regress(WideRowTask):
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
-        """Return the mean of the training rows, and ridge regression."""
+        """Return the mean of the training rows, ridge regression, and a reservoir."""
         # Imported late: numpy is needed only for training.
         from elman.tasks.number_baselines import MeanNumber, RidgeNumber
+        from elman.tasks.reservoir_baselines import EchoNumber
 
-        return MeanNumber("target"), RidgeNumber("text", "target")
+        return MeanNumber("target"), RidgeNumber("text", "target"), EchoNumber("text", "target")
 
     @property
     def quantiles(self) -> tuple[float, ...]:

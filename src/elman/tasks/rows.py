@@ -305,7 +305,13 @@ def _taken(given: Any, column: Column) -> list[Any]:
     if column.stratified:
         return list(labels_of(given))
     usual = TEXT_NAMES if column.role == "input" else frozenset()
-    return values_of(given, "sequences" if column.role == "input" else column.name, column=column.name, usual=usual)
+    return values_of(
+        given,
+        "sequences" if column.role == "input" else column.name,
+        column=column.name,
+        usual=usual,
+        is_single=column.role == "target",
+    )
 
 
 def _texts(values: Sequence[Any]) -> set[str]:

@@ -448,7 +448,8 @@ class Task(ABC):
         damaged: the repair of a network whose outputs are not finite.
         unscored: the repair of data without a target to score.
         examples: commands for the help of `elman train NAME`.
-        baseline_names: of the simple models that `baselines` gives.
+        baseline_names: of the simple models that `baselines` gives, in order.
+        asked_baselines: of those that follow them, each of which is fitted only if it is named.
         temperature: by which logits are divided before they become probabilities; 1 until held-out data say otherwise.
     """
 
@@ -468,6 +469,7 @@ class Task(ABC):
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
     baseline_names: ClassVar[tuple[str, ...]] = ()
+    asked_baselines: ClassVar[tuple[str, ...]] = ()
     temperature: float = 1.0
 
     def __init__(self, settings: Any, encoders: Mapping[str, Any] | None = None):
@@ -504,9 +506,9 @@ class Task(ABC):
 
     @classmethod
     def baselines(cls) -> "Sequence[Baseline]":
-        """Return new simple models to compare a network with, those of `baseline_names`.
+        """Return new simple models to compare a network with.
 
-        The strongest is the last.
+        They are those of `baseline_names`, the strongest of which is the last, and then those of `asked_baselines`.
         """
         return ()
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from elman.data.series.cells import numbers_or_none
 from elman.errors import DataError
+
+SHOWN = 60
 
 
 def series_of(given: Any) -> list[np.ndarray] | None:
@@ -22,7 +25,8 @@ def series_of(given: Any) -> list[np.ndarray] | None:
         given: the sequences.
 
     Raises:
-        DataError: cells of one row that differ in their steps, or an index of more than two levels.
+        DataError: cells of one row that differ in their steps or are not of numbers, columns that are not of numbers,
+            an index of more than two levels, or rows that are not in the order of series and time.
 
     >>> series_of(np.zeros((5, 2, 7)))[0].shape
     (7, 2)
@@ -39,34 +43,78 @@ def series_of(given: Any) -> list[np.ndarray] | None:
         )
     values = given.to_numpy()
     if levels == 2:
-        return _by_series(values, given.index.get_level_values(0))
+        return _by_series(_numbers(given, values), given.index)
     if values.ndim != 2 or not len(values):
         return None
-    if values.dtype.kind in "biuf":
-        return [row[:, None].astype(np.float64) for row in values]
-    if all(_is_series(cell) for cell in values[0]):
+    if values.dtype.kind == "O" and all(_is_series(cell) for cell in values[0]):
         return [_joined(row, number) for number, row in enumerate(values, start=1)]
-    return None
+    found = numbers_or_none(values)
+    return None if found is None else [row[:, None] for row in found]
 
 
 def _is_series(cell: Any) -> bool:
     return not isinstance(cell, str | bytes | Mapping) and hasattr(cell, "__len__")
 
 
+def _shown(cell: Any) -> str:
+    return str(list(cell) if _is_series(cell) else cell)[:SHOWN]
+
+
 def _joined(row: np.ndarray, number: int) -> np.ndarray:
-    channels = [np.asarray(cell, dtype=np.float64) for cell in row]
-    if len({len(channel) for channel in channels}) > 1:
+    channels = [numbers_or_none(cell) for cell in row]
+    wrong = next((n for n, channel in enumerate(channels, 1) if channel is None or channel.ndim != 1), None)
+    if wrong is not None:
+        raise DataError(
+            f"Expected a series of numbers, got {_shown(row[wrong - 1])}.",
+            where=f"sequence {number}, channel {wrong}",
+            fix="Give numbers, with NaN where a value is missing.",
+        )
+    if len({len(channel) for channel in channels if channel is not None}) > 1:
         raise DataError(
             "Expected channels of one length in each row, got several lengths.",
-            where=f"sequence {number}: {', '.join(str(len(channel)) for channel in channels)} steps",
+            where=f"sequence {number}: {', '.join(str(len(channel)) for channel in row)} steps",
             fix="Give each channel of a series the same steps, with NaN where a value is missing.",
         )
-    return np.stack(channels, axis=1)
+    return np.stack(channels, axis=1)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def _by_series(values: np.ndarray, names: Any) -> list[np.ndarray]:
+def _numbers(frame: Any, values: np.ndarray) -> np.ndarray:
+    """Return the values of a frame in float64.
+
+    Raises:
+        DataError: names the columns that are not numbers.
+    """
+    columns = [numbers_or_none(column) for column in values.T]
+    wrong = [repr(name) for name, column in zip(frame.columns, columns, strict=True) if column is None]
+    if wrong:
+        raise DataError(
+            "Expected a data frame of numbers, a column for each channel, got others.",
+            where=f"columns {', '.join(wrong[:5])}{' …' if len(wrong) > 5 else ''}",
+            fix=f"Leave them out: df.drop(columns=[{', '.join(wrong[:5])}]), or give them as numbers.",
+        )
+    return np.stack(columns, axis=1) if columns else np.zeros(values.shape)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _by_series(values: np.ndarray, index: Any) -> list[np.ndarray]:
     rows: dict[Any, list[int]] = {}
-    for row, name in enumerate(names):
+    for row, name in enumerate(index.get_level_values(0)):
         rows.setdefault(name, []).append(row)
-    numbers = values.astype(np.float64)
-    return [numbers[each] for each in rows.values()]
+    _check_order(rows, index.get_level_values(1))
+    return [values[each] for each in rows.values()]
+
+
+def _check_order(rows: Mapping[Any, list[int]], times: Any) -> None:
+    """Refuse rows of a series that are apart, or not in the order of their times.
+
+    Raises:
+        DataError: names the first such series.
+    """
+    asked = np.asarray(times.astype("int64")) if "period" in str(getattr(times, "dtype", "")) else np.asarray(times)
+    for name, own in rows.items():
+        steps = asked[own] if asked.dtype.kind in "iufM" else np.arange(len(own))
+        if own[-1] - own[0] + 1 != len(own) or not (steps[1:] > steps[:-1]).all():
+            raise DataError(
+                "Expected the rows of each series together, and each time once, the earliest first.",
+                where=f"series {name!r}, rows {own[0] + 1:,} to {own[-1] + 1:,}",
+                fix="Sort the frame, such as with df.sort_index(), and the targets in the same order of the series.",
+            )

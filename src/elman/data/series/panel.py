@@ -11,6 +11,8 @@ from elman.data.series.timestamps import Frequency
 
 Missing = Literal["error", "carry", "mask"]
 MISSING_WORDS = frozenset(["", "na", "nan", "n/a", "null", "none", "?"])
+# As elman and other libraries of forecasts call the column.
+SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from elman.data.files import read_source
-from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table
+from elman.data.series.panel import MISSING_WORDS, SERIES_NAMES, Layout, Series, Table
 from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import parse_stamp
 from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
 from elman.errors import DataError, UsageError
 
 NO_TIME = "none"
-# As elman and other libraries of forecasts call the column.
-SERIES_NAMES = frozenset(["series", "series_id", "unique_id", "item_id"])
 _LOOKED_AT = 50
 _YEAR = re.compile(r"\d{4}")
 
@@ -121,9 +119,13 @@ def _layout(table: Table, options: Mapping[str, Any]) -> tuple[Layout, list[str]
 
 
 def _has_stamps(cells: Sequence[str]) -> bool:
-    """Report whether cells are stamps that no number looks like."""
+    """Report whether most cells are stamps that no number looks like.
+
+    The others are mistakes, which are named when the stamps are read.
+    """
     shown = cells[:_LOOKED_AT]
-    return all(parse_stamp(cell) is not None and not _YEAR.fullmatch(cell.strip()) for cell in shown)
+    found = sum(parse_stamp(cell) is not None and not _YEAR.fullmatch(cell.strip()) for cell in shown)
+    return 2 * found > len(shown)
 
 
 def _has_numbers(cells: Sequence[str]) -> bool:

@@ -100,7 +100,8 @@ def with_frequency(table: Table, layout: Layout, groups: Mapping[str, np.ndarray
 _STAMP_FIXES = {
     "doubled": "Remove one of the two rows; if the table has several series, name the column of their names "
     "with --series.",
-    "unordered": "Sort the rows by time, the oldest first.",
+    "unordered": "Sort the rows by time, the oldest first; if the table has several series, name the column of their "
+    "names with --series.",
     "irregular": "Resample the series to steps of one length",
     "gap": "Add the missing rows, or give --missing carry (the last value) or --missing mask (read as missing)",
 }

@@ -19,6 +19,9 @@ from elman.data.series.panel_stamps import stamps_of, with_frequency
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, UsageError, nearest
 
+# Of float32, in which networks compute.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def check_layout(layout: Layout, table: Table) -> None:
     """Refuse columns that are missing or have two roles.
@@ -87,12 +90,20 @@ def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple
 
 
 def _groups(table: Table, layout: Layout) -> dict[str, np.ndarray]:
-    """Return the rows of each series, in order of their first rows."""
+    """Return the rows of each series, in order of their first rows.
+
+    Raises:
+        DataError: a row without the name of its series.
+    """
     if layout.series is None:
         return {"": np.arange(table.rows)}
     found: dict[str, list[int]] = {}
+    mistakes = RowMistakes.of(table)
     for row, name in enumerate(table.columns[layout.series]):
+        if not str(name).strip():
+            mistakes.at(row, layout.series, "the name of the series is missing")
         found.setdefault(str(name), []).append(row)
+    mistakes.raise_any("Give each row the name of its series, or remove the row.")
     return {name: np.array(rows) for name, rows in found.items()}
 
 
@@ -100,7 +111,7 @@ def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the numbers of columns, NaN where a value is missing.
 
     Raises:
-        DataError: a text or an infinite number.
+        DataError: a text, or a number that is infinite or too large.
     """
     mistakes = RowMistakes.of(table)
     found = {}
@@ -115,6 +126,8 @@ def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
                     mistakes.at(row, column, f"expected a number, got {str(cells[row])[:40]!r}")
         for row in np.flatnonzero(np.isinf(values)).tolist():
             mistakes.at(row, column, f"expected a finite number, got {cells[row]}")
+        for row in np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST)).tolist():
+            mistakes.at(row, column, f"expected a number that float32 holds, at most 3.4e38, got {cells[row]}")
         found[column] = values
     mistakes.raise_any("Correct the cells, or leave an unknown one empty and give --missing carry or --missing mask.")
     return found
@@ -131,12 +144,14 @@ def _static(table: Table, layout: Layout, groups: Mapping[str, np.ndarray]) -> t
     """Return the static values of each series, categories as one-hot codes.
 
     Raises:
-        DataError: a value that changes within a series, or a category that training never saw.
+        DataError: a value that is missing or changes within a series, or a category that training never saw.
     """
     mistakes, values = RowMistakes.of(table), {name: [] for name in groups}
     categories = dict(layout.categories)
     for column in layout.static:
-        cells = [str(cell) for cell in table.columns[column]]
+        cells = [str(cell).strip() for cell in table.columns[column]]
+        for row in (row for row, cell in enumerate(cells) if not cell or cell == "nan"):
+            mistakes.at(row, column, "the value of the series is missing")
         for name, rows in groups.items():
             row = next((row for row in rows if cells[row] != cells[rows[0]]), None)
             if row is not None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.series.panel import Layout, Series, Table, carried, first_complete
+from elman.data.series.panel import Layout, Series, carried, first_complete
+from elman.data.series.panel_frames import frames_of, table_of
 from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError
-
-SERIES_OF_INDEX, TIME_OF_INDEX = "series of the index", "time of the index"
 
 
 def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], Layout, list[str]]:
@@ -19,8 +18,9 @@ def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], L
 
     Args:
         data: a data frame (a row a step; its index may have the time stamps, or the names of the series and the time
-            stamps); an array `(steps,)` or `(steps, targets)`; a list of them, or a mapping from names to them; an
-            array `(series, targets, steps)`, as sktime has it; or a list of `Series`.
+            stamps; or, as sktime nests them, a row a series with a column of steps in each cell); an array `(steps,)`
+            or `(steps, targets)`; a list of frames or arrays, or a mapping from names to them; an array `(series,
+            targets, steps)`, as sktime has it; or a list of `Series`.
         layout: the columns of a data frame; for arrays only the numbers of targets and covariates are known.
         role: what the data are for, for messages.
 
@@ -32,8 +32,8 @@ def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], L
         return list(data), layout, []
     if isinstance(data, Series):
         return [data], layout, []
-    if (table := _table_of(data, source)) is not None:
-        return assemble(*_with_index(data, table, layout))
+    if (parts := frames_of(data)) is not None:
+        return _from_frames(parts, source, layout)
     names, arrays = _arrays(data)
     series = [
         _from_array(name, array, layout, number) for number, (name, array) in enumerate(zip(names, arrays, strict=True))
@@ -117,47 +117,18 @@ def _refuse_unknown(array: np.ndarray, number: int) -> None:
         )
 
 
-def _table_of(data: Any, source: str) -> Table | None:
-    """Return the columns of a data frame, or of one column with an index, else None."""
-    if isinstance(data, Mapping) and not hasattr(data, "columns"):
-        return None
-    if hasattr(data, "index") and hasattr(data, "to_numpy") and not hasattr(data, "columns"):
-        name = str(getattr(data, "name", None) or "target")
-        return Table(source, {name: _column(data)}, len(data))
-    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
-    if names is None or callable(names):
-        return None
-    return Table(source, {str(name): _column(data[name]) for name in names}, len(data))
+def _from_frames(
+    frames: Sequence[tuple[str, Any]], source: str, layout: Layout
+) -> tuple[list[Series], Layout, list[str]]:
+    """Return the series of data frames, each of which has one series or several.
 
-
-def _column(column: Any) -> Any:
-    """Return a column as an array of numbers or stamps, or as a list of texts."""
-    values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)
-    return values if values.dtype.kind in "fiubM" else [str(each) for each in values.tolist()]
-
-
-def _with_index(data: Any, table: Table, layout: Layout) -> tuple[Table, Layout]:
-    """Return a table with the levels of a frame's index as columns, if they have a role."""
-    index, columns = getattr(data, "index", None), dict(table.columns)
-    levels = getattr(index, "nlevels", 1)
-    # A layout from training may have these names already.
-    is_free = layout.time in (None, TIME_OF_INDEX)
-    if levels == 2 and is_free and layout.series in (None, SERIES_OF_INDEX):
-        for level, name in enumerate((SERIES_OF_INDEX, TIME_OF_INDEX)):
-            columns[name] = _column(index.get_level_values(level))  # pyright: ignore[reportOptionalMemberAccess]
-        layout = replace(layout, series=SERIES_OF_INDEX, time=TIME_OF_INDEX)
-    elif is_free and index is not None and not callable(index) and _is_time(index):
-        columns[TIME_OF_INDEX] = _column(index)
-        layout = replace(layout, time=TIME_OF_INDEX)
-    if not layout.target:
-        others = {layout.time, layout.series, *layout.past, *layout.known, *layout.static}
-        numeric = [name for name, cells in columns.items() if name not in others and isinstance(cells, np.ndarray)]
-        layout = replace(layout, target=tuple(name for name in numeric if columns[name].dtype.kind in "fiu"))
-    if not layout.target:
-        raise DataError("There is no column of numbers.", where=table.source, fix="Name the targets: target=['COLUMN']")
-    return table._replace(columns=columns), layout
-
-
-def _is_time(index: Any) -> bool:
-    kind = np.dtype(getattr(index, "dtype", "O")) if isinstance(getattr(index, "dtype", None), np.dtype) else None
-    return (kind is not None and kind.kind == "M") or "period" in str(getattr(index, "dtype", ""))
+    The columns and the frequency are those of the first.
+    """
+    found: list[Series] = []
+    notes: list[str] = []
+    for name, frame in frames:
+        own = f"{source}, series {name!r}" if name else source
+        series, layout, more = assemble(*table_of(frame, own, layout))
+        found += [replace(each, name=name) if name else each for each in series]
+        notes += more
+    return found, layout, notes

@@ -11,7 +11,9 @@ from elman.errors import DataError
 _SHOWN_COLUMNS = 8
 
 
-def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = frozenset()) -> list[Any]:
+def values_of(
+    given: Any, what: str, *, column: str, usual: frozenset[str] = frozenset(), is_single: bool = False
+) -> list[Any]:
     """Return the values of a list, an array, or a column of a data frame.
 
     Args:
@@ -19,6 +21,7 @@ def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = fro
         what: what the values are, for messages: `texts`, `labels`.
         column: the name of the column to read of a data frame.
         usual: other names that it may have, if only one column of the data frame has one of them.
+        is_single: whether the only column of a data frame is read under any name.
 
     Raises:
         DataError: a string, a dict, a set, a data frame without the column, or a value that has no items.
@@ -27,6 +30,8 @@ def values_of(given: Any, what: str, *, column: str, usual: frozenset[str] = fro
         found = [name for name in names if plain_name(str(name)) in usual]
         if column in names or len(found) == 1:
             return values_of(given[column if column in names else found[0]], what, column=column)
+        if len(names) == 1 and is_single:
+            return values_of(given[names[0]], what, column=column)
         raise _frame_error(names, what, column)
     if isinstance(given, str | bytes | bytearray):
         raise DataError(

@@ -41,9 +41,10 @@ def split_rows(texts: Sequence[Any], labels: Sequence[Any], fraction: float, see
 
 def _cannot_hold(wanted: int, rows: int, labels: int, fraction: float) -> UsageError:
     able = rows - labels
+    reason = f"each of the {labels:,} labels needs a row to train on" if labels > 1 else "training needs a row"
+    subject = f"{rows:,} rows are" if rows != 1 else "One row is"
     return UsageError(
-        f"{rows:,} rows are too few to hold back {wanted:,} of them ({fraction:g}): each of the {labels:,} labels "
-        f"needs a row to train on, which leaves {able:,}.",
+        f"{subject} too few to hold back {wanted:,} ({fraction:g}): {reason}, which leaves {able:,}.",
         fix=f"Give {'a validation_fraction of ' + format(able / rows, '.2g') + ' or less' if able else 'more rows'}, "
         "or validation data (--validation FILE), or validation_fraction 0 (--validation-fraction 0) for none.",
     )
