@@ -11,6 +11,8 @@ from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine,
 from elman.compiler.zoneout import zoneout
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.spelling import SpelledWords
+from elman.encoder_decoder import EncoderDecoder
+from elman.forcing import Discriminator
 from elman.networks import (
     Ensemble,
     LanguageNetwork,
@@ -34,6 +36,7 @@ from elman.nn import (
 from elman.nn import torch as drop_in
 from elman.nn.alignment import Alignment
 from elman.nn.crf import CRF
+from elman.nn.cross_attention import CrossAttention
 from elman.nn.linear_cross_entropy import linear_cross_entropy
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser, RareDropout
@@ -46,6 +49,7 @@ from elman.pair_network import PairEnsemble, PairNetwork
 from elman.settings.pairs import PairSettings
 from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
 from elman.settings.tagging import WordSettings
+from elman.settings.translation import DecoderSettings
 from elman.tag_network import TagNetwork
 
 FEATURES, TOKENS, LONGEST = 4, 7, 5
@@ -239,6 +243,30 @@ def aligned(module: Any, batch: Ragged) -> Results:
     return list(module(batch, batch.reverse().map(torch.tanh)))
 
 
+def attending(kind: Any, **how: Any) -> Callable[[], nn.Module]:
+    return lambda: CrossAttention(FEATURES, FEATURES, kind=kind, **how)
+
+
+def attended(module: Any, batch: Ragged) -> Results:
+    """The steps of each sequence attend to the same steps in reverse."""
+    found = module(batch, module.read(batch.reverse().map(torch.tanh)))
+    return [batch.replace(found.contexts)]
+
+
+def writer(**changes: Any) -> Callable[[], nn.Module]:
+    settings = DecoderSettings(**{"hidden_size": 3, "embedding": 4, **changes})
+    return lambda: EncoderDecoder(settings, TOKENS, source={"vocabulary_size": TOKENS}, begin=1, end=2)
+
+
+def written(module: Any, batch: Ragged) -> Results:
+    """The logits where each sequence is to be written in reverse, between marks."""
+    rows = [torch.cat([each.new_tensor([1]), each.flip(0), each.new_tensor([2])]) for each in batch.to_list()]
+    target = Ragged.from_list(rows, feature_shape=(), dtype=torch.int64)
+    marked = target.reverse()
+    inputs, _ = module.shifted(target)
+    return [inputs.replace(module(marked, target))]
+
+
 def wide_network(members: int = 1) -> nn.Module:
     """Return a network, or an ensemble, with a linear model beside it whose weights are not 0."""
     sizes: Any = {"vocabulary_size": TOKENS, "wide": TOKENS}
@@ -323,6 +351,13 @@ RECURRENT: dict[str, Case] = {
 }
 
 NETWORKS: dict[str, Case] = {
+    "EncoderDecoder": Case(writer(), written, ids=1),
+    "EncoderDecoder, feeding its input": Case(writer(input_feeding=True, coverage=True), written, ids=1),
+    "EncoderDecoder, additive attention, one layer": Case(
+        writer(attention="additive", decoder_layers=1, cell="lstm"), written, ids=1
+    ),
+    "EncoderDecoder that drops": Case(writer(input_dropout=0.3, output_dropout=0.3), written, ids=1, draws=True),
+    "Discriminator": Case(lambda: Discriminator(FEATURES, 3), one),
     "RowNetwork on one-hot rows": Case(network(embedding="one-hot", pooling=("last", "mean")), one, ids=1),
     "RowNetwork on rows of a table": Case(
         network(embedding=3, bidirectional=True, pooling=("max", "attention"), dense=(3,)), one, ids=1
@@ -376,6 +411,9 @@ NETWORKS: dict[str, Case] = {
 MODULES: dict[str, Case] = {
     "Attention": Case(lambda: Attention(FEATURES), one),
     "Alignment": Case(Alignment, aligned),
+    "CrossAttention": Case(attending("general"), attended),
+    "CrossAttention, additive": Case(attending("additive", size=3, coverage=True), attended),
+    "CrossAttention, dot": Case(attending("dot"), attended),
     "Flatten": Case(lambda: Flatten(LONGEST), one),
     **{
         f"Pooling {name}": Case(lambda name=name: Pooling((name,), FEATURES, LONGEST), pooled)
