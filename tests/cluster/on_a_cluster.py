@@ -5,7 +5,6 @@ Run by itself, so that the warnings of Ray are not those of the tests.
 
 import contextlib
 import io
-import json
 import os
 import signal
 import sys
@@ -40,14 +39,15 @@ def lines_of_a_file_and_of_a_folder(model: Path, folder: Path) -> None:
     for number in range(3):
         (parts / f"{number}.csv").write_text("id,text\n" + f'{number},"{"ab" * number}\ncd"\n' * 300)
     plain = "".join(printed("predict", model, each, "--column", "text") for each in sorted(parts.iterdir()))
-    assert printed("predict", model, parts, "--engine", "ray", "--column", "text") == plain
     out = folder / "answers"
     printed("predict", model, parts, "--engine", "ray", "--column", "text", "--out", out)
     written = [line for each in sorted(out.iterdir()) for line in each.read_text().splitlines()[1:]]
+    # Each text has a line end of its own.
     assert len(written) == 1800
+    assert [line.split(",")[1] for line in written[1::2]] == [line.split("\t")[1] for line in plain.splitlines()]
 
 
-def parquet_and_jsonl(model: Path, folder: Path) -> None:
+def rows_of_parquet(model: Path, folder: Path) -> None:
     """The rows of Parquet files keep their columns and their order."""
     source = folder / "rows.parquet"
     texts = ["ab" * (1 + n % 3) if n % 2 else "dc" for n in range(1000)]
@@ -56,10 +56,7 @@ def parquet_and_jsonl(model: Path, folder: Path) -> None:
     found = parquet.read_table(folder / "out.parquet").to_pydict()
     assert found["id"] == list(range(1000))
     assert found["prediction"] == ["vowel" if n % 2 else "stop" for n in range(1000)]
-    printed("predict", model, source, "--engine", "ray", "--out", folder / "out.jsonl")
-    rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
-    assert [row["text"] for row in rows] == texts
-    assert all(0.5 <= row["probability"] <= 1 for row in rows)
+    assert all(0.5 <= each <= 1 for each in found["probability"])
 
 
 def mistakes(model: Path, folder: Path) -> None:
@@ -106,6 +103,6 @@ if __name__ == "__main__":
     os.environ["ELMAN_TEST_CLUSTER"] = str(os.getpid())
     with connected(workers=2) as cluster:
         lines_of_a_file_and_of_a_folder(Path(sys.argv[1]), Path(sys.argv[2]))
-        parquet_and_jsonl(Path(sys.argv[1]), Path(sys.argv[2]))
+        rows_of_parquet(Path(sys.argv[1]), Path(sys.argv[2]))
         mistakes(Path(sys.argv[1]), Path(sys.argv[2]))
         a_killed_actor_loses_nothing(Path(sys.argv[1]), cluster)
