@@ -17,6 +17,8 @@ Models, for whole tasks:
     `SequenceComparer`      a number or a label for two sequences
     `SequenceRegressor`     a number for each sequence
     `SequenceTagger`        one label for each step
+    `Translator`            a text for each text
+    `Describer`             a text for each vector
     `SequenceForecaster`    the next steps of series of numbers
     `LanguageModel`         the next token; generates text
     `open_model`            open a saved model of any task
@@ -149,12 +151,14 @@ if TYPE_CHECKING:
     from elman.errors import ShapeError as ShapeError
     from elman.errors import TrainingError as TrainingError
     from elman.errors import UsageError as UsageError
+    from elman.models import Describer as Describer
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
     from elman.models import SequenceComparer as SequenceComparer
     from elman.models import SequenceForecaster as SequenceForecaster
     from elman.models import SequenceRegressor as SequenceRegressor
     from elman.models import SequenceTagger as SequenceTagger
+    from elman.models import Translator as Translator
     from elman.models import open_model as open_model
     from elman.nn.embedding import Embedding as Embedding
     from elman.nn.layers import GRU as GRU
@@ -173,7 +177,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "elman.models": (
         "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger SequenceForecaster LanguageModel "
-        "open_model"
+        "Translator Describer open_model"
     ),
     "elman.cluster.predict": "predict_dataset",
     "elman.nn.recurrent": "Recurrent",

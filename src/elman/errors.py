@@ -62,6 +62,10 @@ class TrainingError(ElmanError):
     """A run that cannot go on, as when its loss is no longer a number."""
 
 
+class MemoryFullError(ElmanError):
+    """A minibatch for which the memory of the CPU or of a GPU is too small."""
+
+
 class NotFittedError(ElmanError, ValueError, AttributeError):
     """An answer was asked of a model that has learned nothing yet."""
 

@@ -197,7 +197,7 @@ class SegmentNetwork(Forecaster):
             found = found + self.covariates(covariates.data.unflatten(0, (-1, width)).flatten(1))
         lengths = scaled.lengths // width
         if self.static is not None:
-            whole = torch.repeat_interleave(columns["static"].to(found.dtype), lengths, 0)
+            whole = torch.repeat_interleave(columns["static"].to(found.dtype), lengths.to(found.device), 0)
             found = found + self.static(whole)
         inputs = Ragged(functional.relu(found).flatten(0, 1), lengths.repeat(count))
         return inputs if self.input_dropout is None else self.input_dropout(inputs)
@@ -369,14 +369,14 @@ class RecursiveNetwork(Forecaster):
         offsets = scaled.offsets
         is_first, is_last = torch.zeros(scaled.total, dtype=torch.bool), torch.zeros(scaled.total, dtype=torch.bool)
         is_first[offsets[:-1]], is_last[offsets[1:] - 1] = True, True
-        before, own = index[~is_last], index[~is_first]
-        whole = torch.repeat_interleave(static, steps, 0)
+        before, own = (index[~each].to(static.device) for each in (is_last, is_first))
+        whole = torch.repeat_interleave(static, steps.to(static.device), 0)
         data = torch.cat([scaled.data[before].flatten(1), self._known(covariates)[own], whole], 1)
         _, last = self.body(Ragged(data, steps))
         return dict(last.tensors), static
 
     def _last_values(self, scaled: Ragged) -> Tensor:
-        return scaled.data[scaled.offsets[1:] - 1]
+        return scaled.data[(scaled.offsets[1:] - 1).to(scaled.data.device)]
 
     def _taught(self, scaled: Ragged, covariates: Ragged, columns: Mapping[str, Any], scale: Scale) -> Tensor:
         """Return the outputs of the horizon after the true values."""

@@ -15,6 +15,7 @@ from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
 from elman.errors import ShapeError, UsageError
 from elman.nn.embedding import EachStep, Embedding, OneHot
+from elman.nn.memory_starts import start_with_memory
 from elman.nn.number_input import NumberInput
 from elman.nn.penalties import add_penalty, collected_penalties
 from elman.nn.pooling import Pooling
@@ -25,6 +26,7 @@ from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.stack import Stack
 from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
+from elman.nn.truncation import read_in_windows
 from elman.nn.wide import Wide
 from elman.settings.network import BodySettings, StepSettings
 from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
@@ -341,8 +343,13 @@ def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tupl
         steps = steps.replace(torch.cat([steps.data, extra], 1))
     if body is None:
         return steps, None
-    steps, last = body(steps, table=table)
-    dropped, end = steps, last.output
+    window = network.settings.backpropagation_steps
+    if window is not None and network.training:
+        steps, end = read_in_windows(body, steps, window, table=table)
+    else:
+        steps, last = body(steps, table=table)
+        end = last.output
+    dropped = steps
     if network.output_dropout is not None:
         dropped, end = network.output_dropout.with_last(steps, end)
     if network.activation is not None:
@@ -423,19 +430,14 @@ def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **d
         cell = find_cell(settings.cell).with_options(**settings.cell_options)
     # The cell of a saved model was saved with its zoneout.
     cell = cell if cell.is_restored else zoneout(cell, settings.zoneout)
+    how = {"weight_drop": settings.weight_drop, "init": settings.init, **directions}
     if sizes := getattr(settings, "layer_sizes", ()):
-        how = {"weight_drop": settings.weight_drop, "init": settings.init, **directions}
-        return Stack(cell, width, sizes, dropout=settings.dropout if len(sizes) > 1 else 0.0, **how)
-    return Recurrent(
-        cell,
-        width,
-        settings.hidden_size,
-        num_layers=settings.num_layers,
-        dropout=settings.dropout if settings.num_layers > 1 else 0.0,
-        weight_drop=settings.weight_drop,
-        init=settings.init,
-        **directions,
-    )
+        body = Stack(cell, width, sizes, dropout=settings.dropout if len(sizes) > 1 else 0.0, **how)
+    else:
+        dropout = settings.dropout if settings.num_layers > 1 else 0.0
+        body = Recurrent(cell, width, settings.hidden_size, num_layers=settings.num_layers, dropout=dropout, **how)
+    start_with_memory(body, recurrent=settings.recurrent_start, longest_memory=settings.longest_memory)
+    return body
 
 
 def build_activation_regulariser(settings: BodySettings) -> ActivationRegulariser | None:

@@ -10,6 +10,7 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows
 from elman.data.text.pair_ngrams import PairNgrams
+from elman.devices import CPU, moved
 from elman.networks import build_body, build_steps, dense_layers, example_of, read_steps
 from elman.nn.alignment import Alignment, occurs_in_other
 from elman.nn.penalties import add_penalty, collected_penalties
@@ -160,7 +161,8 @@ class PairWide(nn.Module):
 
     def forward(self, first: NgramRows, second: NgramRows) -> dict[str, Tensor]:
         """Return the outputs for each kind of target, `(pairs, outputs)`."""
-        rows = self.pairs.rows(first, second)
+        # n-grams are paired on the CPU.
+        rows = moved(self.pairs.rows(moved(first, CPU), moved(second, CPU)), first.values.device)
         return {name: part(rows) for name, part in self.parts.items()}
 
 

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.spelling import SpelledWords
+from elman.devices import widened
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
 from elman.nn.crf import CRF
 from elman.nn.regularisers import SequenceDropout
+from elman.nn.truncation import read_in_windows
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
 from elman.settings.tagging import WordSettings
 
@@ -85,7 +87,7 @@ class TagNetwork(nn.Module):
             distinct, rows = batch.forms.unique(return_inverse=True)
             features = batch.features.index_select(0, distinct)
         steps = self._body(self._embedded(ids, batch, distinct, rows, features))
-        scores = steps.map(self.dense)
+        scores = steps.map(self.dense).map(widened)
         if self.wide is not None and features is not None:
             scores = scores.replace(scores.data + self.wide(ids.replace(rows), features))
         return scores
@@ -106,7 +108,7 @@ class TagNetwork(nn.Module):
     ) -> tuple[Ragged, Tensor | None]:
         spelled = []
         if self.characters is not None:
-            spelled.append(self.characters(batch.characters.select(distinct)))
+            spelled.append(self.characters(batch.characters.select(distinct.cpu())))
         if self.affixes is not None:
             spelled.append(self.affixes(features))
         plain = bool(spelled) or self.body is None or (self.training and self.dropout is not None)
@@ -122,7 +124,11 @@ class TagNetwork(nn.Module):
             steps = self.dropout(steps)
         if self.body is None:
             return steps
-        steps, _ = self.body(steps, table=table)
+        window = self.settings.backpropagation_steps
+        if window is not None and self.training:
+            steps, _ = read_in_windows(self.body, steps, window, table=table)
+        else:
+            steps, _ = self.body(steps, table=table)
         dropped = steps if self.output_dropout is None else self.output_dropout(steps)
         return dropped if self.activation is None else self.activation(steps, dropped)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,32 @@ def test_numbers_of_texts(elman, tmp_path: Path):
     assert "line 4, column `score`: expected a finite number, got inf" in refused.err
 
 
+@pytest.mark.parametrize(("task", "word"), [("regress", "target"), ("classify", "label")])
+def test_notes_and_repairs_call_the_answers_what_the_flag_calls_them(elman, tmp_path: Path, task: str, word: str):
+    path = tmp_path / "texts.csv"
+    path.write_text("".join(f"word {n},{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--no-header", "--out", tmp_path / "model", *SMALL)
+    assert done.code == 0, done.err
+    assert f"column 1 is the text, column 2 the {word}" in done.err
+    path.write_text("".join(f"word {n},other,third,{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--no-header", "--out", tmp_path / "other", *SMALL)
+    assert f"which are the text and the {word}" in done.err
+    assert f"--text 2 --{word} 1" in done.err
+    lines = tmp_path / "texts.jsonl"
+    lines.write_text("".join(json.dumps({"text": f"word {n}", "label": n % 2}) + "\n" for n in range(20)))
+    done = elman("train", task, lines, "--out", tmp_path / "third", *SMALL)
+    assert f"the {word}s are read from field `label`" in done.err
+
+
+@pytest.mark.parametrize(("task", "flag"), [("regress", "--target"), ("classify", "--label")])
+def test_series_without_a_clear_target_name_the_flag_of_the_task(elman, tmp_path: Path, task: str, flag: str):
+    path = tmp_path / "series.csv"
+    path.write_text("a,b,c,d\n" + "".join(f"{n},{n + 1},{n % 3},{n % 2}\n" for n in range(20)))
+    done = elman("train", task, path, "--out", tmp_path / "model", *SMALL)
+    assert "not clear which column is the target" in done.err
+    assert f"with {flag}." in done.err
+
+
 def test_missing_values_are_refused_masked_or_carried(elman, tmp_path: Path):
     path = tmp_path / "gaps.ts"
     rows = lines("class", missing=True)
@@ -151,12 +178,89 @@ def test_a_number_for_each_step_trains_evaluates_and_predicts(elman, tmp_path: P
     assert [len(each["target"]) for each in answers] == [len(wave) for wave in waves]
 
 
+@pytest.mark.parametrize("loss", ["squared", "quantile"])
+def test_numbers_are_shown_with_six_digits_and_in_json_with_all(elman, numbers: Path, tmp_path: Path, loss: str):
+    out = tmp_path / "model"
+    assert elman("train", "regress", numbers, "--out", out, "--loss", loss, *SMALL).code == 0
+    shown = [line.split("\t")[1:] for line in elman("predict", out, numbers).out.splitlines()]
+    exact = elman("predict", out, numbers, "--json").json["predictions"]
+    for fields, each in zip(shown, exact, strict=True):
+        every = [each["target"], *each.get("quantiles", {}).values()]
+        assert [float(field.rpartition("=")[2]) for field in fields] == [float(f"{value:.6g}") for value in every]
+        assert len(repr(each["target"])) > 10
+
+
+def table_of_steps(path: Path, target: Callable[[float], float | str], count: int = 12) -> Path:
+    waves = [[math.sin(t * (1 + n % 3)) for t in range(5)] for n in range(count)]
+    rows = [f"s{n},{t},{x},{target(x)}" for n, wave in enumerate(waves) for t, x in enumerate(wave)]
+    path.write_text("\n".join(["id,t,x,target", *rows, ""]))
+    return path
+
+
+def test_targets_of_steps_that_do_not_vary_are_read_as_in_training(elman, tmp_path: Path):
+    steps, out = table_of_steps(tmp_path / "steps.csv", lambda x: 2 * x + 1), tmp_path / "model"
+    long = ("--series", "id", "--time", "t")
+    assert elman("train", "regress", steps, *long, "--out", out, *SMALL).code == 0
+    constant = table_of_steps(tmp_path / "constant.csv", lambda x: 3, count=4)
+    done = elman("evaluate", out, constant, "--json")
+    assert done.code == 0, done.err
+    assert done.json["count"] == 4 * 5
+    # Validation data are read as the training data are.
+    done = elman("train", "regress", steps, *long, "--validation", constant, "--out", tmp_path / "m", *SMALL, "--json")
+    assert done.code == 0, done.err
+    assert done.json["count"] == 4 * 5
+
+
+def test_targets_of_series_that_vary_are_refused_by_a_model_of_one_number_each(elman, tmp_path: Path):
+    # 3 and 3.0 are one number.
+    constant, out = table_of_steps(tmp_path / "constant.csv", lambda x: "3" if x > 0 else "3.0"), tmp_path / "model"
+    assert elman("train", "regress", constant, "--series", "id", "--time", "t", "--out", out, *SMALL).code == 0
+    done = elman("evaluate", out, table_of_steps(tmp_path / "steps.csv", lambda x: 1 if x > 0 else 0))
+    assert done.code == 1
+    assert "line 3, column `target`: the target of series `s0` is '1', and '0' before" in done.err
+    assert "as in training" in done.err
+
+
 def test_text_for_a_model_of_numbers_is_refused_with_the_files_that_it_reads(elman, numbers: Path, tmp_path: Path):
     out = tmp_path / "model"
     assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
     refused = elman("predict", out, "--text", "abc")
     assert refused.code != 0
     assert "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL" in refused.err
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("texts.jsonl", '{"text": "good film", "target": 1}\n', "line 1: 'good film'"),
+        ("texts.csv", "text,target\ngood film,1\n", "line 1: text,target"),
+        ("sales.csv", "shop,day,a,b\nx,monday,1,2\ny,tuesday,2,3\n", "line 1: shop,day,a,b"),
+    ],
+)
+def test_texts_in_files_for_a_model_of_numbers_are_refused_with_file_line_and_repair(
+    elman, numbers: Path, tmp_path: Path, command: str, name: str, content: str, where: str
+):
+    out, path = tmp_path / "model", tmp_path / name
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    path.write_text(content)
+    refused = elman(command, out, path)
+    assert refused.code == 1
+    assert "series of numbers" in refused.err
+    assert name in refused.err
+    assert where in refused.err
+    assert "Vocabulary" not in refused.err
+    assert "Give " in refused.err.splitlines()[-1]
+
+
+def test_lines_of_text_for_a_model_of_numbers_are_refused(elman, numbers: Path, tmp_path: Path):
+    out, path = tmp_path / "model", tmp_path / "texts.txt"
+    assert elman("train", "regress", numbers, "--out", out, *SMALL).code == 0
+    path.write_text("good film\nbad film\n")
+    refused = elman("predict", out, path)
+    assert "Expected a series of numbers" in refused.err
+    assert "texts.txt, line 1: 'good film'" in refused.err
+    assert ".arff" in refused.err
 
 
 @pytest.mark.parametrize("task", ["classify", "regress"])

@@ -166,6 +166,77 @@ def test_gaps_and_missing_values_are_carried_or_marked(tmp_path: Path):
     assert np.isnan(marked[0].target[:, 0]).nonzero()[0].tolist() == [3, 6]
 
 
+def without(column: str, shop: str) -> str:
+    """Return the table of sales with a column that is empty in one series."""
+    names = TABLE.splitlines()[0].split(",")
+    rows = [line.split(",") for line in TABLE.splitlines()]
+    for row in rows:
+        if row[1] == shop:
+            row[names.index(column)] = ""
+    return "\n".join(map(",".join, rows)) + "\n"
+
+
+SALES = {"target": ["sold", "price"], "series": "shop", "time": "day"}
+
+
+@pytest.mark.parametrize("missing", ["mask", "carry"])
+@pytest.mark.parametrize(
+    ("column", "roles"),
+    [("sold", SALES), ("price", SALES), ("price", {**SALES, "target": ["sold"], "known": ["price"]})],
+)
+def test_a_series_without_a_known_value_of_a_column_is_left_out_and_named(
+    tmp_path: Path, missing: str, column: str, roles: dict
+):
+    path = tmp_path / "sales.csv"
+    path.write_text(without(column, "north"))
+    series, _, notes, _ = read_panel(str(path), {**roles, "missing": missing})
+    assert [each.name for each in series] == ["south"]
+    assert notes == [f"the series 'north' has no known value of `{column}`: left out"]
+    # Frames give an answer for each series: none may be left out silently.
+    layout = Layout(**{**{k: tuple(v) if isinstance(v, list) else v for k, v in roles.items()}, "missing": missing})
+    rows = [line.split(",") for line in without(column, "north").splitlines()]
+    with pytest.raises(DataError, match=f"row 1, column `{column}`: the series 'north' has no known value"):
+        panel_of(Frame(dict(zip(rows[0], map(list, zip(*rows[1:], strict=True)), strict=True)), None), layout)
+
+
+def test_an_array_without_a_known_value_to_carry_is_refused():
+    unknown = np.stack([np.arange(5.0), np.full(5, np.nan)], 1)
+    with pytest.raises(DataError, match="series 2, target 2"):
+        panel_of([np.zeros((5, 2)), unknown], Layout(missing="carry"))
+    marked, *_ = panel_of([unknown], Layout(missing="mask"))
+    assert len(marked[0]) == 5
+
+
+def test_a_file_whose_series_are_all_without_values_is_refused(tmp_path: Path):
+    error = mistake(tmp_path, table([f"2024-01-{day:02d}," for day in range(1, 9)]), target=["value"], missing="mask")
+    assert "line 2, column `value`: expected a known value" in str(error)
+
+
+PRICES = "day,sold,price\n" + "".join(
+    f"2024-01-{day:02d},{'' if day > 8 else day},{'' if day in (3, 10) else day}\n" for day in range(1, 12)
+)
+
+
+def test_a_missing_value_that_is_known_ahead_is_refused_unless_it_is_carried(tmp_path: Path):
+    options = {"target": ["sold"], "known": ["price"]}
+    for missing in ("mask", "error"):
+        error = str(mistake(tmp_path, PRICES, **options, missing=missing))
+        assert "line 11, column `price`" in error
+        assert "--missing carry" in error
+    # A row that is not there has no known covariates either.
+    rows = PRICES.splitlines(keepends=True)
+    gap = str(mistake(tmp_path, "".join([*rows[:10], rows[11]]), **options, missing="mask"))
+    assert "line 11, column `price`: the step before has no row" in gap
+    path = tmp_path / "prices.csv"
+    path.write_text(PRICES)
+    (series,), _, notes, _ = read_panel(str(path), {**options, "missing": "carry"})
+    assert series.known[:, 0].tolist() == [1, 2, 2, 4, 5, 6, 7, 8, 9, 9, 11]
+    assert "2 missing values of `price`: the last value is read, 1 of them in the steps to forecast" in notes
+    path.write_text("".join(rows[:9]))
+    (series,), _, notes, _ = read_panel(str(path), {**options, "missing": "mask"})
+    assert "1 missing value of `price`: the last value is read" in notes
+
+
 def test_another_frequency_than_in_training_is_refused(tmp_path: Path):
     path = tmp_path / "weeks.csv"
     path.write_text(table(ROWS))

@@ -25,6 +25,9 @@ SENTENCES = [(["the", "dog", "ate", "it"][: 1 + n % 4], ["D", "N", "V", "N"][: 1
 SERIES = [[n % 7 / 2 + t * (1 + n % 3) - 2.5 for t in range(1 + n % 5)] for n in range(30)]
 TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
 PAIRS = [(f"{'abc'[n % 3]} x", f"{'abc'[n // 3 % 3]} y") for n in range(36)]
+SOURCES = ["ab" * (1 + n % 4) + "c" * (n % 3) for n in range(30)]
+VECTORS = [[float(n % 3), float(n % 5), 1.0] for n in range(30)]
+TEXTS = [f"{'one two three'.split()[n % 3]} and {n % 5}" for n in range(30)]
 LONGER = [[float((3 * n + 7 * step) % 11) for step in range(20 + 5 * n)] for n in range(3)]
 SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
 
@@ -72,6 +75,23 @@ EXAMPLES = {
         "series.csv",
         "series,value\n" + "".join(f"{n},{value}\n" for n, each in enumerate(LONGER) for value in each),
         {**SMALL, "horizon": 3, "window": 6, "batch_size": 8, "output_dropout": 0.2, "schedule": "constant"},
+    ),
+    "translate": Example(
+        (SOURCES, [each.upper()[::-1] for each in SOURCES]),
+        "pairs.tsv",
+        "source\ttarget\n" + "".join(f"{each}\t{each.upper()[::-1]}\n" for each in SOURCES),
+        # Tokens of its own are read too, so that the schedule and the random numbers are part of what is resumed.
+        {
+            **{**SMALL, "tokens": "characters", "embedding": 5, "batch_size": 8, "schedule": "constant"},
+            **{"forcing_schedule": "linear", "forcing_batches": 10, "teacher_forcing": 0.3, "professor_forcing": 0.1},
+        },
+    ),
+    "describe": Example(
+        (VECTORS, TEXTS),
+        "vectors.csv",
+        "target,t0,t1,t2\n"
+        + "".join(f"{text},{','.join(map(str, each))}\n" for text, each in zip(TEXTS, VECTORS, strict=True)),
+        {**SMALL, "embedding": 5, "batch_size": 8, "schedule": "constant"},
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)

@@ -15,6 +15,7 @@ from elman.data.series.panel import Layout, Series
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError, UsageError
 from elman.models import open_model
+from elman.settings.forecasting import DISTRIBUTIONS
 from elman.tasks.forecast import Forecast, ForecastSettings
 from elman.tasks.panels import Panel, Windows
 from elman.tasks.task import Values
@@ -52,7 +53,9 @@ def panel(lengths: tuple[int, ...] = (30, 22, 26), *, past: bool = True, seed: i
 def fitted(method: str, loss: str, given_panel: Panel | None = None, **how: Any) -> SequenceForecaster:
     """Return a forecaster whose weights are drawn large, so that it reads everything that it can."""
     given_panel = given_panel or panel(past=method != "recursive")
-    how = {"segment": 2 if method == "segments" else None, "hidden_size": 5, "epochs": 1, "samples": 5, **how}
+    how = {"segment": 2 if method == "segments" else None, "hidden_size": 5, "epochs": 1, **how}
+    if method == "recursive" and loss in DISTRIBUTIONS:
+        how = {"samples": 5, **how}
     model = SequenceForecaster(horizon=HORIZON, window=WINDOW, method=method, loss=loss, calendar=True, **how)
     model.fit_values(Values({"series": given_panel}), None)
     generator = torch.Generator().manual_seed(1)
@@ -330,7 +333,7 @@ def series_of(values: np.ndarray) -> Series:
 @pytest.mark.parametrize("wrong", [-1.0, 0.5])
 def test_counts_are_checked_wherever_they_are_read(method: str, wrong: float):
     counts = np.arange(60.0) % 3
-    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1, "samples": 5}
+    how: dict[str, Any] = {"horizon": 3, "window": 6, "hidden_size": 4, "epochs": 1}
     model = SequenceForecaster(method=method, loss="negative-binomial", **how).fit(counts)
     changed = np.where(np.arange(60) == 40, wrong, counts)
     for use in (model.predict, model.evaluate, SequenceForecaster(loss="negative-binomial", **how).fit):
@@ -448,3 +451,80 @@ def test_missing_values_are_refused_by_a_network_that_has_no_marks():
 def test_settings_that_would_be_ignored_are_refused(given: dict[str, Any]):
     with pytest.raises(UsageError, match=", ".join(given) + "|" + ", ".join(reversed(given))):
         SequenceForecaster(horizon=HORIZON, **given).fit(wave())
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "defaults"),
+    [
+        ({"horizon": 4, "segment": 2}, "only the method segments has segments", "method direct"),
+        ({"horizon": 48, "dense": (4,)}, "no dense layers", "method segments"),
+        ({"method": "recursive", "quantiles": (0.5,), "loss": "huber"}, "quantiles need the loss quantile", ""),
+        ({"loss": "negative-binomial", "scaling": "last"}, "counts have the scale of their window", ""),
+    ],
+)
+def test_settings_are_checked_with_the_defaults_that_the_data_decide(
+    given: dict[str, Any], problem: str, defaults: str
+):
+    with pytest.raises(UsageError, match=problem) as error:
+        SequenceForecaster(epochs=1, **given).fit(wave(300))
+    assert defaults in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "loss"), [("direct", None), ("segments", "student"), ("recursive", "squared"), (None, None)]
+)
+def test_samples_are_refused_where_nothing_is_sampled(method: str | None, loss: str | None):
+    with pytest.raises(UsageError, match="Nothing is sampled with --method") as error:
+        SequenceForecaster(method=method, loss=loss, samples=7, **SMALL).fit(wave())
+    assert "--samples" in str(error.value)
+    assert SequenceForecaster(method="recursive", samples=7, **SMALL).fit(wave()).samples == 7
+
+
+def notes_on(values: Any, **how: Any) -> str:
+    taken = Forecast.source.take((values,), Forecast.columns)
+    given = ForecastSettings(validation_fraction=0.1, **how)
+    return "\n".join(Forecast.resolve(given, taken, validated=False)[1])
+
+
+def test_a_window_that_leaves_few_windows_to_learn_from_is_noted():
+    # 100 steps less 10 held out: origins 80 to 86, each with a horizon of 4.
+    said = notes_on(np.arange(100.0), horizon=4, window=80)
+    assert "only 7 windows to learn from" in said
+    assert "84 steps, and the longest series has 90" in said
+    assert "a shorter --window" in said
+    assert "learn from" not in notes_on(np.arange(100.0), horizon=4, window=60)
+    assert "only 1 window to learn from" in notes_on(np.arange(100.0), horizon=4, window=96)
+    assert "more steps give more" in notes_on(np.arange(20.0), horizon=4)
+    assert "only 4 windows" in notes_on(np.arange(100.0), horizon=4, window=50, train_stride=10)
+    # Both series count: 7 windows each.
+    assert "learn from" not in notes_on([np.arange(100.0)] * 2, horizon=4, window=80)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_series_that_are_all_shorter_than_a_window_are_noted(count: int):
+    assert "shorter than window + horizon (54 steps)" in notes_on([np.arange(40.0)] * count, horizon=4, window=50)
+
+
+@pytest.mark.parametrize("horizon", [None, 3, 30])
+def test_the_season_is_found_before_the_steps_that_are_held_out(horizon: int | None):
+    steps = np.arange(120.0)
+    early = np.sin(steps * 2 * np.pi / 5)
+    held = max(horizon or 0, 12)
+    late = np.where(steps < 120 - held, early, 40 * np.sin(steps * 2 * np.pi / 11))
+    how: dict[str, Any] = {
+        "horizon": horizon,
+        "hidden_size": 4,
+        "epochs": 1,
+        "refit": False,
+        "validation_fraction": 0.1,
+    }
+    one, other = (SequenceForecaster(**how).fit(values) for values in (early, late))
+    assert one.task_.settings == other.task_.settings
+    assert one.task_.settings.season == 5
+    weights = other.model_.state_dict()
+    for name, weight in one.model_.state_dict().items():
+        # Of the weights, the best epoch is chosen by the held-out steps, and the margins are fitted to them.
+        assert name == "margins" or torch.equal(weight, weights[name]), name
+    # Without a part held out, all steps are learned from.
+    whole = SequenceForecaster(**{**how, "validation_fraction": 0.0}).fit(late)
+    assert whole.task_.settings.season != 5

@@ -152,3 +152,11 @@ def test_more_steps_than_positions_and_empty_sequences_are_read():
 def test_numbers_that_are_too_large_for_float32_are_refused():
     with pytest.raises(DataError, match=r"number 2: 1e\+300, too large for float32"):
         Number().learn([1.0, 1e300])
+
+
+def test_numbers_within_a_tolerance():
+    scores = NumberScores("target", tolerance=0.5)
+    scores.count(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.5, 2.6, 3.0]))
+    scores.count(torch.tensor([0.0]), torch.tensor([9.0]))
+    assert scores.compute()["within_tolerance"] == 2 / 4
+    assert "within_tolerance" not in NumberScores("target").compute()

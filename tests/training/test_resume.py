@@ -21,6 +21,7 @@ OPTIMIZERS = {
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
     "adam": {"optimizer": "adam"},
     "adamw": {"optimizer": "adamw"},
+    "hessian-free": {"optimizer": "hessian-free", "cg_iterations": 5, "structural_damping": 0.1},
 }
 # Of 40 sequences in minibatches of 16, over 3 epochs.
 BATCHES = 9

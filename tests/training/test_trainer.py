@@ -180,6 +180,24 @@ def test_a_long_gradient_is_clipped_to_its_norm():
     torch.testing.assert_close(ends[1e-3] / ends[1e-3].norm(), ends[None] / ends[None].norm(), rtol=1e-3, atol=1e-4)
 
 
+def test_numbers_of_the_gradient_are_clipped_before_its_norm():
+    ends = {}
+    for value, norm in ((None, None), (1e-3, None), (1e-3, 1e-3)):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+        with torch.no_grad():
+            model[1].weight.fill_(0.1)
+            model[1].bias.zero_()
+        start = torch.cat([one.detach().flatten().clone() for one in model.parameters()])
+        settings = {"epochs": 1, "batch_size": 10, "optimizer": "sgd", "learning_rate": 1.0}
+        settings |= {"clip_value": value, "clip_norm": norm}
+        trainer(None, settings, network=model, train=Words(10, longest=1), validation=None).run()
+        ends[value, norm] = torch.cat([one.detach().flatten() for one in model.parameters()]) - start
+    clipped = ends[None, None].clamp(-1e-3, 1e-3)
+    assert (ends[None, None].abs() > 1e-3).any()
+    torch.testing.assert_close(ends[1e-3, None], clipped, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(ends[1e-3, 1e-3], clipped * (1e-3 / clipped.norm()), rtol=1e-3, atol=1e-6)
+
+
 class Exploding(Signs):
     """A loss that stops being a number, or whose gradient does, at one of its minibatches."""
 

@@ -21,7 +21,7 @@ def test_every_mistake_is_named_at_once_with_what_was_expected_and_what_it_got()
         "epochs: expected a value greater than 0, got 0.",
         lines_with("learning_rat:", lines),
         "learning_rate: expected a value greater than 0, got -1.0.",
-        "optimizer: expected one of sgd, rmsprop, adam, adamw; got 'adamm'. Did you mean `adam`?",
+        "optimizer: expected one of sgd, rmsprop, adam, adamw, hessian-free; got 'adamm'. Did you mean `adam`?",
     ]
     assert "Did you mean `learning_rate`?" in lines_with("learning_rat:", lines)
     assert fix == "Correct these settings; nothing was done yet."

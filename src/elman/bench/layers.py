@@ -43,7 +43,7 @@ def streaming(work: Work) -> Side:
 def layer_of(work: Work) -> Recurrent:
     """Build the layer with the weights of the case."""
     case = work.case
-    layer = Recurrent(case.cell, case.input_size, case.hidden_size, num_layers=case.layers)
+    layer = Recurrent(case.cell, case.input_size, case.hidden_size, num_layers=case.layers).to(work.device)
     for index, matrices in enumerate(work.layers):
         fill(layer.weights(index), matrices, case.cell)
     return layer

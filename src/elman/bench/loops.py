@@ -28,7 +28,10 @@ class HandWritten(nn.Module):
 
     def zeros(self, batch: int) -> tuple[Tensor, ...]:
         """Return the initial states."""
-        return (torch.zeros(batch, self.hidden_size),)
+        return (self._zeros(batch),)
+
+    def _zeros(self, batch: int) -> Tensor:
+        return self.from_input.weight.new_zeros(batch, self.hidden_size)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Compute outputs `(batch, time, hidden)` from inputs `(batch, time, feature)`."""
@@ -87,7 +90,7 @@ class LSTM(HandWritten):
 
     def zeros(self, batch: int) -> tuple[Tensor, ...]:
         """Return the initial states."""
-        return torch.zeros(batch, self.hidden_size), torch.zeros(batch, self.hidden_size)
+        return self._zeros(batch), self._zeros(batch)
 
     def step_on(self, read: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """One step."""
@@ -168,7 +171,7 @@ def streaming(work: Work) -> Side:
 
 
 def _linear(matrix: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    layer = nn.Linear(*matrix.shape, bias=bias is not None)
+    layer = nn.Linear(*matrix.shape, bias=bias is not None, device=matrix.device)
     layer.weight.data.copy_(matrix.T)
     if bias is not None:
         layer.bias.data.copy_(bias)

@@ -72,7 +72,7 @@ def streaming(work: Work) -> Side:
 def streaming_cells(work: Work) -> Side:
     """`torch.nn.GRUCell` or `torch.nn.LSTMCell`, one for each layer."""
     kind = nn.LSTMCell if work.case.cell == "lstm" else nn.GRUCell
-    cells = [kind(matrices.input.shape[0], work.case.hidden_size) for matrices in work.layers]
+    cells = [kind(matrices.input.shape[0], work.case.hidden_size).to(work.device) for matrices in work.layers]
     for cell, matrices in zip(cells, work.layers, strict=True):
         fill([cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh], matrices, work.case.cell)
     states: list[Any] = [None] * len(cells)
@@ -92,7 +92,7 @@ def layer_of(work: Work) -> nn.GRU | nn.LSTM:
     """Build the layer with the weights of the case."""
     case = work.case
     kind = nn.LSTM if case.cell == "lstm" else nn.GRU
-    layer = kind(case.input_size, case.hidden_size, case.layers, batch_first=True)
+    layer = kind(case.input_size, case.hidden_size, case.layers, batch_first=True).to(work.device)
     for parameters, matrices in zip(layer.all_weights, work.layers, strict=True):
         fill(parameters, matrices, case.cell)
     return layer

@@ -17,6 +17,8 @@ from elman.bench.work import Side, Work
 from elman.cells import CELLS
 from elman.compiler.cell import Step
 from elman.compiler.targets.llvm import machine
+from elman.devices import CPU
+from elman.errors import UsageError
 
 SECONDS_A_SIDE = 2.0
 REPEAT = 25
@@ -129,17 +131,17 @@ class Result:
         return 1000 * self.case.characters / self.elman_ms if isinstance(self.case, LanguageCase) else None
 
 
-def peers_of(case: Case) -> dict[str, Make]:
-    """Return the peers of a case by name."""
+def peers_of(case: Case, device: torch.device = CPU) -> dict[str, Make]:
+    """Return the peers of a case by name, on a GPU those in torch."""
     if case.mode == "streaming":
-        return {
+        found: dict[str, Make] = {
             "hand-written": loops.streaming,
             "torch.nn": modules.streaming,
             "torch.nn cell": modules.streaming_cells,
-            "numpy": arrays.numpy_streaming,
         }
+        return found | ({"numpy": arrays.numpy_streaming} if device == CPU else {})
     if case.ragged:
-        found: dict[str, Make] = {
+        found = {
             "hand-written": loops.side,
             "torch.nn": modules.padded,
             "torch.nn packed": modules.packed,
@@ -147,13 +149,26 @@ def peers_of(case: Case) -> dict[str, Make]:
         }
     else:
         found = {"hand-written": loops.side, "hand-written, indexed": loops.indexed, "torch.nn": modules.padded}
-    if arrays.has_jax():
+    if device == CPU and arrays.has_jax():
         found[JAX] = arrays.jax_scan
     return found
 
 
-def sides_of(case: AnyCase) -> dict[str, Run]:
-    """Return the sides of a case by name, `elman` first, after those that compile have compiled."""
+def sides_of(case: AnyCase, device: torch.device = CPU) -> dict[str, Run]:
+    """Return the sides of a case by name, `elman` first, after those that compile have compiled.
+
+    Args:
+        case: the case.
+        device: where they compute.
+
+    Raises:
+        UsageError: a case of another kind than a layer, on a GPU.
+    """
+    if device != CPU and not isinstance(case, Case):
+        raise UsageError(
+            f"The case {case.name} is measured on the CPU only.",
+            fix="Give cases of layers, such as gru-*, with --device.",
+        )
     sides: dict[str, Run]
     if isinstance(case, LanguageCase):
         language_work = LanguageWork(case)
@@ -162,15 +177,22 @@ def sides_of(case: AnyCase) -> dict[str, Run]:
         news_work = news.NewsWork(case)
         sides = {OWN: news.side(news_work), **news.peers(news_work)}
     else:
-        work = Work(case)
+        work = Work(case, device)
         own = layers.streaming if case.mode == "streaming" else layers.side
-        sides = {name: make(work).run for name, make in {OWN: own, **peers_of(case)}.items()}
+        sides = {name: make(work).run for name, make in {OWN: own, **peers_of(case, device)}.items()}
     for name in sides.keys() & set(COMPILED):
         sides[name]()
     return sides
 
 
-def run_case(case: AnyCase, limits: Machine, *, repeat: int = REPEAT, seconds: float = SECONDS_A_SIDE) -> Result:
+def run_case(
+    case: AnyCase,
+    limits: Machine,
+    *,
+    repeat: int = REPEAT,
+    seconds: float = SECONDS_A_SIDE,
+    device: torch.device = CPU,
+) -> Result:
     """Measure one case.
 
     Args:
@@ -178,10 +200,12 @@ def run_case(case: AnyCase, limits: Machine, *, repeat: int = REPEAT, seconds: f
         limits: what the machine can do; its peak is measured anew before and after.
         repeat: the most samples of each side.
         seconds: about how long each side is run; the slow ones are run three times however long that takes.
+        device: where every side computes. The limits of the machine are those of its CPU.
     """
     limits.measure()
     burst = BURST_STEPS if case.mode in STEPWISE else 1
-    timings = time_in_turns(sides_of(case), repeat=repeat, seconds=seconds, burst=burst)
+    sides = {name: finished(run, device) for name, run in sides_of(case, device).items()}
+    timings = time_in_turns(sides, repeat=repeat, seconds=seconds, burst=burst)
     milliseconds = {name: timing.milliseconds for name, timing in timings.items()}
     elman_ms = milliseconds.pop(OWN)
     limits.measure()
@@ -191,12 +215,24 @@ def run_case(case: AnyCase, limits: Machine, *, repeat: int = REPEAT, seconds: f
         case,
         threads,
         elman_ms,
-        milliseconds | _limit(case, limits),
+        milliseconds | (_limit(case, limits) if device == CPU else {}),
         {name: timing.samples for name, timing in timings.items()},
         speed / 1e9,
-        speed / (limits.peak * threads) if limits.peak else None,
+        speed / (limits.peak * threads) if limits.peak and device == CPU else None,
         layers.first_call_ms(_step(case), case),
     )
+
+
+def finished(run: Run, device: torch.device) -> Run:
+    """Return a run that ends when a GPU has done its work."""
+    if device.type == "cpu":
+        return run
+
+    def and_wait() -> None:
+        run()
+        torch.cuda.synchronize(device)
+
+    return and_wait
 
 
 def _step(case: AnyCase) -> Step:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.bench.cases import GATES, Case
+from elman.devices import CPU, moved
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Work:
 
     Args:
         case: the case; its numbers are drawn from a seed of their own.
+        device: where every side computes.
 
     Attributes:
         lengths: `(batch,)`.
@@ -54,24 +56,26 @@ class Work:
         layers: the parameters of each layer.
     """
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case, device: torch.device = CPU):
         self.case = case
+        self.device = device
         self.lengths = torch.tensor(case.lengths)
         self.longest = max(case.lengths)
-        self.exists = torch.arange(self.longest) < self.lengths[:, None]
+        exists = torch.arange(self.longest) < self.lengths[:, None]
         draw = torch.Generator().manual_seed(0)
-        self.inputs = self._rows(case.input_size, draw)
-        self.gradient = self._rows(case.hidden_size, draw)
+        inputs, gradient = (_rows(case.batch, size, exists, draw) for size in (case.input_size, case.hidden_size))
+        self.exists, self.inputs, self.gradient = moved((exists, inputs, gradient), device)
         sizes = [case.input_size] + [case.hidden_size] * (case.layers - 1)
-        self.layers = tuple(draw_matrices(size, case.hidden_size, GATES[case.cell], draw) for size in sizes)
-
-    def _rows(self, size: int, draw: torch.Generator) -> Tensor:
-        rows = torch.randn(self.case.batch, self.longest, size, generator=draw)
-        return rows * self.exists[:, :, None]
+        layers = tuple(draw_matrices(size, case.hidden_size, GATES[case.cell], draw) for size in sizes)
+        self.layers = moved(layers, device)
 
     def flat(self, rows: Tensor) -> Tensor:
         """Flatten `(batch, time, feature)` to `(total, feature)`."""
         return rows[self.exists]
+
+
+def _rows(batch: int, size: int, exists: Tensor, draw: torch.Generator) -> Tensor:
+    return torch.randn(batch, exists.shape[1], size, generator=draw) * exists[:, :, None]
 
 
 def draw_matrices(input_size: int, hidden: int, gates: int, draw: torch.Generator) -> Matrices:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from elman.cli.commands import add
-from elman.cli.options import AsJson, Threads, use_threads
+from elman.cli.options import AsJson, Device, Threads, use_threads
 from elman.cli.output import emit, emit_json, say
 
 Words = Annotated[
@@ -40,13 +40,19 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    cases: Words = None, listed: Listed = False, threads: Threads = None, repeat: Repeat = 25, as_json: AsJson = False
+    cases: Words = None,
+    listed: Listed = False,
+    threads: Threads = None,
+    device: Device = None,
+    repeat: Repeat = 25,
+    as_json: AsJson = False,
 ) -> None:
     """Time elman and its peers on this machine.
 
     The peers are the same cell written by hand in torch (over unbound steps, and over indexed ones, whose backward pass
     is quadratic in time), torch.nn's layer (padded and packed), and JAX's scan if it is installed. They take turns, and
-    medians are reported. All cases take half an hour. With --json, there is one line per case.
+    medians are reported. All cases take half an hour. With --device, cases of layers are timed on a GPU, with peers in
+    torch alone. With --json, there is one line per case.
     """
     from elman.bench.cases import find_cases
 
@@ -63,7 +69,9 @@ def bench(
 
     from elman.bench.run import Machine, Result, run_case
     from elman.bench.table import describe_machine, line_of, lines_of
+    from elman.devices import find_device
 
+    computed_on = find_device(device or "cpu")
     machine = Machine()
     limits = describe_machine(machine, torch.get_num_threads())
     say(limits)
@@ -71,7 +79,7 @@ def bench(
     try:
         for number, case in enumerate(chosen, 1):
             say(f"[{number}/{len(chosen)}] {case.name}")
-            results.append(run_case(case, machine, repeat=repeat))
+            results.append(run_case(case, machine, repeat=repeat, device=computed_on))
             say(f"    {line_of(results[-1])}")
             if as_json:
                 emit_json(results[-1].record())

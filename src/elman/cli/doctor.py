@@ -104,6 +104,8 @@ def _extras() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", f"{usable} usable of {os.cpu_count()}")
+    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        yield Finding("memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB")
     flags = _cpu_flags()
     names = [name for name, wanted in CPU_FEATURES.items() if flags.intersection(wanted)]
     yield Finding("CPU features", ", ".join(names) or "unknown on this system")
@@ -119,8 +121,12 @@ def _torch() -> Iterator[Finding]:
     yield Finding("threads", f"{torch.get_num_threads()} (set with --threads or OMP_NUM_THREADS)")
     yield Finding("torch uses", torch.backends.cpu.get_cpu_capability())
     if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-        yield Finding("GPU", ", ".join(names))
+        from elman.devices import find_gpus
+
+        for number, gpu in enumerate(find_gpus()):
+            narrow = ", bfloat16" if gpu.has_bfloat16 else ""
+            memory = f"{gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free"
+            yield Finding(f"GPU cuda:{number}", f"{gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
     else:
         yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
 

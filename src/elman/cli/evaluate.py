@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily
-from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say_notes, say_unknown
+from elman.errors import UsageError
 
 _MISTAKES = Annotated[
     bool, typer.Option("--mistakes", help="Show the worst mistakes, and the words that spoke for each.")
@@ -30,15 +31,16 @@ def _parameters() -> Parameters:
     from elman.cli.flags import option_of
     from elman.cli.reading import option_flags, reading_flags
 
-    help = "Data of the kind that the model was trained on. - is standard input."
+    help = "Data of the kind that the model was trained on, in as many files as in training. - is standard input."
     return {
         "model": (Model, ...),
-        "data": (Annotated[str, typer.Argument(metavar="DATA", show_default=False, help=help)], ...),
+        "data": (Annotated[list[str], typer.Argument(metavar="DATA", show_default=False, help=help)], ...),
         **{name: (annotation, None) for name, annotation in reading_flags().items()},
         "unknown": (Unknown, None),
         **{name: (option_of(flag), None) for name, flag in option_flags().items()},
         "mistakes": (_MISTAKES, False),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -59,12 +61,13 @@ def evaluate(**values: Any) -> None:
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
-    model = open_model(values["model"])
+    model = open_model(values["model"]).to(values["device"] or "cpu")
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
     if model.task_.answer_header() is not None:
         refuse_given(values, ("mistakes",), task.noun, values["model"])
-    data = task.source.read(values["data"], task.columns, {name: values[name] for name in reading}, known=model.known())
+    paths = _paths(values["data"], task)
+    data = task.source.read(paths, task.columns, {name: values[name] for name in reading}, known=model.known())
     say_notes(data)
     given = given_values(options.values(), values)
     scores = model.evaluate_values(data, unknown=values["unknown"], **given)
@@ -72,7 +75,7 @@ def evaluate(**values: Any) -> None:
     compared = model.baseline_values(data, **given)
     baseline = compared[-1].to_json() if compared else None
     if values["as_json"]:
-        emit_json({"model": str(values["model"]), "data": values["data"], **given, **scores, "baseline": baseline})
+        emit_json({"model": str(values["model"]), "data": paths, **given, **scores, "baseline": baseline})
         return
     rows = model.answered(data) if values["mistakes"] and task.source.has_rows else ()
     parts = beside(model.task_.report(found_by(model, scores, rows)), model.task_, compared)
@@ -81,3 +84,16 @@ def evaluate(**values: Any) -> None:
             if number and not row:
                 emit()
             emit(line)
+
+
+def _paths(given: list[str], task: Any) -> str | list[str]:
+    """Return the file to evaluate on, or the files of a task that reads several.
+
+    Raises:
+        UsageError: several files for a task that reads one.
+    """
+    if len(given) == 1:
+        return given[0]
+    if not task.source.several:
+        raise UsageError(f"Expected one file to evaluate a {task.noun} on, got {len(given)}.", fix="Give one file.")
+    return given

@@ -169,7 +169,8 @@ def _items(flag: Flag, typed: str) -> tuple[int | float | str, ...]:
             f"{spelling(flag)} {typed!r} is not a list.",
             fix=f"Write it as {spelling(flag)} {flag.metavar}, without blanks.",
         )
-    return tuple(_number(word) for word in words)
+    # A list of names may have numbers among them, which are names too.
+    return tuple(word if flag.metavar.startswith("NAME") else _number(word) for word in words)
 
 
 def _pairs(flag: Flag, typed: str) -> Mapping[str, bool | int | float | str]:

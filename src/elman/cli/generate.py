@@ -14,7 +14,7 @@ import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.failures import Stopped
-from elman.cli.options import AsJson, Model, Threads, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
 
@@ -55,6 +55,7 @@ def _parameters() -> Parameters:
         "state": (option("--state", "FILE", "Continue from the state in this file.", Path | None), None),
         "save_state": (option("--save-state", "FILE", "Save the state at the end of the text.", Path | None), None),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -66,6 +67,7 @@ def generate(
     state: Path | None,
     save_state: Path | None,
     threads: int | None,
+    device: str | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -87,7 +89,7 @@ def generate(
     use_threads(threads)
     from elman.models import LanguageModel
 
-    estimator = LanguageModel.load(model)
+    estimator = LanguageModel.load(model).to(device or "cpu")
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
     record = _Record(model, text, texts, save_state)

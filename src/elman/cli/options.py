@@ -24,6 +24,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", show_default=False, help="Threads to compute with. [all cores]"),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        show_default=False,
+        help="Where to compute: cpu, cuda, cuda:1, or auto for a GPU if there is one. [cpu]",
+    ),
+]
 
 
 def _known_way(how: str | None) -> str | None:

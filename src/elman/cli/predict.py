@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
-from elman.cli.options import AsJson, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
 from elman.cli.output import emit, emit_json, say, say_unknown
 from elman.cli.predict_ray import by_ray, predict_by_ray
 from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
 from elman.files import atomic_write
-from elman.report.figures import on_one_line
+from elman.report.figures import on_one_line, significant
 
 if TYPE_CHECKING:
     from elman.data.text.unknown import UnknownTally
@@ -63,12 +63,14 @@ def register(app: typer.Typer) -> None:
         "elman predict news-model archive.txt.gz --shard 3/16 > part03.tsv",
         "elman predict news-model archive/ --engine ray --address auto --out answers",
         "elman predict pairs-model --text 'A dog runs' --text 'A dog is running'",
+        "elman predict en-de-model captions.en --beam 10 --n-best 3",
         "elman predict pairs-model sentences.txt --nearest 'A dog runs' --top 5",
     )
 
 
 def _parameters() -> Parameters:
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import option_of
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     column = "Column of the texts: name or number from 1. [as in training, else by usual names, else the first]"
     return {
@@ -88,6 +90,7 @@ def _parameters() -> Parameters:
             None,
         ),
         "shard": (option("--shard", "I/N", _SHARD), None),
+        **{name: (option_of(flag), None) for name, flag in answer_flags().items()},
         "engine": (option("--engine", "NAME", "Who computes: local (this process) or ray, a cluster. [local]"), None),
         "address": (option("--address", "HOST:PORT", "Of the Ray cluster. [a new one on this machine]"), None),
         "workers": (option("--workers", "N", "Models of --engine ray. [one for each CPU]", int | None), None),
@@ -96,6 +99,7 @@ def _parameters() -> Parameters:
         "explain": (_EXPLAIN, False),
         "unknown": (Unknown, None),
         "threads": (Threads, None),
+        "device": (Device, None),
         "as_json": (AsJson, False),
     }
 
@@ -106,17 +110,21 @@ def predict(**values: Any) -> None:
     Each line has the text, its answer and the probability of the answer, separated by tabs. Tabs, line breaks and
     backslashes within a text or an answer are escaped with a backslash. A file is read as the training file was. With
     --probabilities, each label and its probability are a field LABEL=PROBABILITY; with --explain, each token and its
-    weight a field TOKEN=WEIGHT at the end. A forecaster writes a CSV table with a row for each step ahead. With --json,
-    one object holds all predictions, and no other line is printed.
+    weight a field TOKEN=WEIGHT at the end. Numbers have six significant digits; with --json they have all. A forecaster
+    writes a CSV table with a row for each step ahead. With --json, one object holds all predictions, and no other line
+    is printed.
 
     Texts are read, answered and printed in blocks, so that a file may have any size. With --shard I/N, a run predicts
     one of N parts of a file, and the header of a table is in the first part alone. With --engine ray, DATA is a file or
     a folder of texts, CSV, TSV, JSONL or Parquet, and each actor of a Ray cluster has a model.
 
+    A translator writes the best text for each source and its score; with --n-best, a line for each of the N best texts.
+
     A model of pairs reads two texts a row, or every two --text. With --nearest, each line has a text of DATA and how
     near it is to TEXT.
     """
-    from elman.cli.reading import input_flags, reading_flags
+    from elman.cli.flags import given_values
+    from elman.cli.reading import answer_flags, input_flags, reading_flags
 
     model, data, text = values["model"], values["data"], values["text"]
     how = {name: values[name] for name in (*reading_flags(columns=False), "column", *input_flags())}
@@ -144,10 +152,15 @@ def predict(**values: Any) -> None:
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_model(model), UnknownTally()
+    opened, tally = open_model(model).to(values["device"] or "cpu"), UnknownTally()
     # Whether there are answers at all is known before any data are read.
     opened.answers([])
-    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, model)
+    options = answer_flags()
+    others = {**how, **{name: values[name] for name in options}}
+    refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
+    given_options = given_values(options.values(), values)
+    # Options that make no sense are refused before the data are read.
+    opened.answers([], **given_options)
     header = opened.task_.answer_header()
     if header is not None:
         refuse_given(values, ("probabilities", "explain"), opened.task.noun, model)
@@ -157,7 +170,7 @@ def predict(**values: Any) -> None:
     chunk = 1 if data == "-" and sys.stdin.isatty() else CHUNK
 
     def answered(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[Any, Any]]:
-        return _answers(opened, rows, values["unknown"], chunk, tally)
+        return _answers(opened, rows, chunk, unknown=values["unknown"], tally=tally, **given_options)
 
     if shard is None:
         answers = answered(given)
@@ -180,8 +193,9 @@ def predict(**values: Any) -> None:
         say_unknown(vars(tally), opened.task_.tokens)
         emit_json({"model": str(model), "predictions": predictions})
         return
-    for each in explained:
-        emit(as_line(*each, several=len(names) > 1, every=values["probabilities"]))
+    for row, answer, weights in explained:
+        for each in (answer, *answer.others):
+            emit(as_line(row, each, weights, several=len(names) > 1, every=values["probabilities"]))
     say_unknown(vars(tally), opened.task_.tokens)
 
 
@@ -238,7 +252,7 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_model
 
     use_threads(values["threads"])
-    opened, wanted = open_model(values["model"]), values["nearest"]
+    opened, wanted = open_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:
@@ -278,7 +292,7 @@ def _typed(model: Any, texts: list[str], size: int) -> Iterator[tuple[str, Any]]
 
 
 def _answers(
-    model: Any, given: Iterable[tuple[str, Any]], unknown: str | None, size: int, tally: "UnknownTally"
+    model: Any, given: Iterable[tuple[str, Any]], size: int, *, tally: "UnknownTally", **how: Any
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each row with its answer, computed in chunks as the rows are read."""
     from elman.tasks.rows import rows_named
@@ -288,7 +302,7 @@ def _answers(
     while chunk := list(islice(waiting, size)):
         names, rows = zip(*chunk, strict=True)
         with rows_named(Values({}, names)):
-            answers = model.answers(list(rows), unknown=unknown, tally=tally)
+            answers = model.answers(list(rows), tally=tally, **how)
         yield from zip(rows, answers, strict=True)
         sys.stdout.flush()
 
@@ -315,7 +329,7 @@ def _shown(row: Any) -> str:
 
 
 def _answer(value: Any) -> str:
-    return str(value) if isinstance(value, bool) else _words(value)
+    return str(value) if isinstance(value, bool) else _words(significant(value))
 
 
 def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: str, every: bool) -> dict[str, Any]:
@@ -324,6 +338,8 @@ def _as_object(row: Any, answer: Any, weights: Any, *, inputs: list[str], name: 
     if answer.probability is not None:
         found["probability"] = answer.probability
     found |= {} if answer.bounds is None else {"quantiles": answer.bounds}
+    found |= {} if answer.score is None else {"score": answer.score}
+    found |= {"others": [{name: each.value, "score": each.score} for each in answer.others]} if answer.others else {}
     found |= {"probabilities": answer.probabilities} if every else {}
     return found | ({"weights": [each._asdict() for each in weights]} if weights is not None else {})
 
@@ -341,8 +357,8 @@ def as_line(row: Any, answer: Any, weights: Any, *, several: bool, every: bool) 
     if every:
         shown = [f"{on_one_line(label)}={share:.4f}" for label, share in (answer.probabilities or {}).items()]
     else:
-        shown = [] if answer.probability is None else [f"{answer.probability:.4f}"]
-    shown += [f"{name}={_words(bound)}" for name, bound in (answer.bounds or {}).items()]
+        shown = [f"{value:.4f}" for value in (answer.probability, answer.score) if value is not None]
+    shown += [f"{name}={_answer(bound)}" for name, bound in (answer.bounds or {}).items()]
     shown += [f"{on_one_line(token)}={weight:+.2f}" for token, weight in weights or ()]
     texts = row if several else (row,)
     values = answer.value if isinstance(answer.value, tuple) else (answer.value,)

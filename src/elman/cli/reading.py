@@ -42,6 +42,13 @@ def option_flags() -> dict[str, Any]:
     return {flag.name: flag for task in _tasks() for flag in flags_of(task.options_class)}
 
 
+def answer_flags() -> dict[str, Any]:
+    """Return the flags that are settings of a prediction of any task, by name."""
+    from elman.cli.flags import flags_of
+
+    return {flag.name: flag for task in _tasks() for flag in flags_of(task.answer_options_class)}
+
+
 def refuse_others(task: Any, given: Mapping[str, Any], model: Path) -> None:
     """Refuse flags that are for models of other tasks.
 
@@ -87,7 +94,7 @@ def flags_of_files(task: Any, *, columns: bool = True) -> dict[str, Any]:
 
 
 def _names(task: Any) -> set[str]:
-    return {*flags_of_files(task), *task.options_class.model_fields}
+    return {*flags_of_files(task), *task.options_class.model_fields, *task.answer_options_class.model_fields}
 
 
 def _tasks() -> list[Any]:

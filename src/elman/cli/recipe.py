@@ -13,9 +13,7 @@ from elman.cli.output import emit, emit_json, say
 from elman.errors import UsageError, nearest
 from elman.report.figures import figure, table
 
-RATES = ("accuracy", "majority")
-TITLES = {"majority": "majority rate"}
-FIGURES = (*RATES, "data", "parameters", "best_epochs", "alphabet", "vocabulary", "bits_per", "perplexity")
+FIGURES = ("data", "parameters", "best_epochs", "alphabet")
 
 recipes = typer.Typer(
     help="Repeat the textbook experiments.",
@@ -158,20 +156,41 @@ def measured_beside_reported(result: dict[str, Any]) -> list[str]:
     reported = dict(result.get("reported") or {})
     # What the source reports of one run is comparable with the mean of several.
     reported |= {f"{name}_mean": value for name, value in reported.items() if f"{name}_mean" in result}
-    names = [name for name in result if name in reported or name.startswith(FIGURES)]
-    rows = [
-        (TITLES.get(name, name.replace("_", " ")), _figure(name, result[name]), _figure(name, reported.get(name, "")))
-        for name in names
-    ]
+    metrics = _metrics(result["recipe"])
+    names = [name for name in result if name in reported or name.startswith(FIGURES) or _metric(name, metrics)]
+    rows = [_row(name, result[name], reported.get(name, ""), _metric(name, metrics)) for name in names]
     rows.append(("seconds", f"{result['seconds']:.0f}", ""))
     return table(rows, header=(result["recipe"], "measured", "reported"))
 
 
-def _figure(name: str, value: Any) -> str:
+def _metrics(recipe: str) -> list[Any]:
+    """Return the scores of the task of a recipe, the longest names first."""
+    from elman.recipes import RECIPES
+    from elman.tasks import find_task
+
+    task = find_task(RECIPES[recipe].task)
+    return sorted((each for each in task.metrics if each.name != "count"), key=lambda each: -len(each.name))
+
+
+def _metric(name: str, metrics: list[Any]) -> Any:
+    """Return the score that a figure is of, which may be its mean over several runs, or None."""
+    endings = ("", *(f"_{each}" for each in ("mean", "deviation", "min", "max", "each")))
+    return next((each for each in metrics if name in {f"{each.name}{ending}" for ending in endings}), None)
+
+
+def _row(name: str, measured: Any, reported: Any, metric: Any) -> tuple[str, str, str]:
+    title = name if metric is None else metric.heading + name.removeprefix(metric.name)
+    percent = metric is not None and metric.percent
+    return title.replace("_", " "), _figure(measured, percent=percent), _figure(reported, percent=percent)
+
+
+def _figure(value: Any, *, percent: bool) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(_figure(name, each) for each in value)
+        return ", ".join(_figure(each, percent=percent) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_figure(each, percent=percent)}" for name, each in value.items())
     if isinstance(value, float):
-        return figure(value, percent=True) if name.startswith(RATES) else f"{value:.4g}"
+        return figure(value, percent=True) if percent else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
     return "–" if value is None else str(value)

@@ -90,6 +90,7 @@ def command_of(task: Any) -> Any:
         "run and stops it; --resume continues it to the same result, or trains a finished one for more --epochs.\n\n"
         "Defaults are in [brackets]."
     )
+    to_compare = f"{noun} to compare epochs by. [a part of {data}]"
     fraction = "Fraction of the data held out to compare epochs by; 0 for none. [0.1]"
     start = "Start with the embedding and the recurrent layers of another model; see --freeze."
     parameters: dict[str, tuple[Any, Any]] = {
@@ -97,7 +98,7 @@ def command_of(task: Any) -> Any:
         "data": (Annotated[list[str] if several else str, argument], ...),
         "out": (Out, ...),
         **{name: (annotation, None) for name, annotation in reading.items()},
-        "validation": (option("--validation", "FILE", f"{noun} to compare epochs by. [a part of {data}]"), None),
+        "validation": (option("--validation", "FILE", to_compare, (list[str] if several else str) | None), None),
         "validation_fraction": (option("--validation-fraction", "F", fraction, float | None), None),
         "start_from": (option("--start-from", "MODEL", start, Path | None), None),
         "baseline": (_baseline_option(task), None),
@@ -111,18 +112,20 @@ def command_of(task: Any) -> Any:
 
 
 def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], given: dict[str, Any]) -> None:
-    data, validation, out = given["data"], given["validation"], given["out"]
+    data, validation, out = given["data"], given["validation"] or None, given["out"]
     baseline = _known_baseline(task, given["baseline"])
     fraction = _held_out(validation, given["validation_fraction"])
     # These import torch, which takes seconds: only after the flags were checked.
     from elman.cli.folder import run_in
     from elman.data.text.corpus import is_read_once
+    from elman.devices import find_device
     from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
     from elman.models.runs import Run, carry_out, closing_lines
     from elman.training.progress import progress_for
 
-    paths = [*(data if task.source.several else [data]), *([] if validation is None else [validation])]
+    compared = [] if validation is None else validation if task.source.several else [validation]
+    paths = [*(data if task.source.several else [data]), *compared]
     twice = next((path for path in paths if paths.count(path) > 1 and is_read_once(Path(path))), None)
     if twice is not None:
         noun = task.source.noun
@@ -131,7 +134,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         )
     use_threads(given["threads"])
     model = model_for(task.name)(**settings, validation_fraction=fraction)
-    model.settings()
+    find_device(model.settings().device)
     # Refused before the data, which may be readable only once, are read.
     RunFolder(out).check(resume=given["resume"], overwrite=given["overwrite"])
     train = task.source.read(data, task.columns, columns)
@@ -144,7 +147,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     command = given["context"].obj
     with run_in(out, command=command, resume=given["resume"], overwrite=given["overwrite"]) as going_on:
         how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
-        example = "" if "-" in paths else shlex.quote(str(paths[-1] if validation is not None else paths[0]))
+        example = "" if "-" in paths else shlex.quote(str((compared or paths)[0]))
         run = Run(out, train, held, command, resume=going_on, how=how, example=example, baseline=baseline)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))
     if validation is None and model.held_ is not None:

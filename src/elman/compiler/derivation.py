@@ -25,12 +25,10 @@ class Kept(NamedTuple):
     """What the backward pass reads besides the tensors given to the forward pass.
 
     Args:
-        wide: parameters of the wide step that join several parameters of the step.
         output: at every step.
         values: of `Derivation.kept_nodes`.
     """
 
-    wide: Sequence[Tensor]
     output: Tensor
     values: Sequence[Tensor]
 
@@ -76,26 +74,16 @@ class Derivation:
         inputs, states = len(graph.inputs), len(graph.inputs) + len(graph.states)
         return Parts(tensors[:inputs], tensors[inputs:states], tensors[states:])
 
-    def wide_weights(self, learned: Sequence[Tensor], wide: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
-        """Return the parameters of the wide step by name.
+    def parts_of(self, learned: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
+        """Return the parameters that are side by side in each parameter of the wide step, by its name.
 
         Args:
-            learned: those of the step, in the order of `parameters`.
-            wide: those that join several parameters, if they have been made.
+            learned: the parameters of the step, in the order of `parameters`.
         """
-        made = None if wide is None else iter(wide)
-        found: dict[str, Tensor] = {}
-        for name, sources in self._sources:
-            if len(sources) > 1 and made is not None:
-                found[name] = next(made)
-                continue
-            parts = [learned[index].t() if is_transposed else learned[index] for index, is_transposed in sources]
-            found[name] = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-        return found
-
-    def wide_of(self, weights: dict[str, Tensor]) -> list[Tensor]:
-        """Return the parameters of the wide step that join several parameters of the step."""
-        return [weights[name] for name, parts in self.parts if len(parts) > 1]
+        return {
+            name: [learned[index].t() if is_transposed else learned[index] for index, is_transposed in sources]
+            for name, sources in self._sources
+        }
 
     def narrowed(self, wide: Mapping[str, Tensor]) -> list[Tensor | None]:
         """Return the gradients of the step's parameters, given those of the wide step.
@@ -131,6 +119,8 @@ class Derivation:
 
 
 Values = dict[Node, Tensor]
+# The parameters of the wide step by name, each as the parameters that are side by side in it.
+WideParts = Mapping[str, Sequence[Tensor]]
 
 
 class Engine(Protocol):
@@ -145,7 +135,7 @@ class Engine(Protocol):
     reads_backward: bool
 
     def loop(
-        self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
+        self, weights: WideParts, inputs: Sequence[Tensor], states: Sequence[Tensor]
     ) -> tuple[Values, Sequence[Tensor]]:
         """Run the steps, and return the values that are known then and the last states."""
         ...
@@ -204,8 +194,7 @@ def gradients(
     known |= dict(zip(graph.inputs, inputs, strict=True))
     # The loop reads only known values.
     saved = [known.get(node, kept.output) for node in gradient.saved]
-    weights = derivation.wide_weights(learned, kept.wide)
-    values, d_states = engine.loop(weights, [*saved, given[0]], given[1:])
+    values, d_states = engine.loop(derivation.parts_of(learned), [*saved, given[0]], given[1:])
     found: dict[str, Tensor] = {}
 
     def add_outer(use: Use, operand: Tensor, d_product: Tensor) -> None:
@@ -250,6 +239,11 @@ def gradients(
             sums[output] = values[outputs[output]].sum(0)
         found[name] = sums[output][start:stop]
     return [*d_inputs, *d_states, *derivation.narrowed(found)]
+
+
+def joined(parts: WideParts) -> dict[str, Tensor]:
+    """Return the parameters of the wide step by name."""
+    return {name: torch.cat([*each], 1) if len(each) > 1 else each[0] for name, each in parts.items()}
 
 
 def _own(part: str) -> str:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from elman.compiler.targets import eager
 from elman.errors import ShapeError, UsageError, nearest
 from elman.order import TimeMajor
 from elman.tensors import is_recorded, is_transformed, read
+
+# Attributes of all tensors of a call are read by `map`, which is faster than a loop.
+_shape_of, _requires_grad = attrgetter("shape"), attrgetter("requires_grad")
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
@@ -50,6 +54,9 @@ class Choice:
 
     def __str__(self) -> str:
         return f"{self.target}: {self.reason}"
+
+
+KERNELS = Choice("llvm", "kernels compiled for this processor")
 
 
 def _run_reference(
@@ -158,7 +165,7 @@ def choose(
         return Choice("eager", f"torch's operations, step by step: {reason}")
     if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
-    return Choice("llvm", "kernels compiled for this processor")
+    return KERNELS
 
 
 @cache
@@ -226,11 +233,12 @@ def _run(
 
         return run_recorded(graph, weights, inputs, states, order, backward=backward, ids=ids)
     check_shapes(graph, inputs, states, weights, order, ids)
-    tensors, has_others = read(tensors)
-    others = len(inputs) + len(states)
-    inputs, states = tensors[: len(inputs)], tensors[len(inputs) : others]
-    weights = dict(zip(weights, tensors[others:], strict=True))
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    resolved, has_others = read(tensors)
+    if resolved is not tensors:
+        others = len(inputs) + len(states)
+        inputs, states = resolved[: len(inputs)], resolved[len(inputs) : others]
+        weights = dict(zip(weights, resolved[others:], strict=True))
+    trains = torch.is_grad_enabled() and any(map(_requires_grad, resolved))
     if target is None and has_others:
         target = "eager"
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
@@ -259,6 +267,15 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
         )
 
 
+def _declared(graph: Graph) -> tuple[list[int], list[int], tuple[str, ...], list[tuple[int, ...]]]:
+    """Return the sizes of inputs and of states, and the names and shapes of parameters, kept with the step."""
+    if _declared not in graph.derived:
+        sizes = ([node.size for node in nodes] for nodes in (graph.inputs, graph.states))
+        shapes = [item.shape for item in graph.parameters]
+        graph.derived[_declared] = (*sizes, graph.parameter_names, shapes)
+    return graph.derived[_declared]
+
+
 def check_shapes(
     graph: Graph,
     inputs: Sequence[Tensor],
@@ -275,13 +292,13 @@ def check_shapes(
     batch, total, declared = order.batch, order.total, graph.parameters
     first = total if ids is None else len(inputs[0])
     rows = [first, *[total] * (len(inputs) - 1)]
-    fits = (
-        all(value.shape == (count, node.size) for value, count, node in zip(inputs, rows, graph.inputs, strict=True))
-        and all(value.shape == (batch, node.size) for value, node in zip(states, graph.states, strict=True))
-        and all(weights[parameter.name].shape == parameter.shape for parameter in declared)
+    wide, deep, names, shapes = _declared(graph)
+    if (
+        [*map(_shape_of, inputs)] == [*zip(rows, wide, strict=True)]
+        and [*map(_shape_of, states)] == [(batch, size) for size in deep]
+        and [*map(_shape_of, map(weights.__getitem__, names))] == shapes
         and (ids is None or ids.shape == (total,))
-    )
-    if fits:
+    ):
         return
     wanted = {node.attribute[0]: (count, node.size) for count, node in zip(rows, graph.inputs, strict=True)}
     wanted |= {node.attribute[0]: (batch, node.size) for node in graph.states}
@@ -308,7 +325,10 @@ def _why_not_built(graph: Graph, dtype: torch.dtype, trains: bool) -> str:
     """Return why LLVM refuses the kernels of a step, "" if it does not."""
     from elman.compiler.targets.llvm.run import program
 
-    reason = program(graph, dtype).refusal(trains=trains)
+    key = _why_not_built, dtype, trains
+    reason = graph.derived.get(key)
+    if reason is None:
+        reason = graph.derived[key] = program(graph, dtype).refusal(trains=trains)
     if reason:
         _tell_once(f"{graph.name} runs without compiled kernels, which is slower. {reason}")
     return reason

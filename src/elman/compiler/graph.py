@@ -151,7 +151,7 @@ class Graph:
         """The first output."""
         return self.outputs[0]
 
-    @property
+    @cached_property
     def output_state(self) -> int | None:
         """The position of the state whose next value is the output, None if the output is not a state."""
         return next((position for position, node in enumerate(self.following) if node is self.output), None)
@@ -204,6 +204,11 @@ class Graph:
         products = (node for node in self.nodes if node.op == "product" and node in feeding)
         names = dict.fromkeys(matrix_of(node)[0] for node in products if node in self.recurrent)
         return tuple(name for name in names if name not in self.fixed)
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters, in order."""
+        return tuple(parameter.name for parameter in self.parameters)
 
     @cached_property
     def fixed(self) -> frozenset[str]:

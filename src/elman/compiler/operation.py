@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Kept, gradients
+from elman.compiler.derivation import Derivation, Kept, gradients, joined
 from elman.compiler.graph import Graph, from_json, to_json
 from elman.compiler.targets import eager
 from elman.order import TimeMajor
@@ -102,7 +102,7 @@ def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None
         output, last = kernels.infer(compiled, read, kernels.private(own, read[0]), order, reads_backward)
         return _alone([output, *last])
     inputs, states, learned = derivation.split(_embedded(tensors, ids))
-    weights = derivation.wide_weights(learned)
+    weights = joined(derivation.parts_of(learned))
     outputs, last = eager.run(derivation.wide.graph, weights, inputs, states, order, backward=reads_backward)
     return _alone([outputs[0], *last])
 
@@ -117,11 +117,11 @@ def _keep(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None,
         last, kept = kernels.forward(compiled, read, kernels.private(own, read[0]), order, reads_backward)
     else:
         inputs, states, learned = derivation.split(_embedded(tensors, ids))
-        weights, graph = derivation.wide_weights(learned), derivation.gradient.kept
+        weights, graph = joined(derivation.parts_of(learned)), derivation.gradient.kept
         outputs, last = eager.run(graph, weights, inputs, states, order, backward=reads_backward)
         values = dict(zip(graph.outputs, outputs, strict=True))
-        kept = Kept(derivation.wide_of(weights), outputs[0], [values[node] for node in derivation.kept_nodes])
-    return _alone([kept.output, *last, *kept.wide, *kept.values])
+        kept = Kept(outputs[0], [values[node] for node in derivation.kept_nodes])
+    return _alone([kept.output, *last, *kept.values])
 
 
 def _differentiate(
@@ -136,9 +136,7 @@ def _differentiate(
     """Compute the gradient of each tensor from those of the output and the last states."""
     graph, order = read_step(step), _read_order(lengths)
     derivation, tensors, given = _derive(graph), resolved(tensors), resolved(given)
-    output, *rest = kept
-    wide = len(derivation.wide_of(dict.fromkeys(derivation.names, output)))
-    known, wishes = Kept(rest[:wide], output, rest[wide:]), [True] * len(graph.inputs)
+    known, wishes = Kept(kept[0], kept[1:]), [True] * len(graph.inputs)
     if kernels := _kernels(graph, tensors, trains=True):
         compiled = kernels.program(graph, tensors[0].dtype)
         derivation = compiled.derivation
@@ -183,9 +181,7 @@ def _keep_shapes(
 ) -> list[Tensor]:
     found = _infer_shapes(step, tensors, lengths, ids, reads_backward)
     derivation, like, total = _derive(read_step(step)), tensors[0], found[0].shape[0]
-    shapes = {parameter.name: parameter.shape for parameter in derivation.wide.graph.parameters}
-    wide = derivation.wide_of({name: like.new_empty(shapes[name]) for name in derivation.names})
-    return [*found, *wide, *(like.new_empty(total, node.size) for node in derivation.kept_nodes)]
+    return [*found, *(like.new_empty(total, node.size) for node in derivation.kept_nodes)]
 
 
 def _differentiate_shapes(step: str, tensors: list[Tensor], *_: Any) -> list[Tensor]:

@@ -26,7 +26,7 @@ class Sampler:
 
     Args:
         settings: how to draw.
-        samples: texts.
+        samples: texts, or the index of each.
         first: the first token that may be drawn; those before it (padding, unknown, begin) never are.
 
     Source:
@@ -39,14 +39,15 @@ class Sampler:
     (array([1]), array([-0.69]))
     """
 
-    def __init__(self, settings: SamplingSettings, samples: int = 1, *, first: int = 0):
+    def __init__(self, settings: SamplingSettings, samples: int | Sequence[int] = 1, *, first: int = 0):
         self.settings = settings
         self.first = first
         self._is_greedy = settings.is_greedy
         self._colder, self._cut = 1.0 / max(settings.temperature, GREEDY_TEMPERATURE), (settings.top_k, settings.top_p)
         self._cuts = settings.top_k is not None or (settings.top_p or 1.0) < 1.0
         self._last: list[tuple[np.ndarray, int]] = []  # scores in float64, and the token that was drawn
-        self._drawn = np.zeros(samples, np.int64)
+        self._indices = range(samples) if isinstance(samples, int) else samples
+        self._drawn = np.zeros(len(self._indices), np.int64)
         self.drawn = self._drawn
 
     @property
@@ -62,13 +63,15 @@ class Sampler:
                 f"{counts.tolist()} tokens were drawn for {len(self._drawn)} texts.", fix="Give a number from 0 each."
             )
         self._drawn[:] = counts
-        self._random = [_random_numbers(self.settings.seed, text, count) for text, count in enumerate(counts.tolist())]
+        pairs = zip(self._indices, counts.tolist(), strict=True)
+        self._random = [_random_numbers(self.settings.seed, index, count) for index, count in pairs]
 
-    def draw(self, scores: np.ndarray) -> np.ndarray:
+    def draw(self, scores: np.ndarray, texts: Sequence[int] | None = None) -> np.ndarray:
         """Draw the next token of each text.
 
         Args:
             scores: `(samples, tokens)`, any float type.
+            texts: positions of the texts to draw for, if only some go on; `scores` has a row for each of them.
 
         Returns:
             int64, `(samples,)`.
@@ -76,8 +79,9 @@ class Sampler:
         Raises:
             ModelError: scores that are not finite (NaN or infinity).
         """
-        self._last = [self._draw_one(row, text) for text, row in enumerate(scores)]
-        self._drawn += 1
+        which = range(len(scores)) if texts is None else texts
+        self._last = [self._draw_one(row, text) for text, row in zip(which, scores, strict=True)]
+        self._drawn[which] += 1
         return np.array([token for _, token in self._last])
 
     def log_probabilities(self) -> np.ndarray:

@@ -5,13 +5,16 @@ from pathlib import Path
 from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
+from elman.models.describer import Describer
 from elman.models.forecaster import SequenceForecaster
+from elman.models.gradients import gradient_flow
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
 from elman.models.saved import read_model
 from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
+from elman.models.translator import Translator
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
 from elman.tasks.compare import ComparerSettings
@@ -21,6 +24,7 @@ from elman.tasks.regress import RegressorSettings
 __all__ = [
     "ClassifierSettings",
     "ComparerSettings",
+    "Describer",
     "LanguageModel",
     "LanguageSettings",
     "Model",
@@ -32,6 +36,8 @@ __all__ = [
     "SequenceForecaster",
     "SequenceRegressor",
     "SequenceTagger",
+    "Translator",
+    "gradient_flow",
     "model_for",
     "open_model",
 ]

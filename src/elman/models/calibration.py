@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from elman.devices import CPU, computing_in, device_of, moved
 from elman.tasks.calibration import fit_temperature
 from elman.tasks.task import Data, Task
+from elman.training.evaluation import precision_of
 
 # Logits that are kept to fit it.
 LARGEST = 50_000_000
@@ -25,13 +27,15 @@ def temperature_of(network: nn.Module, task: Task, data: Data | None) -> float:
         The temperature; 1 without held-out data, or for a task without probabilities.
     """
     found: list[Any] = []
+    device = device_of(network)
     size = 0
     for item in () if data is None else data.plan(0):
         batch = data.read(item)  # pyright: ignore[reportOptionalMemberAccess]
-        logits = task.logits(network, batch)
+        with computing_in(precision_of(task), device):
+            logits = task.logits(network, batch.to(device))
         if logits is None or size > LARGEST:
             break
-        found.append(logits)
+        found.append(moved(logits, CPU))
         size += logits[0].numel()
     if not found:
         return 1.0

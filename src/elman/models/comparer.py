@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
+from elman.devices import device_of, widened
 from elman.errors import UsageError
 from elman.models.model import Model
 from elman.tasks.compare import Compare
@@ -130,10 +131,11 @@ class SequenceComparer(Model):
         encoded = self._encoded(self.task_, columns, None)
         data = self.task.source.evaluated(encoded, self.task_.settings)
         rows: list[Any] = [None] * len(columns.columns["first"])
-        with torch.inference_mode():
+        with torch.inference_mode(), self._computing():
             for indices in data.plan(0) if rows else ():
-                found = self.model_.vectors(ids_of(data.read(indices)["first"]))
-                for index, row in zip(indices, found.numpy(), strict=True):
+                batch = data.read(indices).to(device_of(self.model_))
+                found = self.model_.vectors(ids_of(batch["first"]))
+                for index, row in zip(indices, widened(found).cpu().numpy(), strict=True):
                     rows[index] = row
         return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
 
@@ -154,9 +156,10 @@ class SequenceComparer(Model):
         found: list[Neighbour] = []
         if len(texts):
             data = self.task.source.evaluated(self._encoded(self.task_, values, None), self.task_.settings)
-            with torch.inference_mode():
+            with torch.inference_mode(), self._computing():
                 for indices in data.plan(0):
-                    similarities = self.task_.kind.similarities(self.model_, data.read(indices))
+                    batch = data.read(indices).to(device_of(self.model_))
+                    similarities = self.task_.kind.similarities(self.model_, batch)
                     found += map(Neighbour, indices, similarities)
         found.sort(key=lambda each: (-each.similarity, each.position))
         return found[:top]

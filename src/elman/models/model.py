@@ -4,7 +4,7 @@ import inspect
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -19,6 +19,7 @@ from elman.data.tables.table_format import TableFormat
 from elman.data.text.start_rows import with_vector_size
 from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
+from elman.devices import computing_in, device_of, find_device
 from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
 from elman.folders import alone_in, removed_if_refused
 from elman.models.baselines import (
@@ -35,14 +36,16 @@ from elman.models.saved import SavedModel, read_model, write_model
 from elman.models.start import Start
 from elman.nn.recurrent import Recurrent
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
+from elman.settings.training import MACHINE_SETTINGS
 from elman.tasks.baselines import Baseline, BaselineScore
 from elman.tasks.calibration import is_temperature
 from elman.tasks.rows import rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
 from elman.training.begin import check_run, refuse_unfinished
-from elman.training.evaluation import evaluate
+from elman.training.evaluation import evaluate, precision_of
 from elman.training.generators import own_generators
 from elman.training.listener import Listener
+from elman.training.memory import full_memory_named
 from elman.training.record import History
 from elman.training.trainer import Trainer
 
@@ -196,6 +199,7 @@ class Model:
             train, held = source.held_out(train, self.task.columns, settings)
         with removed_if_refused(path), alone_in(path):
             # Mistakes that need no data are reported before long data are read.
+            device = find_device(settings.device)
             cell = self._own_cell(settings)
             check_run(settings, validated=held is not None, folder=path, resume=resume)
             task = self.task(settings)
@@ -212,6 +216,7 @@ class Model:
                 start.give(task, network)
             with own_generators([]):
                 encoded = task.prepare(network, encoded, fit=not resume)
+            network.to(device)
             evaluated = None if held is None else self._encoded(task, held, None, path)
             compared = None if evaluated is None else source.evaluated(evaluated, settings)
             trainer = Trainer(
@@ -370,19 +375,26 @@ class Model:
         """Return the value of the answer to each row of X."""
         return [answer.value for answer in self.answers(X, unknown=unknown)]
 
-    def answers(self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None) -> list[Answer]:
+    def answers(
+        self, rows: Any, *, unknown: Unknown | None = None, tally: UnknownTally | None = None, **options: Any
+    ) -> list[Answer]:
         """Return the answer to each row.
 
         Args:
             rows: values of the first input, or tuples of several inputs.
             unknown: what happens to tokens that training never saw, for this call, in place of the setting.
             tally: counts the tokens, and those that training never saw.
+            options: of the task's predictions, by name.
 
         Raises:
             NotFittedError: the model has not been fitted.
+            UsageError: options that make no sense.
             DataError: rows that cannot be read.
         """
         self._require_fitted()
+        network = self.model_
+        if options:
+            network, _ = self.task_.adapting(network, check_settings(self.task.answer_options_class, options))
         if not self.task.source.has_rows:
             raise UsageError(
                 f"A model of the task `{self.task.name}` has no answers to rows of texts.",
@@ -395,10 +407,12 @@ class Model:
         if found:
             encoded = self._encoded(self.task_, values, unknown, tally=tally)
             data = self.task.source.asking(encoded, self.task_.settings)
-            with torch.inference_mode():
+            device = device_of(self.model_)
+            with torch.inference_mode(), self._computing():
                 for indices in data.plan(0):
-                    with _counted_from(indices):
-                        answers = self.task_.answers(self.model_, data.read(indices))
+                    batch = data.read(indices)
+                    with _counted_from(indices), full_memory_named(device, batch, self.task_.settings):
+                        answers = self.task_.answers(network, batch.to(device))
                     for index, answer in zip(indices, answers, strict=True):
                         found[index] = answer
         return [answer for answer in found if answer is not None]
@@ -450,9 +464,9 @@ class Model:
         fields = self.task.settings_class.model_fields
         config = {
             "task": task.name,
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude=set(MACHINE_SETTINGS)),
             "unresolved": settings.model_copy(update=self.unresolved_).model_dump(
-                mode="json", include=set(self.unresolved_)
+                mode="json", include=self.unresolved_.keys() - MACHINE_SETTINGS
             ),
             "cell": archive_cell(self.model_),
             "history": self.history_.to_json(),
@@ -464,7 +478,11 @@ class Model:
             summary=task.summary_of(),
             data=data or {},
             scores=scores or {},
-            settings={key: (value, summary_of(fields[key].description)) for key, value in settings},
+            settings={
+                key: (value, summary_of(fields[key].description))
+                for key, value in settings
+                if key not in MACHINE_SETTINGS
+            },
             command=command,
             use=use or use_lines(self, name),
         )
@@ -479,9 +497,23 @@ class Model:
             baseline_tensors=baseline_tensors(self.baselines_ or []),
         )
 
+    def to(self, device: str) -> Self:
+        """Move the network to a device, where it then evaluates, predicts and writes.
+
+        Args:
+            device: `cpu`, `cuda`, `cuda:1`, or `auto` for a GPU if there is one.
+
+        Raises:
+            NotFittedError: the model has not been fitted.
+            UsageError: there is no such device.
+        """
+        self._require_fitted()
+        self.model_.to(find_device(self.set_params(device=device).settings().device))
+        return self
+
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Return the model that `save` wrote, ready for use.
+        """Return the model that `save` wrote, ready for use on the CPU; `to` moves it to a GPU.
 
         Raises:
             ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
@@ -532,6 +564,9 @@ class Model:
         model.unresolved_ = dict(config.get("unresolved", {}))
         model.baselines_ = restore_baselines(task, saved.baselines, saved.baseline_tensors) or None
         return model
+
+    def _computing(self) -> AbstractContextManager[Any]:
+        return computing_in(precision_of(self.task_), device_of(self.model_))
 
     def _set_fitted(self, task: Task, network: nn.Module) -> None:
         self.task_, self.model_ = task, network.eval()

@@ -13,6 +13,7 @@ from elman.models.model import use_lines
 from elman.report.figures import table
 from elman.report.page import write_page
 from elman.report.parts import SHOWN_CHARACTERS
+from elman.settings.training import MACHINE_SETTINGS
 from elman.tasks.baselines import OFF, BaselineScore, beside
 from elman.tasks.task import Found, Row, Values
 from elman.training.listener import Listener
@@ -197,7 +198,7 @@ def _write_report(
         run.folder / REPORT,
         title=f"{run.folder.name}: {task.title_of()}",
         parts=[*beside(task.report(found), task, compared), *curves_of(model.history_, log)],
-        settings=task.settings.model_dump(),
+        settings=task.settings.model_dump(exclude=set(MACHINE_SETTINGS)),
         facts={**facts, "scores on": result["judged_on"], **about},
         command=run.command,
         best_epoch=result["best_epoch"] if model.restore_best else None,

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError
 from elman.nn.checks import check_ragged
+from elman.nn.masked_softmax import masked_softmax
 
 
 class Alignment(nn.Module):
@@ -43,20 +44,9 @@ class Alignment(nn.Module):
         scores = one @ two.transpose(1, 2)  # (batch, first, second)
         valid = first.mask()[:, :, None] & second.mask()[:, None, :]
         return (
-            _steps_of(_softmax(scores, valid, 2) @ two, first),
-            _steps_of(_softmax(scores, valid, 1).transpose(1, 2) @ one, second),
+            _steps_of(masked_softmax(scores, valid, 2) @ two, first),
+            _steps_of(masked_softmax(scores, valid, 1).transpose(1, 2) @ one, second),
         )
-
-
-def _softmax(scores: Tensor, valid: Tensor, axis: int) -> Tensor:
-    """Return the softmax over the valid entries, and zeros elsewhere."""
-    if not scores.numel():
-        return scores
-    masked = scores.masked_fill(~valid, -torch.inf)
-    # A row without a valid entry has the maximum 0, so that nothing is infinite less infinite.
-    highest = masked.detach().amax(axis, keepdim=True).nan_to_num(neginf=0.0)
-    weights = (masked - highest).exp()
-    return weights / weights.sum(axis, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def _steps_of(padded: Tensor, like: Ragged) -> Ragged:

@@ -235,7 +235,7 @@ class Recurrent(nn.Module):
                     ids=None if layer else ids,
                 )
                 outputs.append(output)
-                ends.append(_end(graph, batch.replace(output), finals, backward))
+                ends.append(_end(graph, batch, output, finals, backward))
                 for name, tensor in zip(self.cell.states, finals, strict=True):
                     last[name].append(tensor)
             merge = "concat" if self.merge is None and layer < self.num_layers - 1 else self.merge
@@ -350,11 +350,12 @@ def _weights_name(layer: int, backward: bool) -> str:
     return f"layer{layer}_backward" if backward else f"layer{layer}"
 
 
-def _end(graph: Graph, steps: Ragged, last: Sequence[Tensor], backward: bool) -> Tensor:
+def _end(graph: Graph, batch: Ragged, output: Tensor, last: Sequence[Tensor], backward: bool) -> Tensor:
     """Return the last output, or for an empty sequence the initial state or 0."""
     if graph.output_state is not None:
         # A copy: changing the last output in place must not change the state that is passed on.
         return last[graph.output_state].clone()
+    steps = batch.replace(output)
     return steps.first() if backward else steps.last()
 
 

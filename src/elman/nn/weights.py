@@ -47,7 +47,7 @@ class Weights(NamedParameters):
 
     def named(self) -> dict[str, Tensor]:
         """Return each parameter by its name, parametrized or pruned by torch's tools."""
-        return self.values([parameter.name for parameter in self.graph.parameters])
+        return self.values(self.graph.parameter_names)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -67,7 +67,7 @@ class Wide(nn.Module):
     def forward(self, rows: NgramRows) -> Tensor:
         """Return the logits of the linear model, `(rows, outputs)`."""
         ids = rows.ids
-        begins = ids.offsets[:-1]
+        begins = ids.offsets[:-1].to(ids.data.device)
         values = rows.values.to(self.weight.dtype)
         found = functional.embedding_bag(ids.data, self.weight, begins, mode="sum", per_sample_weights=values)
         return found + self.bias

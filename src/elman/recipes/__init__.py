@@ -2,6 +2,7 @@
 
 from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
+from elman.recipes.digits import describe_digits
 from elman.recipes.forecasts import airline, etth1_96, etth1_720, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
@@ -10,12 +11,20 @@ from elman.recipes.language import (
     wikitext_words,
     wikitext_words_plain,
 )
+from elman.recipes.long_memory_runs import LONG_MEMORY
 from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.oil_temperature import oil_temperature_stack
+from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
 from elman.recipes.recipe import Recipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
+from elman.recipes.translations import (
+    translate_dates,
+    translate_en_de,
+    translate_numbers,
+    translate_toy_forcing,
+)
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
 from elman.recipes.word_sentiment_best import word_sentiment_best
 
@@ -34,6 +43,9 @@ RECIPES: dict[str, Recipe] = {
         appliance_series,
         oil_temperature_stack,
         mackey_glass_step,
+        *LONG_MEMORY,
+        pixel_digits_rows,
+        pixel_digits_permuted,
         tag_toy,
         tag_pos,
         compare_sick,
@@ -46,5 +58,10 @@ RECIPES: dict[str, Recipe] = {
         etth1_720,
         sunspots,
         airline,
+        translate_en_de,
+        translate_dates,
+        translate_numbers,
+        translate_toy_forcing,
+        describe_digits,
     )
 }

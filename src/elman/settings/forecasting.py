@@ -115,9 +115,15 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         if self.method == "recursive" and self.loss == "quantile":
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
         if self.method == "segments" and self.dense:
-            yield Conflict(("method", "dense"), "a network of segments has no dense layers: leave dense out.")
+            yield Conflict(
+                ("method", "dense"),
+                "a network of segments has no dense layers: leave dense out, or give method direct.",
+            )
         if self.method in ("direct", "recursive") and self.segment is not None:
-            yield Conflict(("method", "segment"), "only the method segments has segments: leave segment out.")
+            yield Conflict(
+                ("method", "segment"),
+                "only the method segments has segments: leave segment out, or give method segments.",
+            )
         if self.loss in ("squared", "absolute", "huber") and self.quantiles != LEVELS:
             yield Conflict(("loss", "quantiles"), "quantiles need the loss quantile or a distribution.")
         if self.dropout and self.num_layers == 1:

@@ -66,8 +66,21 @@ class BodySettings(Settings):
         0.0, ge=0, description="Weight of the outputs' squared changes in the loss (TAR). From each step to the next."
     )
     init: Literal["keras", "torch"] = Field("keras", description="Initialisation of the recurrent weights.")
+    recurrent_start: str | None = Field(
+        None,
+        description="What recurrent matrices start from, such as identity. Also orthogonal, sparse(0.9, 0.1), "
+        "identity(0.5) and the like; by default what init says.",
+    )
+    longest_memory: float | None = Field(
+        None,
+        gt=2,
+        description="Start gates so that they remember up to so many steps. Chrono initialisation, for LSTMs and GRUs.",
+    )
 
     def _conflicts(self) -> Iterator[Conflict]:
+        for name in ("recurrent_start", "longest_memory"):
+            if self.cell == "none" and getattr(self, name) is not None:
+                yield Conflict(("cell", name), "without a recurrent layer there is nothing to start.")
         for name in RECURRENT_REGULARISERS:
             if self.cell == "none" and getattr(self, name):
                 yield Conflict(("cell", name), "without a recurrent layer there is nothing to regularise.")
@@ -96,6 +109,11 @@ class StepSettings(BodySettings):
     )
     bidirectional: bool = Field(False, description="Read the sequences from both ends.")
     merge: Merge = Field("concat", description="How the outputs of both directions are combined.")
+    backpropagation_steps: PositiveInt | None = Field(
+        None,
+        description="Largest number of steps that gradients go back. In training the sequences are read in windows "
+        "of so many steps, between which states are carried and gradients are not.",
+    )
     dense: tuple[PositiveInt, ...] = Field((), description="Units of the dense layers before the output layer.")
     activation: Literal["relu", "tanh", "sigmoid", "selu"] = Field(
         "relu", description="Activation of the dense layers."
@@ -110,6 +128,13 @@ class StepSettings(BodySettings):
         return (value,) if isinstance(value, str | int) else value
 
     def _conflicts(self) -> Iterator[Conflict]:
+        if self.backpropagation_steps is not None:
+            if self.bidirectional:
+                problem = "windows are read forward; give bidirectional=False (--no-bidirectional)."
+                yield Conflict(("backpropagation_steps", "bidirectional"), problem)
+            if self.layer_sizes or self.cell == "none":
+                problem = "give hidden_size and num_layers, and a cell."
+                yield Conflict(("backpropagation_steps", "layer_sizes", "cell"), problem)
         if self.layer_sizes and self.num_layers > 1:
             yield Conflict(("layer_sizes", "num_layers"), "each layer has a size of its own; leave num_layers at 1.")
         for name in ("token_dropout", "embedding_dropout", "rare_dropout"):

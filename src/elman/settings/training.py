@@ -1,5 +1,6 @@
 """How a model is trained: every setting of the trainer, with its range."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,7 +11,11 @@ from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+# Settings of the machine that trains, which a model is saved without.
+MACHINE_SETTINGS = frozenset({"device"})
+_DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 NONMONOTONE_INTERVAL = 5
+DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
 
 
 class RunSettings(Settings):
@@ -19,13 +24,32 @@ class RunSettings(Settings):
     space: ClassVar[Space] = {"learning_rate": Range(1e-4, 3e-2, log=True)}
 
     epochs: PositiveInt = Field(20, description="Passes over the data.")
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"] = Field("adam", description="Optimizer.")
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "hessian-free"] = Field("adam", description="Optimizer.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of the optimizer.")
     momentum: BelowOne = Field(0.0, description="Momentum of sgd and rmsprop.")
     weight_decay: float = Field(
         0.0, ge=0, description="Weight decay of the matrices. Vectors, such as biases, are exempt."
     )
     betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
+    damping: float = Field(
+        DAMPING, gt=0, description="First damping of hessian-free. It adapts to how well the curvature predicts."
+    )
+    structural_damping: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the change of the states in the damping. Of hessian-free; the outputs of all recurrent "
+        "layers are observed.",
+    )
+    cg_iterations: PositiveInt = Field(
+        CG_ITERATIONS, description="Most conjugate gradient iterations of a step of hessian-free."
+    )
+    curvature_fraction: float = Field(
+        CURVATURE_FRACTION,
+        gt=0,
+        le=1,
+        description="Fraction of a minibatch to take the curvature from. Of hessian-free; the gradient is that of the "
+        "whole minibatch.",
+    )
     schedule: Schedule = Field(
         "constant", description="How the learning rate changes. `elman.training.schedules` has the formulas."
     )
@@ -36,6 +60,15 @@ class RunSettings(Settings):
         0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
+    clip_value: float | None = Field(
+        None, gt=0, description="Largest size of each number of the gradient. Numbers are clipped before the norm."
+    )
+    vanishing_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the penalty on gradients that shrink over steps. Or grow: R. Pascanu, T. Mikolov, "
+        "Y. Bengio, 2013, equation 9; for one recurrent layer in one direction, or several of layer_sizes.",
+    )
     average_decay: BelowOne | None = Field(
         None,
         description="Keep an average of the weights with this decay. The average is evaluated and saved.",
@@ -74,6 +107,16 @@ class RunSettings(Settings):
         "1e-7, … 100.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
+    device: str = Field(
+        "cpu",
+        description="Where the network runs: cpu, cuda, cuda:1, or auto for a GPU if there is one. It is not saved "
+        "with the model.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Precision in which the network computes. Its parameters and their updates are float32 with "
+        "bfloat16 too.",
+    )
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Longest time between two checkpoints, in seconds. 0 writes one after every minibatch."
     )
@@ -88,6 +131,13 @@ class RunSettings(Settings):
     @classmethod
     def _one_is_a_list_as_well(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | float) else value
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_known_form(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError("expected cpu, cuda, cuda:1 or auto")
+        return value
 
     @property
     def closed_form(self) -> bool:
@@ -111,8 +161,18 @@ class RunSettings(Settings):
             yield Conflict(("freeze", "unfreeze_epochs"), "only frozen parts are unfrozen.")
         if self.ridges is not None and not self.closed_form:
             yield Conflict(("fitter", "ridges"), "only the fitter ridge has them.")
+        if self.precision != "float32" and self.closed_form:
+            yield Conflict(("fitter", "precision"), "ridge needs float32.")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
-            yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes betas, not momentum.")
+            takes = "no" if self.optimizer == "hessian-free" else "betas, not"
+            yield Conflict(("optimizer", "momentum"), f"{self.optimizer} takes {takes} momentum.")
+        if self.vanishing_penalty and (self.closed_form or self.optimizer == "hessian-free"):
+            problem = "only optimizers that take gradients alone have it."
+            yield Conflict(("optimizer", "vanishing_penalty"), problem)
+        own = {"damping": DAMPING, "structural_damping": 0.0, "cg_iterations": CG_ITERATIONS}
+        for name, default in {**own, "curvature_fraction": CURVATURE_FRACTION}.items():
+            if self.optimizer != "hessian-free" and getattr(self, name) != default:
+                yield Conflict(("optimizer", name), "only hessian-free has it.")
 
 
 class TrainingSettings(RunSettings):

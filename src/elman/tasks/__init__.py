@@ -11,6 +11,8 @@ TASKS: dict[str, str | type[Task]] = {
     "regress": "elman.tasks.regress:Regress",
     "tag": "elman.tasks.tag:Tag",
     "language": "elman.tasks.language:Language",
+    "translate": "elman.tasks.translate:Translate",
+    "describe": "elman.tasks.describe:Describe",
     "forecast": "elman.tasks.forecast:Forecast",
 }
 

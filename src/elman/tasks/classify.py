@@ -172,15 +172,18 @@ class Classify(WideRowTask):
 
     def _read_texts(self, network: Any, batch: Batch, loss: "Callable[[Tensor], Tensor]") -> "Tensor":
         """Return the logits of a batch, and add the adversarial terms in training."""
+        # This imports torch.
+        from elman.devices import widened
+
         given = self.settings
         if not network.training or not (given.adversarial or given.virtual_adversarial):
-            return network(batch["text"])
+            return widened(network(batch["text"]))
         # This imports torch.
         from elman.nn.adversarial import read_adversarially
 
         return read_adversarially(
             network,
-            lambda: network(batch["text"]),
+            lambda: widened(network(batch["text"])),
             loss,
             adversarial=given.adversarial,
             virtual=given.virtual_adversarial,
@@ -252,7 +255,8 @@ class Classify(WideRowTask):
         ]
 
     def _weights(self, outputs: Any) -> Any:
-        if self.settings.class_weight is None:
+        # A loaded model does not know how often each label occurs; its loss is not weighted.
+        if self.settings.class_weight is None or not self.encoders["label"].counts:
             return None
         counts = outputs.new_tensor(self.encoders["label"].counts).clamp(min=1)
         return counts.sum() / (len(counts) * counts)

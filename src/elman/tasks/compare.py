@@ -207,7 +207,7 @@ class Compare(Task):
             raise
         for kind, part in wide.parts.items():
             part.get_buffer("factors").copy_(network.wide.parts[kind].factors)
-        network.wide = wide.eval()
+        network.wide = wide.eval().to(next(network.parameters()).device)
         return True
 
     @classmethod

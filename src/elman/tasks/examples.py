@@ -28,7 +28,9 @@ class Examples:
         self._settings = settings
         self._shuffle = shuffle
         ragged = [column.lengths for column in self.columns.values() if not isinstance(column, Tensor)]
-        self.lengths: list[int] = torch.stack(ragged).sum(0).tolist()
+        # Rows that are not sequences count as one step each.
+        ones = [1] * (0 if ragged else len(next(iter(self.columns.values()))))
+        self.lengths: list[int] = torch.stack(ragged).sum(0).tolist() if ragged else ones
 
     @property
     def fingerprint(self) -> str:

@@ -142,16 +142,18 @@ class Forecast(Task):
         return Read(loss, count, forecasts)
 
     def _forecasts(self, network: Any, batch: Batch, *, taught: bool = False, margins: bool = True) -> Any:
+        from elman.devices import moved, widened
         from elman.tasks.forecast_outputs import Forecasts, drawn, size_of, uniform_numbers
 
-        settings, units = self.settings, self._units
+        settings, units = self.settings, moved(self._units, network.margins.device)
         size = size_of(batch["window"], len(units.middle)) if settings.loss == "negative-binomial" else None
         if settings.method == "recursive" and not taught:
             samples = settings.samples if settings.loss in DISTRIBUTIONS else 1
             uniform = uniform_numbers(settings.seed, samples, settings.horizon, len(units.middle))
-            raw = network(batch.columns, drawn(settings, uniform, size))
+            raw = network(batch.columns, drawn(settings, uniform.to(network.margins.device), size))
         else:
             raw = network(batch.columns)
+        raw = type(raw)(widened(raw.values), raw.scale, None if raw.paths is None else widened(raw.paths))
         fitted = margins and bool(network.calibrated)
         return Forecasts(
             raw, settings, units, margins=network.margins if fitted else None, size=size, is_taught=network.training
@@ -166,7 +168,7 @@ class Forecast(Task):
         if data is None or not self.settings.conformal:
             return
         with torch.inference_mode():
-            batches = [data.read(item) for item in data.plan(0)]
+            batches = [data.read(item).to(network.margins.device) for item in data.plan(0)]
             pairs = [(self._forecasts(network, batch, margins=False), batch["future"]) for batch in batches]
             margins = fit_margins(pairs, self.settings.interval)
         network.margins.copy_(margins.clone())

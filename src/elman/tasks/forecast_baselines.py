@@ -9,6 +9,7 @@ from elman.data.series.panel import carried
 from elman.tasks.baselines import Baseline
 
 if TYPE_CHECKING:
+    from elman.nn.ridge import Sums
     from elman.tasks.panels import Panel
     from elman.tasks.task import Task
 
@@ -118,8 +119,8 @@ class RidgeWindow(WindowBaseline):
     """Ridge regression from the window, less its last value, to each step of the horizon.
 
     One map is learned for all series and targets, in closed form and float64. The strength is the one of `STRENGTHS`,
-    as a fraction of the mean square of the features times the windows, with the smallest error on the last fifth of
-    the windows; then it is fitted to all of them.
+    as a fraction of `Sums.mean_square`, with the smallest error on the last fifth of the windows; then it is fitted to
+    all of them.
 
     Source:
         A. Hoerl, R. Kennard, Ridge Regression, 1970.
@@ -137,20 +138,26 @@ class RidgeWindow(WindowBaseline):
         return f"ridge regression on the last {max(0, len(self._weights) - 1):,} steps"
 
     def fit(self, task: "Task", values: Mapping[str, Any]) -> None:
-        """Solve the normal equations."""
+        """Sum up the windows, and solve for the map."""
+        # Only training needs torch.
+        import torch
+
+        from elman.nn.ridge import Sums
+
         window = task.settings.window
         self._weights = np.zeros((window + 1, task.settings.horizon))
         parts = list(parts_of(task, values[self._column]))
         edge = np.quantile(np.concatenate([part.origins / len(part.values) for part in parts]), 1 - HELD_OUT)
-        early, late = (NormalEquations(window + 1, task.settings.horizon) for _ in range(2))
+        early, late = (Sums.empty(window, task.settings.horizon) for _ in range(2))
         for part in parts:
             share = part.origins / len(part.values)
             for chosen, sums in ((share <= edge, early), (share > edge, late)):
                 if chosen.any():
-                    sums.add(*self._equations(part._replace(origins=part.origins[chosen], future=part.future[chosen])))
+                    rows = self._rows(part._replace(origins=part.origins[chosen], future=part.future[chosen]))
+                    sums.add(*map(torch.from_numpy, rows))
         self._weights = best_map(early, late)
 
-    def _equations(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Return features and targets of each window and target without a missing value."""
         inputs, last = _windows(part, len(self._weights) - 1)
         targets = (part.future - last[:, None]).transpose(0, 2, 1).reshape(-1, part.future.shape[1])
@@ -160,7 +167,7 @@ class RidgeWindow(WindowBaseline):
     def forecast(self, task: "Task", part: Part) -> np.ndarray:
         """Return the forecasts of the map."""
         inputs, last = _windows(part, len(self._weights) - 1)
-        found = (inputs @ self._weights).reshape(len(part.origins), -1, part.future.shape[1])
+        found = (inputs @ self._weights[:-1] + self._weights[-1]).reshape(len(part.origins), -1, part.future.shape[1])
         return found.transpose(0, 2, 1) + last[:, None]
 
     def to_json(self) -> dict[str, Any]:
@@ -176,62 +183,31 @@ class RidgeWindow(WindowBaseline):
         self._weights = np.asarray(arrays["weights"], dtype=np.float64)
 
 
-class NormalEquations:
-    """The sums of the normal equations."""
+def best_map(early: "Sums", late: "Sums") -> np.ndarray:
+    """Return the weights for all rows, with the strength that is best for the late rows.
 
-    def __init__(self, features: int, outputs: int):
-        self.square = np.zeros((features, features))
-        self.product = np.zeros((features, outputs))
-        self.targets = 0.0
-        self.count = 0
+    Returns:
+        `(features + 1, horizon)`, the last row of which is the constant.
+    """
+    # This imports torch.
+    from elman.nn.ridge import joined
 
-    def add(self, inputs: np.ndarray, targets: np.ndarray) -> None:
-        """Add rows."""
-        self.square += inputs.T @ inputs
-        self.product += inputs.T @ targets
-        self.targets += float(np.square(targets).sum())
-        self.count += len(inputs)
-
-    def joined(self, other: "NormalEquations") -> "NormalEquations":
-        """Return the sums of both."""
-        found = NormalEquations(*self.product.shape)
-        found.square, found.product = self.square + other.square, self.product + other.product
-        found.targets, found.count = self.targets + other.targets, self.count + other.count
-        return found
-
-    def solved(self, strength: float) -> np.ndarray:
-        """Return the weights, without a penalty on the constant."""
-        penalty = np.full(len(self.square), strength * float(np.trace(self.square)) / len(self.square))
-        penalty[-1] = 0.0
-        # Windows that are all constant have no unique solution.
-        penalty += 1e-12 * max(1.0, float(np.trace(self.square)))
-        return np.linalg.solve(self.square + np.diag(penalty), self.product)
-
-    def error(self, weights: np.ndarray) -> float:
-        """Return the sum of squared errors of weights on these rows."""
-        return float((weights * (self.square @ weights)).sum() - 2 * (weights * self.product).sum() + self.targets)
-
-
-def best_map(early: NormalEquations, late: NormalEquations) -> np.ndarray:
-    """Return the weights for all rows, with the strength that is best for the late rows."""
-    whole = early.joined(late)
+    whole = joined([early, late])
     if not whole.count:
-        return np.zeros_like(whole.product)
-    if not early.count or not late.count:
-        return whole.solved(STRENGTHS[-1])
-    errors = [late.error(early.solved(each)) for each in STRENGTHS]
-    return whole.solved(STRENGTHS[int(np.argmin(errors))])
+        return np.zeros((whole.features + 1, len(whole.squares)))
+    best = STRENGTHS[-1]
+    if early.count and late.count:
+        found = early.solve([each * float(early.mean_square) for each in STRENGTHS])
+        best = STRENGTHS[int(np.argmin([float(late.squared_error(each)) for each in found]))]
+    solution = next(whole.solve([best * float(whole.mean_square)]))
+    return np.concatenate([solution.weight.numpy(), solution.bias.numpy()[None]])
 
 
 def _windows(part: Part, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and last values of windows.
-
-    The features are `(windows · targets, size + 1)`, the last of which is 1.
-    """
+    """Return the features `(windows · targets, size)` and the last values of windows."""
     rows = np.maximum(part.origins[:, None] + np.arange(-size, 0), 0)
     last = part.values[part.origins - 1]
-    inputs = (part.values[rows] - last[:, None]).transpose(0, 2, 1).reshape(-1, size)
-    return np.concatenate([inputs, np.ones((len(inputs), 1))], 1), last
+    return (part.values[rows] - last[:, None]).transpose(0, 2, 1).reshape(-1, size), last
 
 
 def parts_of(task: "Task", panel: "Panel") -> Iterator[Part]:

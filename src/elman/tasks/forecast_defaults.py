@@ -1,20 +1,24 @@
 """Settings of a forecaster that the data decide."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from elman.data.series.panel import Series, carried
 from elman.errors import UsageError
-from elman.tasks.panels import least_window, named
+from elman.settings import check_settings
+from elman.settings.forecasting import DISTRIBUTIONS
+from elman.tasks.panels import least_window, named, origins_of, training_steps
 from elman.tasks.task import Values
 
 LONG_HORIZON = 48
 LONGEST_SEGMENT = 48
 LONGEST_SEASON = 400
 USUAL_STEPS = 12
+# Fewer training windows than these are named in a note.
+FEW_WINDOWS = 10
 # The autocorrelation from which a season is found.
 CORRELATION = 0.3
 
@@ -22,59 +26,116 @@ CORRELATION = 0.3
 def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Sequence[str]]:
     """Return the settings with every one that the series decide, and notes on them.
 
+    The season is found in the steps before those that are held out.
+
     Raises:
         UsageError: a window that is not a multiple of the segment, or settings that do not go together.
     """
     panel = values.columns["series"]
     if not len(panel):
         raise UsageError("Expected at least one series, got none.", fix="Give series.")
-    found: dict[str, Any] = {}
-    season = settings.season or _season(panel.series)
-    horizon = settings.horizon or (season if season > 1 else USUAL_STEPS)
-    method = settings.method or ("segments" if horizon >= LONG_HORIZON and settings.loss != "student" else "direct")
-    longest = max(map(len, panel.series))
     fraction = 0.0 if validated else settings.validation_fraction
-    left = longest - (max(horizon, math.ceil(fraction * longest)) if fraction else 0)
-    segment = settings.segment or _segment(season, horizon, left, settings.window) if method == "segments" else None
-    if segment is not None and settings.window is not None and settings.window % segment:
-        raise UsageError(
-            f"Expected a window of whole segments of {segment} steps, got {settings.window}.",
-            fix=f"Give --window {max(1, settings.window // segment) * segment}, or another --segment.",
-        )
-    window = settings.window or _window(season, horizon, left, segment or 1)
+    season, horizon, left = _season_and_horizon(settings, panel.series, fraction)
+    method = settings.method or ("segments" if horizon >= LONG_HORIZON and settings.loss != "student" else "direct")
+    segment = settings.segment
+    if method == "segments":
+        segment = segment or _segment(season, horizon, left, settings.window)
+        _check_window(settings.window, segment)
     loss = settings.loss or ("student" if method == "recursive" else "quantile")
-    scaling = settings.scaling or ("standard" if loss == "negative-binomial" else "last")
     calendar = settings.calendar
     if calendar is None:
         calendar = panel[0].start is not None and method != "segments"
-    found = {
+    found: dict[str, Any] = {
         "season": season,
         "horizon": horizon,
         "method": method,
         "segment": segment,
-        "window": window,
+        "window": settings.window or _window(season, horizon, left, segment or 1),
         "loss": loss,
-        "scaling": scaling,
+        "scaling": settings.scaling or ("standard" if loss == "negative-binomial" else "last"),
         "calendar": bool(calendar) and panel[0].start is not None,
     }
     if not validated and not settings.validation_fraction:
         # Without a part to compare epochs by, none of them is the best.
         found["patience"] = None
-    if method == "recursive" and panel[0].past.shape[1]:
+    complete = _checked(settings, found)
+    _check_use(complete, panel[0].past.shape[1])
+    return complete, _notes(complete, panel.series, fraction, is_window_given=settings.window is not None)
+
+
+def _season_and_horizon(settings: Any, series: Sequence[Series], fraction: float) -> tuple[int, int, int]:
+    """Return the season, the horizon, and the training steps of the longest series."""
+    length = max(map(len, series))
+    left = length - math.ceil(fraction * length)
+    while True:
+        season = settings.season or _season(series, left)
+        horizon = settings.horizon or (season if season > 1 else USUAL_STEPS)
+        if not fraction or length - horizon >= left:
+            return season, horizon, left
+        # A horizon that is longer than the fraction takes more steps away, in which no season may be found.
+        left = length - horizon
+
+
+def _check_window(window: int | None, segment: int) -> None:
+    if window is not None and window % segment:
+        raise UsageError(
+            f"Expected a window of whole segments of {segment} steps, got {window}.",
+            fix=f"Give --window {max(1, window // segment) * segment}, or another --segment.",
+        )
+
+
+def _checked(settings: Any, found: Mapping[str, Any]) -> Any:
+    """Return the settings with those that were found, checked as if they had been given.
+
+    Raises:
+        UsageError: settings that do not go together; it names those that are defaults.
+    """
+    try:
+        return check_settings(type(settings), {**settings.model_dump(), **found})
+    except UsageError as error:
+        chosen = [f"{name} {found[name]}" for name in ("method", "loss", "scaling") if getattr(settings, name) is None]
+        defaults = [f"By default for a horizon of {found['horizon']:,}: {', '.join(chosen)}."] if chosen else []
+        raise UsageError(error.problem, where="\n".join([error.where or "", *defaults]), fix=error.fix) from None
+
+
+def _check_use(settings: Any, past: int) -> None:
+    """Refuse what the network would not read or not do.
+
+    Raises:
+        UsageError: past covariates of a recursive network, or samples of a network that draws none.
+    """
+    if settings.method == "recursive" and past:
         raise UsageError(
             "A recursive forecast reads no past covariates (--past): they are not known for the steps ahead.",
             fix="Give --method direct or --method segments, or leave --past out.",
         )
-    settings = type(settings)(**{**settings.model_dump(), **found})
-    short = [
-        each.name for each in panel if len(each) < window + horizon and len(each) >= least_window(settings) + horizon
-    ]
+    draws = settings.method == "recursive" and settings.loss in DISTRIBUTIONS
+    if not draws and settings.samples != type(settings).model_fields["samples"].default:
+        raise UsageError(
+            f"Nothing is sampled with --method {settings.method} and --loss {settings.loss}: only a recursive forecast "
+            "of a distribution draws paths.",
+            fix="Leave --samples out, or give --method recursive with --loss student, gaussian or negative-binomial.",
+        )
+
+
+def _notes(settings: Any, series: Sequence[Series], fraction: float, *, is_window_given: bool) -> list[str]:
+    """Return notes on series that are shorter than a window, and on few windows to learn from."""
+    window, horizon, least = settings.window, settings.horizon, least_window(settings)
     notes = []
-    if short and len(short) < len(panel):
+    short = [each.name for each in series if least + horizon <= len(each) < window + horizon]
+    if short:
         notes.append(
             f"{named(short)} shorter than window + horizon ({window + horizon:,} steps): read with shorter windows"
         )
-    return settings, notes
+    steps = [training_steps(len(each), fraction, horizon, least) for each in series]
+    count = sum(len(origins_of(each, 0, settings, settings.train_stride)) for each in steps)
+    if 0 < count < FEW_WINDOWS:
+        fix = "a shorter --window gives more" if is_window_given else "more steps give more"
+        notes.append(
+            f"only {count} window{'s' * (count > 1)} to learn from: a window and its horizon are {window + horizon:,} "
+            f"steps, and the longest series has {max(steps):,} for training; {fix}"
+        )
+    return notes
 
 
 def _window(season: int, horizon: int, left: int, unit: int) -> int:
@@ -92,12 +153,17 @@ def _segment(season: int, horizon: int, left: int, window: int | None) -> int:
     return usual if window is None else next(size for size in range(usual, 0, -1) if window % size == 0)
 
 
-def _season(series: Sequence[Series]) -> int:
-    """Return the season of the stamps' frequency, or of the autocorrelation without stamps."""
+def _season(series: Sequence[Series], end: int) -> int:
+    """Return the season of the stamps' frequency, or of the autocorrelation without stamps.
+
+    Args:
+        series: all of them.
+        end: the step of the longest series after which nothing is read.
+    """
     if series[0].start is not None and series[0].frequency.season > 1:
         return series[0].frequency.season
     longest = max(series, key=len)
-    return found_season(carried(longest.target)[:, 0])
+    return found_season(carried(longest.target[: max(end, 0)])[:, 0])
 
 
 def found_season(values: np.ndarray) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.data.ragged.ragged import Ragged
+from elman.devices import moved
 from elman.forecast_network import Raw
 from elman.nn.distributions import (
     Distribution,
@@ -72,6 +73,12 @@ class Forecasts:
         # Errors of logarithms are weighed as they are.
         spread = torch.ones_like(units.spread) if settings.transform == "log" else units.spread
         self.ratio = (self.scale.width / spread).to(raw.values.dtype)
+
+    def to(self, device: torch.device) -> "Forecasts":
+        """Return the forecasts on another device."""
+        raw, margins, size = moved((self._raw, self._margins, self._size), device)
+        units = Units(self.spread.to(device), self.spread.to(device))
+        return Forecasts(raw, self._settings, units, margins=margins, size=size, is_taught=self.is_taught)
 
     def true(self, future: Tensor) -> Tensor:
         """Return the values of a batch in the units of the data."""

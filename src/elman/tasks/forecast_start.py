@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.tasks.forecast_baselines import HELD_OUT, NormalEquations, best_map
+from elman.nn.ridge import Sums
+from elman.tasks.forecast_baselines import HELD_OUT, best_map
 from elman.tasks.panels import EncodedPanel, Windows
 
 CHUNK = 2048
@@ -28,17 +29,18 @@ def first_map(network: Any, panel: EncodedPanel, settings: Any) -> np.ndarray:
     windows = Windows(panel, settings, stride=settings.train_stride)
     share = windows.origins.double() / torch.tensor(panel.lengths).double()[windows.numbers]
     edge = share.quantile(1 - HELD_OUT) if len(share) < CHUNK else share.sort().values[int(len(share) * (1 - HELD_OUT))]
-    early, late = (NormalEquations(settings.window + 1, settings.horizon) for _ in range(2))
+    early, late = (Sums.empty(settings.window, settings.horizon) for _ in range(2))
     for begin in range(0, len(windows), CHUNK):
         item = range(begin, min(begin + CHUNK, len(windows)))
         for chosen, sums in ((share[begin : item.stop] <= edge, early), (share[begin : item.stop] > edge, late)):
             own = [index for index, is_chosen in zip(item, chosen.tolist(), strict=True) if is_chosen]
             if own:
-                sums.add(*_equations(network, windows, own))
+                sums.add(*_rows(network, windows, own))
     return best_map(early, late)
 
 
-def _equations(network: Any, windows: Windows, item: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(network: Any, windows: Windows, item: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the features, the targets and the weight of each window and target."""
     batch = windows.read(item)
     scaled, _, scale = network.read(batch["window"])
     values = scaled.map(lambda data: data[:, :, 0]).to_padded(side="left")[:, -network.window :].double()
@@ -46,10 +48,8 @@ def _equations(network: Any, windows: Windows, item: list[int]) -> tuple[np.ndar
     values = torch.nn.functional.pad(values, (0, 0, missing, 0))
     future = (batch["future"] - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
     last = values[:, -1:]
-    ratio = (scale.width / network.scaling.spread).unsqueeze(1)
-    inputs = ((values - last) * ratio).transpose(1, 2).flatten(0, 1).numpy()
-    targets = ((future - last) * ratio).transpose(1, 2).flatten(0, 1).numpy()
-    # The constant is one of scaled values too.
-    ones = ratio.expand(-1, 1, values.shape[2]).transpose(1, 2).flatten(0, 1).numpy()
-    known = ~np.isnan(targets).any(1)
-    return np.concatenate([inputs, ones], 1)[known], targets[known]
+    features = (values - last).transpose(1, 2).flatten(0, 1)
+    targets = (future - last).transpose(1, 2).flatten(0, 1)
+    weights = (scale.width / network.scaling.spread).square().flatten()
+    known = ~targets.isnan().any(1)
+    return features[known], targets[known], weights[known]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.data.text.unknown import UnknownTally
+from elman.errors import DataError
 from elman.settings.series import SeriesSettings
 from elman.tasks.task import Unknown
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from elman.settings.text import EncoderSettings
 
 SHOWN_LABELS = 12
+SHOWN_TEXT = 60
+NUMERIC_FILES = "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL with lists of numbers."
 
 
 def vocabulary_sizes(known: "Vocabulary | None") -> dict[str, Any]:
@@ -110,7 +113,24 @@ class Text:
         # This imports torch.
         from elman.data.series.arrays import series_batch
 
+        self._refuse_texts(values)
         return series_batch(values, getattr(self.settings, "missing", "error"), self.features)
+
+    def _refuse_texts(self, values: Sequence[Any]) -> None:
+        """Refuse texts, and lists of them, where series of numbers are read.
+
+        Raises:
+            DataError: names the first of them, and what the model reads.
+        """
+        for number, value in enumerate(values, start=1):
+            first = next(iter(value), None) if isinstance(value, list | tuple) else value
+            if isinstance(first, str | bytes):
+                a_step = "" if self.features is None else f" ({self.features:,} a step)"
+                raise DataError(
+                    f"Expected a series of numbers{a_step}, got a text.",
+                    where=f"sequence {number}: {str(value)[:SHOWN_TEXT]!r}",
+                    fix=f"Give {NUMERIC_FILES[0].lower()}{NUMERIC_FILES[1:]}",
+                )
 
     @property
     def identity(self) -> dict[str, str]:

@@ -24,6 +24,12 @@ METRICS = (
     Metric("r2", larger_is_better=True, title="R²", note="1 is perfect; the mean of these rows has 0."),
     Metric("pearson", larger_is_better=True, title="Pearson's r", note="Correlation of predictions and targets."),
 )
+WITHIN = Metric(
+    "within_tolerance",
+    larger_is_better=True,
+    percent=True,
+    note="Numbers whose error is at most the tolerance, in the units of the target.",
+)
 
 
 class Number:
@@ -214,6 +220,7 @@ class NumberScores:
         restored: standardised numbers in the units of the data; as they are if not given.
         point: the prediction of each row among the outputs; the outputs themselves if not given.
         kept: gives the numbers of a batch that are counted, as truth values; None for all of them.
+        tolerance: largest error of a right prediction, in the units of the data; not scored if not given.
     """
 
     def __init__(
@@ -222,11 +229,14 @@ class NumberScores:
         restored: "Callable[[Tensor], Tensor] | None" = None,
         point: "Callable[[Any], Tensor] | None" = None,
         kept: "Callable[[Batch], Tensor | None] | None" = None,
+        tolerance: float | None = None,
     ):
         self._column = column
         self._restored = restored or (lambda values: values.double())
         self._point = point or (lambda outputs: outputs)
         self._kept = kept or (lambda batch: None)
+        self._tolerance = tolerance
+        self._within = 0
         self._count = self._losses = 0
         self._loss = self._absolute = self._squared = 0.0
         # Means, and sums of squared distances from them: of the targets, of the predictions, and of both.
@@ -256,6 +266,8 @@ class NumberScores:
         if not size:
             return
         self._absolute += float((predicted - true).abs().sum())
+        if self._tolerance is not None:
+            self._within += int(((predicted - true).abs() <= self._tolerance).sum())
         self._squared += float((predicted - true).square().sum())
         means = [float(true.mean()), float(predicted.mean())]
         one, other = true - means[0], predicted - means[1]
@@ -283,5 +295,6 @@ class NumberScores:
             "mae": self._absolute / count,
             "r2": 1 - self._squared / true if true > 0 else None,
             "pearson": both / math.sqrt(true * predicted) if true > 0 and predicted > 0 else None,
+            **({} if self._tolerance is None else {WITHIN.name: self._within / count}),
             "count": self._count,
         }

@@ -11,6 +11,7 @@ from torch.nn import functional
 from elman.data.ragged.finite import check_finite
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
+from elman.devices import CPU, device_of, moved, widened
 from elman.errors import DataError
 from elman.nn.pair_losses import contrastive_loss, cosine_loss, distances, distribution_loss, triplet_loss
 from elman.nn.wide import Loss
@@ -101,11 +102,12 @@ class AnswerOutputs:
         found: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {kind: [] for kind in self.target.kinds}
         with torch.inference_mode():
             for item in () if data is None else data.plan(0):
-                batch = data.read(item)  # pyright: ignore[reportOptionalMemberAccess]
+                batch = data.read(item).to(device_of(network))  # pyright: ignore[reportOptionalMemberAccess]
                 alone, _ = self._alone(network, batch)
                 linear = network.wide(batch["first"].ngrams, batch["second"].ngrams)
                 for kind, each in found.items():
-                    each.append((_columns(alone[kind]), linear[kind], self._wanted(kind, batch["target"])))
+                    parts = _columns(alone[kind]), linear[kind], self._wanted(kind, batch["target"])
+                    each.append(moved(parts, CPU))
         for kind, each in found.items():
             width = self.wide()[kind][1]
             empty = torch.zeros(0, width), torch.zeros(0, width), self._wanted(kind, torch.zeros(0, len(found)))
@@ -171,7 +173,7 @@ class AnswerOutputs:
 
     def _alone(self, network: Any, batch: Batch) -> tuple[Outputs, dict[str, Tensor]]:
         """Return the outputs without the linear model, and the rows of each network by kind."""
-        every = network(ids_of(batch["first"]), ids_of(batch["second"]))  # (members, pairs, outputs)
+        every = widened(network(ids_of(batch["first"]), ids_of(batch["second"])))  # (members, pairs, outputs)
         rows = dict(zip(self.sizes, every.split(list(self.sizes.values()), 2), strict=True))
         found = {}
         for kind, each in rows.items():
@@ -220,6 +222,9 @@ class AnswerOutputs:
         if self.settings.class_weight is None:
             return None
         assert self.target.label is not None
+        # A loaded model does not know how often each label occurs; its loss is not weighted.
+        if not self.target.label.counts:
+            return None
         counts = outputs.new_tensor(self.target.label.counts).clamp(min=1)
         return counts.sum() / (len(counts) * counts)
 
@@ -272,7 +277,7 @@ class VectorOutputs:
 
     def read(self, network: Any, batch: Batch) -> tuple[Tensor, Outputs]:
         """Return the loss of a batch, and the similarities."""
-        one, two = (network.vectors(ids_of(batch[name])) for name in ("first", "second"))
+        one, two = (widened(network.vectors(ids_of(batch[name]))) for name in ("first", "second"))
         found = similarity_of(one, two, cosine=self.is_cosine)
         targets = batch.columns.get("target")
         if targets is None:
@@ -331,7 +336,7 @@ class TripletOutputs(VectorOutputs):
     def read(self, network: Any, batch: Batch) -> tuple[Tensor, Outputs]:
         """Return the loss of a batch, and the similarities."""
         names = [name for name in ("first", "second", "target") if name in batch.columns]
-        rows = [network.vectors(ids_of(batch[name])) for name in names]
+        rows = [widened(network.vectors(ids_of(batch[name]))) for name in names]
         found = {
             name: similarity_of(rows[0], other, cosine=False)
             for name, other in zip(("similarity", "other"), rows[1:], strict=False)

@@ -121,7 +121,7 @@ def _columns_asked(
     from elman.data.tables.columns import parse_text
 
     trained = _trained(known.form if known else None)
-    names = _names(opened, options)
+    names = field_names(opened, options)
     found: dict[str, list[str | int]] = {}
     missing: list[str] = []
     for column in columns:
@@ -161,7 +161,7 @@ def _more_exact(opened: Any, asked: Mapping[str, Sequence[str | int]], how: Mapp
     if _is_json(opened):
         return {}
     found: dict[str, Any] = {}
-    fields = _names(opened, how)
+    fields = field_names(opened, how)
     if how.get("separator") is None and opened.ending not in SEPARATORS and "\t" not in opened.lines[0]:
         found["separator"] = ","
     if "header" not in how and all(isinstance(each, int) for which in asked.values() for each in which):
@@ -178,7 +178,7 @@ def _targets(opened: Any, table: "Table", text: str | int, column: str | int, ho
         value = json.loads(opened.lines[0]).get(column)
         if not isinstance(value, str):
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            return read_table(opened, text=text, label=column, **how, numeric=numeric).labels or []
+            return read_table(opened, text=text, label=column, **how, numeric=numeric, target="target").labels or []
     texts = read_table(opened, text=column, labelled=False, **how).texts
     _refuse_empty(table, column, texts)
     return texts
@@ -215,7 +215,7 @@ def _with_columns(form: "TableFormat", asked: Mapping[str, Sequence[str | int]])
     )
 
 
-def _names(opened: "File | Any", options: Mapping[str, Any]) -> list[str]:
+def field_names(opened: "File | Any", options: Mapping[str, Any]) -> list[str]:
     """Return the fields of the first line, or the names of the first object's fields."""
     from elman.data.tables.delimited import parse_separator
     from elman.data.tables.tables import SEPARATORS

@@ -112,8 +112,8 @@ class Panels(Source):
         panel = values.columns[name]
         kept, held, whole = [], [], []
         for each in panel:
-            end = len(each) - max(horizon, math.ceil(fraction * len(each)))
-            if end < least + horizon:
+            end = training_steps(len(each), fraction, horizon, least)
+            if end == len(each):
                 whole.append(each.name)
                 kept.append(each)
             else:
@@ -162,6 +162,37 @@ def named(names: Sequence[str]) -> str:
 def least_window(settings: Any) -> int:
     """Return the fewest steps that a forecast can be made from."""
     return settings.segment if settings.method == "segments" else 1
+
+
+def training_steps(length: int, fraction: float, horizon: int, least: int) -> int:
+    """Return how many steps of a series are left to learn from.
+
+    These are all of them if the series is too short to hold a part out.
+
+    Args:
+        length: of the series.
+        fraction: held out at its end, of which at least a horizon; 0 for none.
+        horizon: of the forecasts.
+        least: fewest steps of a window.
+    """
+    end = length - max(horizon, math.ceil(fraction * length)) if fraction else length
+    return end if end >= least + horizon else length
+
+
+def origins_of(length: int, begin: int, settings: Any, stride: int) -> range:
+    """Return the steps of a series from which a horizon is forecast.
+
+    Windows are whole where the series is long enough.
+
+    Args:
+        length: of the series.
+        begin: first step that may be forecast.
+        settings: of the model.
+        stride: steps between two origins.
+    """
+    last, least = length - settings.horizon, least_window(settings)
+    first = max(begin, least if begin else min(max(settings.window, least), max(last, least)))
+    return range(first, last + 1, stride)
 
 
 class PanelEncoder:
@@ -469,10 +500,7 @@ class Windows:
                 self._check_end(number, least)
                 pairs.append((number, length))
                 continue
-            last = length - self.horizon
-            # Windows are whole where the series is long enough.
-            first = max(begin, least if begin else min(max(settings.window, least), max(last, least)))
-            pairs += [(number, origin) for origin in range(first, last + 1, stride)]
+            pairs += [(number, origin) for origin in origins_of(length, begin, settings, stride)]
         if not pairs and not at_end:
             longest = max(panel.lengths, default=0)
             raise DataError(

@@ -13,7 +13,7 @@ from elman.settings.base import Conflict
 from elman.settings.network import Share
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
-from elman.tasks.numbers import METRICS
+from elman.tasks.numbers import METRICS, WITHIN
 from elman.tasks.numbers import Numbers as NumberColumn
 from elman.tasks.rows import Rows
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Values
@@ -49,6 +49,11 @@ class RegressorSettings(RowSettings):
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
     )
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="Largest error of a right number. The share of right numbers is scored as within_tolerance.",
+    )
     dropout: Share = Field(0.2, description="Fraction of the features to drop between layers.")
     learning_rate: float = Field(4e-3, gt=0, description="Learning rate of the optimizer.")
     epochs: PositiveInt | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -70,6 +75,8 @@ class RegressorSettings(RowSettings):
             yield Conflict(("loss", "quantiles"), "quantiles are for the loss quantile.")
         if self.closed_form and self.loss != "squared":
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
+        if self.metric == WITHIN.name and self.tolerance is None:
+            yield Conflict(("metric", "tolerance"), f"{WITHIN.name} needs a tolerance.")
         if list(self.quantiles) != sorted(set(self.quantiles)):
             yield Conflict(("quantiles",), "expected ascending quantiles, each once.")
 
@@ -99,7 +106,12 @@ class Regress(WideRowTask):
     source = Rows()
     baseline_names = ("mean", "ridge")
     unscored = "Give sequences that are longer than warmup_steps (--warmup-steps): their first steps are not scored."
-    metrics = (*METRICS, Metric("loss", note="Of the standardised numbers."), Metric("count", title="numbers"))
+    metrics = (
+        *METRICS,
+        WITHIN,
+        Metric("loss", note="Of the standardised numbers."),
+        Metric("count", title="numbers"),
+    )
     examples = (
         "elman train regress ratings.csv --text review --target stars --out stars",
         "elman train regress lexicon.tsv --text 1 --target 2 --loss quantile --out lexicon",
@@ -211,7 +223,8 @@ class Regress(WideRowTask):
         """Return the scores of the numbers, in their units."""
         from elman.tasks.numbers import NumberScores
 
-        return NumberScores("target", self.encoders["target"].restored, self._point, self.counted)
+        restored = self.encoders["target"].restored
+        return NumberScores("target", restored, self._point, self.counted, self.settings.tolerance)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
         """Return the number of each sequence, or of each of its steps, and its quantiles."""
@@ -260,10 +273,11 @@ class Regress(WideRowTask):
         return [Numbers(list(self.figures(found.scores))), *residual_parts(found, "target")]
 
     def _outputs(self, network: Any, batch: Batch) -> "Tensor":
+        from elman.devices import widened
         from elman.nn.regression import without_crossing
 
         outputs = network(batch["text"])
-        outputs = outputs.data if self.encoders["target"].each_step else outputs
+        outputs = widened(outputs.data if self.encoders["target"].each_step else outputs)
         return without_crossing(outputs) if self.quantiles else outputs.squeeze(-1)
 
     def _point(self, outputs: "Tensor") -> "Tensor":

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import DataError, ElmanError
+from elman.tasks.kinds import NUMERIC_FILES
 from elman.tasks.task import ENCODING, Asked, Column, Data, Known, Option, Source, Values, inputs, targets
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Rows(RowSource):
 
     noun = "texts"
     help = "Labelled texts: CSV, TSV, TXT, JSONL, or a folder with a file or a folder a label."
-    numeric_files = "Series: .ts, .arff, CSV or TSV with a series or a step a row, or JSONL with lists of numbers."
+    numeric_files = NUMERIC_FILES
     columns_are_flags = True
     options = (
         Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
@@ -123,6 +124,7 @@ class Rows(RowSource):
         target = next(iter(targets(columns)), None)
         numeric = target is not None and target.numeric
         how: dict[str, Any] = {**given_options(options, _OPTIONS), "known": form_of(known), "numeric": numeric}
+        how |= {} if target is None else {"target": target.name}
         names = given_options({"text": options.get(first.name), "label": options.get(target.name) if target else None})
         # Standard input can be read only once.
         opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))

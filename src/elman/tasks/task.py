@@ -13,6 +13,7 @@ from elman.report.parts import Numbers, Part
 from elman.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from elman.compiler.cell import Cell
@@ -121,6 +122,15 @@ class Batch:
     def __getitem__(self, name: str) -> Any:
         return self.columns[name]
 
+    def to(self, device: "torch.device") -> "Batch":
+        """Return the batch with every tensor on a device; lengths stay on the CPU."""
+        if device.type == "cpu":
+            return self
+        # This imports torch.
+        from elman.devices import moved
+
+        return Batch(moved(self.columns, device), self.sequences, self.tokens)
+
 
 class Read(NamedTuple):
     """One reading of a batch.
@@ -136,6 +146,15 @@ class Read(NamedTuple):
     targets: int
     outputs: Any = None
     state: "State | None" = None
+
+    def on_cpu(self) -> "Read":
+        """Return the loss and the outputs on the CPU, as scores are computed there."""
+        if self.loss.device.type == "cpu":
+            return self
+        # This imports torch.
+        from elman.devices import CPU, moved
+
+        return Read(self.loss.to(CPU), self.targets, moved(self.outputs, CPU))
 
 
 class Scores(Protocol):
@@ -177,12 +196,16 @@ class Answer(NamedTuple):
         probability: of the value, where the network gives one.
         probabilities: of every value there could be, by its name.
         bounds: quantiles of the value by their names, where the network predicts them.
+        score: of the value, where answers are ranked by a score.
+        others: the next best answers, best first, where they were asked for.
     """
 
     value: Any
     probability: float | None = None
     probabilities: Mapping[str, float] | None = None
     bounds: Mapping[str, Any] | None = None
+    score: float | None = None
+    others: "Sequence[Answer]" = ()
 
 
 class Row(NamedTuple):
@@ -399,7 +422,7 @@ class Asked(NamedTuple):
 
 
 class NoOptions(Settings):
-    """An evaluation without options."""
+    """An evaluation or a prediction without options."""
 
 
 class Task(ABC):
@@ -415,6 +438,7 @@ class Task(ABC):
         noun: what a model is called, such as `classifier`.
         settings_class: every setting, with descriptions.
         options_class: settings of an evaluation.
+        answer_options_class: settings of a prediction.
         columns: of the data.
         source: where their values come from.
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
@@ -433,6 +457,7 @@ class Task(ABC):
     noun: ClassVar[str] = "model"
     settings_class: ClassVar[type[Settings]]
     options_class: ClassVar[type[Settings]] = NoOptions
+    answer_options_class: ClassVar[type[Settings]] = NoOptions
     columns: ClassVar[tuple[Column, ...]]
     source: ClassVar[Source]
     metrics: ClassVar[tuple[Metric, ...]]

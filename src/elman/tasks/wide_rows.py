@@ -51,13 +51,16 @@ class WideRowTask(Task):
         # Imported late: torch is needed only for training.
         import torch
 
+        from elman.devices import CPU, device_of, moved, widened
+
         name = targets(self.columns)[0].name
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         with torch.inference_mode():
             for item in () if data is None else data.plan(0):
-                batch = data.read(item)  # pyright: ignore[reportOptionalMemberAccess]
+                batch = data.read(item).to(device_of(network))  # pyright: ignore[reportOptionalMemberAccess]
                 text = batch["text"]
-                found.append((network.read(text.ids), wide(text.ngrams), self.wide_targets(batch[name])))
+                parts = widened(network.read(text.ids)), wide(text.ngrams), self.wide_targets(batch[name])
+                found.append(moved(parts, CPU))
         if not found:
             rows = torch.zeros(0, wide.weight.shape[1])
             found.append((rows, rows, self.wide_targets(torch.zeros(0, dtype=torch.int64))))
@@ -80,5 +83,5 @@ class WideRowTask(Task):
             text.ngrams = before
             raise
         wide.factors.copy_(network.wide.factors)
-        network.wide = wide.eval()
+        network.wide = wide.eval().to(network.wide.factors.device)
         return True

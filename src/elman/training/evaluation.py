@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman.devices import computing_in, device_of
 from elman.errors import DataError
 from elman.tasks.task import Batch, Data, Read, Task
+from elman.training.memory import full_memory_named
 
 
 def evaluate(
@@ -33,17 +35,20 @@ def evaluate(
     Raises:
         DataError: no batch has a target.
     """
-    was_training, targets = network.training, 0
+    was_training, targets, device = network.training, 0, device_of(network)
+    settings = getattr(task, "settings", None)
     network.eval()
     scores, state = task.scores(data), None
     try:
         with torch.inference_mode() if adapt is None else nullcontext():
             for item in data.plan(0):
                 batch = data.read(item)
-                read = task.read(network, batch, state)
+                with full_memory_named(device, batch, settings), computing_in(precision_of(task), device):
+                    read = task.read(network, batch.to(device), state)
+                counted = read.on_cpu()
                 if check is not None:
-                    check(item, batch, read)
-                scores.update(batch, read)
+                    check(item, batch, counted)
+                scores.update(batch, counted)
                 targets += read.targets
                 state = read.state
                 if adapt is not None:
@@ -55,3 +60,8 @@ def evaluate(
             return scores.compute()
     finally:
         network.train(was_training)
+
+
+def precision_of(task: Task) -> str:
+    """Return the precision of a task's settings, float32 for settings without one."""
+    return getattr(getattr(task, "settings", None), "precision", "float32")

@@ -62,9 +62,19 @@ def generator_tensors(devices: list[int]) -> dict[str, Tensor]:
     return states | {f"cuda:{device}": torch.cuda.get_rng_state(device) for device in devices}
 
 
-def load_generator_tensors(tensors: Mapping[str, Tensor], devices: list[int]) -> None:
-    """Set the generators to these states and leave the others as they are."""
+def load_generator_tensors(tensors: Mapping[str, Tensor], devices: list[int], seed: int = 0) -> None:
+    """Set the generators to these states, which may be those of another machine.
+
+    Args:
+        tensors: as `generator_tensors` gives them.
+        devices: CUDA devices whose generators are used; one takes the state of any other GPU if its own is missing.
+        seed: of a GPU where the states have none.
+    """
     torch.set_rng_state(tensors["cpu"])
+    others = [state for name, state in tensors.items() if name != "cpu"]
     for device in devices:
-        if (state := tensors.get(f"cuda:{device}")) is not None:
+        state = tensors.get(f"cuda:{device}", others[0] if others else None)
+        if state is None:
+            torch.cuda.default_generators[device].manual_seed(seed)
+        else:
             torch.cuda.set_rng_state(state, device)

@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
+from elman.devices import computing_in, device_of
 from elman.errors import UsageError, nearest
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
@@ -17,6 +18,7 @@ from elman.training.averaging import begin_average, build_average
 from elman.training.checkpoint import Checkpoint
 from elman.training.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
 from elman.training.record import History
+from elman.training.vanishing_penalty import VanishingPenalty
 from elman.training.weights import copy_weights, load_weights, weights_of
 
 
@@ -43,12 +45,15 @@ class Learner:
 
     def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
         self.model = model
+        self._device = device_of(model)
         self._task = task
         self._data = data
         self._clip_norm = settings.clip_norm
         self._optimizer = build_optimizer(model, settings)
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._settings = settings
+        weight = settings.vanishing_penalty
+        self._vanishing = VanishingPenalty(model, weight) if weight else None
         self._average = build_average(model, settings)
         self._best: dict[str, Tensor] = {}
         self._carried: State | None = None
@@ -83,8 +88,10 @@ class Learner:
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
-        with self._frozen_parts(), collected_penalties() as penalties:
-            read = self._task.read(self.model, batch, self._carried)
+        computing = computing_in(self._settings.precision, self._device)
+        observed = nullcontext() if self._vanishing is None else self._vanishing.observed()
+        with computing, self._frozen_parts(), collected_penalties() as penalties, observed as calls:
+            read = self._task.read(self.model, batch.to(self._device), self._carried)
         self._carried = read.state
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
         if not read.targets:
@@ -97,6 +104,8 @@ class Learner:
         # An optimiser skips parameters without a gradient. If all parts are frozen, nothing has one.
         if objective.requires_grad:
             objective.backward()
+        if self._vanishing is not None and calls:
+            self._vanishing.add_gradient(calls)
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
@@ -118,8 +127,9 @@ class Learner:
     @torch.no_grad()
     def _metric(self, batch: Batch, read: Read) -> float:
         scores = self._task.scores(self._data)
-        scores.update(batch, read)
-        return float(scores.compute()[self._task.metric.name])
+        scores.update(batch, read.on_cpu())
+        # A task may score some answers, such as whole texts, in evaluations only.
+        return float(scores.compute().get(self._task.metric.name, math.nan))
 
     def complete(self) -> None:
         """Do what follows the last minibatch of an epoch, which is nothing for gradients."""
@@ -168,7 +178,13 @@ class Learner:
         self._best = {name: tensor.to(own[name].device) for name, tensor in checkpoint.group("best").items()}
 
     def _check_and_clip(self) -> None:
-        norm = get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = get_total_norm(gradients)
+        if (largest := self._settings.clip_value) is not None:
+            # Also of numbers that are clipped, NaN and infinity are refused.
+            _finite("norm of the gradient", norm)
+            clip_grad_value_(self._parameters, largest)
+            norm = get_total_norm(gradients)
         if _finite("norm of the gradient", norm) > (self._clip_norm or math.inf):
             clip_grads_with_norm_(self._parameters, self._clip_norm or math.inf, norm)
 

@@ -9,6 +9,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from elman.errors import UsageError
 from elman.settings.training import RunSettings
+from elman.training.hessian_free import build_hessian_free
 
 # On a CPU the fused step takes a half to a quarter of the time of torch's other forms, and rounds differently by an
 # ulp; RMSprop has none, and its foreach form gains nothing there.
@@ -17,6 +18,7 @@ _OPTIMIZERS: dict[str, Callable[[Any, RunSettings], Optimizer]] = {
     "rmsprop": lambda groups, s: RMSprop(groups, s.learning_rate, momentum=s.momentum),
     "adam": lambda groups, s: Adam(groups, s.learning_rate, s.betas, fused=True),
     "adamw": lambda groups, s: AdamW(groups, s.learning_rate, s.betas, fused=True),
+    "hessian-free": build_hessian_free,
 }
 
 

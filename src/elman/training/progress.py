@@ -1,5 +1,6 @@
 """Progress for people: plain lines, or a live bar in a terminal."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -69,8 +70,8 @@ class PlainProgress:
         figures = self._window.figures()
         first = event.batch - self._window.batches + 1
         return (
-            f" minibatches {first:4d}-{event.batch:4d}: loss = {figures['loss']:.6f}, "
-            f"{metric_text(figures['metric'], self._start)}, "
+            f" minibatches {first:4d}-{event.batch:4d}: loss = {figures['loss']:.6f}"
+            f"{metric_text(figures['metric'], self._start, ', ')}, "
             f"{rate_text(figures, self._start)}, {self._clock.time_left(event)} left"
         )
 
@@ -166,7 +167,7 @@ class RichProgress:
         # Until the first window is full, and right after one was, the bar shows what it has.
         figures = (self._last if self._last.batches else self._window).figures()
         return (
-            f"loss {figures['loss']:.4f}  {metric_text(figures['metric'], self._start, ' ')}  "
+            f"loss {figures['loss']:.4f}{metric_text(figures['metric'], self._start, '  ', ' ')}  "
             f"{rate_text(figures, self._start)}  {self._clock.time_left(event)} left"
         )
 
@@ -185,7 +186,7 @@ def epoch_line(event: EpochEvent, start: RunStart) -> str:
     """Return the line of an epoch: its figures in training and on the validation set."""
     record = event.record
     line = (
-        f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}, {metric_text(record.metric, start)}, "
+        f"{_epoch_name(record.epoch, start)}: loss = {record.loss:.6f}{metric_text(record.metric, start, ', ')}, "
         f"{rate_text(asdict(record), start)}, {record.seconds:.1f} s"
     )
     if record.validation is None:
@@ -212,12 +213,20 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
     return f"{rate:,.0f} {start.unit}/s"
 
 
-def metric_text(value: float, start: RunStart, between: str = " = ") -> str:
-    """Return a metric with its name: shares in percent, others as numbers."""
+def metric_text(value: float, start: RunStart, before: str, between: str = " = ") -> str:
+    """Return a metric with its name, nothing if it is the loss: shares in percent, others as numbers.
+
+    Args:
+        value: NaN where it was not scored.
+        start: of the run.
+        before: what separates it from the loss.
+        between: the name and the value.
+    """
+    if start.metric == "loss":
+        return ""
     name = start.metric.replace("_", " ")
-    if start.percent:
-        return f"{name}{between}{100 * value:.2f}%"
-    return f"{name}{between}{value:.4f}"
+    shown = "–" if math.isnan(value) else f"{100 * value:.2f}%" if start.percent else f"{value:.4f}"
+    return f"{before}{name}{between}{shown}"
 
 
 def duration(seconds: float) -> str:
@@ -232,7 +241,7 @@ def duration(seconds: float) -> str:
 
 
 def _validation_text(scores: Mapping[str, float], start: RunStart) -> str:
-    return f"validation: loss = {scores['loss']:.6f}, {metric_text(scores[start.metric], start)}"
+    return f"validation: loss = {scores['loss']:.6f}{metric_text(scores[start.metric], start, ', ')}"
 
 
 class _Clock:

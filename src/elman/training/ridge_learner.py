@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from elman.data.ragged.ragged import Ragged
+from elman.devices import device_of
 from elman.errors import UsageError
+from elman.nn.ridge import Solution, Sums, cross_validate, joined
 from elman.settings.training import RunSettings
 from elman.tasks.task import Batch, Data, Task
 from elman.training.checkpoint import Checkpoint
 from elman.training.learner import NotFiniteError
 from elman.training.record import History
-from elman.training.ridge import Solution, Sums, cross_validate, joined
 from elman.training.weights import load_weights, weights_of
 
 # The minibatches are dealt to so many parts, each of which is left out once to compare the ridges.
@@ -71,15 +72,15 @@ class RidgeLearner:
         for part in self.model.children():
             part.eval()
         with _given_to(self._layer) as given:
-            read = self._task.read(self.model, batch)
+            read = self._task.read(self.model, batch.to(device_of(self.model))).on_cpu()
         if not read.targets:
             return 0.0, 0.0, 0
-        features, targets = given[-1], wanted.data if isinstance(wanted, Ragged) else wanted
+        features, targets = given[-1].cpu(), wanted.data if isinstance(wanted, Ragged) else wanted
         if (counted := self._task.counted(batch)) is not None:
             features, targets = features[counted], targets[counted]
         if not features.isfinite().all():
             raise NotFiniteError("input of the output layer", float(features[~features.isfinite()][0]))
-        self._parts[self._batches % PARTS].add(features.cpu(), targets.cpu())
+        self._parts[self._batches % PARTS].add(features, targets)
         self._batches += 1
         if self._batches & (self._batches - 1) == 0:
             self._solve_so_far()

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from elman.devices import device_of
 from elman.errors import ModelError, TrainingError, UsageError, os_errors_as
 from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, LOG, alone_in
-from elman.settings.training import RunSettings
+from elman.settings.training import MACHINE_SETTINGS, RunSettings
 from elman.tasks.task import Data, Task
 from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
@@ -25,19 +26,21 @@ from elman.training.generators import (
 )
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
-from elman.training.learner import Learner, NotFiniteError
+from elman.training.learner import NotFiniteError
+from elman.training.learners import build_learner
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener, RunStart, Silent
 from elman.training.log import Log
+from elman.training.memory import full_memory_named
 from elman.training.meter import Meter
 from elman.training.record import CheckRecord, EpochRecord, History
-from elman.training.ridge_learner import RidgeLearner
 from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
 from elman.training.weights import describe_weights
 
 # Settings that do not change the result; what was read of the vectors is in the identity.
 _FREE_SETTINGS = frozenset(
-    {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample", "vectors"}
+    MACHINE_SETTINGS
+    | {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample", "vectors"}
 )
 
 
@@ -96,6 +99,8 @@ class Trainer:
         self._notes = notes
         self._listener = listener or Silent()
         self._devices = cuda_devices(network)
+        # Tokens of the largest minibatch that fitted into the memory.
+        self._largest = 0
 
     def run(self, *, resume: bool = False) -> History:
         """Train to the end of the run, from its current position, and return its history.
@@ -119,6 +124,7 @@ class Trainer:
                 is writing to it; or there is no folder to resume from.
             ModelError: the checkpoint to resume from is missing, damaged, or was made by another run.
             TrainingError: the loss or the gradient is not finite, or the folder cannot be written.
+            MemoryFullError: a minibatch does not fit into the memory of the device.
             TrainingInterrupted: the run was asked to stop.
         """
         if self._folder is not None and not resume:
@@ -128,8 +134,7 @@ class Trainer:
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
-            learner = RidgeLearner if self._settings.closed_form else Learner
-            self._learner = learner(self._network, self._task, self._settings, self._train)
+            self._learner = build_learner(self._network, self._task, self._settings, self._train)
             self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
             if checkpoint is not None:
                 self._restore(checkpoint)
@@ -157,7 +162,7 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         state = self._state = RunState.from_json(checkpoint.state)
         self._learner.load(checkpoint)
-        load_generator_tensors(checkpoint.group("generator"), self._devices)
+        load_generator_tensors(checkpoint.group("generator"), self._devices, self._settings.seed + state.steps)
         if state.epoch > self._epochs:
             raise UsageError(
                 f"Expected at least {state.epoch} epochs, got {self._epochs}: the run is past them.",
@@ -239,9 +244,11 @@ class Trainer:
         rate = self._learning_rate(state.batch)
         batch = self._train.read(item)
         try:
-            loss, metric, count = self._learner.step(batch, rate)
+            with full_memory_named(device_of(self._network), batch, self._settings, fitted=self._largest):
+                loss, metric, count = self._learner.step(batch, rate)
         except NotFiniteError as error:
             raise self._failure(error) from None
+        self._largest = max(self._largest, batch.tokens)
         state.steps += bool(count)
         state.batch += 1
         seconds = time.perf_counter() - begun

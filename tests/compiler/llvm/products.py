@@ -18,6 +18,24 @@ def pack(matrix: np.ndarray) -> np.ndarray:
     return packed
 
 
+def pack_parts(parts: list[np.ndarray], *, beside: bool) -> np.ndarray:
+    """Pack matrices side by side, or one below the other, as one matrix."""
+    native, dtype = gemm.Native(parts[0].dtype), parts[0].dtype
+    axis = 1 if beside else 0
+    rows, columns = np.concatenate(parts, axis).shape
+    # What is not written remains visible.
+    packed = np.full(rows * gemm.vectors(columns, dtype) * native.lanes, np.nan, dtype)
+    first = 0
+    for part in parts:
+        address, row, column = _address_and_strides(part)
+        if beside:
+            native.pack_beside(*part.shape, address, row, packed.ctypes.data, first, columns)
+        else:
+            native.pack(*part.shape, address, row, column, packed.ctypes.data, rows, first)
+        first += part.shape[axis]
+    return packed
+
+
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, *, accumulate: bool = False, threads: int = 1) -> np.ndarray:
     """Multiply `a` (m, k), with any strides, by `b`, which is (k, n) or packed, into `out` (m, n), or add to it."""
     native, packed = gemm.Native(a.dtype), b.ndim == 1

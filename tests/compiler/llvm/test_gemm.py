@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.compiler.targets.llvm import gemm, machine
-from tests.compiler.llvm.products import pack, panel_widths, product
+from tests.compiler.llvm.products import pack, pack_parts, panel_widths, product
 from tests.examples import draws
 
 SIZES = st.one_of(st.sampled_from([1, 3, 7, 8, 9, 15, 16, 17, 24, 31, 65, 129]), st.integers(0, 140))
@@ -58,6 +58,17 @@ def test_product(m, k, n, dtype, a_form, b_form, packed, accumulate, threads, se
     )
     _near(out, a.astype(float) @ filled.astype(float) + accumulate * before, k)
     assert np.isnan(room[:, wide:]).all()
+
+
+@draws(100)
+@given(st.lists(SIZES, min_size=1, max_size=5), SIZES, DTYPES, FORMS, st.booleans(), st.integers(0, 99))
+def test_parts_are_packed_as_the_joined_matrix(sizes, size, dtype, form, beside, seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(size, part) if beside else (part, size) for part in sizes]
+    parts = [rng.uniform(-1, 1, shape).astype(dtype) for shape in shapes]
+    # The rows of matrices side by side are contiguous.
+    given = [_strided(part, "wide" if beside else form) for part in parts]
+    np.testing.assert_array_equal(pack_parts(given, beside=beside), pack(np.concatenate(parts, 1 if beside else 0)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Values
+from elman.compiler.derivation import Derivation, Values, WideParts, joined
 from elman.compiler.fission import Fission, split_loop
 from elman.compiler.graph import Graph, Node, find_matrix
 from elman.compiler.widen import Parts, widen
@@ -242,11 +242,11 @@ class BackwardLoop:
         self.step, self.order, self.reads_backward = step, order, reads_backward
 
     def loop(
-        self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
+        self, weights: WideParts, inputs: Sequence[Tensor], states: Sequence[Tensor]
     ) -> tuple[Values, Sequence[Tensor]]:
         """Run the steps."""
-        self.weights = weights
-        outputs, last = run(self.step, weights, inputs, states, self.order, backward=self.reads_backward)
+        self.weights = joined(weights)
+        outputs, last = run(self.step, self.weights, inputs, states, self.order, backward=self.reads_backward)
         return dict(zip(self.step.outputs, outputs, strict=True)), last
 
     def finish(self, values: Values, wanted: tuple[Node, ...]) -> Values:

@@ -7,7 +7,7 @@ import numpy as np
 
 from elman.data.files import Mistakes, Source, position
 from elman.data.series.ts import Read
-from elman.data.series.values import FIX, SeriesName, numbers_in, targets_in, without_end
+from elman.data.series.values import FIX, SeriesName, flag_of_targets, numbers_in, targets_in, without_end
 from elman.data.tables.header import LABEL_NAMES, plain_name
 from elman.errors import DataError, nearest
 
@@ -40,7 +40,7 @@ def read_arff(source: Source, label: str | int | None, *, numeric: bool, labelle
     attributes, end = _header(source)
     target = _target(source, attributes, label, numeric=numeric)
     relational = [index for index, each in enumerate(attributes) if each.kind == "relational"]
-    _check_kinds(source, attributes, target, relational)
+    _check_kinds(source, attributes, target, relational, numeric=numeric)
     mistakes, series, targets, lines = Mistakes(source.name), [], [], []
     for number, line in enumerate(source.lines[end:], start=end + 1):
         text = line.strip()
@@ -125,7 +125,9 @@ def _target(source: Source, attributes: list[_Attribute], label: str | int | Non
     return last if attributes and (attributes[last].kind == "listed" or numeric) else None
 
 
-def _check_kinds(source: Source, attributes: list[_Attribute], target: int | None, relational: list[int]) -> None:
+def _check_kinds(
+    source: Source, attributes: list[_Attribute], target: int | None, relational: list[int], *, numeric: bool
+) -> None:
     wrong = [
         f"attribute `{each.name}`: {each.kind}"
         for index, each in enumerate(attributes)
@@ -137,7 +139,8 @@ def _check_kinds(source: Source, attributes: list[_Attribute], target: int | Non
         raise DataError(
             f"{source.name} has attributes that are not values of a series.",
             where="\n".join(wrong[:5]) or "numbers beside a relational attribute",
-            fix="Give numeric attributes, or one relational attribute, and name the target with --label NAME.",
+            fix="Give numeric attributes, or one relational attribute, and name the target with "
+            f"{flag_of_targets(numeric=numeric)} NAME.",
         )
 
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from elman.data.files import Mistakes, Source, position
 from elman.data.series.ts import Read
-from elman.data.series.values import FIX, SeriesName, is_missing, is_number, numbers_in, targets_in
+from elman.data.series.values import FIX, SeriesName, flag_of_targets, is_missing, is_number, numbers_in, targets_in
 from elman.data.tables.delimited import Row, check_widths, read_rows
 from elman.data.tables.header import LABEL_NAMES, named_like
 from elman.errors import DataError, UsageError, nearest
@@ -42,6 +42,7 @@ def read_long(
     *,
     numeric: bool,
     labelled: bool,
+    each_step: bool | None = None,
 ) -> tuple[Read, LongColumns, list[str]]:
     """Read a table with a header and a step a row.
 
@@ -54,6 +55,8 @@ def read_long(
         columns: those that are known; no channels for all other columns of numbers, no target to find it.
         numeric: whether the targets are numbers.
         labelled: whether targets are wanted.
+        each_step: whether a model was trained with a number for each step; None if that is for the table to show, where
+            a target that changes within a series is of the steps.
 
     Returns:
         The series in the order in which they begin, the columns that were read, and notes.
@@ -67,7 +70,7 @@ def read_long(
     names, body = [name.strip() for name in rows[0].fields], rows[1:]
     if not body:
         raise DataError(f"{source.name} has a header but no rows.", fix="Give at least one row.")
-    columns, notes = _complete(source, names, body, columns, labelled=labelled)
+    columns, notes = _complete(source, names, body, columns, numeric=numeric, labelled=labelled)
     mistakes = Mistakes(source.name)
     values = np.stack([_column(source, names, body, name, mistakes) for name in columns.channels], axis=1)
     targets = _targets(names, body, columns, mistakes, numeric=numeric, labelled=labelled)
@@ -76,24 +79,40 @@ def read_long(
     moved = sum(order != sorted(order) for order in groups.values())
     if moved:
         notes.append(f"the rows of {moved:,} series are sorted by `{columns.time}`")
-    found, each_step = [], False
-    for name, order in groups.items():
-        own = [targets[row] for row in order] if targets else []
-        if len(set(own)) > 1:
-            each_step = True
-            if not numeric:
-                row = next(row for row in order if targets[row] != targets[order[0]])
-                problem = f"the label of series `{name}` is {targets[row]!r}, and {targets[order[0]]!r} before"
-                mistakes.add(body[row].line, columns.target, problem)
-        found.append(own)
-    mistakes.raise_any("Give all rows of a series the same label.")
-    answers: list[Any] | None = None if not targets else found if each_step else [own[0] for own in found]
-    if each_step:
+    found = [[targets[row] for row in order] for order in groups.values()] if targets else []
+    if each_step is None and numeric:
+        # 2 and 2.0 are the same number.
+        each_step = any(len(set(map(float, own))) > 1 for own in found)
+    if not each_step:
+        _refuse_changes(source, body, targets, groups, columns.target, numeric=numeric)
+    answers = None if not targets else found if each_step else [own[0] for own in found]
+    if targets and each_step:
         notes.append(f"`{columns.target}` is a target for each step")
     names_of = [_name(source.name, name, columns, body, order) for name, order in groups.items()]
     series = [values[order] for order in groups.values()]
     lines = [body[min(order)].line for order in groups.values()]
     return Read(series, answers, names_of, lines, columns.channels), columns, notes
+
+
+def _refuse_changes(
+    source: Source,
+    body: Sequence[Row],
+    targets: list[str],
+    groups: dict[str, list[int]],
+    column: str | None,
+    *,
+    numeric: bool,
+) -> None:
+    """Refuse targets that change within a series, where each series has one."""
+    mistakes, what = Mistakes(source.name), "target" if numeric else "label"
+    known = [float(each) for each in targets] if numeric else targets
+    for name, order in groups.items() if targets else ():
+        row = next((row for row in order if known[row] != known[order[0]]), None)
+        if row is not None:
+            problem = f"the {what} of series `{name}` is {targets[row]!r}, and {targets[order[0]]!r} before"
+            mistakes.add(body[row].line, column, problem)
+    trained = ", as in training" if numeric else ""
+    mistakes.raise_any(f"Give all rows of a series the same {what}{trained}.")
 
 
 def _name(source: str, name: str, columns: LongColumns, body: Sequence[Row], order: list[int]) -> SeriesName:
@@ -104,7 +123,7 @@ def _name(source: str, name: str, columns: LongColumns, body: Sequence[Row], ord
 
 
 def _complete(
-    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, labelled: bool
+    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, numeric: bool, labelled: bool
 ) -> tuple[LongColumns, list[str]]:
     for name in (given.series, given.time, given.target, *given.channels):
         if name is not None and names.count(name) != 1:
@@ -112,7 +131,7 @@ def _complete(
             raise DataError(f"{source.name} {problem} `{name}`.", where="line 1", fix=nearest(name, names))
     target = given.target
     if target is None and labelled:
-        target = _usual_target(source, names, body, given)
+        target = _usual_target(source, names, body, given, numeric=numeric)
     others = [name for name in names if name not in (given.series, given.time, target)]
     channels = given.channels
     if not channels:
@@ -130,7 +149,9 @@ def _complete(
     return LongColumns(given.series, given.time, tuple(channels), target), notes
 
 
-def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: LongColumns) -> str | None:
+def _usual_target(
+    source: Source, names: list[str], body: Sequence[Row], given: LongColumns, *, numeric: bool
+) -> str | None:
     """Return the column with a usual name of a target.
 
     Of several, it is the one whose fields are not numbers.
@@ -144,7 +165,8 @@ def _usual_target(source: Source, names: list[str], body: Sequence[Row], given: 
         raise DataError(
             f"Expected one column of targets in {source.name}, got {len(usual)} with usual names.",
             where=f"line 1: {', '.join(f'`{names[n]}`' for n in usual)}",
-            fix="Name the column of the targets with --label or --target, or those of the values with --channels.",
+            fix=f"Name the column of the targets with {flag_of_targets(numeric=numeric)}, or those of the values with "
+            "--channels.",
         )
     return names[usual[0]] if usual else None
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from elman.data.files import read_source
-from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table, assemble
+from elman.data.series.panel import MISSING_WORDS, Layout, Series, Table
+from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import parse_stamp
 from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
 from elman.errors import DataError, UsageError
@@ -38,7 +39,7 @@ def read_panel(
     """
     table = _open(path, options.get("separator"), options.get("encoding"))
     layout, notes = _layout(table, options) if known is None else (_changed(table, known, options), [])
-    series, layout, more = assemble(table, layout)
+    series, layout, more = assemble(table, layout, leaves_out=True)
     return series, layout, [*notes, *more], table.source
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.series.panel import Layout, Series, Table, assemble, carried, first_complete
+from elman.data.series.panel import Layout, Series, Table, carried, first_complete
+from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import Frequency
 from elman.errors import DataError, ShapeError
 
@@ -87,6 +88,7 @@ def _from_array(name: str, given: Any, layout: Layout, number: int) -> Series:
     _refuse_values(array, layout, number)
     truth = None
     if layout.missing == "carry":
+        _refuse_unknown(array, number)
         # Nothing can be carried into the first steps: they are left out, as those of a file are.
         truth = array[first_complete({"target": array}, len(array)) :]
         array = carried(truth)
@@ -103,6 +105,16 @@ def _refuse_values(array: np.ndarray, layout: Layout, number: int) -> None:
                 where=f"series {number + 1}, step {rows[0] + 1}, target {columns[0] + 1}",
                 fix="Correct them." if kind == "infinite" else "Fill them in, or give missing='carry' or 'mask'.",
             )
+
+
+def _refuse_unknown(array: np.ndarray, number: int) -> None:
+    unknown = np.flatnonzero(np.isnan(array).all(0))
+    if len(array) and len(unknown):
+        raise DataError(
+            "Expected at least one known value to carry forward, got none.",
+            where=f"series {number + 1}, target {unknown[0] + 1}",
+            fix="Leave the series out, or give missing='mask'.",
+        )
 
 
 def _table_of(data: Any, source: str) -> Table | None:

@@ -12,9 +12,11 @@ from elman.data.series.ts import Read, read_ts
 from elman.data.series.wide import WideColumns, is_wide, read_wide
 from elman.data.tables import delimited
 from elman.data.tables.table_format import TableFormat
+from elman.errors import DataError
 
 ENDINGS = {".ts": "ts", ".arff": "arff"}
 KINDS = ("wide", "long", "ts", "arff")
+SHOWN = 80
 
 
 class SeriesOptions(NamedTuple):
@@ -53,6 +55,9 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
         separator: between its fields; None if it is not a table.
         options: how it is read.
         texts: whether columns of texts were asked for.
+
+    Raises:
+        DataError: a model reads series, and a table has none.
     """
     check_long_options(options.series, options.time, options.channels)
     if options.series is not None:
@@ -64,9 +69,21 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
         return None
     if known == "long" and options.known is not None and _is_long(source, separator or ",", options.known):
         return "long"
-    if known in KINDS or is_wide(source, separator or ","):
-        return "wide" if is_wide(source, separator or ",") else None
+    if is_wide(source, separator or ","):
+        return "wide"
+    if known in KINDS:
+        raise _not_series(source)
     return None
+
+
+def _not_series(source: Source) -> DataError:
+    first = source.lines[0].rstrip("\r\n")
+    return DataError(
+        f"Expected series of numbers, as in training, got another table: {source.name}.",
+        where=f"line 1: {first[:SHOWN]}{' …' if len(first) > SHOWN else ''}",
+        fix="Give a table with a series a row (numbers, and at most one other column, for the targets), or name the "
+        "column of the series with --series if it has a step a row.",
+    )
 
 
 def read_series(
@@ -87,7 +104,7 @@ def read_series(
         DataError: as for `read_ts`, `read_arff`, `read_wide` and `read_long`.
     """
     wanted: dict[str, Any] = {"numeric": options.numeric, "labelled": options.labelled}
-    form = {"ending": source.ending, "encoding": source.encoding}
+    form: dict[str, Any] = {"ending": source.ending, "encoding": source.encoding}
     known = options.known
     if kind == "ts":
         found, notes = read_ts(source, **wanted), ["each line is a series"]
@@ -102,7 +119,10 @@ def read_series(
         form |= _wide_form(columns)
     else:
         given = _long_columns(options)
+        wanted["each_step"] = known.each_step if known is not None and known.kind == "long" else None
         found, columns, notes = read_long(source, separator, _quote(options, separator), given, **wanted)
+        if options.numeric and found.targets is not None:
+            form["each_step"] = isinstance(found.targets[0], list)
         form |= {"series": columns.series, "time": columns.time, "channels": columns.channels}
         form |= {"label": columns.target, "label_name": columns.target}
     if kind in ("wide", "long"):

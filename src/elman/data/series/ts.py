@@ -1,7 +1,7 @@
 """Series in `.ts` files, the form of sktime and aeon."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,14 @@ class Read(NamedTuple):
 
     Attributes:
         series: each `(time, channel)` in float64, NaN where a value is missing.
-        targets: of each as it is written; None where the file has none.
+        targets: of each as it is written, or a list of those of its steps; None where the file has none.
         names: of each in messages.
         lines: on which each begins.
         channels: names of the channels; empty if they have none.
     """
 
     series: list[np.ndarray]
-    targets: list[str] | None
+    targets: list[Any] | None
     names: Sequence[str]
     lines: list[int]
     channels: tuple[str, ...] = ()

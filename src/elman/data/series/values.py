@@ -121,6 +121,11 @@ def targets_in(
     return [field.strip() for field in fields]
 
 
+def flag_of_targets(*, numeric: bool) -> str:
+    """Return the flag that names the column of the targets."""
+    return "--target" if numeric else "--label"
+
+
 def without_end(values: np.ndarray) -> np.ndarray:
     """Return the values without those at the end that are missing."""
     known = np.flatnonzero(~np.isnan(values))

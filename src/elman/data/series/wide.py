@@ -5,7 +5,16 @@ from typing import NamedTuple
 
 from elman.data.files import Mistakes, Source, position
 from elman.data.series.ts import Read
-from elman.data.series.values import FIX, SeriesName, is_missing, is_number, numbers_in, targets_in, without_end
+from elman.data.series.values import (
+    FIX,
+    SeriesName,
+    flag_of_targets,
+    is_missing,
+    is_number,
+    numbers_in,
+    targets_in,
+    without_end,
+)
 from elman.data.tables.delimited import Row, read_rows
 from elman.data.tables.header import LABEL_NAMES, TEXT_NAMES, named_like, plain_name
 from elman.errors import DataError, nearest
@@ -95,7 +104,7 @@ def read_wide(
         DataError: fields that are not numbers, each with line and column; or targets that cannot be found.
     """
     rows = read_rows(source, separator, quote, spans=separator != "\t")
-    columns = _columns(source, rows, label, header, known, labels, labelled=labelled)
+    columns = _columns(source, rows, label, header, known, labels, numeric=numeric, labelled=labelled)
     body = rows[1:] if columns.header else rows
     if not body:
         raise DataError(f"{source.name} has a header but no rows.", fix="Give at least one row.")
@@ -137,6 +146,7 @@ def _columns(
     known: WideColumns | None,
     labels: frozenset[str],
     *,
+    numeric: bool,
     labelled: bool,
 ) -> WideColumns:
     first = [field.strip() for field in rows[0].fields]
@@ -148,7 +158,7 @@ def _columns(
         named = [n for n in range(len(first)) if not is_number(first[n]) and n not in texts]
         header = bool(named) or isinstance(label, str)
     names = tuple(first) if header else ()
-    target = _target(source, names, texts, width, label, known, labels, body, labelled=labelled)
+    target = _target(source, names, texts, width, label, known, labels, body, numeric=numeric, labelled=labelled)
     ignored = {n for n, name in enumerate(names) if plain_name(name) in _NUMBERED and n != target and n == 0}
     values = tuple(n for n in range(len(names) or width) if n != target and n not in ignored)
     return WideColumns(bool(header), target, values, names, width)
@@ -164,6 +174,7 @@ def _target(
     labels: frozenset[str],
     body: Sequence[Row],
     *,
+    numeric: bool,
     labelled: bool,
 ) -> int | None:
     if isinstance(label, int):
@@ -189,7 +200,7 @@ def _target(
     raise DataError(
         f"{source.name} has a series a row, and it is not clear which column is the target.",
         where=f"line 1: {', '.join(repr(name[:30]) for name in names[:8])}{' …' if len(names) > 8 else ''}",
-        fix="Give its name or number with --label.",
+        fix=f"Give its name or number with {flag_of_targets(numeric=numeric)}.",
     )
 
 

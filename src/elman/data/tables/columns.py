@@ -58,6 +58,7 @@ def choose_columns(
     *,
     known: TableFormat | None = None,
     labelled: bool = True,
+    target: str = "label",
 ) -> Columns:
     """Choose the columns to read.
 
@@ -69,13 +70,14 @@ def choose_columns(
         source: the name of the file, for messages.
         known: how the file that a model was trained on was read.
         labelled: whether labels are wanted.
+        target: what a label is called, in messages and as a flag.
 
     Raises:
         DataError: a missing column, several possible choices, or a first row that may or may not be a header.
         UsageError: a column by name although `header` is False.
     """
     fields = [row.fields for row in rows]
-    return _Chooser(fields, rows[0].line, text, label, header, source, known, labelled).choose()
+    return _Chooser(fields, rows[0].line, text, label, header, source, known, labelled, target).choose()
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class _Chooser:
     source: str
     known: TableFormat | None
     labelled: bool
+    target: str
 
     @property
     def first(self) -> list[str]:
@@ -224,8 +227,8 @@ class _Chooser:
         if not self.labelled:
             return f"{text} is the text"
         if chosen.label is None:
-            return f"{text} is the text, without labels"
-        return f"{text} is the text, {self._column_words(chosen.label, header)} the label"
+            return f"{text} is the text, without {self.target}s"
+        return f"{text} is the text, {self._column_words(chosen.label, header)} the {self.target}"
 
     def _column_words(self, index: int, header: bool) -> str:
         return f"column `{self.names[index]}`" if header and self.names[index] else f"column {index + 1}"
@@ -259,12 +262,12 @@ class _Chooser:
         return DataError(
             f"The first row of {self.source} may be a header or not.",
             where=self._listing(),
-            fix="Give --header if it names the columns, --no-header if it is a text with its label.",
+            fix=f"Give --header if it names the columns, --no-header if it is a text with its {self.target}.",
         )
 
     def _cannot_choose(self) -> DataError:
-        wanted = "which are the text and the label" if self.labelled else "which is the text"
-        how = "--text 2 --label 1; several texts as --text 2,3" if self.labelled else "--column 2"
+        wanted = f"which are the text and the {self.target}" if self.labelled else "which is the text"
+        how = f"--text 2 --{self.target} 1; several texts as --text 2,3" if self.labelled else "--column 2"
         return DataError(
             f"{self.source} has {len(self.first)} columns, and it is not clear {wanted}.",
             where=self._listing(),

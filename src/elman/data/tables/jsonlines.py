@@ -45,7 +45,13 @@ class _WrongError(Exception):
 
 
 def choose_fields(
-    source: Source, text: Sequence[str], label: str | None, known: TableFormat | None = None, *, labelled: bool = True
+    source: Source,
+    text: Sequence[str],
+    label: str | None,
+    known: TableFormat | None = None,
+    *,
+    labelled: bool = True,
+    target: str = "label",
 ) -> Fields:
     """Choose the fields of the text and of the label.
 
@@ -57,6 +63,7 @@ def choose_fields(
         label: the field that was asked for; None to find one.
         known: how the file that a model was trained on was read, if there is a model.
         labelled: whether labels are wanted.
+        target: what a label is called in notes.
     """
     first = next((row for row in map(_parse_or_nothing, source.lines) if row), {})
     notes: list[str] = []
@@ -68,7 +75,9 @@ def choose_fields(
         candidates = (known.label_name if known else None, _usual(first, "label", LABEL_NAMES - set(text)))
         label = next((name for name in candidates if name and has_field(source, name)), None)
         notes.append(
-            f"the labels are read from field `{label}`" if label else "there is no field `label`: texts without labels"
+            f"the {target}s are read from field `{label}`"
+            if label
+            else f"there is no field `{target}`: texts without {target}s"
         )
     return Fields(list(text), label if labelled else None, notes)
 

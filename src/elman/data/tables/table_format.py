@@ -30,6 +30,7 @@ class TableFormat:
         series: the column that names the series of a table with a step a row.
         time: the column that orders its steps.
         channels: the columns of its values.
+        each_step: whether its targets are a number for each step; None for labels, and for models of earlier versions.
         classes: the spelling of the labels of the model, which distinguishes a row from a header; not saved.
     """
 
@@ -48,6 +49,7 @@ class TableFormat:
     series: str | None = None
     time: str | None = None
     channels: tuple[str, ...] = ()
+    each_step: bool | None = None
     classes: frozenset[str] = field(default=frozenset(), compare=False)
 
     def to_json(self) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def read_table(
     series: str | None = None,
     time: str | None = None,
     channels: str | None = None,
+    target: str = "label",
 ) -> Table:
     r"""Read the texts and labels of a file, or of a folder.
 
@@ -107,13 +108,16 @@ def read_table(
         series: the column that names the series of a table with a step a row.
         time: the column by which the steps of a series are ordered.
         channels: the columns of its values, as "load,heat"; all other columns of numbers if not given.
+        target: what a label is called, in messages and as a flag.
 
     Raises:
         DataError: a file that cannot be read in this way; names all wrong rows, with line, column and repair.
         UsageError: options that contradict each other.
     """
     check_encoding(encoding)
-    reader = _Reader(text, label, header, separator, quote, encoding, known, labelled, numeric, series, time, channels)
+    reader = _Reader(
+        text, label, header, separator, quote, encoding, known, labelled, numeric, series, time, channels, target
+    )
     opened = open_table(path, separator=separator, encoding=encoding, known=known)
     return reader.table(opened) if isinstance(opened, Source) else reader.folder(opened)
 
@@ -173,6 +177,7 @@ class _Reader:
     series: str | None = None
     time: str | None = None
     channels: str | None = None
+    target: str = "label"
 
     def table(self, source: Source) -> Table:
         notes: list[str] = []
@@ -231,7 +236,7 @@ class _Reader:
             )
         names = [str(name) for name in parse_text(self.text)]
         label = None if self.label is None else str(self.label)
-        fields = jsonlines.choose_fields(source, names, label, self.known, labelled=self.labelled)
+        fields = jsonlines.choose_fields(source, names, label, self.known, labelled=self.labelled, target=self.target)
         records = jsonlines.read_records(source, fields.text, fields.label, numeric=self.numeric)
         labels: Any = None if fields.label is None else [record.label for record in records if record.label is not None]
         form = TableFormat(
@@ -254,7 +259,12 @@ class _Reader:
         return _table(texts, read_labels(labels) if self.labelled else None, lines, source.name, notes, form)
 
     def _refuse_columns(self, problem: str) -> None:
-        given = {"--text": self.text, "--label": self.label, "--separator": self.separator, "--quote": self.quote}
+        given = {
+            "--text": self.text,
+            f"--{self.target}": self.label,
+            "--separator": self.separator,
+            "--quote": self.quote,
+        }
         flags = [name for name, value in given.items() if value is not None]
         if self.header != "auto":
             flags.append("--header" if self.header else "--no-header")
@@ -319,7 +329,8 @@ class _Reader:
             header = False  # a line that happens to read "text" is a text
         self._suspect_separator(source, rows, separator, [*text, label])
         delimited.check_widths(source, rows, separator)
-        columns = choose_columns(rows, text, label, header, source.name, known=self.known, labelled=self.labelled)
+        how: dict[str, Any] = {"known": self.known, "labelled": self.labelled, "target": self.target}
+        columns = choose_columns(rows, text, label, header, source.name, **how)
         body = rows[1:] if columns.header else rows
         if not body:
             where = position(rows[0].line)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elman.compiler.fission import LEAVES
-from elman.compiler.graph import Node, find_matrix
+from elman.compiler.graph import TRANSPOSED, Node
 from elman.compiler.targets import eager
 from elman.compiler.targets.llvm.loop import Kernel
 from elman.compiler.targets.llvm.memory import new_memory
@@ -32,31 +32,47 @@ class Products:
 
     Args:
         kernel: gives the dtype.
-        weights: each matrix by its name.
+        parts: the matrices that are side by side in each matrix, by its name; vectors are alone.
     """
 
-    def __init__(self, kernel: Kernel, weights: Mapping[str, Tensor]):
+    def __init__(self, kernel: Kernel, parts: Mapping[str, Sequence[Tensor]]):
         self.kernel = kernel
-        self.weights = weights
+        self.parts = parts
         self.threads = torch.get_num_threads()
         self._packed: dict[str, Tensor] = {}
 
     def packed(self, name: str) -> Tensor:
         """Return a matrix in the layout that products read."""
         if name not in self._packed:
-            matrix = find_matrix(self.weights, name)
-            rows, columns = matrix.shape
-            target = new_memory(rows, self.kernel.width(columns), self.kernel.type)
-            row, column = matrix.stride()
-            self.kernel.native.pack(rows, columns, matrix.data_ptr(), row, column, target.data_ptr())
-            self._packed[name] = target
+            self._packed[name] = self._pack(name)
         return self._packed[name]
+
+    def _pack(self, name: str) -> Tensor:
+        """Pack a matrix part by part, so that no joined copy is made."""
+        native, is_transposed = self.kernel.native, name.endswith(TRANSPOSED)
+        parts = self.parts[name.removesuffix(TRANSPOSED)]
+        rows, columns = len(parts[0]), sum([part.shape[1] for part in parts])
+        if is_transposed:
+            rows, columns = columns, rows
+        target = new_memory(rows, self.kernel.width(columns), self.kernel.type)
+        first, address = 0, target.data_ptr()
+        for part in parts:
+            row, column = part.stride()
+            if is_transposed:
+                native.pack(part.shape[1], columns, part.data_ptr(), column, row, address, rows, first)
+            elif len(parts) == 1:
+                native.pack(rows, columns, part.data_ptr(), row, column, address)
+            else:
+                part = _with_rows(part)
+                native.pack_beside(rows, part.shape[1], part.data_ptr(), part.stride(0), address, first, columns)
+            first += part.shape[1]
+        return target
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
         """Multiply `(total, rows)` by a matrix `(rows, columns)`, in rows of whole vectors."""
-        plain = find_matrix(self.weights, name)
-        is_packed = operand.shape[0] >= WORTH_PACKING or not self._has_whole_vectors(plain)
-        matrix = self.packed(name) if is_packed else plain
+        matrix = None if operand.shape[0] >= WORTH_PACKING else self._plain(name)
+        is_packed = matrix is None
+        matrix = self.packed(name) if matrix is None else matrix
         out = new_rows(operand.shape[0], matrix.shape[1], self.kernel.type)
         sizes = operand.shape[0], matrix.shape[1] // self.kernel.native.lanes, matrix.shape[0]
         a, b, c = operand.data_ptr(), matrix.data_ptr(), out.data_ptr()
@@ -65,6 +81,14 @@ class Products:
             threads=self.threads,
         )
         return out
+
+    def _plain(self, name: str) -> Tensor | None:
+        """Return a matrix that products can read as it is, None if it must be packed."""
+        parts = self.parts[name.removesuffix(TRANSPOSED)]
+        if len(parts) > 1:
+            return None
+        matrix = parts[0].T if name.endswith(TRANSPOSED) else parts[0]
+        return matrix if self._has_whole_vectors(matrix) else None
 
     def _has_whole_vectors(self, matrix: Tensor) -> bool:
         return (
@@ -165,8 +189,9 @@ def finish(
     Returns:
         The values of these outputs, `(total, size)`.
     """
-    _compute(kernel.late(tuple(outputs)), values, products, total)
-    given = set(kernel.schedule.graph.inputs)
+    if late := kernel.late(tuple(outputs)):
+        _compute(late, values, products, total)
+    given = kernel.schedule.graph.inputs
     return {node: values[node] if node in given else _full(values[node], total, node.size) for node in outputs}
 
 
@@ -181,7 +206,8 @@ def _compute(nodes: Sequence[Node], values: dict[Node, Tensor], products: Produc
             operand = _full(values[node.args[0]], total, node.args[0].size)
             values[node] = products.by_matrix(operand, node.attribute[0])[:, : node.size]
         else:
-            evaluation = eager.Evaluation(products.weights, next(iter(values.values())))
+            vectors = {name: parts[0] for name, parts in products.parts.items()}
+            evaluation = eager.Evaluation(vectors, next(iter(values.values())))
             evaluation.run([*(arg for arg in node.args if arg.op in LEAVES), node], values)
 
 
@@ -202,7 +228,7 @@ def _call(
     scratch = new_memory(count * rows, kernel.scratch, kernel.type)
     edges, sequences, lengths, starts, ends = tiles.addresses
     entering = [_with_rows(values[node]) for node in arguments.entering]
-    vectors = [products.weights[name].contiguous() for name in arguments.vectors]
+    vectors = [products.parts[name][0].contiguous() for name in arguments.vectors]
     given = [
         *(edges, lengths, *((ends, -1) if backward else (starts, 1))),
         *(sequences, scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),

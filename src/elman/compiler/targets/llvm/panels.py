@@ -84,21 +84,65 @@ def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
 
 
 def write_pack(module: ir.Module, dtype: Any) -> None:
-    """Write `pack(k, n, b, b_row, b_column, target)`, with `n` in columns."""
+    """Write `pack(k, n, b, b_row, b_column, target, rows, first)`, with `n` in columns.
+
+    The packed matrix has `rows` rows, and `b` becomes the `k` rows from the row `first` on.
+    """
     column = _pack_column(module, dtype)
     names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
-    code = begin(module, "pack", [*names, ("target", POINTER)], dtype)
-    k, n, b, b_row, b_column, target = code.arguments
+    code = begin(module, "pack", [*names, ("target", POINTER), ("rows", INDEX), ("first", INDEX)], dtype)
+    k, n, b, b_row, b_column, target, rows, first_row = code.arguments
 
     def panel(width: int, first: Value, _: list[Value]) -> None:
         for j in range(width):
             start = code.times(code.plus(first, j), code.lanes)
             source = code.at(b, code.times(start, b_column))
-            address = code.at(target, code.plus(code.times(code.times(first, code.lanes), k), j * code.lanes))
             step = code.index(width * code.lanes)
+            address = code.at(_vector_address(code, target, rows, first, j), code.times(first_row, step))
             code.builder.call(column, [k, code.minus(n, start), source, b_row, b_column, address, step])
 
     vectors = code.quotient(code.plus(n, code.lanes - 1), code.lanes)
+    for width, start, stop in panel_ranges(code, vectors):
+        code.loop(start, stop, width, partial(panel, width))
+    code.end()
+
+
+def _vector_address(code: Code, target: Value, rows: Value, panel: Value, j: int) -> Value:
+    """Write the address of a vector in the first row: the one `j` after the first of the panel that begins there."""
+    return code.at(target, code.plus(code.times(code.times(panel, code.lanes), rows), j * code.lanes))
+
+
+def write_pack_beside(module: ir.Module, dtype: Any) -> None:
+    """Write `pack_beside(k, n, b, b_row, target, first, columns)`: pack one of several matrices side by side.
+
+    It becomes the `n` columns from the column `first` on, of `columns`; the rows of `b` are contiguous. The last matrix
+    also writes the zeros beyond the last column.
+    """
+    names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("target", POINTER), ("first", INDEX)]
+    code = begin(module, "pack_beside", [*names, ("columns", INDEX)], dtype)
+    k, n, b, b_row, target, first_column, columns = code.arguments
+    end = code.plus(first_column, n)
+    is_last = code.compare(end, "==", columns)
+
+    def vector(width: int, panel: Value, j: int) -> None:
+        start = code.times(code.plus(panel, j), code.lanes)
+        low, high = code.minus(first_column, start), code.minus(end, start)
+        loaded = code.lanes_between(low, high)
+        stored = code.lanes_between(low, code.choose(is_last, code.index(code.lanes), high))
+        address = _vector_address(code, target, k, panel, j)
+
+        def row(position: Value, _: list[Value]) -> None:
+            found = code.load_some(loaded, b, code.minus(code.times(position, b_row), low))
+            code.store_some(found, stored, address, code.times(position, width * code.lanes))
+
+        has_columns = code.builder.and_(code.compare(low, "<", code.lanes), code.compare(high, ">", 0))
+        code.when(has_columns, lambda: code.loop(0, k, 1, row) and None)
+
+    def panel(width: int, first: Value, _: list[Value]) -> None:
+        for j in range(width):
+            vector(width, first, j)
+
+    vectors = code.quotient(code.plus(columns, code.lanes - 1), code.lanes)
     for width, start, stop in panel_ranges(code, vectors):
         code.loop(start, stop, width, partial(panel, width))
     code.end()

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Engine, Kept, Values, gradients
+from elman.compiler.derivation import Derivation, Engine, Kept, Values, WideParts, gradients
 from elman.compiler.fission import LEAVES
 from elman.compiler.gradient import Gradient
 from elman.compiler.graph import Graph, Node, matrix_of
@@ -175,7 +176,8 @@ def run(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         output, *last = _Run.apply(compiled, graph, order, backward, ids, *tensors)  # type: ignore[misc]
         return (output,), tuple(last)
-    with torch.no_grad(), without_modes():
+    # A context takes longer than the question whether it is needed.
+    with torch.no_grad() if torch.is_grad_enabled() else nullcontext(), without_modes():
         output, last = infer(compiled, tensors, private(ids, tensors[0]), order, backward)
     return (output,), last
 
@@ -215,7 +217,7 @@ def infer(
     """Compute the output and the last states, without saving values and without autograd."""
     inputs, states, learned = compiled.derivation.split(tensors)
     kernel = compiled.inference if ids is None else compiled.inference_by_id
-    products = Products(kernel, compiled.derivation.wide_weights(learned))
+    products = Products(kernel, compiled.derivation.parts_of(learned))
     values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
     output = compiled.graph.output
     return _own(finish(kernel, products, values, order.total, [output])[output], output), last
@@ -228,12 +230,11 @@ def forward(
     derivation, graph = compiled.derivation, compiled.gradient.kept
     inputs, states, learned = derivation.split(tensors)
     kernel = compiled.forward if ids is None else compiled.forward_by_id
-    weights = derivation.wide_weights(learned)
-    products = Products(kernel, weights)
+    products = Products(kernel, derivation.parts_of(learned))
     values, last = run_loop(kernel, products, inputs, states, order, backward=reads_backward, ids=ids)
     values = finish(kernel, products, values, order.total, graph.outputs)
     output = _own(values[graph.output], graph.output)
-    return last, Kept(derivation.wide_of(weights), output, [values[node] for node in derivation.kept_nodes])
+    return last, Kept(output, [values[node] for node in derivation.kept_nodes])
 
 
 class _BackwardKernel:
@@ -243,7 +244,7 @@ class _BackwardKernel:
         self.kernel, self.order, self.reads_backward = kernel, order, reads_backward
 
     def loop(
-        self, weights: dict[str, Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor]
+        self, weights: WideParts, inputs: Sequence[Tensor], states: Sequence[Tensor]
     ) -> tuple[Values, Sequence[Tensor]]:
         self.products = Products(self.kernel, weights)
         return run_loop(self.kernel, self.products, inputs, states, self.order, backward=self.reads_backward)
@@ -287,14 +288,14 @@ class _Run(torch.autograd.Function):
             last, kept = forward(compiled, tensors, own_ids, order, reads_backward)
         # Autograd checks that the given ids have not changed; the copy is the one that is read.
         saved_ids = () if ids is None else (ids, own_ids)
-        ctx.save_for_backward(*tensors, *saved_ids, *kept.wide, kept.output, *kept.values)
-        ctx.counts = len(tensors), len(saved_ids), len(kept.wide)
+        ctx.save_for_backward(*tensors, *saved_ids, kept.output, *kept.values)
+        ctx.counts = len(tensors), len(saved_ids)
         ctx.compiled, ctx.graph, ctx.order, ctx.reads_backward = compiled, graph, order, reads_backward
         return kept.output, *last
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> Any:
-        tensors, ids, wide = ctx.counts
+        tensors, ids = ctx.counts
         read_all, has_others = read((*given, *ctx.saved_tensors))
         slopes, saved = read_all[: len(given)], read_all[len(given) :]
         given_ids, saved = saved[tensors : tensors + ids], (*saved[:tensors], *saved[tensors + ids :])
@@ -305,7 +306,7 @@ class _Run(torch.autograd.Function):
                 ctx.graph, ctx.compiled.derivation, first, ctx.order, ctx.reads_backward, own_ids, slopes
             )
             return (*[None] * NO_TENSORS, *found)
-        kept = Kept(rest[:wide], rest[wide], rest[wide + 1 :])
+        kept = Kept(rest[0], rest[1:])
         with without_modes():
             wishes = ctx.needs_input_grad[NO_TENSORS:][: len(ctx.graph.inputs)]
             engine = backward_engine(ctx.compiled, ctx.order, ctx.reads_backward)

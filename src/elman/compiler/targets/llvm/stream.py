@@ -33,10 +33,10 @@ class StepKernel:
         compiled = program(graph, input.dtype)
         kernel = compiled.inference
         step = compiled.derivation
-        named = step.wide_weights([weights[name] for name in step.parameters])
+        parts = step.parts_of([weights[name].detach() for name in step.parameters])
         self.kernel = kernel
         self.plan = kernel.schedule
-        self.products = Products(kernel, {name: tensor.detach().contiguous() for name, tensor in named.items()})
+        self.products = Products(kernel, {name: [part.contiguous() for part in parts] for name, parts in parts.items()})
         self.input, self.states = input, states
         batch = len(input)
         self.order = [torch.ones(batch, dtype=torch.int64), torch.arange(batch), torch.tensor([0, batch])]
@@ -82,7 +82,7 @@ class StepKernel:
     def _arguments(self, kept: Sequence[Tensor]) -> ctypes.Array:
         ones, positions, edges = self.order
         arguments, batch = self.kernel.arguments, len(self.input)
-        self.held = kept, [self.products.weights[name] for name in arguments.vectors]
+        self.held = kept, [self.products.parts[name][0] for name in arguments.vectors]
         entering = [self.values[node] for node in arguments.entering]
         given = [
             *(edges.data_ptr(), ones.data_ptr(), positions.data_ptr(), 1, positions.data_ptr()),

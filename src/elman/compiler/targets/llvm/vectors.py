@@ -253,6 +253,10 @@ class Code:
         lane = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
         return self.builder.icmp_signed("<", lane, self.splat(self.index(count)))
 
+    def lanes_between(self, low: Integer, high: Integer) -> Value:
+        """Return a mask of the lanes from `low` to before `high`, which may be beyond the vector."""
+        return self.builder.and_(self.builder.not_(self.first_lanes(low)), self.first_lanes(high))
+
     def load_some(self, mask: Value, pointer: Value, index: Integer = 0) -> Value:
         """Load the masked lanes of a vector, and zeros without touching memory for the others."""
         name = f"llvm.masked.load.v{self.lanes}f{8 * self.bytes}.p0"

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from elman.errors import DataError, ShapeError, UsageError
-from elman.training.ridge import RecursiveLeastSquares, Sums, cross_validate, joined
+from elman.nn.ridge import RecursiveLeastSquares, Sums, cross_validate, joined
 
 RIDGES = [1e-6, 1e-2, 1.0, 100.0]
 
@@ -126,3 +126,21 @@ def test_what_is_wrong_is_refused():
         Sums.empty(2, 2).add(torch.zeros(3, 2), torch.zeros(2, 2))
     with pytest.raises(UsageError, match="ridge above 0"):
         RecursiveLeastSquares(2, 1, ridge=0.0)
+
+
+def test_weighted_rows_are_those_of_scikit_learn_and_count_as_often():
+    x, y = data(rows=60, mean=3.0)
+    weights = torch.arange(60) % 4 + 1
+    found = Sums.empty(5, 2)
+    for start in range(0, 60, 17):
+        found.add(x[start : start + 17], y[start : start + 17], weights[start : start + 17])
+    repeated = sums(x.repeat_interleave(weights, 0), y.repeat_interleave(weights, 0))
+    for name, tensor in repeated.tensors().items():
+        torch.testing.assert_close(found.tensors()[name], tensor)
+    (solution,) = found.solve([0.7])
+    peer = Ridge(alpha=0.7, solver="svd").fit(x.numpy(), y.numpy(), sample_weight=weights.numpy())
+    np.testing.assert_allclose(solution.weight.T, peer.coef_, rtol=1e-9)
+    expected = (weights[:, None] * (y - x @ solution.weight - solution.bias).square()).sum()
+    torch.testing.assert_close(found.squared_error(solution), expected)
+    wide = np.column_stack([x, np.ones(60)]) ** 2
+    assert float(found.mean_square) == pytest.approx(float((weights[:, None].numpy() * wide).sum()) / 6)

@@ -1,0 +1,60 @@
+"""How the gradient flows through the recurrent layers of a model, on data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from elman.dynamics import Flow, flow_of, observed_layers
+from elman.errors import UsageError
+from elman.models.model import Model
+from elman.tasks.rows import rows_named
+from elman.tasks.task import Batch, Data, Values
+
+# Batches that are compared for the longest sequences.
+COMPARED = 8
+
+
+def gradient_flow(
+    model: Model,
+    values: Values,
+    *,
+    sequences: int | None = 16,
+    steps: int | None = 1_000,
+    exponents: int = 5,
+    probes: int | None = None,
+) -> list[Flow]:
+    """Return how the gradient flows through each recurrent layer of a model.
+
+    Args:
+        model: fitted.
+        values: that its source has read; the batch with the longest sequences among some batches is used.
+        sequences: read at most so many of that batch.
+        steps: read at most so many of each sequence.
+        exponents: number of Lyapunov exponents.
+        probes: vectors to follow backward, as for `elman.dynamics.gradient_norms`.
+
+    Raises:
+        NotFittedError: the model has not been fitted.
+        UsageError: the model has no recurrent layer, or the data have no sequence with a step.
+        DataError: data that cannot be read.
+    """
+    model._require_fitted()
+    with rows_named(values):
+        encoded = model._encoded(model.task_, values, None)
+    data = model.task.source.evaluated(encoded, model.task_.settings)
+    batch = longest_batch(data)
+    layers = observed_layers(model.model_, lambda: model.task_.read(model.model_, batch), sequences)
+    return list(flow_of(layers, steps=steps, exponents=exponents, probes=probes))
+
+
+def longest_batch(data: Data) -> Batch:
+    """Return the batch of the longest sequences, of up to eight batches of the data.
+
+    Raises:
+        UsageError: there are no data.
+    """
+    plan: Sequence[Any] = data.plan(0)
+    if not len(plan):
+        raise UsageError("Expected at least one sequence, got none.", fix="Give other data.")
+    some = {round(number * (len(plan) - 1) / (COMPARED - 1)) for number in range(COMPARED)}
+    batches = (data.read(plan[index]) for index in sorted(some))
+    return max(batches, key=lambda batch: batch.tokens / max(batch.sequences, 1))

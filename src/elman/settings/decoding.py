@@ -1,0 +1,94 @@
+"""How target sequences are searched for or drawn, as settings."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from elman.settings.base import Conflict, Settings
+from elman.settings.generation import SamplingSettings
+
+
+class DecodingSettings(SamplingSettings):
+    """How a decoder's target is found: by beam search, or drawn at random."""
+
+    beam: PositiveInt = Field(5, description="Hypotheses kept at each step. 1 is greedy search.")
+    nested: bool = Field(
+        True,
+        description="Never score worse with a wider beam. Off: ordinary beam search, which finds better targets at most "
+        "widths and worse ones at some.",
+    )
+    n_best: PositiveInt = Field(1, description="Hypotheses returned for each source. At most `beam`.")
+    length_penalty: NonNegativeFloat = Field(
+        1.0,
+        description="Strength of length normalisation, 0 for none. The log probability is divided by "
+        "((5 + tokens) / 6) to this power; more favours longer targets.",
+    )
+    coverage_penalty: NonNegativeFloat = Field(
+        0.0,
+        description="Penalty for source tokens without attention. Its factor in the score; 0 for none.",
+    )
+    min_length: NonNegativeInt = Field(0, description="Fewest tokens of a target, without its end mark.")
+    max_length: PositiveInt = Field(200, description="Most tokens of a target, with its end mark.")
+    max_length_factor: NonNegativeFloat = Field(
+        2.0,
+        description="Most target tokens for each source token. `max_length_extra` is added, and `max_length` still "
+        "applies.",
+    )
+    max_length_extra: NonNegativeInt = Field(
+        10, description="Most target tokens beyond the factor's share. See `max_length_factor`."
+    )
+    no_repeat_ngram: PositiveInt | None = Field(
+        None, description="Do not write any N tokens twice in a target. A forced prefix is exempt."
+    )
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.n_best > self.beam:
+            yield Conflict(
+                ("n_best", "beam"),
+                f"expected n_best of at most beam = {self.beam}, got {self.n_best}. Give a wider beam.",
+            )
+        if self.min_length >= self.max_length:
+            yield Conflict(
+                ("min_length", "max_length"),
+                f"expected min_length below max_length = {self.max_length} (which counts the end mark), got "
+                f"{self.min_length}.",
+            )
+
+
+class DecodingOptions(Settings):
+    """How a target is found, where it differs from the defaults of `DecodingSettings`, and what it must contain."""
+
+    search: Literal["beam", "sample"] | None = Field(None, description="Find the best target, or draw one. [beam]")
+    beam: PositiveInt | None = Field(None, description="Hypotheses kept at each step. 1 is greedy search. [5]")
+    n_best: PositiveInt | None = Field(None, description="Targets to return for each source, best first. [1]")
+    length_penalty: NonNegativeFloat | None = Field(
+        None, description="Strength of length normalisation, 0 for none. More favours longer targets. [1]"
+    )
+    coverage_penalty: NonNegativeFloat | None = Field(
+        None, description="Penalty for source tokens without attention. Its factor in the score. [0]"
+    )
+    min_length: NonNegativeInt | None = Field(None, description="Fewest tokens of a target. [0]")
+    max_length: PositiveInt | None = Field(None, description="Most tokens of a target. [200]")
+    max_length_factor: NonNegativeFloat | None = Field(
+        None, description="Most target tokens for each source token. Ten more are added. [2]"
+    )
+    no_repeat_ngram: PositiveInt | None = Field(None, description="Do not write any N tokens twice in a target.")
+    temperature: NonNegativeFloat | None = Field(None, description="Randomness of drawn targets. [1]")
+    top_k: PositiveInt | None = Field(None, description="Draw only among the N most probable tokens.")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="Draw only among the likeliest tokens, up to this probability."
+    )
+    prefix: str | None = Field(None, min_length=1, description="Text that every target begins with.")
+    require: tuple[str, ...] = Field((), description="Texts that every target contains.")
+    ban: tuple[str, ...] = Field((), description="Words that no target contains.")
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        for name in ("temperature", "top_k", "top_p"):
+            if getattr(self, name) is not None and self.search != "sample":
+                yield Conflict(("search", name), "only drawn targets have it: give search=sample.")
+        for name in ("beam", "n_best", "length_penalty", "coverage_penalty", "require"):
+            if getattr(self, name) and self.search == "sample":
+                yield Conflict(("search", name), "a drawn target has no beam.")
+        if self.beam is not None and self.n_best is not None and self.n_best > self.beam:
+            yield Conflict(("beam", "n_best"), f"a beam of {self.beam} cannot hold {self.n_best} targets: widen it.")

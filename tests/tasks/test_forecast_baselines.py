@@ -1,0 +1,85 @@
+"""The simple forecasts against their formulas typed out in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+
+from elman import SequenceForecaster
+from elman.tasks.forecast_baselines import STRENGTHS
+from elman.tasks.forecast_start import first_map
+from elman.tasks.panels import Panel
+from elman.tasks.task import Values
+
+WINDOW, HORIZON = 12, 3
+
+
+def walk(length: int, seed: int) -> np.ndarray:
+    return np.cumsum(np.random.default_rng(seed).normal(size=length)) + 5
+
+
+def normal_equations(features: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarray:
+    """Return the weights of ridge regression, the last row of which is a constant without a penalty."""
+    penalty = np.full(features.shape[1], strength * np.square(features).sum() / features.shape[1])
+    penalty[-1] = 0
+    return np.linalg.solve(features.T @ features + np.diag(penalty), features.T @ targets)
+
+
+def expected_map(features: np.ndarray, targets: np.ndarray, is_late: np.ndarray) -> np.ndarray:
+    early = [normal_equations(features[~is_late], targets[~is_late], each) for each in STRENGTHS]
+    errors = [np.square(features[is_late] @ each - targets[is_late]).sum() for each in early]
+    return normal_equations(features, targets, STRENGTHS[int(np.argmin(errors))])
+
+
+def rows_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features with a constant, targets, and the origin of each window as a share of the series."""
+    windows = sliding_window_view(values, WINDOW + HORIZON)
+    last = windows[:, WINDOW - 1 : WINDOW]
+    features = np.column_stack([windows[:, :WINDOW] - last, np.ones(len(windows))])
+    return features, windows[:, WINDOW:] - last, np.arange(WINDOW, len(values) - HORIZON + 1) / len(values)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "series"])
+def test_the_linear_maps_are_ridge_regression_by_its_normal_equations(scaling: str):
+    series = [walk(90, 0), walk(50, 1), 40 * walk(70, 2)]
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 1, "scaling": scaling, "season": 1}
+    model = SequenceForecaster(**how).fit(series)
+    task, panel = model.task_, model.train_.columns["series"]
+    model.fit_baselines()
+    (ridge,) = (each for each in model.baselines_ if each.name == "ridge")
+    every = np.concatenate(series)
+    parts = [rows_of((each - every.mean()) / every.std()) for each in series]
+    features, targets, share = (np.concatenate(each) for each in zip(*parts, strict=True))
+    expected = expected_map(features, targets, share > np.quantile(share, 0.8))
+    np.testing.assert_allclose(ridge.arrays()["weights"], expected, rtol=1e-6, atol=1e-9)
+    forecasts = np.concatenate([f @ expected for f, _, _ in parts])
+    (score,) = (each for each in model.baseline_values(Values({"series": panel})) if each.name == "ridge")
+    assert score.value == pytest.approx(np.square(forecasts - targets).mean(), rel=1e-9)
+    if scaling == "standard":
+        # The network scales as the scores do: its map begins as that of the baseline.
+        found = first_map(model.model_, task.encoders["series"].encode(panel), task.settings)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_first_map_weighs_windows_by_the_scale_of_the_scores():
+    values = walk(120, 3) * np.linspace(1, 6, 120)
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 1, "scaling": "series", "season": 1}
+    model = SequenceForecaster(**how).fit(values)
+    encoded = model.task_.encoders["series"].encode(Panel(model.train_.columns["series"].series))
+    found = first_map(model.model_, encoded, model.task_.settings)
+    windows = sliding_window_view(values, WINDOW + HORIZON)
+    width = np.sqrt(windows[:, :WINDOW].var(1) + 1e-5 * values.var())[:, None]
+    features, targets, share = rows_of(values)
+    # Errors of a window that is divided by its width are multiplied by it, in deviations of the data.
+    ratio = width / values.std()
+    features = np.column_stack([features[:, :-1] / width * ratio, ratio])
+    expected = expected_map(features, targets / width * ratio, share > np.quantile(share, 0.8))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_constant_windows_have_a_finite_map():
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 1, "season": 1}
+    model = SequenceForecaster(**how).fit(np.ones(60))
+    model.fit_baselines()
+    assert all(np.isfinite(each).all() for baseline in model.baselines_ for each in baseline.arrays().values())
+    assert torch.isfinite(model.model_.linear.weight).all()
