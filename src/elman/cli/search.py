@@ -214,6 +214,7 @@ def _identity(
 ) -> dict[str, Any]:
     """Return what makes two searches one, as JSON holds it."""
     from elman.files import sha256_of
+    from elman.settings.training import MACHINE_SETTINGS
 
     data = given["data"] if task.source.several else [given["data"]]
     validation = given["validation"]
@@ -222,7 +223,7 @@ def _identity(
         "data": [sha256_of(Path(path)) for path in data],
         "validation": None if validation is None else sha256_of(Path(validation)),
         "reading": {name: value for name, value in reading.items() if value is not None},
-        "settings": {name: repr(value) for name, value in sorted(settings.items())},
+        "settings": {name: repr(value) for name, value in sorted(settings.items()) if name not in MACHINE_SETTINGS},
         **others,
     }
 
