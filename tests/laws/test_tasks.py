@@ -27,7 +27,7 @@ TEXT = "the cat sat on the mat; the dog sat on the log.\n" * 12
 PAIRS = [(f"{'abc'[n % 3]} x", f"{'abc'[n // 3 % 3]} y") for n in range(36)]
 SOURCES = ["ab" * (1 + n % 4) + "c" * (n % 3) for n in range(30)]
 VECTORS = [[float(n % 3), float(n % 5), 1.0] for n in range(30)]
-TEXTS = [f"{'one two three'.split()[n % 3]} and {n % 5}" for n in range(30)]
+TEXTS = [f"{['one', 'two', 'three'][n % 3]} and {n % 5}" for n in range(30)]
 LONGER = [[float((3 * n + 7 * step) % 11) for step in range(20 + 5 * n)] for n in range(3)]
 SMALL = {"hidden_size": 6, "epochs": 2, "seed": 3}
 
@@ -82,8 +82,8 @@ EXAMPLES = {
         "source\ttarget\n" + "".join(f"{each}\t{each.upper()[::-1]}\n" for each in SOURCES),
         # Tokens of its own are read too, so that the schedule and the random numbers are part of what is resumed.
         {
-            **{**SMALL, "tokens": "characters", "embedding": 5, "batch_size": 8, "schedule": "constant"},
-            **{"forcing_schedule": "linear", "forcing_batches": 10, "teacher_forcing": 0.3, "professor_forcing": 0.1},
+            **SMALL, "tokens": "characters", "embedding": 5, "batch_size": 8, "schedule": "constant",
+            "forcing_schedule": "linear", "forcing_batches": 10, "teacher_forcing": 0.3, "professor_forcing": 0.1,
         },
     ),
     "describe": Example(

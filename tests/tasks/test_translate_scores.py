@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from elman.errors import MissingPackageError
 from elman.tasks.translate_scores import TextScores, edit_distance, require_sacrebleu
 
+
 def tokenised_note(references):
     return scored(references, references).get("reference_note", "")
 
