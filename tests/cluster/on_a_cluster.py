@@ -4,6 +4,7 @@ Run by itself, so that the warnings of Ray are not those of the tests.
 """
 
 import contextlib
+import csv
 import io
 import os
 import signal
@@ -41,10 +42,12 @@ def lines_of_a_file_and_of_a_folder(model: Path, folder: Path) -> None:
     plain = "".join(printed("predict", model, each, "--column", "text") for each in sorted(parts.iterdir()))
     out = folder / "answers"
     printed("predict", model, parts, "--engine", "ray", "--column", "text", "--out", out)
-    written = [line for each in sorted(out.iterdir()) for line in each.read_text().splitlines()[1:]]
-    # Each text has a line end of its own.
-    assert len(written) == 1800
-    assert [line.split(",")[1] for line in written[1::2]] == [line.split("\t")[1] for line in plain.splitlines()]
+    written = []
+    for each in sorted(out.iterdir()):
+        with each.open(newline="") as file:
+            written += csv.DictReader(file)
+    assert [row["text"].replace("\n", "\\n") for row in written] == [line.split("\t")[0] for line in plain.splitlines()]
+    assert [row["prediction"] for row in written] == [line.split("\t")[1] for line in plain.splitlines()]
 
 
 def rows_of_parquet(model: Path, folder: Path) -> None:
