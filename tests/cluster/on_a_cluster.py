@@ -64,13 +64,17 @@ def rows_of_parquet(model: Path, folder: Path) -> None:
 
 def mistakes(model: Path, folder: Path) -> None:
     """A mistake in a task is one message, with its line."""
-    rows = ['{"text": "ab"}'] * 3000
-    rows[2500] = '{"text": 3}'
-    (folder / "rows.jsonl").write_text("\n".join(rows))
+    rows = ['{"text": "ab"}'] * 300
+    source = folder / "objects"
+    source.mkdir()
+    (source / "1.jsonl").write_text("\n".join(rows))
+    rows[250] = '{"text": 3}'
+    # Only the first file is looked at before the tasks run.
+    (source / "2.jsonl").write_text("\n".join(rows))
     err = io.StringIO()
     with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
-        assert run(["predict", str(model), str(folder / "rows.jsonl"), "--engine", "ray"]) == 1
-    assert "line 2501" in err.getvalue()
+        assert run(["predict", str(model), str(source), "--engine", "ray"]) == 1, err.getvalue()
+    assert "line 251" in err.getvalue()
     assert "Traceback" not in err.getvalue()
 
 
