@@ -189,6 +189,15 @@ def test_the_doctor_looks_at_everything(elman):
     assert elman("doctor").out.count("\n") == len(done.json["findings"])
 
 
+def test_the_doctor_tries_what_is_installed(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("optuna")
+    assert {finding.part: finding.found for finding in examine()}["a journal of trials"] == "works"
+    monkeypatch.setattr("elman.cli.doctor._try_journal", lambda: open("/no/such/folder/journal.log"))  # noqa: PTH123, SIM115
+    found = {finding.part: finding for finding in examine()}["a journal of trials"]
+    assert found.well is None
+    assert "No such file" in found.found
+
+
 def test_the_doctor_says_what_to_install(monkeypatch: pytest.MonkeyPatch, elman):
     monkeypatch.setattr("elman.cli.doctor._version", lambda name: None if name in ("numpy", "vaderSentiment") else "1")
     findings = {finding.part: finding for finding in examine()}

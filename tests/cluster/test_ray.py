@@ -1,5 +1,7 @@
 """`predict --engine ray`: a local cluster, and one message for what it cannot do."""
 
+import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from elman.cli.app import run
+from elman.errors import UsageError
 from tests.search.words import write_words
 
 pytest.importorskip("ray", reason="clusters need ray: pip install 'elman[ray]'")
+import pyarrow
+from pyarrow import parquet
+
+from elman.cluster.files import write_files
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,6 @@ def test_no_cluster_at_the_address(model: Path, capfd: pytest.CaptureFixture[str
         (("words.csv", "--out", "x.csv"), "--out: only with --engine ray."),
         (("words.csv", "--engine", "ray", "--shard", "1/2"), "--shard: not with --engine ray."),
         (("-", "--engine", "ray"), "A cluster does not read standard input."),
-        (("words.csv", "--engine", "ray", "--json"), "--json: with --engine ray only with --out."),
         (("missing.csv", "--engine", "ray"), "There is no file missing.csv."),
         (("--text", "ab", "--engine", "ray"), "--engine: only for DATA."),
     ],
@@ -58,6 +64,43 @@ def test_flags_that_make_no_sense(flags: tuple[str, ...], reason: str, model: Pa
     out, err = capsys.readouterr()
     assert out == ""
     assert reason in err
+
+
+def test_json_needs_a_file(model: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["predict", str(model), "words.csv", "--engine", "ray", "--json"]) == 2
+    assert "--json: with --engine ray only with --out." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_file_is_written_in_order(kind: str, tmp_path: Path):
+    tables = [pyarrow.table({"text": ["a,\n", "é"], "prediction": [n, n + 1]}) for n in (0, 2)]
+    path = tmp_path / f"out.{kind}"
+    write_files(Given(tables), path, ".txt")
+    expected = [{"text": text, "prediction": n} for n, text in enumerate(["a,\n", "é"] * 2)]
+    if kind == "parquet":
+        assert parquet.read_table(path).to_pylist() == expected
+    elif kind == "jsonl":
+        assert [json.loads(line) for line in path.read_text().splitlines()] == expected
+    else:
+        with path.open(newline="") as file:
+            assert [{**row, "prediction": int(row["prediction"])} for row in csv.DictReader(file)] == expected
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_output_that_cannot_be(tmp_path: Path):
+    for name, reason in (("out.xlsx", "has an unknown ending"), (".", "already exists")):
+        with pytest.raises(UsageError, match=reason):
+            write_files(Given([]), tmp_path / name, ".txt")
+
+
+class Given:
+    """What is written of a dataset."""
+
+    def __init__(self, tables):
+        self._tables = tables
+
+    def iter_batches(self, **_):
+        return iter(self._tables)
 
 
 @pytest.mark.parametrize("command", ["predict", "search"])

@@ -92,7 +92,7 @@ def test_a_file(tmp_path: Path):
         ("hidden_sise = [1, 2]", "Did you mean `hidden_size`?"),
         ("cell = []", "cell: expected a range or a list of values, got []."),
         ("cell = 3", "cell: expected a range or a list of values, got 3."),
-        ('optimizer = ["adam", "adan"]', "optimizer: expected one of sgd, rmsprop, adam, adamw; got 'adan'."),
+        ('optimizer = ["adam", "adan"]', "got 'adan'."),
         ("", "has no settings"),
     ],
 )

@@ -4,9 +4,10 @@ import importlib
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -41,18 +42,21 @@ class Finding(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add(app, doctor, "elman doctor", "elman doctor --json")
+    add(app, doctor, "elman doctor", "elman doctor --json", "elman doctor --ray")
 
 
 def doctor(
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Also start an actor on a local Ray cluster, which takes seconds.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the versions, threads, CPU features and GPU that elman finds.
 
-    Optional parts that are missing are listed with the command that installs them. The exit code is 1 if elman cannot
-    work.
+    Optional parts that are missing are listed with the command that installs them; what is installed for searches and
+    for files of Parquet is tried. The exit code is 1 if elman cannot work.
     """
-    findings = examine()
+    findings = [*examine(), *(_ray() if ray else ())]
     if as_json:
         emit_json({"well": _all_well(findings), "findings": [finding._asdict() for finding in findings]})
     else:
@@ -65,7 +69,15 @@ def doctor(
 
 def examine() -> list[Finding]:
     """Return all findings, in the order in which they are shown."""
-    parts: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _packages, _processor, _torch, _kernels, _extras)
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _python,
+        _packages,
+        _processor,
+        _torch,
+        _kernels,
+        _extras,
+        _engines,
+    )
     return [finding for part in parts for finding in part()]
 
 
@@ -99,6 +111,65 @@ def _extras() -> Iterator[Finding]:
         yield Finding(
             f"extra {extra}", f"without {', '.join(absent)}" if absent else "complete", not absent or None, fix
         )
+
+
+def _engines() -> Iterator[Finding]:
+    """Yield whether what searches and files of Parquet need works, if it is installed."""
+    if _version("optuna") is not None:
+        # Optional packages are imported only where they are installed.
+        yield _tried("a journal of trials", _try_journal)
+    if _version("pyarrow") is not None:
+        yield _tried("a file of Parquet", _try_parquet)
+
+
+def _ray() -> Iterator[Finding]:
+    from elman.cluster.connect import connected
+    from elman.errors import MissingPackageError
+
+    def run() -> None:
+        with connected(workers=1) as ray:
+            assert ray.get(ray.remote(_Actor).remote().answer.remote()) == 1
+
+    try:
+        yield _tried("an actor of Ray", run)
+    except MissingPackageError as error:
+        yield Finding("an actor of Ray", error.problem, None, error.fix)
+
+
+class _Actor:
+    def answer(self) -> int:
+        return 1
+
+
+def _tried(part: str, run: Callable[[], None]) -> Finding:
+    from elman.errors import MissingPackageError
+
+    try:
+        run()
+    except MissingPackageError:
+        raise
+    except Exception as error:  # as for torch
+        return Finding(part, f"{type(error).__name__}: {error}", None, "Install the package again, or see TMPDIR.")
+    return Finding(part, "works")
+
+
+def _try_journal() -> None:
+    from elman.search.journal import open_study
+
+    with tempfile.TemporaryDirectory() as folder:
+        study = open_study(Path(folder) / "journal.log", {}, larger_is_better=True)
+        study.tell(study.ask(), 1.0)
+        assert open_study(Path(folder) / "journal.log", {}, larger_is_better=True).best_value == 1.0
+
+
+def _try_parquet() -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, table = Path(folder) / "table.parquet", pyarrow.table({"text": ["a"]})
+        parquet.write_table(table, path)
+        assert parquet.read_table(path).equals(table)
 
 
 def _processor() -> Iterator[Finding]:

@@ -20,12 +20,12 @@ class Lines:
     Attributes:
         every: whether the line has the probability of every label.
         explain: whether it has the weights of the tokens.
-        unknown: what happens to tokens that training never saw.
+        options: of the answers, by name; among them `unknown`, what happens to tokens that training never saw.
     """
 
     every: bool
     explain: bool
-    unknown: Any
+    options: Mapping[str, Any]
 
     def __call__(self, model: Any, rows: Sequence[Any]) -> dict[str, list[str]]:
         """Return a column of lines."""
@@ -33,10 +33,30 @@ class Lines:
         from elman.tasks.task import inputs
 
         several = len(inputs(model.task.columns)) > 1
-        answers = model.answers(list(rows), unknown=self.unknown)
+        answers = model.answers(list(rows), **self.options)
         weights = (model.explain_answer(row) if self.explain else None for row in rows)
-        found = zip(rows, answers, weights, strict=True)
-        return {LINE: [as_line(*each, several=several, every=self.every) for each in found]}
+        found = []
+        for row, answer, pieces in zip(rows, answers, weights, strict=True):
+            lines = [as_line(row, each, pieces, several=several, every=self.every) for each in (answer, *answer.others)]
+            found.append("\n".join(lines))
+        return {LINE: found}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Gives the values and the probabilities of the answers.
+
+    Attributes:
+        options: of the answers, by name.
+    """
+
+    options: Mapping[str, Any]
+
+    def __call__(self, model: Any, rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
+        """Return the columns of the answers."""
+        from elman.cluster.predict import answers_of
+
+        return answers_of(model, rows, **self.options)
 
 
 def by_ray(values: Mapping[str, Any]) -> bool:
@@ -70,18 +90,23 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
     Raises:
         UsageError, DataError, ModelError: as `elman predict`; or there is no cluster.
     """
-    from elman.cli.reading import refuse_others
+    from elman.cli.flags import given_values
+    from elman.cli.reading import answer_flags, refuse_others
     from elman.cluster.connect import connected, import_ray, problem_of
     from elman.models import open_model
 
     import_ray()
     opened, path, out = open_model(values["model"]), Path(values["data"]), values["out"]
-    refuse_others(opened.task, {name: value for name, value in how.items() if name != "column"}, values["model"])
+    flags = answer_flags()
+    others = {**how, **{name: values[name] for name in flags}}
+    refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, values["model"])
+    options = {"unknown": values["unknown"], **given_values(flags.values(), values)}
+    opened.answers([], **options)
     _check_files(opened, path, how)
-    lines = Lines(values["probabilities"], values["explain"], values["unknown"]) if out is None else None
+    answer = Columns(options) if out is not None else Lines(values["probabilities"], values["explain"], options)
     with connected(values["address"], values["workers"]) as ray:
         try:
-            _predict(opened, path, how, values, lines)
+            _predict(opened, path, how, values, answer)
         except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException) as error:
             raise problem_of(error) from None
     if out is not None and values["as_json"]:
@@ -90,7 +115,7 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
         emit(str(out))
 
 
-def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str, Any], lines: Any) -> None:
+def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str, Any], answer: Any) -> None:
     from elman.cluster.files import PARQUET, files_in, read_files, write_files
     from elman.cluster.predict import columns_of, predict_dataset
     from elman.data.files import ending_of
@@ -100,8 +125,9 @@ def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str
     names = [column.name for column in inputs(model.task.columns)]
     if kind == PARQUET:
         names = [how["column"]] if how.get("column") else columns_of(model, dataset.columns() or [])
-    found = predict_dataset(model, dataset, columns=names, workers=values["workers"], answer=lines)
-    if lines is None:
+    gpus = 0 if values["device"] in (None, "cpu") else 1
+    found = predict_dataset(model, dataset, columns=names, workers=values["workers"], gpus=gpus, answer=answer)
+    if values["out"] is not None:
         write_files(found, values["out"], kind)
         return
     for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):

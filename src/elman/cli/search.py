@@ -1,5 +1,6 @@
 """`elman search`: settings tried by Optuna, a command for each task, made from what the task declares."""
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,9 +107,6 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     fraction = _fraction(given)
     settings = check_settings(task.settings_class, {**fixed, "validation_fraction": fraction})
     space = _space(task, settings, fixed, given["space"])
-    if given["engine"] == "ray":
-        _run_by_ray(given)
-        return
     # These import torch, which takes seconds: only after the flags were checked.
     from elman.cli.search_result import SearchResult
     from elman.search.journal import import_optuna, open_study
@@ -117,6 +115,8 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     from elman.settings.space import described
 
     import_optuna()
+    if given["engine"] == "ray":
+        _work_by_ray(given)
     use_threads(given["threads"])
     storage, seeds = given["storage"] or STORAGE, given["seeds"] or 1
     train, held = _read(task, given, reading)
@@ -126,7 +126,9 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     others = {"space": described(space), "metric": metric.name, "seeds": seeds}
     identity = _identity(task, given, reading, settings_given, **others)
     study = open_study(storage, identity, larger_is_better=metric.larger_is_better)
-    trials = Trials(study, space, given["trials"], _deadline(given["minutes"]), seed=settings_given.get("seed", 0))
+    # The workers of a cluster have tried all.
+    deadline = time.monotonic() if given["engine"] == "ray" else _deadline(given["minutes"])
+    trials = Trials(study, space, given["trials"], deadline, seed=settings_given.get("seed", 0))
     interrupted = _interrupted(lambda: work(search, trials, metric, _progress(study, space, metric, given)))
     if trials.exhausted:
         say(f"elman: note: {trials.exhausted}.")
@@ -212,6 +214,7 @@ def _identity(
 ) -> dict[str, Any]:
     """Return what makes two searches one, as JSON holds it."""
     from elman.files import sha256_of
+    from elman.settings.training import MACHINE_SETTINGS
 
     data = given["data"] if task.source.several else [given["data"]]
     validation = given["validation"]
@@ -220,7 +223,7 @@ def _identity(
         "data": [sha256_of(Path(path)) for path in data],
         "validation": None if validation is None else sha256_of(Path(validation)),
         "reading": {name: value for name, value in reading.items() if value is not None},
-        "settings": {name: repr(value) for name, value in sorted(settings.items())},
+        "settings": {name: repr(value) for name, value in sorted(settings.items()) if name not in MACHINE_SETTINGS},
         **others,
     }
 
@@ -246,5 +249,17 @@ def _progress(study: Any, space: Any, metric: Any, given: dict[str, Any]) -> Any
     return show
 
 
-def _run_by_ray(given: dict[str, Any]) -> None:
-    raise NotImplementedError(given)
+def _work_by_ray(given: Mapping[str, Any]) -> None:
+    """Run workers of this search on a cluster until it is over."""
+    from elman.cluster.commands import run_everywhere
+
+    words, kept = iter(shlex.split(given["context"].obj)[1:]), []
+    for word in words:
+        name, sign, _ = word.partition("=")
+        if name in ("--engine", "--address", "--workers"):
+            # The value is the next word, or behind the sign.
+            if not sign:
+                next(words)
+        else:
+            kept.append(word)
+    run_everywhere(kept, address=given["address"], workers=given["workers"])

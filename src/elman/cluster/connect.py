@@ -35,7 +35,7 @@ def import_ray() -> Any:
             "The engine ray needs the package ray, which is not installed.", fix='Install it: pip install "elman[ray]"'
         ) from None
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return ray
 
 

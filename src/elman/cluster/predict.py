@@ -37,7 +37,7 @@ def predict_dataset(
         dataset: of `ray.data`.
         columns: of the inputs of the model; those that the model was trained on, or `text`, if not given.
         workers: largest number of actors; one for each CPU of the cluster if not given.
-        gpus: of each actor.
+        gpus: of each actor, which computes on a CPU without one.
         answer: gives the columns that are added, in place of `prediction` and `probability`.
 
     Returns:
@@ -61,7 +61,7 @@ def predict_dataset(
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     return dataset.map_batches(
         Predictor,
-        fn_constructor_args=(files, names, answer or answers_of),
+        fn_constructor_args=(files, names, answer or answers_of, "cuda" if gpus else "cpu"),
         batch_size=CHUNK,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
@@ -77,9 +77,10 @@ class Predictor:
         files: a list with the reference of Ray to the files of the model folder by name.
         columns: of the inputs.
         answer: gives the columns that are added.
+        device: of the model.
     """
 
-    def __init__(self, files: Sequence[Any], columns: Sequence[str], answer: Answers):
+    def __init__(self, files: Sequence[Any], columns: Sequence[str], answer: Answers, device: str):
         import ray
         import torch
 
@@ -88,7 +89,7 @@ class Predictor:
             found: dict[str, bytes] = dict(ray.get(files[0]))  # pyright: ignore[reportCallIssue, reportArgumentType]
             for name, content in found.items():
                 (Path(folder) / name).write_bytes(content)
-            self._model = open_model(folder)
+            self._model = open_model(folder).to(device)
         self._columns, self._answer = columns, answer
 
     def __call__(self, batch: Any) -> Any:
@@ -100,9 +101,9 @@ class Predictor:
         return batch
 
 
-def answers_of(model: Model, rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """Return the values and the probabilities of the answers."""
-    answers = model.answers(list(rows))
+def answers_of(model: Model, rows: Sequence[Any], **options: Any) -> dict[str, list[Any]]:
+    """Return the values and the probabilities of the answers, with options of `answers`."""
+    answers = model.answers(list(rows), **options)
     probabilities = [None if each.probability is None else float(each.probability) for each in answers]
     # Without any, Arrow would not know their type.
     found = {PREDICTION: [each.value for each in answers]}

@@ -1,12 +1,13 @@
 """Settings of networks that read one sequence, or a vector, and write another sequence."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from elman.settings.base import Conflict, Settings
 from elman.settings.network import StepSettings
+from elman.settings.space import Range, Space
 
 AttentionName = Literal["general", "additive", "dot"]
 ForcingSchedule = Literal["constant", "linear", "exponential", "inverse-sigmoid"]
@@ -14,6 +15,8 @@ ForcingSchedule = Literal["constant", "linear", "exponential", "inverse-sigmoid"
 
 class DecoderSettings(StepSettings):
     """The layers of an encoder and a decoder with attention."""
+
+    space: ClassVar[Space] = {"dropout": Range(0.0, 0.5)}
 
     cell: str = Field("gru", description="One of elman's cells, or your own as FILE.py:NAME.")
     hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer and direction.")
