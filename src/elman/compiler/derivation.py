@@ -118,6 +118,13 @@ class Derivation:
         return self._wanted[inputs]
 
 
+def derive(graph: Graph) -> Derivation:
+    """Return the derivation of a step, which is made once and kept with it."""
+    if Derivation not in graph.derived:
+        graph.derived[Derivation] = Derivation(graph)
+    return graph.derived[Derivation]
+
+
 Values = dict[Node, Tensor]
 # The parameters of the wide step by name, each as the parameters that are side by side in it.
 WideParts = Mapping[str, Sequence[Tensor]]

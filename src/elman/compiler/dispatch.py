@@ -15,6 +15,7 @@ from elman.compiler import reference
 from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.compiler.graph import Graph, all_learned
 from elman.compiler.targets import eager
+from elman.compiler.targets import torch as fused
 from elman.errors import ShapeError, UsageError, nearest
 from elman.order import TimeMajor
 from elman.tensors import is_recorded, is_transformed, read
@@ -32,6 +33,7 @@ class Target:
 
     Args:
         run: runs the step over a batch; see `targets.eager.run`.
+        refusal: returns why the target does not run a step, "" if it does; None if it runs every step.
         takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
         step_kernels: returns a module that runs one step at a time, with a `StepKernel` and a `LinearKernel` as
             those of `targets.llvm.stream`.
@@ -40,6 +42,7 @@ class Target:
     """
 
     run: Callable[..., Result]
+    refusal: Callable[[Graph], str] | None = None
     takes_ids: bool = False
     step_kernels: Callable[[], Any] | None = None
     batch_kernels: Callable[[], Any] | None = None
@@ -114,9 +117,13 @@ def _llvm_step_kernels() -> Any:
 
 TARGETS: dict[str, Target] = {
     "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels, batch_kernels=_llvm_batch_kernels),
+    "torch": Target(fused.run, fused.refusal),
     "eager": Target(eager.run),
     "reference": Target(_run_reference),
 }
+
+# Targets that run every step.
+GENERAL = tuple(name for name, target in TARGETS.items() if target.refusal is None)
 
 
 def step_kernels(target: str) -> Any:
@@ -155,6 +162,9 @@ def choose(
         if requested not in TARGETS:
             raise UsageError(f"There is no target `{requested}`.", fix=nearest(requested, TARGETS))
         return Choice(requested, "asked for by name")
+    is_on_gpu = device is not None and device.type == "cuda"
+    if is_on_gpu and graph is not None and not fused.refusal(graph) and not is_transformed():
+        return Choice("torch", "torch's fused kernels for a GPU, of which the step has the equations")
     if device is not None and device.type != "cpu":
         return Choice("eager", f"torch's operations, step by step: kernels are for the CPU, and this is {device.type}")
     if dtype not in (None, torch.float32, torch.float64):
