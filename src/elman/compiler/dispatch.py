@@ -34,6 +34,7 @@ class Target:
     Args:
         run: runs the step over a batch; see `targets.eager.run`.
         refusal: returns why the target does not run a step, "" if it does; None if it runs every step.
+        reads_memory: whether it reads tensors by their addresses in the memory of the CPU.
         takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
         step_kernels: returns a module that runs one step at a time, with a `StepKernel` and a `LinearKernel` as
             those of `targets.llvm.stream`.
@@ -43,6 +44,7 @@ class Target:
 
     run: Callable[..., Result]
     refusal: Callable[[Graph], str] | None = None
+    reads_memory: bool = False
     takes_ids: bool = False
     step_kernels: Callable[[], Any] | None = None
     batch_kernels: Callable[[], Any] | None = None
@@ -116,7 +118,13 @@ def _llvm_step_kernels() -> Any:
 
 
 TARGETS: dict[str, Target] = {
-    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels, batch_kernels=_llvm_batch_kernels),
+    "llvm": Target(
+        _run_llvm,
+        reads_memory=True,
+        takes_ids=True,
+        step_kernels=_llvm_step_kernels,
+        batch_kernels=_llvm_batch_kernels,
+    ),
     "torch": Target(fused.run, fused.refusal),
     "eager": Target(eager.run),
     "reference": Target(_run_reference),
@@ -156,11 +164,13 @@ def choose(
         trains: whether gradients are needed.
 
     Raises:
-        UsageError: the target does not exist.
+        UsageError: the target does not exist, or cannot read the memory of this device.
     """
     if requested is not None:
         if requested not in TARGETS:
             raise UsageError(f"There is no target `{requested}`.", fix=nearest(requested, TARGETS))
+        if TARGETS[requested].reads_memory and device is not None and device.type != "cpu":
+            raise _no_memory(requested, f"tensors on {device}")
         return Choice(requested, "asked for by name")
     is_on_gpu = device is not None and device.type == "cuda"
     if is_on_gpu and graph is not None and not fused.refusal(graph) and not is_transformed():
@@ -176,6 +186,13 @@ def choose(
     if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
     return KERNELS
+
+
+def _no_memory(target: str, got: str) -> UsageError:
+    return UsageError(
+        f"Expected plain tensors on the CPU for the target `{target}`, got {got}.",
+        fix="Leave out the target, so that elman chooses one.",
+    )
 
 
 @cache
@@ -251,6 +268,8 @@ def _run(
     trains = torch.is_grad_enabled() and any(map(_requires_grad, resolved))
     if target is None and has_others:
         target = "eager"
+    if target in TARGETS and TARGETS[target].reads_memory and has_others:
+        raise _no_memory(target, "a wrapper, a fake or a batched tensor")
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
     found, by_id = TARGETS[chosen.target], {}
     if ids is not None and found.takes_ids:
