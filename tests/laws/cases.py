@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elman import CELLS, Ragged, Recurrent, State
 from elman.compiler.dispatch import TARGETS
+from elman.compiler.graph import Graph
 from tests.examples import draws
 
 DIFFERENTIABLE = [name for name in TARGETS if name != "reference"]
@@ -57,14 +58,18 @@ def rows(case: Case, *shape: int, dtype: torch.dtype, draw: int = 0) -> Tensor:
 def make_layer(cell: str, case: Case, dtype: torch.dtype, **named: Any) -> Recurrent:
     """A layer in which no parameter is zero."""
     layer = Recurrent(cell, case.input_size, case.hidden_size, **named).to(dtype)
-    if (refusal := TARGETS[named.get("target") or "llvm"].refusal) is not None:
-        # torch projects to fewer features only, and a drawn size may be 1.
-        assume(not any(refusal(weights.graph) for weights in layer._all_weights()))
+    assume_supported(layer._weights_of(0, False).graph, named.get("target"))
     with torch.no_grad():
         for draw, tensor in enumerate([*layer.parameters(), *layer.buffers()], start=1):
             scale = tensor.shape[0] ** -0.5 if tensor.dim() == 2 else 0.5
             tensor.copy_(rows(case, *tensor.shape, dtype=dtype, draw=draw) * scale)
     return layer
+
+
+def assume_supported(graph: Graph, target: str | None) -> None:
+    """Draw another case if the target does not run a step of this size: torch projects to fewer features only."""
+    refusal = TARGETS[target or "llvm"].refusal
+    assume(refusal is None or not refusal(graph))
 
 
 def make_batch(case: Case, dtype: torch.dtype) -> Ragged:

@@ -75,7 +75,7 @@ class Derivation:
         return Parts(tensors[:inputs], tensors[inputs:states], tensors[states:])
 
     def parts_of(self, learned: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
-        """Return the parameters that are side by side in each parameter of the wide step, by its name.
+        """Return by name what is side by side in each parameter of the wide step.
 
         Args:
             learned: the parameters of the step, in the order of `parameters`.

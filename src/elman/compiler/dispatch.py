@@ -297,7 +297,7 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
 
 
 def _declared(graph: Graph) -> tuple[list[int], list[int], tuple[str, ...], list[tuple[int, ...]]]:
-    """Return the sizes of inputs and of states, and the names and shapes of parameters, kept with the step."""
+    """Return the sizes of inputs and states, and the names and shapes of parameters."""
     if _declared not in graph.derived:
         sizes = ([node.size for node in nodes] for nodes in (graph.inputs, graph.states))
         shapes = [item.shape for item in graph.parameters]

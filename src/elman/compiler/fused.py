@@ -1,7 +1,6 @@
 """Steps that are those of torch's fused recurrent kernels, found by their graphs.
 
-Any cell with these equations is found, whatever the names of the cell, its states and its parameters, and in any order
-of factors and summands. A gate may have matrices of its own or columns of a wide one, and its input and its state may
+Any cell with these equations is found: names play no part, neither does the order of factors and summands. A gate may have matrices of its own or columns of a wide one, and its input and its state may
 be concatenated before the product.
 """
 
@@ -94,7 +93,7 @@ def _part(term: Term, weights: Mapping[str, Tensor]) -> Tensor:
 
 
 def find_fused(graph: Graph) -> Fused | None:
-    """Return how one of torch's kernels runs a step, None if none does; the answer is kept with the step."""
+    """Return how one of torch's kernels runs a step, None if none does."""
     if find_fused not in graph.derived:
         graph.derived[find_fused] = _find(graph)
     return graph.derived[find_fused]
@@ -130,7 +129,7 @@ def _find_gru(graph: Graph) -> Fused | None:
 
 
 def _candidates(graph: Graph, node: Node, h: Node) -> Iterator[tuple[Gate | None, Gate | None, Gate | None]]:
-    """Yield the reset gate, the sum outside of what it multiplies, and the sum inside, of a candidate."""
+    """Yield the reset gate of a candidate, and the sums outside and inside of what it multiplies."""
     summands = _summands(node, (0, h.size))
     whole = [each for each, cut in summands if each.op == "mul" and cut == (0, each.size)]
     for multiplied in whole[:1]:
@@ -143,7 +142,7 @@ def _candidates(graph: Graph, node: Node, h: Node) -> Iterator[tuple[Gate | None
 
 
 def _are_gru(reset: Gate | None, update: Gate | None, outside: Gate | None, inside: Gate | None) -> bool:
-    """Return whether the input is outside of what the reset gate multiplies, and the state inside of it."""
+    """Return whether the input is outside of what r multiplies, and the state inside."""
     if reset is None or update is None or outside is None or inside is None:
         return False
     return bool(outside.inputs and inside.hidden) and not (outside.hidden or inside.inputs)
@@ -172,7 +171,7 @@ COMMUTATIVE = ("add", "mul")
 
 
 def _bindings(node: Node, pattern: Pattern, known: dict[str, Node]) -> Iterator[dict[str, Node]]:
-    """Yield each way in which a node fits a pattern, up to the order of factors and summands: a node for each name."""
+    """Yield the nodes by name for each way in which a node fits a pattern."""
     if isinstance(pattern, Node):
         fits = node is pattern
     elif isinstance(pattern, float):

@@ -105,7 +105,7 @@ def _run_packed(
     arrays: list[Tensor],
     settings: tuple[Any, ...],
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run the steps in the order of time; sequences without steps keep their states."""
+    """Run the steps in the order of time. Sequences without steps keep their states."""
     device, running = data.device, order.rows[0]
     index = (order.backward_index if reads_backward else order.index).to(device)
     sorted_by_length, restored = order.sequences.to(device), order.restored.to(device)
@@ -125,10 +125,10 @@ def _given(found: Fused, initial: list[Tensor]) -> Any:
 
 
 def _contiguous(arrays: list[Tensor]) -> list[Tensor]:
-    """Return the kernel's parameters in contiguous memory, on a GPU in one piece, which cuDNN reads without a copy."""
+    """Return the kernel's parameters in contiguous memory, on a GPU in one piece."""
     if arrays[0].device.type != "cuda":
         return [array.contiguous() for array in arrays]
-    # cuDNN has all matrices before the vectors.
+    # cuDNN reads one piece without a copy if all matrices are before the vectors.
     ordered = sorted(range(len(arrays)), key=lambda position: -arrays[position].dim())
     pieces = torch.cat([arrays[position].reshape(-1) for position in ordered]).split(
         [arrays[position].numel() for position in ordered]
