@@ -1,7 +1,7 @@
 """Steps that are those of torch's fused recurrent kernels, found by their graphs.
 
-Any cell with these equations is found: names play no part, neither does the order of factors and summands. A gate may have matrices of its own or columns of a wide one, and its input and its state may
-be concatenated before the product.
+Any cell with these equations is found: names play no part, nor does the order of factors and summands. A gate may have
+matrices of its own or columns of a wide one, and its input and its state may be concatenated before the product.
 """
 
 from collections.abc import Iterator, Mapping
@@ -129,7 +129,7 @@ def _find_gru(graph: Graph) -> Fused | None:
 
 
 def _candidates(graph: Graph, node: Node, h: Node) -> Iterator[tuple[Gate | None, Gate | None, Gate | None]]:
-    """Yield the reset gate of a candidate, and the sums outside and inside of what it multiplies."""
+    """Yield the reset gate of a candidate, and the sums outside and inside its reach."""
     summands = _summands(node, (0, h.size))
     whole = [each for each, cut in summands if each.op == "mul" and cut == (0, each.size)]
     for multiplied in whole[:1]:
