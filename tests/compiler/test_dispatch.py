@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from elman import CELLS
+from elman import CELLS, Recurrent
 from elman.compiler.dispatch import TARGETS, choose, run
 from elman.errors import UsageError
 from elman.order import TimeMajor
@@ -21,6 +22,15 @@ def test_the_choice_and_its_reason():
 def test_an_unknown_target_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match=r"(?s)no target `eagre`.*Did you mean `eager`\?"):
         choose("eagre")
+
+
+def test_kernels_that_read_memory_refuse_what_has_none():
+    layer = Recurrent("lstm", 3, 4, target="llvm")
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(UsageError, match=r"(?s)`llvm`.*Leave out"):
+        layer(torch.zeros(2, 5, 3))
+    layer.to("meta")
+    with pytest.raises(UsageError, match=r"(?s)on the CPU for the target `llvm`, got tensors on meta.*Leave out"):
+        layer(torch.zeros(2, 5, 3, device="meta"))
 
 
 @pytest.mark.parametrize("target", TARGETS)

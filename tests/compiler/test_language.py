@@ -10,7 +10,7 @@ import torch
 
 import elman
 from elman import Next, cell
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.compiler.graph import Nodes
 from elman.compiler.language import WORDS
 from elman.compiler.operations import BINARY, OPERATIONS, UNARY, Mismatch, size_of
@@ -103,7 +103,7 @@ TWO: dict[str, tuple[Callable, Callable]] = {
 
 ARITHMETIC = [op for op in (*UNARY, *BINARY, "sum", "max") if op not in ("less", "less_equal", "equal")]
 
-targets = pytest.mark.parametrize("target", TARGETS)
+targets = pytest.mark.parametrize("target", GENERAL)
 
 
 @targets

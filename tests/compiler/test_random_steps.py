@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 
 from elman import cell
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.compiler.fission import split_loop
 from elman.compiler.graph import Graph, dependants, from_json, ordered, show, to_json
 from elman.compiler.simplify import simplify
@@ -23,7 +23,7 @@ from tests.laws.tolerances import assert_near, assert_near_differences
 INPUT, HIDDEN = 3, 2
 LENGTHS = (2, 0, 3)
 
-targets = pytest.mark.parametrize("target", [name for name in TARGETS if name != "reference"])
+targets = pytest.mark.parametrize("target", [name for name in GENERAL if name != "reference"])
 both_ways = pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 
 

@@ -7,7 +7,7 @@ import elman
 from elman import Next, Recurrent, affine, cell, concat, mean, parameter, relu, sigmoid, tanh
 from elman.cells import CELLS
 from elman.compiler.cell import Cell, describe_options
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.compiler.graph import Graph, show
 from elman.errors import CellError, UsageError
 from tests.compiler.run import drawn, run
@@ -85,13 +85,13 @@ def test_states_may_change_places():
     graph = swap.trace(1, 2)
     tensors = drawn(graph, [3, 2, 0])
     _, h, c = tensors
-    for target in TARGETS:
+    for target in GENERAL:
         _, last_h, last_c = run(graph, tensors, [3, 2, 0], target)
         assert torch.equal(last_h, torch.stack([c[0], h[1], h[2]]))
         assert torch.equal(last_c, torch.stack([h[0], c[1], c[2]]))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", GENERAL)
 def test_a_state_may_forget_what_it_was(target: str):
     @cell
     def last_input(x, h, n, p):
@@ -106,7 +106,7 @@ def test_a_state_may_forget_what_it_was(target: str):
     assert torch.equal(p[0], tensors[4])
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", GENERAL)
 def test_a_number_may_stand_wherever_a_value_may(target: str):
     @cell
     def numbers(x, h):

@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import elman
 from elman import Next, cell
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.compiler.graph import Graph
 from elman.compiler.language import WORDS
 from elman.compiler.starts import STARTS
@@ -26,7 +26,7 @@ from elman.compiler.testing.interpreted import interpreted_gradients
 from tests.compiler.run import run
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-RUNS = [(target, name) for target in TARGETS for name in DTYPES if target != "reference" or name == "float64"]
+RUNS = [(target, name) for target in GENERAL for name in DTYPES if target != "reference" or name == "float64"]
 ULPS = 8
 
 INF, NAN = math.inf, math.nan

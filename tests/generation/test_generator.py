@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 import torch
 
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.errors import DataError, ModelError, ShapeError, UsageError
 from elman.generation.position import DRAWN, RECENT, VOCABULARY, WEIGHTS
 from elman.generation.writing import MEMORY
@@ -21,7 +21,7 @@ def text(**given) -> str:
     return "".join(generate(**given))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", GENERAL)
 @pytest.mark.parametrize("cell", ["gru", "lstm", "min_gru"])
 @pytest.mark.parametrize("prompt", ["", "a", "bad cafe"])
 def test_greedy_text_is_the_most_probable_token_after_all_before_it(target: str, cell: str, prompt: str):
@@ -51,7 +51,7 @@ def test_the_seed_repeats_the_text_on_every_target(cell: str, settings: dict):
         network = Network(len(LETTERS), cell=cell, target=target)
         return ["".join(pieces) for pieces in samples(network=network, samples=2, length=150, seed=seed, **settings)]
 
-    texts = [write(target, 7) for target in TARGETS]
+    texts = [write(target, 7) for target in GENERAL]
     assert texts[0] == write("llvm", 7) == texts[1] == texts[2]
     assert write("llvm", 8) != texts[0]
 

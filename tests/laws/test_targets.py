@@ -16,6 +16,7 @@ from tests.laws.cases import (
     CASES,
     Case,
     answer,
+    assume_supported,
     every_cell,
     every_differentiable_target,
     every_dtype,
@@ -55,6 +56,7 @@ def leaves(graph: Graph, case: Case, dtype: torch.dtype) -> list[Tensor]:
 
 def run(graph: Graph, case: Case, tensors: list[Tensor], target: str, backward: bool) -> tuple[Tensor, ...]:
     """The output at every step and the last states."""
+    assume_supported(graph, target)
     count = 1 + len(graph.states)
     weights = dict(zip((item.name for item in graph.parameters), tensors[count:], strict=True))
     order = TimeMajor(torch.tensor(case.lengths))

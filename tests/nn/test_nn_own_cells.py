@@ -29,7 +29,7 @@ from elman import (
 )
 from elman.cells.archive import cell_from_json, cell_to_json
 from elman.compiler.cell import Cell
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL
 from elman.compiler.explain import Explanation
 from elman.errors import UsageError
 from elman.nn.regularisers import drop_weights
@@ -38,7 +38,7 @@ from tests.laws.tolerances import assert_near
 LENGTHS = [4, 0, 1, 6, 3]
 SIZE = 5
 
-every_target = pytest.mark.parametrize("target", TARGETS)
+every_target = pytest.mark.parametrize("target", GENERAL)
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 
 States = tuple[Tensor, ...]

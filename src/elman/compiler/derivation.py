@@ -75,7 +75,7 @@ class Derivation:
         return Parts(tensors[:inputs], tensors[inputs:states], tensors[states:])
 
     def parts_of(self, learned: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
-        """Return the parameters that are side by side in each parameter of the wide step, by its name.
+        """Return by name what is side by side in each parameter of the wide step.
 
         Args:
             learned: the parameters of the step, in the order of `parameters`.
@@ -116,6 +116,13 @@ class Derivation:
             found |= {use.output for use in gradient.uses}
             self._wanted[inputs] = tuple(gradient.backward.outputs[output] for output in sorted(found))
         return self._wanted[inputs]
+
+
+def derive(graph: Graph) -> Derivation:
+    """Return the derivation of a step, which is made once and kept with it."""
+    if Derivation not in graph.derived:
+        graph.derived[Derivation] = Derivation(graph)
+    return graph.derived[Derivation]
 
 
 Values = dict[Node, Tensor]

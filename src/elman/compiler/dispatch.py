@@ -15,6 +15,7 @@ from elman.compiler import reference
 from elman.compiler.autocast import autocast_type, lowered, without_autocast
 from elman.compiler.graph import Graph, all_learned
 from elman.compiler.targets import eager
+from elman.compiler.targets import torch as fused
 from elman.errors import ShapeError, UsageError, nearest
 from elman.order import TimeMajor
 from elman.tensors import is_recorded, is_transformed, read
@@ -32,6 +33,8 @@ class Target:
 
     Args:
         run: runs the step over a batch; see `targets.eager.run`.
+        refusal: returns why the target does not run a step, "" if it does; None if it runs every step.
+        reads_memory: whether it reads tensors by their addresses in the memory of the CPU.
         takes_ids: whether `run` takes `ids`, with which the first input is a table and each step reads a row of it.
         step_kernels: returns a module that runs one step at a time, with a `StepKernel` and a `LinearKernel` as
             those of `targets.llvm.stream`.
@@ -40,6 +43,8 @@ class Target:
     """
 
     run: Callable[..., Result]
+    refusal: Callable[[Graph], str] | None = None
+    reads_memory: bool = False
     takes_ids: bool = False
     step_kernels: Callable[[], Any] | None = None
     batch_kernels: Callable[[], Any] | None = None
@@ -113,10 +118,20 @@ def _llvm_step_kernels() -> Any:
 
 
 TARGETS: dict[str, Target] = {
-    "llvm": Target(_run_llvm, takes_ids=True, step_kernels=_llvm_step_kernels, batch_kernels=_llvm_batch_kernels),
+    "llvm": Target(
+        _run_llvm,
+        reads_memory=True,
+        takes_ids=True,
+        step_kernels=_llvm_step_kernels,
+        batch_kernels=_llvm_batch_kernels,
+    ),
+    "torch": Target(fused.run, fused.refusal),
     "eager": Target(eager.run),
     "reference": Target(_run_reference),
 }
+
+# Targets that run every step.
+GENERAL = tuple(name for name, target in TARGETS.items() if target.refusal is None)
 
 
 def step_kernels(target: str) -> Any:
@@ -149,12 +164,17 @@ def choose(
         trains: whether gradients are needed.
 
     Raises:
-        UsageError: the target does not exist.
+        UsageError: the target does not exist, or cannot read the memory of this device.
     """
     if requested is not None:
         if requested not in TARGETS:
             raise UsageError(f"There is no target `{requested}`.", fix=nearest(requested, TARGETS))
+        if TARGETS[requested].reads_memory and device is not None and device.type != "cpu":
+            raise _no_memory(requested, f"tensors on {device}")
         return Choice(requested, "asked for by name")
+    is_on_gpu = device is not None and device.type == "cuda"
+    if is_on_gpu and graph is not None and not fused.refusal(graph) and not is_transformed():
+        return Choice("torch", "torch's fused kernels for a GPU, of which the step has the equations")
     if device is not None and device.type != "cpu":
         return Choice("eager", f"torch's operations, step by step: kernels are for the CPU, and this is {device.type}")
     if dtype not in (None, torch.float32, torch.float64):
@@ -166,6 +186,13 @@ def choose(
     if graph is not None and (reason := _why_not_built(graph, dtype or torch.float32, trains)):
         return Choice("eager", f"torch's operations, step by step: {reason}")
     return KERNELS
+
+
+def _no_memory(target: str, got: str) -> UsageError:
+    return UsageError(
+        f"Expected plain tensors on the CPU for the target `{target}`, got {got}.",
+        fix="Leave out the target, so that elman chooses one.",
+    )
 
 
 @cache
@@ -241,6 +268,8 @@ def _run(
     trains = torch.is_grad_enabled() and any(map(_requires_grad, resolved))
     if target is None and has_others:
         target = "eager"
+    if target in TARGETS and TARGETS[target].reads_memory and has_others:
+        raise _no_memory(target, "a wrapper, a fake or a batched tensor")
     chosen = choose(target, inputs[0].device, inputs[0].dtype, graph, trains=trains)
     found, by_id = TARGETS[chosen.target], {}
     if ids is not None and found.takes_ids:
@@ -268,7 +297,7 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
 
 
 def _declared(graph: Graph) -> tuple[list[int], list[int], tuple[str, ...], list[tuple[int, ...]]]:
-    """Return the sizes of inputs and of states, and the names and shapes of parameters, kept with the step."""
+    """Return the sizes of inputs and states, and the names and shapes of parameters."""
     if _declared not in graph.derived:
         sizes = ([node.size for node in nodes] for nodes in (graph.inputs, graph.states))
         shapes = [item.shape for item in graph.parameters]

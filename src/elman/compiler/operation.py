@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.compiler.derivation import Derivation, Kept, gradients, joined
+from elman.compiler.derivation import Kept, derive, gradients, joined
 from elman.compiler.graph import Graph, from_json, to_json
 from elman.compiler.targets import eager
 from elman.order import TimeMajor
@@ -48,7 +48,7 @@ def run_recorded(
 @constant_in_compiled_code
 def _describe(graph: Graph) -> tuple[str, tuple[str, ...]]:
     """Return the step as text, and its parameters' names in the order of the operation."""
-    return write_step(graph), _derive(graph).parameters
+    return write_step(graph), derive(graph).parameters
 
 
 def write_step(graph: Graph) -> str:
@@ -62,12 +62,6 @@ def write_step(graph: Graph) -> str:
 def read_step(step: str) -> Graph:
     """Return the step that `write_step` wrote."""
     return from_json(json.loads(step))
-
-
-def _derive(graph: Graph) -> Derivation:
-    if Derivation not in graph.derived:
-        graph.derived[Derivation] = Derivation(graph)
-    return graph.derived[Derivation]
 
 
 @lru_cache(maxsize=64)
@@ -95,7 +89,7 @@ def _kernels(graph: Graph, tensors: Sequence[Tensor], *, trains: bool) -> Any:
 def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None, reads_backward: bool) -> list[Tensor]:
     """Compute the output and the last states."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
-    derivation = _derive(graph)
+    derivation = derive(graph)
     if kernels := _kernels(graph, tensors, trains=False):
         compiled = kernels.program(graph, tensors[0].dtype)
         read, own = kernels.by_id(compiled, tensors, ids)
@@ -110,7 +104,7 @@ def _infer(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None
 def _keep(step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None, reads_backward: bool) -> list[Tensor]:
     """Compute the output, the last states, and what the backward operation reads."""
     graph, order, tensors = read_step(step), _read_order(lengths), resolved(tensors)
-    derivation = _derive(graph)
+    derivation = derive(graph)
     if kernels := _kernels(graph, tensors, trains=True):
         compiled = kernels.program(graph, tensors[0].dtype)
         read, own = kernels.by_id(compiled, tensors, ids)
@@ -135,7 +129,7 @@ def _differentiate(
 ) -> list[Tensor]:
     """Compute the gradient of each tensor from those of the output and the last states."""
     graph, order = read_step(step), _read_order(lengths)
-    derivation, tensors, given = _derive(graph), resolved(tensors), resolved(given)
+    derivation, tensors, given = derive(graph), resolved(tensors), resolved(given)
     known, wishes = Kept(kept[0], kept[1:]), [True] * len(graph.inputs)
     if kernels := _kernels(graph, tensors, trains=True):
         compiled = kernels.program(graph, tensors[0].dtype)
@@ -180,7 +174,7 @@ def _keep_shapes(
     step: str, tensors: list[Tensor], lengths: Tensor, ids: Tensor | None, reads_backward: bool
 ) -> list[Tensor]:
     found = _infer_shapes(step, tensors, lengths, ids, reads_backward)
-    derivation, like, total = _derive(read_step(step)), tensors[0], found[0].shape[0]
+    derivation, like, total = derive(read_step(step)), tensors[0], found[0].shape[0]
     return [*found, *(like.new_empty(total, node.size) for node in derivation.kept_nodes)]
 
 
@@ -212,7 +206,7 @@ class _Recorded(torch.autograd.Function):
         ids, kept = rest[0] if has_ids else None, rest[has_ids:]
         if torch.is_grad_enabled():
             graph, order = read_step(ctx.step), _read_order(lengths)
-            found = eager.gradients(graph, _derive(graph), tensors, order, ctx.reads_backward, ids, given)
+            found = eager.gradients(graph, derive(graph), tensors, order, ctx.reads_backward, ids, given)
         else:
             arguments = ctx.step, tensors, kept, list(given), lengths, ids, ctx.reads_backward
             found = torch.ops.elman.recurrence_backward(*arguments)

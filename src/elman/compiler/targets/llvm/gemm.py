@@ -110,16 +110,16 @@ class Native:
     def pack(
         self, k: int, n: int, matrix: int, row: int, column: int, target: int, rows: int | None = None, first: int = 0
     ) -> None:
-        """Pack a matrix (k, n) into the memory at `target`, as the rows from `first` on of one with `rows` rows.
+        """Pack a matrix (k, n) at `target`, as the rows from `first` of a matrix of `rows` rows.
 
         `row` and `column` are the distances of its rows and columns.
         """
         self._pack(k, n, matrix, row, column, target, k if rows is None else rows, first)
 
     def pack_beside(self, k: int, n: int, matrix: int, row: int, target: int, first: int, columns: int) -> None:
-        """Pack a matrix (k, n) with contiguous rows as the columns from `first` on of one with `columns` columns.
+        """Pack a matrix (k, n) as the columns from `first` of a matrix of `columns` columns.
 
-        After the matrices before it are packed, the last one completes the packed matrix.
+        Its rows are contiguous. The last of the matrices also writes what is beyond the last column.
         """
         self._pack_beside(k, n, matrix, row, target, first, columns)
 

@@ -86,7 +86,7 @@ def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
 def write_pack(module: ir.Module, dtype: Any) -> None:
     """Write `pack(k, n, b, b_row, b_column, target, rows, first)`, with `n` in columns.
 
-    The packed matrix has `rows` rows, and `b` becomes the `k` rows from the row `first` on.
+    The packed matrix has `rows` rows, and `b` becomes `k` of them, from the row `first`.
     """
     column = _pack_column(module, dtype)
     names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("b_column", INDEX)]
@@ -108,15 +108,15 @@ def write_pack(module: ir.Module, dtype: Any) -> None:
 
 
 def _vector_address(code: Code, target: Value, rows: Value, panel: Value, j: int) -> Value:
-    """Write the address of a vector in the first row: the one `j` after the first of the panel that begins there."""
+    """Write the address of the vector `j` of a panel in its first row."""
     return code.at(target, code.plus(code.times(code.times(panel, code.lanes), rows), j * code.lanes))
 
 
 def write_pack_beside(module: ir.Module, dtype: Any) -> None:
-    """Write `pack_beside(k, n, b, b_row, target, first, columns)`: pack one of several matrices side by side.
+    """Write `pack_beside(k, n, b, b_row, target, first, columns)`.
 
-    It becomes the `n` columns from the column `first` on, of `columns`; the rows of `b` are contiguous. The last matrix
-    also writes the zeros beyond the last column.
+    It packs one of several matrices that are side by side in one of `columns` columns: `b`, whose rows are contiguous,
+    becomes the `n` columns from the column `first`. The last matrix also writes the zeros beyond the last column.
     """
     names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("target", POINTER), ("first", INDEX)]
     code = begin(module, "pack_beside", [*names, ("columns", INDEX)], dtype)
