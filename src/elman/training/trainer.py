@@ -16,6 +16,7 @@ from elman.tasks.task import Data, Task
 from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
 from elman.training.evaluation import evaluate
+from elman.training.flossing import floss
 from elman.training.generators import (
     cuda_devices,
     generator_tensors,
@@ -128,6 +129,8 @@ class Trainer:
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
+            if checkpoint is None:
+                floss(self._network, self._task, self._train, self._settings)
             self._learner = build_learner(self._network, self._task, self._settings, self._train)
             self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
             if checkpoint is not None:
