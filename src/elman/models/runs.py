@@ -15,6 +15,7 @@ from elman.report.page import write_page
 from elman.report.parts import SHOWN_CHARACTERS
 from elman.tasks.baselines import OFF, BaselineScore, beside
 from elman.tasks.task import Found, Row, Values
+from elman.training.gradient_watch import gradient_parts
 from elman.training.listener import Listener
 from elman.training.log import read_log
 from elman.training.record import curves_of
@@ -196,7 +197,7 @@ def _write_report(
     write_page(
         run.folder / REPORT,
         title=f"{run.folder.name}: {task.title_of()}",
-        parts=[*beside(task.report(found), task, compared), *curves_of(model.history_, log)],
+        parts=[*beside(task.report(found), task, compared), *gradient_parts(log), *curves_of(model.history_, log)],
         settings=task.settings.model_dump(),
         facts={**facts, "scores on": result["judged_on"], **about},
         command=run.command,

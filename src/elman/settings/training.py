@@ -117,6 +117,11 @@ class RunSettings(Settings):
         None,
         description="Evaluate every N minibatches within an epoch. The scores are logged and change nothing.",
     )
+    watch_gradients: PositiveInt | None = Field(
+        None,
+        description="Epochs between two measurements of how gradients flow. They are logged, shown in the report and "
+        "change nothing.",
+    )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
     @field_validator("freeze", "ridges", mode="before")

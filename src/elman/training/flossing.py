@@ -78,7 +78,7 @@ def weights_named(model: nn.Module, layer: Layer) -> dict[str, Tensor]:
 
 
 def flossing_loss(layer: Layer, count: int) -> Tensor:
-    """Return the mean of the squares of the largest Lyapunov exponents, as a function of the weights.
+    """Return the mean square of the largest Lyapunov exponents, as a function of the weights.
 
     Args:
         layer: with weights that may have gradients.

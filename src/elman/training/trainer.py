@@ -24,6 +24,7 @@ from elman.training.generators import (
     own_generators,
     seed_generators,
 )
+from elman.training.gradient_watch import check_watched, watch_gradients
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
 from elman.training.learner import NotFiniteError
@@ -38,7 +39,15 @@ from elman.training.weights import describe_weights
 
 # Settings that do not change the result; what was read of the vectors is in the identity.
 _FREE_SETTINGS = frozenset(
-    {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample", "vectors"}
+    {
+        "checkpoint_seconds",
+        "checkpoint_batches",
+        "validate_batches",
+        "report_every",
+        "show_sample",
+        "vectors",
+        "watch_gradients",
+    }
 )
 
 
@@ -84,6 +93,7 @@ class Trainer:
         listener: Listener | None = None,
     ):
         check_sets(train, validation, settings)
+        check_watched(network, settings)
         self._network = network
         self._task = task
         self._metric = task.metric
@@ -315,6 +325,16 @@ class Trainer:
         state.epoch, state.batch, state.running = state.epoch + 1, 0, Meter()
         self._write_log("epoch", asdict(record))
         self._listener.epoch(EpochEvent(record, is_best, text))
+        self._watch_gradients()
+
+    def _watch_gradients(self) -> None:
+        every = self._settings.watch_gradients
+        if every is None or self._state.epoch % every:
+            return
+        with own_generators(self._devices):
+            event = watch_gradients(self._network, self._task, self._train, self._state.epoch)
+        self._write_log("gradients", event.row())
+        self._listener.gradients(event)
 
     def _finish(self) -> None:
         self._state.finished = True
