@@ -9,6 +9,8 @@ from small_training import Net, Signs, Words
 from torch import Tensor, nn
 
 from elman.errors import TrainingError, UsageError
+from elman.nn import Recurrent
+from elman.tasks.classify import ClassifierSettings
 from elman.tasks.task import Batch
 from elman.training import TrainingSettings
 from elman.training.gauss_newton import GaussNewton, flat
@@ -123,6 +125,32 @@ def test_the_settings_reach_the_optimiser():
     assert isinstance(optimizer, HessianFree)
     assert (optimizer.damping, optimizer.structural, optimizer.iterations) == (3.0, 0.5, 7)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.0]
+    for name in ("ensemble", "adversarial"):
+        with pytest.raises(ValueError, match=f"optimizer.*{name}"):
+            ClassifierSettings.model_validate({"optimizer": "hessian-free", name: 2})
     for name, value in {"damping": 1.0, "structural_damping": 1.0, "cg_iterations": 3}.items():
         with pytest.raises(ValueError, match="only hessian-free has it"):
             TrainingSettings.model_validate({name: value})
+
+
+class Sequences(nn.Module):
+    """A recurrent layer, whose states are observed, for the task of the trainer's tests."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = Recurrent("gru", 3, 5)
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.body(inputs)[1].output)
+
+
+def test_structural_damping_changes_a_run():
+    ends = []
+    for structural in (0.0, 5.0):
+        network = Sequences()
+        settings = {"epochs": 2, "batch_size": 20, "optimizer": "hessian-free", "structural_damping": structural}
+        trainer(None, settings, network=network, train=Words(40)).run()
+        ends.append(network.head.weight.detach())
+    assert not torch.equal(*ends)

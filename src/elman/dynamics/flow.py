@@ -56,14 +56,19 @@ class Flow:
         return "exploding" if self.change > LIMIT else "healthy"
 
     @property
-    def sentence(self) -> str:
-        """What was found, and what to do."""
+    def summary(self) -> str:
+        """What was found."""
         memory = self.norms.memory
         reach = "does not fall" if math.isinf(memory) else f"falls to 1/e in {memory:.3g} steps"
         if self.norms.logarithms[-1] == -math.inf:
             lost = self.norms.logarithms.index(-math.inf)
             reach = f"is 0 from {lost} step{'s' * (lost != 1)} before the end"
-        return f"{self.layer}: {self.verdict}. Over {self.steps:,} steps the gradient {reach}. {ADVICE[self.verdict]}"
+        return f"{self.layer}: {self.verdict}; over {self.steps:,} steps it {reach}."
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and what to do."""
+        return f"The gradient of {self.summary} {ADVICE[self.verdict]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON holds it, with None for infinity."""

@@ -86,7 +86,7 @@ def gradient_norms(trajectory: Trajectory, *, probes: int | None = None, seed: i
 
 
 def _scaled(vectors: Tensor, size: float) -> tuple[Tensor, Tensor]:
-    """Scale the vectors of each row to a norm, and return the logarithm of their old norm relative to it."""
+    """Scale the vectors of each row to a norm, and return the logarithm of how much they grew."""
     norms = vectors.flatten(1).norm(dim=1) / size
     scaled = vectors / norms.where(norms > 0, torch.ones_like(norms)).view(-1, 1, 1)
     return scaled, norms.log()

@@ -12,13 +12,20 @@ from elman.errors import UsageError
 from elman.nn.recurrent import Recurrent
 
 
-def observed_layers(network: nn.Module, read: Callable[[], Any], sequences: int | None = None) -> list[Layer]:
+def observed_layers(
+    network: nn.Module,
+    read: Callable[[], Any],
+    sequences: int | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> list[Layer]:
     """Return every recurrent layer of a network with what it reads.
 
     Args:
         network: put in evaluation mode for the reading, and back.
         read: has the network read a batch. Of several calls of a layer in it, the first counts.
         sequences: keep at most so many, the first ones of the batch.
+        dtype: the type to compute in.
 
     Raises:
         UsageError: no recurrent layer read anything.
@@ -46,7 +53,7 @@ def observed_layers(network: nn.Module, read: Callable[[], Any], sequences: int 
     return [
         layer._replace(name=f"{name}.{layer.name}" if name else layer.name)
         for name, (recurrent, given, named) in calls.items()
-        for layer in _some(layers_of(recurrent, *given, **named), sequences)
+        for layer in _some(layers_of(recurrent, *given, dtype=dtype, **named), sequences)
     ]
 
 

@@ -198,7 +198,10 @@ def trajectories(layers: Sequence[Layer], steps: int | None = None) -> Iterator[
 
 
 def unit_vectors(rows: int, count: int, width: int, *, seed: int = 0) -> Tensor:
-    """Return orthonormal vectors, the same for each row, `(rows, count, width)`: random ones unless they are all."""
+    """Return orthonormal vectors, the same for each row, `(rows, count, width)`.
+
+    They are the unit vectors if they are as many as the width, and else random.
+    """
     if count == width:
         found = torch.eye(width, dtype=torch.float64)
     else:

@@ -1,16 +1,10 @@
 """How the gradient flows through the recurrent layers of a model, on data."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from elman.dynamics import Flow, flow_of, observed_layers
-from elman.errors import UsageError
 from elman.models.model import Model
 from elman.tasks.rows import rows_named
-from elman.tasks.task import Batch, Data, Values
-
-# Batches that are compared for the longest sequences.
-COMPARED = 8
+from elman.tasks.task import Values
+from elman.training.gradient_watch import longest_batch
 
 
 def gradient_flow(
@@ -44,17 +38,3 @@ def gradient_flow(
     batch = longest_batch(data)
     layers = observed_layers(model.model_, lambda: model.task_.read(model.model_, batch), sequences)
     return list(flow_of(layers, steps=steps, exponents=exponents, probes=probes))
-
-
-def longest_batch(data: Data) -> Batch:
-    """Return the batch of the longest sequences, of up to eight batches of the data.
-
-    Raises:
-        UsageError: there are no data.
-    """
-    plan: Sequence[Any] = data.plan(0)
-    if not len(plan):
-        raise UsageError("Expected at least one sequence, got none.", fix="Give other data.")
-    some = {round(number * (len(plan) - 1) / (COMPARED - 1)) for number in range(COMPARED)}
-    batches = (data.read(plan[index]) for index in sorted(some))
-    return max(batches, key=lambda batch: batch.tokens / max(batch.sequences, 1))

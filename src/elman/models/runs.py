@@ -16,6 +16,7 @@ from elman.report.parts import SHOWN_CHARACTERS
 from elman.settings.training import MACHINE_SETTINGS
 from elman.tasks.baselines import OFF, BaselineScore, beside
 from elman.tasks.task import Found, Row, Values
+from elman.training.gradient_watch import gradient_parts
 from elman.training.listener import Listener
 from elman.training.log import read_log
 from elman.training.record import curves_of
@@ -206,7 +207,7 @@ def _write_report(
     write_page(
         run.folder / REPORT,
         title=f"{run.folder.name}: {task.title_of()}",
-        parts=[*beside(task.report(found), task, compared), *curves_of(model.history_, log)],
+        parts=[*beside(task.report(found), task, compared), *gradient_parts(log), *curves_of(model.history_, log)],
         settings=task.settings.model_dump(exclude=set(MACHINE_SETTINGS)),
         facts={**facts, "scores on": result["judged_on"], **about},
         command=run.command,

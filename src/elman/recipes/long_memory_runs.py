@@ -58,12 +58,15 @@ def _adding(name: str, length: int, summary: str, **settings: Any) -> Recipe:
     )
 
 
-adding_lstm = _adding(
-    "adding-lstm", 200, "LSTM(64), Adam", cell="lstm", hidden_size=64, batch_size=50, learning_rate=3e-3, epochs=15
-)
-adding_gru = _adding(
-    "adding-gru", 200, "GRU(64), Adam", cell="gru", hidden_size=64, batch_size=50, learning_rate=3e-3, epochs=15
-)
+GATED: dict[str, Any] = {
+    "hidden_size": 64,
+    "longest_memory": 200.0,
+    "batch_size": 50,
+    "learning_rate": 3e-3,
+    "epochs": 15,
+}
+adding_lstm = _adding("adding-lstm", 200, "LSTM(64), Adam", cell="lstm", **GATED)
+adding_gru = _adding("adding-gru", 200, "GRU(64), Adam", cell="gru", **GATED)
 adding_rnn = _adding(
     "adding-rnn",
     100,
@@ -72,18 +75,29 @@ adding_rnn = _adding(
     hidden_size=32,
     batch_size=50,
     learning_rate=1e-3,
-    epochs=16,
+    epochs=25,
 )
 adding_hessian_free = _adding(
-    "adding-hessian-free", 100, "simple network of 32 units, Hessian-free", **HESSIAN_FREE, epochs=6
+    "adding-hessian-free", 100, "simple network of 32 units, Hessian-free", **HESSIAN_FREE, epochs=4
 )
-temporal_order_hessian_free = Recipe(
-    name="temporal-order-hessian-free",
-    summary="temporal order in 100 steps; simple network of 32 units, Hessian-free",
+temporal_order_lstm = Recipe(
+    name="temporal-order-lstm",
+    summary="temporal order in 100 steps; LSTM(64), Adam",
     task="classify",
     data=(),
     read=partial(read_temporal_order, 100),
-    settings={**PLAIN, "scaling": "none", **HESSIAN_FREE, "epochs": 5, "checkpoint_seconds": 300.0},
+    settings={
+        **PLAIN,
+        "scaling": "none",
+        "cell": "lstm",
+        "hidden_size": 64,
+        "longest_memory": 100.0,
+        "batch_size": 50,
+        "learning_rate": 3e-3,
+        "clip_norm": 1.0,
+        "epochs": 5,
+        "checkpoint_seconds": 300.0,
+    },
     source="S. Hochreiter, J. Schmidhuber, 1997, experiment 6a",
     threads=1,
 )
@@ -121,6 +135,6 @@ LONG_MEMORY = (
     adding_gru,
     adding_rnn,
     adding_hessian_free,
-    temporal_order_hessian_free,
+    temporal_order_lstm,
     copy_memory_gru,
 )

@@ -104,6 +104,8 @@ class LabelSettings(RowSettings):
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
+        if self.optimizer == "hessian-free" and self.ensemble > 1:
+            yield Conflict(("optimizer", "ensemble"), "hessian-free takes the curvature of one network.")
         for name, default in {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}.items():
             if self.closed_form and getattr(self, name) != default:
                 yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")

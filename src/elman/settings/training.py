@@ -16,6 +16,7 @@ MACHINE_SETTINGS = frozenset({"device"})
 _DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 NONMONOTONE_INTERVAL = 5
 DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
+FLOSSING_EXPONENTS = 8
 
 
 class RunSettings(Settings):
@@ -68,6 +69,14 @@ class RunSettings(Settings):
         ge=0,
         description="Weight of the penalty on gradients that shrink over steps. Or grow: R. Pascanu, T. Mikolov, "
         "Y. Bengio, 2013, equation 9; for one recurrent layer in one direction, or several of layer_sizes.",
+    )
+    flossing_steps: NonNegativeInt = Field(
+        0,
+        description="Steps of gradient flossing before the training. They push Lyapunov exponents of the recurrent "
+        "layers towards 0 (R. Engelken, 2023).",
+    )
+    flossing_exponents: PositiveInt = Field(
+        FLOSSING_EXPONENTS, description="Number of the largest Lyapunov exponents for gradient flossing."
     )
     average_decay: BelowOne | None = Field(
         None,
@@ -125,6 +134,11 @@ class RunSettings(Settings):
         None,
         description="Evaluate every N minibatches within an epoch. The scores are logged and change nothing.",
     )
+    watch_gradients: PositiveInt | None = Field(
+        None,
+        description="Epochs between two measurements of how gradients flow. They are logged, shown in the report and "
+        "change nothing.",
+    )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
     @field_validator("freeze", "ridges", mode="before")
@@ -169,6 +183,10 @@ class RunSettings(Settings):
         if self.vanishing_penalty and (self.closed_form or self.optimizer == "hessian-free"):
             problem = "only optimizers that take gradients alone have it."
             yield Conflict(("optimizer", "vanishing_penalty"), problem)
+        if self.flossing_exponents != FLOSSING_EXPONENTS and not self.flossing_steps:
+            yield Conflict(("flossing_steps", "flossing_exponents"), "flossing takes no steps.")
+        if self.flossing_steps and self.closed_form:
+            yield Conflict(("fitter", "flossing_steps"), "ridge changes the output layer only.")
         own = {"damping": DAMPING, "structural_damping": 0.0, "cg_iterations": CG_ITERATIONS}
         for name, default in {**own, "curvature_fraction": CURVATURE_FRACTION}.items():
             if self.optimizer != "hessian-free" and getattr(self, name) != default:

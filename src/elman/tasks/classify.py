@@ -57,6 +57,8 @@ class ClassifierSettings(LabelSettings):
                 yield Conflict(("embedding", name), "one-hot rows are not learned, and nothing can change them.")
             if getattr(self, name) and self.closed_form:
                 yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")
+            if getattr(self, name) and self.optimizer == "hessian-free":
+                yield Conflict(("optimizer", name), "hessian-free reads a loss without gradients within it.")
         if self.adversarial_size != ADVERSARIAL_SIZE and not (self.adversarial or self.virtual_adversarial):
             yield Conflict(("adversarial", "adversarial_size"), "nothing is changed by this much.")
 

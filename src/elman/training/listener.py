@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from elman.training.gradient_watch import GradientEvent
 from elman.training.record import CheckRecord, EpochRecord, History
 
 
@@ -105,6 +106,10 @@ class Listener(Protocol):
         """Called after each epoch, evaluation included."""
         ...
 
+    def gradients(self, event: GradientEvent) -> None:
+        """Called after an epoch whose gradients are measured, for which `watch_gradients` asks."""
+        ...
+
     def finish(self, history: History) -> None:
         """Called once, however the run ends, with the epochs done."""
         ...
@@ -123,6 +128,9 @@ class Silent:
         """Report nothing."""
 
     def epoch(self, event: EpochEvent) -> None:
+        """Report nothing."""
+
+    def gradients(self, event: GradientEvent) -> None:
         """Report nothing."""
 
     def finish(self, history: History) -> None:

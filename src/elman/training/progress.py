@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from elman.files import print_if_read
 from elman.training.epoch_table import EpochTable
+from elman.training.gradient_watch import GradientEvent
 from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, RunStart
 from elman.training.meter import Meter
 from elman.training.record import History
@@ -60,6 +61,11 @@ class PlainProgress:
         self._print(epoch_line(event, self._start))
         if event.sample is not None:
             self._print(sample_lines(event.sample))
+
+    def gradients(self, event: GradientEvent) -> None:
+        """Print how the gradient flows through each layer."""
+        for line in event.lines():
+            self._print(line)
 
     def finish(self, history: History) -> None:
         """Print where the run ended, if it stopped early."""
@@ -156,6 +162,11 @@ class RichProgress:
         show(line, no_wrap=True, overflow="crop", crop=True)
         if sample is not None:
             show(sample_lines(sample))
+
+    def gradients(self, event: GradientEvent) -> None:
+        """Print how the gradient flows through each layer, above the bar."""
+        for line in event.lines():
+            self._print(line, None)
 
     def finish(self, history: History) -> None:
         """Remove the bar."""

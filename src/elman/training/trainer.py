@@ -17,6 +17,7 @@ from elman.tasks.task import Data, Task
 from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
 from elman.training.evaluation import evaluate
+from elman.training.flossing import floss
 from elman.training.generators import (
     cuda_devices,
     generator_tensors,
@@ -24,6 +25,7 @@ from elman.training.generators import (
     own_generators,
     seed_generators,
 )
+from elman.training.gradient_watch import check_watched, watch_gradients
 from elman.training.interrupts import Interrupts, TrainingInterrupted
 from elman.training.kept_memory import kept_memory
 from elman.training.learner import NotFiniteError
@@ -41,6 +43,7 @@ from elman.training.weights import describe_weights
 _FREE_SETTINGS = frozenset(
     MACHINE_SETTINGS
     | {"checkpoint_seconds", "checkpoint_batches", "validate_batches", "report_every", "show_sample", "vectors"}
+    | {"watch_gradients"}
 )
 
 
@@ -86,6 +89,7 @@ class Trainer:
         listener: Listener | None = None,
     ):
         check_sets(train, validation, settings)
+        check_watched(network, settings)
         self._network = network
         self._task = task
         self._metric = task.metric
@@ -134,6 +138,8 @@ class Trainer:
         with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
             self._identity = plain(self._full_identity())
             checkpoint = self._checkpoint() if resume else self._begin()
+            if checkpoint is None:
+                floss(self._network, self._task, self._train, self._settings)
             self._learner = build_learner(self._network, self._task, self._settings, self._train)
             self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
             if checkpoint is not None:
@@ -320,6 +326,16 @@ class Trainer:
         state.epoch, state.batch, state.running = state.epoch + 1, 0, Meter()
         self._write_log("epoch", asdict(record))
         self._listener.epoch(EpochEvent(record, is_best, text))
+        self._watch_gradients()
+
+    def _watch_gradients(self) -> None:
+        every = self._settings.watch_gradients
+        if every is None or self._state.epoch % every:
+            return
+        with own_generators(self._devices):
+            event = watch_gradients(self._network, self._task, self._train, self._state.epoch)
+        self._write_log("gradients", event.row())
+        self._listener.gradients(event)
 
     def _finish(self) -> None:
         self._state.finished = True
