@@ -6,7 +6,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_one_of_several() -> bool:
-    """Return whether torchrun, or another launcher that sets the same variables, started several processes."""
+    """Return whether a launcher such as torchrun started several processes."""
     return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
 
 

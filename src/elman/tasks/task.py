@@ -123,7 +123,7 @@ class Batch:
         return self.columns[name]
 
     def to(self, device: "torch.device") -> "Batch":
-        """Return the batch with every tensor on a device; lengths stay on the CPU."""
+        """Return the batch with every tensor but lengths on a device."""
         if device.type == "cpu":
             return self
         # This imports torch.

@@ -62,7 +62,7 @@ def _refuse(mistakes: list[str]) -> None:
 
 
 def goes_on(folder: Path | None, resume: bool) -> bool:
-    """Return whether a run is resumed: if the caller says so, or torchrun started its processes again."""
+    """Return whether a run is resumed: on request, or when torchrun started it again."""
     return resume or (is_restarted() and folder is not None and (folder / CHECKPOINT).exists())
 
 

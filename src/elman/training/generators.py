@@ -71,7 +71,7 @@ def load_generator_tensors(tensors: Mapping[str, Tensor], devices: list[int], se
         seed: where the states have none.
     """
     if "cpu" not in tensors:
-        # A process that was not there before.
+        # A process that the run had not before.
         seed_generators(seed, devices)
         return
     torch.set_rng_state(tensors["cpu"])

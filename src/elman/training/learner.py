@@ -80,7 +80,7 @@ class Learner:
         self._frozen = [weight for weight in weights if weight.requires_grad]
 
     def step(self, batch: Batch, learning_rate: float) -> Figures:
-        """Train one minibatch, and return its figures, of several processes those of all their parts.
+        """Train one minibatch, and return its figures over all processes.
 
         The loss and the metric are those before the step. What the model's layers add to the loss
         (`elman.nn.penalties`) is trained, and not counted in the mean loss. A minibatch without targets trains nothing.

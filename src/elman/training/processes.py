@@ -82,7 +82,7 @@ class Alone:
         return figures
 
     def reads(self, data: Data, item: Any, batch: Batch, read: Read | None) -> Iterable[tuple[Batch, Read]]:
-        """Return every part of a batch that was evaluated, to the first process, with how it was read.
+        """Return every part of an evaluated batch to the first process, with how it was read.
 
         Args:
             data: the data set.
@@ -144,7 +144,9 @@ def merged(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def own_part(tensors: Mapping[str, Tensor], processes: Alone) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint that belong to this process, for any number of processes.
+    """Return the tensors of a checkpoint that belong to this process.
+
+    The checkpoint may have been made by another number of processes.
 
     Args:
         tensors: of the checkpoint, by `group/name`.

@@ -90,6 +90,8 @@ class Several(Alone):
         self.rank, self.size = rank, size
         self._wishes = [False] * WISHES
         self._agreed = [False] * WISHES
+        # An error that every process raises.
+        self._shared: ElmanError | None = None
 
     def part_of(self, data: Any, item: Any) -> Any:
         """Return what this process reads of an item of a data set's plan.
@@ -147,7 +149,7 @@ class Several(Alone):
             parameter.grad = part.view_as(parameter) if count else None
 
     def reads(self, data: Any, item: Any, batch: Batch, read: Read | None) -> Iterator[tuple[Batch, Read]]:
-        """Yield every part of a batch that was evaluated, to the first process, with how it was read."""
+        """Yield every part of an evaluated batch to the first process, with how it was read."""
         own = None if read is None else read.on_cpu()._replace(state=None)
         for rank, found in enumerate(self.gather(own)):
             if found is not None:
@@ -183,6 +185,7 @@ class Several(Alone):
         with _messages():
             dist.broadcast_object_list(found, device=torch.device("cpu"))
         if found[1] is not None:
+            self._shared = found[1]
             raise found[1]
         return found[0]
 
@@ -210,7 +213,9 @@ class Several(Alone):
         self.from_first(compare)
 
     def check_folder(self, folder: Path | None) -> None:
-        """Refuse a folder that not all processes see: any of them may be the first when the run is resumed.
+        """Refuse a folder that not all processes see.
+
+        Any of them may be the first when the run is resumed.
 
         Raises:
             ModelError: in every process; names the machines.
@@ -250,7 +255,9 @@ class Several(Alone):
             yield
         except TrainingInterrupted:
             raise
-        except BaseException:
+        except BaseException as error:
+            if error is self._shared:
+                raise
             with suppress(RuntimeError, ValueError):
                 dist.destroy_process_group()
             raise
@@ -268,7 +275,7 @@ def _mark(folder: Path | None) -> str | None:
 
 @contextmanager
 def _messages() -> Iterator[None]:
-    """Name the failure of a message."""
+    """Report a message that failed."""
     try:
         yield
     except RuntimeError as error:

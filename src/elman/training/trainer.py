@@ -399,8 +399,8 @@ class Trainer:
     def _interruption(self) -> TrainingInterrupted:
         state = self._state
         if state.finished:
-            return TrainingInterrupted(state.epoch, len(self._plan), self._folder)
-        return TrainingInterrupted(state.epoch + 1, state.batch, self._folder)
+            return TrainingInterrupted(state.epoch, len(self._plan), self._given_folder)
+        return TrainingInterrupted(state.epoch + 1, state.batch, self._given_folder)
 
     def _failure(self, error: NotFiniteError) -> TrainingError:
         kept = "The model has the weights from before this minibatch"
