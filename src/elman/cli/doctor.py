@@ -6,7 +6,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -39,20 +39,26 @@ class Finding(NamedTuple):
     fix: str | None = None
 
 
+Engines = Annotated[
+    bool, typer.Option("--engines", help="Also try two processes, a Ray actor and the journal of a search.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add(app, doctor, "elman doctor", "elman doctor --json")
+    add(app, doctor, "elman doctor", "elman doctor --engines", "elman doctor --json")
 
 
 def doctor(
+    engines: Engines = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the versions, threads, CPU features and GPU that elman finds.
 
-    Optional parts that are missing are listed with the command that installs them. The exit code is 1 if elman cannot
-    work.
+    Optional parts that are missing are listed with the command that installs them. With --engines, what runs in several
+    processes is tried. The exit code is 1 if elman cannot work.
     """
-    findings = examine()
+    findings = [*examine(), *(_engines() if engines else ())]
     if as_json:
         emit_json({"well": _all_well(findings), "findings": [finding._asdict() for finding in findings]})
     else:
@@ -129,6 +135,14 @@ def _torch() -> Iterator[Finding]:
             yield Finding(f"GPU cuda:{number}", f"{gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
     else:
         yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
+
+
+def _engines() -> Iterator[Finding]:
+    # Only this flag starts processes.
+    from elman.cli.engines import try_engines
+
+    for part, found, works in try_engines():
+        yield Finding(part, found, works or None, None if works else "elman works without it.")
 
 
 def _kernels() -> Iterator[Finding]:

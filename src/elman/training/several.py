@@ -111,7 +111,7 @@ class Several(Alone):
         return (seed + SEED_STEP * self.rank) % 2**63
 
     def add(self, parameters: Sequence[nn.Parameter], figures: Figures, weight: float) -> Figures:
-        """Give every process the gradient of the whole minibatch, as `elman.training.processes` says."""
+        """Give every process the gradient of the whole minibatch."""
         loss, metric, targets, *sizes = figures
         sums = [weight, loss * weight, metric * targets, targets, *sizes, *self._wishes]
         numbers = torch.tensor([*sums, *(each.grad is not None for each in parameters)], dtype=torch.float64)
@@ -143,7 +143,7 @@ class Several(Alone):
 
     @staticmethod
     def _give(parameters: Sequence[nn.Parameter], flat: Tensor, known: Sequence[float]) -> None:
-        """Give the parameters their parts of the gradient, None to those for which no process has one."""
+        """Give the parameters their parts of the gradient, None where no process has one."""
         parts = flat.split([each.numel() for each in parameters])
         for parameter, part, count in zip(parameters, parts, known, strict=True):
             parameter.grad = part.view_as(parameter) if count else None
@@ -156,7 +156,7 @@ class Several(Alone):
                 yield batch if rank == self.rank else data.read(data.part(item, rank, self.size)), found
 
     def agree(self, *wishes: bool) -> list[bool]:
-        """Return which wishes any process had when the last message was sent, and send these with the next one."""
+        """Return the wishes of the last message, and send these with the next one."""
         found, self._agreed, self._wishes = self._agreed, [False] * WISHES, list(wishes)
         return found[: len(wishes)]
 
