@@ -132,7 +132,7 @@ def _torch() -> Iterator[Finding]:
         for number, gpu in enumerate(find_gpus()):
             narrow = ", bfloat16" if gpu.has_bfloat16 else ""
             memory = f"{gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free"
-            yield Finding(f"GPU cuda:{number}", f"{gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
+            yield Finding("GPU", f"cuda:{number}: {gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
     else:
         yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
 

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -43,15 +44,34 @@ def join() -> "Several":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        backend = "gloo" if device is None else "cpu:gloo,cuda:nccl"
-        try:
-            store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS)))
-            dist.init_process_group(
-                backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=WAITING_SECONDS)
-            )
-        except (RuntimeError, ValueError) as error:
-            raise _not_met(error) from error
+        _within(MEETING_SECONDS, lambda: _meet("gloo" if device is None else "cpu:gloo,cuda:nccl"))
     return Several(dist.get_rank(), dist.get_world_size())
+
+
+def _meet(backend: str) -> None:
+    store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS)))
+    dist.init_process_group(
+        backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=WAITING_SECONDS)
+    )
+
+
+def _within(seconds: float, meet: Callable[[], None]) -> None:
+    """Meet the other processes, or raise an error: torch itself waits for any time in some cases."""
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            meet()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        failures.append(TimeoutError("no answer"))
+    if failures:
+        raise _not_met(failures[0]) from failures[0]
 
 
 def _not_met(error: Exception) -> ElmanError:
