@@ -2,8 +2,8 @@
 
 `python -m experiments.processes measure` trains two models for a few minibatches with one process and one thread, one
 process and two threads, and two processes with one thread each, and prints tokens a second; beside other work on the
-machine the figures of one run differ by a fifth and more. `python -m experiments.processes simulate` measures a step
-and a message of three models here, and computes from them the speed of up to 64 processes.
+machine the figures of one run differ by a fifth and more. `python -m experiments.processes simulate` measures a step of
+three models here, or takes `--gflops`, and computes from it the speed of up to 64 processes.
 """
 
 import argparse
@@ -120,20 +120,30 @@ def message() -> None:
         sys.stdout.write(json.dumps({"latency": seconds[0], "bytes_per_second": 16e6 / seconds[1]}) + "\n")
 
 
-def step_seconds(hidden: int, layers: int, tokens: int) -> tuple[float, int]:
-    """Return the seconds of forward and backward of so many tokens, and the number of parameters."""
+def step_seconds(hidden: int, layers: int, tokens: int, gflops: float | None) -> tuple[float, int]:
+    """Return the seconds of forward and backward of so many tokens, and the number of parameters.
+
+    Args:
+        hidden: size of an LSTM.
+        layers: of it.
+        tokens: of a minibatch.
+        gflops: 10⁹ operations a second of a process, six for each parameter and token; measured if not given.
+    """
     from elman.data.ragged.ragged import Ragged
     from elman.nn.recurrent import Recurrent
 
     layer = Recurrent("lstm", hidden, hidden, num_layers=layers)
+    parameters = sum(map(torch.numel, layer.parameters()))
+    if gflops is not None:
+        return 6e-9 * parameters * tokens / gflops, parameters
     batch = Ragged.from_dense(torch.randn(max(1, tokens // 50), 50, hidden))
     layer(batch)[0].data.sum().backward()
     begun = time.perf_counter()
     layer(batch)[0].data.sum().backward()
-    return time.perf_counter() - begun, sum(map(torch.numel, layer.parameters()))
+    return time.perf_counter() - begun, parameters
 
 
-def simulate(tokens: int) -> None:
+def simulate(tokens: int, gflops: float | None) -> None:
     """Print the speed of several processes beside one, for the same global minibatch.
 
     A step of n processes takes the compute of the longest part, (1.05 / n) of the whole, and two messages by a ring:
@@ -141,7 +151,7 @@ def simulate(tokens: int) -> None:
     figures. Messages dominate where they take longer than the computing.
     """
     for size, (hidden, layers) in SIZES.items():
-        seconds, parameters = step_seconds(hidden, layers, tokens)
+        seconds, parameters = step_seconds(hidden, layers, tokens, gflops)
         for network, (bandwidth, latency) in NETWORKS.items():
             speeds, end = {}, None
             for n in COUNTS:
@@ -162,6 +172,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=30, help="minibatches")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=6400, help="of a global minibatch")
+    parser.add_argument("--gflops", type=float, help="of a process, in place of a measurement")
     given = parser.parse_args()
     if given.command == "work":
         work(given.model, given.threads, given.most)
@@ -171,7 +182,7 @@ def main() -> None:
     elif given.command == "message":
         message()
     else:
-        simulate(given.tokens)
+        simulate(given.tokens, given.gflops)
 
 
 if __name__ == "__main__":
