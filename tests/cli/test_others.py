@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.cli import demo as demo_command
+from elman.cli import engines
 from elman.cli.doctor import examine
 from elman.folders import CHECKPOINT
 
@@ -218,3 +219,30 @@ def test_the_doctor_survives_a_torch_that_is_broken(monkeypatch: pytest.MonkeyPa
     findings = {finding.part: finding for finding in examine()}
     assert findings["torch runs"].well is False
     assert "libtorch.so" in findings["torch runs"].found
+
+
+def test_the_engines_are_tried(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    monkeypatch.setattr(engines, "_two", lambda: None)
+    monkeypatch.setattr(engines, "_run", lambda code, *arguments: asked.append(code) or "ImportError: broken")
+    monkeypatch.setattr(engines, "find_spec", lambda package: None if package == "ray" else object())
+    found = {each.part: (each.found, each.works) for each in engines.try_engines()}
+    assert found == {
+        "two processes": ("an all-reduce over gloo works", True),
+        "Ray": ("without ray", None),
+        "journal of a search": ("ImportError: broken", False),
+    }
+    assert len(asked) == 1
+
+
+def test_two_processes_add_their_numbers():
+    assert engines._two() is None
+
+
+def test_other_commands_are_refused_in_several_processes(elman, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("elman.cli.failures.speaks", lambda: True)
+    done = elman("doctor")
+    assert done.code == 2
+    assert "`elman doctor` runs in one process, and torchrun started several." in done.err

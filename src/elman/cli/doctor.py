@@ -40,23 +40,27 @@ class Finding(NamedTuple):
     fix: str | None = None
 
 
+Engines = Annotated[
+    bool, typer.Option("--engines", help="Also try two processes, a Ray actor and the journal of a search.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    add(app, doctor, "elman doctor", "elman doctor --json", "elman doctor --ray")
+    add(app, doctor, "elman doctor", "elman doctor --engines", "elman doctor --json")
 
 
 def doctor(
-    ray: Annotated[
-        bool, typer.Option("--ray", help="Also start an actor on a local Ray cluster, which takes seconds.")
-    ] = False,
+    engines: Engines = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the versions, threads, CPU features and GPU that elman finds.
 
     Optional parts that are missing are listed with the command that installs them; what is installed for searches and
-    for files of Parquet is tried. The exit code is 1 if elman cannot work.
+    for files of Parquet is tried. With --engines, what runs in several processes is tried too. The exit code is 1 if
+    elman cannot work.
     """
-    findings = [*examine(), *(_ray() if ray else ())]
+    findings = [*examine(), *(_engines() if engines else ())]
     if as_json:
         emit_json({"well": _all_well(findings), "findings": [finding._asdict() for finding in findings]})
     else:
@@ -76,7 +80,7 @@ def examine() -> list[Finding]:
         _torch,
         _kernels,
         _extras,
-        _engines,
+        _searches,
     )
     return [finding for part in parts for finding in part()]
 
@@ -113,32 +117,13 @@ def _extras() -> Iterator[Finding]:
         )
 
 
-def _engines() -> Iterator[Finding]:
+def _searches() -> Iterator[Finding]:
     """Yield whether what searches and files of Parquet need works, if it is installed."""
     if _version("optuna") is not None:
         # Optional packages are imported only where they are installed.
         yield _tried("a journal of trials", _try_journal)
     if _version("pyarrow") is not None:
         yield _tried("a file of Parquet", _try_parquet)
-
-
-def _ray() -> Iterator[Finding]:
-    from elman.cluster.connect import connected
-    from elman.errors import MissingPackageError
-
-    def run() -> None:
-        with connected(workers=1) as ray:
-            assert ray.get(ray.remote(_Actor).remote().answer.remote()) == 1
-
-    try:
-        yield _tried("an actor of Ray", run)
-    except MissingPackageError as error:
-        yield Finding("an actor of Ray", error.problem, None, error.fix)
-
-
-class _Actor:
-    def answer(self) -> int:
-        return 1
 
 
 def _tried(part: str, run: Callable[[], None]) -> Finding:
@@ -197,9 +182,17 @@ def _torch() -> Iterator[Finding]:
         for number, gpu in enumerate(find_gpus()):
             narrow = ", bfloat16" if gpu.has_bfloat16 else ""
             memory = f"{gpu.free / 2**30:.1f} of {gpu.total / 2**30:.1f} GiB free"
-            yield Finding(f"GPU cuda:{number}", f"{gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
+            yield Finding("GPU", f"cuda:{number}: {gpu.name}, compute capability {gpu.capability}{narrow}, {memory}")
     else:
         yield Finding("GPU", "none that torch can use", None, "Not needed; for NVIDIA, install a CUDA build of torch.")
+
+
+def _engines() -> Iterator[Finding]:
+    # Only this flag starts processes.
+    from elman.cli.engines import try_engines
+
+    for part, found, works in try_engines():
+        yield Finding(part, found, works or None, None if works else "elman works without it.")
 
 
 def _kernels() -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from elman.cli.output import emit_json, say
+from elman.cli.together import speaks
 from elman.errors import ElmanError, UsageError
 from elman.files import FULL, discard
 from elman.folders import resume_command
@@ -51,6 +52,9 @@ def report_failure(error: BaseException, *, command: str, as_json: bool, debug: 
         debug: also print the traceback of a defect.
     """
     code, problem = _explain(error, command)
+    if not speaks():
+        # Another process of the run has already reported an error.
+        return code
     if debug and not isinstance(error, ClickException):
         say("".join(traceback.format_exception(error)).rstrip())
     say(f"elman: {'interrupted' if code == INTERRUPTED else 'error'}: {problem}")

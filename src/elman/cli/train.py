@@ -73,6 +73,7 @@ def command_of(task: Any) -> Any:
     """Return the command that trains a model of a task."""
     from elman.cli.flags import flags_of, given_values, option_of
     from elman.cli.reading import flags_of_files
+    from elman.cli.together import only_first_speaks
 
     flags = flags_of(task.settings_class, without=("validation_fraction",))
     reading, several = flags_of_files(task), task.source.several
@@ -82,7 +83,8 @@ def command_of(task: Any) -> Any:
     )
 
     def train(**values: Any) -> None:
-        _train_task(task, given_values(flags, values), {name: values.get(name) for name in reading}, values)
+        with only_first_speaks():
+            _train_task(task, given_values(flags, values), {name: values.get(name) for name in reading}, values)
 
     train.__doc__ = (
         f"Train a {task.noun} ({task.summary}), save it and write a report.\n\n"
@@ -121,7 +123,9 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
     from elman.devices import find_device
     from elman.folders import RunFolder
     from elman.models import OtherModel, model_for
-    from elman.models.runs import Run, carry_out, closing_lines
+    from elman.models.runs import Run, carry_out, closing_lines, follow
+    from elman.training.begin import goes_on
+    from elman.training.processes import find_processes
     from elman.training.progress import progress_for
 
     compared = [] if validation is None else validation if task.source.several else [validation]
@@ -134,9 +138,13 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         )
     use_threads(given["threads"])
     model = model_for(task.name)(**settings, validation_fraction=fraction)
+    is_first = find_processes().is_first
     find_device(model.settings().device)
+    resume = goes_on(out, given["resume"])
+    overwrite = given["overwrite"] and not (resume and not given["resume"])
     # Refused before the data, which may be readable only once, are read.
-    RunFolder(out).check(resume=given["resume"], overwrite=given["overwrite"])
+    if is_first:
+        RunFolder(out).check(resume=resume, overwrite=overwrite)
     train = task.source.read(data, task.columns, columns)
     say_notes(train)
     held = None
@@ -145,8 +153,11 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         say_notes(held)
     model.set_params(**{name: value for name, value in train.settings.items() if name not in settings})
     command = given["context"].obj
-    with run_in(out, command=command, resume=given["resume"], overwrite=given["overwrite"]) as going_on:
-        how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
+    how = {} if given["start_from"] is None else {"start": OtherModel(given["start_from"])}
+    if not is_first:
+        follow(Run(out, train, held, command, how=how), model)
+        return
+    with run_in(out, command=command, resume=resume, overwrite=overwrite) as going_on:
         example = "" if "-" in paths else shlex.quote(str((compared or paths)[0]))
         run = Run(out, train, held, command, resume=going_on, how=how, example=example, baseline=baseline)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))

@@ -41,11 +41,12 @@ from elman.tasks.baselines import Baseline, BaselineScore
 from elman.tasks.calibration import is_temperature
 from elman.tasks.rows import rows_named, select
 from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
-from elman.training.begin import check_run, refuse_unfinished
+from elman.training.begin import check_run, goes_on, refuse_unfinished
 from elman.training.evaluation import evaluate, precision_of
 from elman.training.generators import own_generators
 from elman.training.listener import Listener
 from elman.training.memory import full_memory_named
+from elman.training.processes import find_processes
 from elman.training.record import History
 from elman.training.trainer import Trainer
 
@@ -145,7 +146,8 @@ class Model:
 
         Where data are held out, the temperature of the probabilities is fitted on them at the end.
 
-        Fits in several threads of a process take turns, see `elman.training.Trainer.run`.
+        Fits in several threads of a process take turns, see `elman.training.Trainer.run`. Processes that torchrun
+        started train one model together, and all of them have it at the end.
 
         Args:
             values: a list for each column of the task, in order.
@@ -187,7 +189,11 @@ class Model:
         asked = self.settings()
         with rows_named(train):
             settings, notes = self.task.resolve(with_vector_size(asked), train, validated=held is not None)
-        path = None if folder is None else Path(folder)
+        is_first = find_processes().is_first
+        # The first of several processes writes; the others keep what they need elsewhere.
+        given_folder = None if folder is None else Path(folder)
+        path = given_folder if is_first else None
+        resume = is_first and goes_on(path, resume)
         given = held is not None
         if held is not None and settings.validation_fraction:
             raise UsageError(
@@ -225,7 +231,7 @@ class Model:
                 source.data(encoded, settings),
                 compared,
                 settings,
-                folder=path,
+                folder=given_folder,
                 identity={
                     "cell": archive_cell(network),
                     **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},

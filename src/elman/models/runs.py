@@ -19,6 +19,7 @@ from elman.tasks.task import Found, Row, Values
 from elman.training.gradient_watch import gradient_parts
 from elman.training.listener import Listener
 from elman.training.log import read_log
+from elman.training.processes import alone
 from elman.training.record import curves_of
 
 REPORT = "report.html"
@@ -79,6 +80,23 @@ def carry_out(run: Run, model: Any, listener: Listener | None = None) -> dict[st
     how = {"folder": run.folder, "resume": run.resume, "listener": listener, "conclude": False}
     how |= run.how
     model.fit_values(run.train, run.validation, **how)
+    with alone():
+        return _concluded(run, model, begun)
+
+
+def follow(run: Run, model: Any) -> None:
+    """Train together with the process that carries out a run, and write nothing.
+
+    Args:
+        run: what to do.
+        model: not fitted yet.
+    """
+    how = {"folder": run.folder, "resume": run.resume, "conclude": False}
+    model.fit_values(run.train, run.validation, **how, **run.how)
+
+
+def _concluded(run: Run, model: Any, begun: float) -> dict[str, Any]:
+    """Evaluate, save and report a model that was trained."""
     # Scores on the validation data are those before they are learned.
     concluded = CONCLUDED.format("Before", model.task.conclusion) if run.test is not None and model.conclude() else ""
     history = model.history_

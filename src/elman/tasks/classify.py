@@ -172,7 +172,9 @@ class Classify(WideRowTask):
         loss = loss_of(outputs)
         if outputs.dim() == 3:
             outputs = outputs.log_softmax(2).logsumexp(0)
-        return Read(loss, len(targets), outputs)
+        # Among the parts of a minibatch the weights of the labels count, not their number.
+        weights = self._weights(outputs)
+        return Read(loss, len(targets), outputs, None, None if weights is None else weights[targets].sum().item())
 
     def _read_texts(self, network: Any, batch: Batch, loss: "Callable[[Tensor], Tensor]") -> "Tensor":
         """Return the logits of a batch, and add the adversarial terms in training."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elman.data.hashing import hash_of
-from elman.data.ragged.batches import plan_batches
+from elman.data.ragged.batches import cut_evenly, plan_batches
 from elman.tasks.task import Batch
 
 # Nothing is kept for a backward pass, so that a larger batch fits where one of the training does.
@@ -61,6 +61,11 @@ class Examples:
             for name, column in self.columns.items()
         }
         return Batch(columns, len(item), sum(map(self.lengths.__getitem__, item)))
+
+    def part(self, item: list[int], rank: int, size: int) -> list[int]:
+        """Return the share of a batch that one of several processes reads."""
+        positions = cut_evenly([self.lengths[index] for index in item], size)[rank]
+        return [item[position] for position in positions]
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -620,6 +620,13 @@ class Windows:
             columns["filled"] = self.panel.rows[:, : self.panel.truth.shape[1]][future]
         return Batch(columns, len(item), len(rows))
 
+    def part(self, item: Sequence[int], rank: int, size: int) -> list[int]:
+        """Return the share of a batch that one of several processes reads."""
+        from elman.data.ragged.batches import cut_evenly
+
+        positions = cut_evenly(self.lengths[list(item)].tolist(), size)[rank]
+        return [item[position] for position in positions]
+
     def __len__(self) -> int:
         return len(self.origins)
 

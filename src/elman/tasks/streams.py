@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, UsageError
@@ -120,13 +120,30 @@ class Windows:
         """Return the numbers of the windows."""
         return self.streams.plan(epoch)
 
-    def read(self, item: int) -> Batch:
-        """Return the window of this number."""
-        found = self.streams.read(item)
+    def read(self, item: "int | WindowPart") -> Batch:
+        """Return the window of this number, or a part of its streams."""
+        found = self.streams.read(item) if isinstance(item, int) else self.streams.read(item.number, item.streams)
         return Batch({self._name: found.inputs, "next": found.targets}, found.sequences, found.tokens)
+
+    def part(self, item: int, rank: int, size: int) -> "WindowPart":
+        """Return the window of the streams that one of several processes reads, always the same ones."""
+        count = self.streams.streams
+        return WindowPart(item, range(rank * count // size, (rank + 1) * count // size))
 
     def __len__(self) -> int:
         return len(self.streams)
+
+
+class WindowPart(NamedTuple):
+    """A window of some of the streams.
+
+    Attributes:
+        number: of the window, from 0.
+        streams: numbers of the streams that follow one another.
+    """
+
+    number: int
+    streams: range
 
 
 class Tokens:

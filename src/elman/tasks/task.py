@@ -123,7 +123,7 @@ class Batch:
         return self.columns[name]
 
     def to(self, device: "torch.device") -> "Batch":
-        """Return the batch with every tensor on a device; lengths stay on the CPU."""
+        """Return the batch with every tensor but lengths on a device."""
         if device.type == "cpu":
             return self
         # This imports torch.
@@ -140,12 +140,19 @@ class Read(NamedTuple):
         targets: number of them.
         outputs: what the scores and the answers are made of.
         state: from which the next batch goes on, where batches follow one another.
+        divisor: what the sum of the losses was divided by, where it is not the number of targets.
     """
 
     loss: "Tensor"
     targets: int
     outputs: Any = None
     state: "State | None" = None
+    divisor: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """The weight of the loss among those of other parts of a minibatch."""
+        return self.targets if self.divisor is None else self.divisor
 
     def on_cpu(self) -> "Read":
         """Return the loss and the outputs on the CPU, as scores are computed there."""

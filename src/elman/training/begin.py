@@ -5,6 +5,7 @@ from pathlib import Path
 
 from elman.errors import ModelError, UsageError
 from elman.folders import CHECKPOINT
+from elman.launch import is_restarted
 from elman.settings.training import RunSettings
 from elman.tasks.task import Data
 from elman.training.checkpoint import Checkpoint, read_checkpoint
@@ -58,6 +59,11 @@ def _needs_validation(settings: RunSettings) -> list[str]:
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise UsageError("The model cannot be trained with this data.", where="\n".join(mistakes))
+
+
+def goes_on(folder: Path | None, resume: bool) -> bool:
+    """Return whether a run is resumed: on request, or when torchrun started it again."""
+    return resume or (is_restarted() and folder is not None and (folder / CHECKPOINT).exists())
 
 
 def checkpoint_in(folder: Path | None) -> tuple[Path, Checkpoint]:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from elman.devices import computing_in, device_of
 from elman.errors import DataError
-from elman.tasks.task import Batch, Data, Read, Task
+from elman.tasks.task import Batch, Data, Read, Scores, Task
 from elman.training.memory import full_memory_named
+from elman.training.processes import ALONE, Alone
 
 
 def evaluate(
@@ -21,6 +22,7 @@ def evaluate(
     between: Callable[[], Any] | None = None,
     adapt: Callable[[Tensor], Any] | None = None,
     check: Callable[[Any, Batch, Read], Any] | None = None,
+    processes: Alone = ALONE,
 ) -> dict[str, Any]:
     """Return every score of the task, with the network in evaluation mode, in bounded memory.
 
@@ -31,6 +33,7 @@ def evaluate(
         between: called after each batch; an exception raised there ends the evaluation.
         adapt: called with the loss of each batch after it was counted, and may change the network.
         check: called with each item of the plan, its batch and how it was read.
+        processes: among which each batch is divided; the first counts, and all return its scores.
 
     Raises:
         DataError: no batch has a target.
@@ -42,24 +45,29 @@ def evaluate(
     try:
         with torch.inference_mode() if adapt is None else nullcontext():
             for item in data.plan(0):
-                batch = data.read(item)
-                with full_memory_named(device, batch, settings), computing_in(precision_of(task), device):
-                    read = task.read(network, batch.to(device), state)
-                counted = read.on_cpu()
-                if check is not None:
-                    check(item, batch, counted)
-                scores.update(batch, counted)
-                targets += read.targets
-                state = read.state
-                if adapt is not None:
+                batch, read = data.read(processes.part_of(data, item)), None
+                if batch.sequences:
+                    with full_memory_named(device, batch, settings), computing_in(precision_of(task), device):
+                        read = task.read(network, batch.to(device), state)
+                    state = read.state
+                    if check is not None:
+                        check(item, batch, read.on_cpu())
+                for part, found in processes.reads(data, item, batch, read):
+                    scores.update(part, found)
+                    targets += found.targets
+                if adapt is not None and read is not None:
                     adapt(read.loss)
                 if between is not None:
                     between()
-            if not targets and len(data):
-                raise DataError("There is no known target to score.", fix=task.unscored)
-            return scores.compute()
+            return processes.from_first(lambda: _computed(scores, targets, task, data))
     finally:
         network.train(was_training)
+
+
+def _computed(scores: Scores, targets: int, task: Task, data: Data) -> dict[str, Any]:
+    if not targets and len(data):
+        raise DataError("There is no known target to score.", fix=task.unscored)
+    return scores.compute()
 
 
 def precision_of(task: Task) -> str:

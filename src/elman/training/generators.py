@@ -68,8 +68,12 @@ def load_generator_tensors(tensors: Mapping[str, Tensor], devices: list[int], se
     Args:
         tensors: as `generator_tensors` gives them.
         devices: CUDA devices whose generators are used; one takes the state of any other GPU if its own is missing.
-        seed: of a GPU where the states have none.
+        seed: where the states have none.
     """
+    if "cpu" not in tensors:
+        # A process that the run had not before.
+        seed_generators(seed, devices)
+        return
     torch.set_rng_state(tensors["cpu"])
     others = [state for name, state in tensors.items() if name != "cpu"]
     for device in devices:

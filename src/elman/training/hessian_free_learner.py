@@ -13,6 +13,7 @@ from elman.training.gauss_newton import GaussNewton, flat
 from elman.training.generators import cuda_devices, own_generators
 from elman.training.hessian_free import HessianFree
 from elman.training.learner import Learner, NotFiniteError
+from elman.training.processes import Figures
 
 LARGEST_SEED = 2**31
 
@@ -25,13 +26,18 @@ class HessianFreeLearner(Learner):
     same for all readings of a step. There is neither a learning rate nor clipping.
     """
 
-    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
+    def step(self, batch: Batch, learning_rate: float) -> Figures:
         """Train one minibatch, as `Learner.step` does.
 
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
-            UsageError: the model or its data have no curvature.
+            UsageError: the model or its data have no curvature, or several processes train it.
         """
+        if self._processes.size > 1:
+            raise UsageError(
+                f"Hessian-free optimisation runs in one process, got {self._processes.size} processes.",
+                fix="Start the command without torchrun, or give another optimizer.",
+            )
         optimizer = self._optimizer
         assert isinstance(optimizer, HessianFree)
         seed = int(torch.randint(LARGEST_SEED, ()))
@@ -45,13 +51,14 @@ class HessianFreeLearner(Learner):
         with self._frozen_parts():
             minibatch = Minibatch(self.model, optimizer, batch, read, self._settings.curvature_fraction)
             if not minibatch.targets:
-                return 0.0, 0.0, 0
+                return Figures(0.0, 0.0, 0, batch.sequences, batch.tokens)
             found = minibatch.found
             optimizer.step(minibatch)
         self._carried = found.state
         if self._average is not None:
             self._average.update()
-        return found.loss.item(), self._metric(batch, found), found.targets
+        sizes = batch.sequences, batch.tokens
+        return Figures(found.loss.item(), self._metric(batch, found), found.targets, *sizes)
 
 
 class Minibatch:

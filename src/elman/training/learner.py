@@ -17,6 +17,7 @@ from elman.tasks.task import Batch, Data, Read, Task
 from elman.training.averaging import begin_average, build_average
 from elman.training.checkpoint import Checkpoint
 from elman.training.optimizers import build_optimizer, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+from elman.training.processes import ALONE, Alone, Figures
 from elman.training.record import History
 from elman.training.vanishing_penalty import VanishingPenalty
 from elman.training.weights import copy_weights, load_weights, weights_of
@@ -41,10 +42,12 @@ class Learner:
         task: gives the loss, and the metric for progress.
         settings: of the optimiser, clipping and averaging.
         data: the training set.
+        processes: that train the model together.
     """
 
-    def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
+    def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data, processes: Alone = ALONE):
         self.model = model
+        self._processes = processes
         self._device = device_of(model)
         self._task = task
         self._data = data
@@ -79,39 +82,53 @@ class Learner:
         weights = [weight for name in parts for each in self._parts for weight in each.get_submodule(name).parameters()]
         self._frozen = [weight for weight in weights if weight.requires_grad]
 
-    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
-        """Train one minibatch, and return its mean loss and metric and the number of its targets.
+    def step(self, batch: Batch, learning_rate: float) -> Figures:
+        """Train one minibatch, and return its figures over all processes.
 
         The loss and the metric are those before the step. What the model's layers add to the loss
         (`elman.nn.penalties`) is trained, and not counted in the mean loss. A minibatch without targets trains nothing.
 
+        Args:
+            batch: the minibatch, or this process's part of it, which may be empty.
+            learning_rate: of the step.
+
         Raises:
             NotFiniteError: the loss or the gradient is not finite; the weights are as they were.
         """
-        computing = computing_in(self._settings.precision, self._device)
-        observed = nullcontext() if self._vanishing is None else self._vanishing.observed()
-        with computing, self._frozen_parts(), collected_penalties() as penalties, observed as calls:
-            read = self._task.read(self.model, batch.to(self._device), self._carried)
-        self._carried = read.state
+        figures = self._processes.add(self._parameters, *self._differentiated(batch))
         # The loss of a minibatch without targets is 0 / 0, and there is nothing to learn from it.
-        if not read.targets:
-            return 0.0, 0.0, 0
-        objective = sum(penalties, read.loss)
-        _finite("loss", objective.detach())
-        # The optimiser's own zero_grad costs more than a small step.
-        for parameter in self._parameters:
-            parameter.grad = None
-        # An optimiser skips parameters without a gradient. If all parts are frozen, nothing has one.
-        if objective.requires_grad:
-            objective.backward()
-        if self._vanishing is not None and calls:
-            self._vanishing.add_gradient(calls)
+        if not figures.targets:
+            return figures
+        _check("loss", figures.loss)
         self._check_and_clip()
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.step()
         if self._average is not None:
             self._average.update()
-        return read.loss.item(), self._metric(batch, read), read.targets
+        return figures
+
+    def _differentiated(self, batch: Batch) -> tuple[Figures, float]:
+        """Compute the gradients of a part of a minibatch, and return its figures and its weight."""
+        # The optimiser's own zero_grad costs more than a small step.
+        for parameter in self._parameters:
+            parameter.grad = None
+        sizes = batch.sequences, batch.tokens
+        if not batch.sequences:
+            return Figures(0.0, 0.0, 0, *sizes), 0.0
+        computing = computing_in(self._settings.precision, self._device)
+        observed = nullcontext() if self._vanishing is None else self._vanishing.observed()
+        with computing, self._frozen_parts(), collected_penalties() as penalties, observed as calls:
+            read = self._task.read(self.model, batch.to(self._device), self._carried)
+        self._carried = read.state
+        if not read.targets:
+            return Figures(0.0, 0.0, 0, *sizes), 0.0
+        objective = sum(penalties, read.loss)
+        # An optimiser skips parameters without a gradient. If all parts are frozen, nothing has one.
+        if objective.requires_grad:
+            objective.backward()
+        if self._vanishing is not None and calls:
+            self._vanishing.add_gradient(calls)
+        return Figures(read.loss.item(), self._metric(batch, read), read.targets, *sizes), read.weight
 
     @contextmanager
     def _frozen_parts(self) -> Iterator[None]:
@@ -182,15 +199,14 @@ class Learner:
         norm = get_total_norm(gradients)
         if (largest := self._settings.clip_value) is not None:
             # Also of numbers that are clipped, NaN and infinity are refused.
-            _finite("norm of the gradient", norm)
+            _check("norm of the gradient", norm.item())
             clip_grad_value_(self._parameters, largest)
             norm = get_total_norm(gradients)
-        if _finite("norm of the gradient", norm) > (self._clip_norm or math.inf):
+        if _check("norm of the gradient", norm.item()) > (self._clip_norm or math.inf):
             clip_grads_with_norm_(self._parameters, self._clip_norm or math.inf, norm)
 
 
-def _finite(what: str, tensor: Tensor) -> float:
-    value = tensor.item()
+def _check(what: str, value: float) -> float:
     if not math.isfinite(value):
         raise NotFiniteError(what, value)
     return value

@@ -16,7 +16,7 @@ SIZES = ("tokens_per_batch", "batch_size", "streams")
 
 @contextmanager
 def full_memory_named(device: torch.device, batch: Batch, settings: Any, *, fitted: int = 0) -> Iterator[None]:
-    """Name the minibatch, the settings and the repair if the memory is full within.
+    """Report the minibatch, the settings and the repair if the memory is full within.
 
     Args:
         device: of the network.

@@ -14,6 +14,7 @@ from elman.settings.training import RunSettings
 from elman.tasks.task import Batch, Data, Task
 from elman.training.checkpoint import Checkpoint
 from elman.training.learner import NotFiniteError
+from elman.training.processes import ALONE, Alone, Figures
 from elman.training.record import History
 from elman.training.weights import load_weights, weights_of
 
@@ -35,12 +36,18 @@ class RidgeLearner:
         task: gives the targets of that layer, and the metric for progress.
         settings: with the `ridges`.
         data: the training set.
+        processes: that train the model, one alone.
 
     Raises:
-        UsageError: the model has no output layer.
+        UsageError: the model has no output layer, or there are several processes.
     """
 
-    def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data):
+    def __init__(self, model: nn.Module, task: Task, settings: RunSettings, data: Data, processes: Alone = ALONE):
+        if processes.size > 1:
+            raise UsageError(
+                f"Ridge regression takes one pass over the data in one process, got {processes.size} processes.",
+                fix="Start the command without torchrun, or give fitter='gradient' (--fitter gradient).",
+            )
         self.model = model
         self._task = task
         self._data = data
@@ -61,8 +68,8 @@ class RidgeLearner:
         """Freeze nothing: only the output layer changes."""
 
     @torch.no_grad()
-    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float, int]:
-        """Count a minibatch in, and return its loss and metric before, and its targets.
+    def step(self, batch: Batch, learning_rate: float) -> Figures:
+        """Count a minibatch in, and return its figures before.
 
         Raises:
             NotFiniteError: what the output layer reads is not finite.
@@ -74,7 +81,7 @@ class RidgeLearner:
         with _given_to(self._layer) as given:
             read = self._task.read(self.model, batch.to(device_of(self.model))).on_cpu()
         if not read.targets:
-            return 0.0, 0.0, 0
+            return Figures(0.0, 0.0, 0, batch.sequences, batch.tokens)
         features, targets = given[-1].cpu(), wanted.data if isinstance(wanted, Ragged) else wanted
         if (counted := self._task.counted(batch)) is not None:
             features, targets = features[counted], targets[counted]
@@ -86,7 +93,8 @@ class RidgeLearner:
             self._solve_so_far()
         scores = self._task.scores(self._data)
         scores.update(batch, read)
-        return read.loss.item(), float(scores.compute()[self._task.metric.name] or 0.0), read.targets
+        metric = float(scores.compute()[self._task.metric.name] or 0.0)
+        return Figures(read.loss.item(), metric, read.targets, batch.sequences, batch.tokens)
 
     def complete(self) -> None:
         """Solve for the output layer with the best of the ridges.

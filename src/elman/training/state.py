@@ -21,6 +21,7 @@ class RunState:
         window: sums over the minibatches since the last line of the log.
         log_length: bytes of the log.
         finished: the weights are the final ones.
+        processes: that train together.
     """
 
     history: History
@@ -31,6 +32,7 @@ class RunState:
     window: Meter = field(default_factory=Meter)
     log_length: int = 0
     finished: bool = False
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON holds it."""

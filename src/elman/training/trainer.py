@@ -1,8 +1,9 @@
 """The trainer: a network, a task and data in; the history of a run out."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from elman.files import remove_leftovers
 from elman.folders import CHECKPOINT, LOG, alone_in
 from elman.settings.training import MACHINE_SETTINGS, RunSettings
 from elman.tasks.task import Data, Task
-from elman.training.begin import check_sets, checkpoint_in, refuse_another_run
+from elman.training.begin import check_sets, checkpoint_in, goes_on, refuse_another_run
 from elman.training.checkpoint import Checkpoint, check_identity, plain, write_checkpoint
 from elman.training.evaluation import evaluate
 from elman.training.flossing import floss
@@ -34,6 +35,7 @@ from elman.training.listener import BatchEvent, CheckEvent, EpochEvent, Listener
 from elman.training.log import Log
 from elman.training.memory import full_memory_named
 from elman.training.meter import Meter
+from elman.training.processes import find_processes, merged, own_part
 from elman.training.record import CheckRecord, EpochRecord, History
 from elman.training.schedules import depends_on_total, learning_rate_factor
 from elman.training.state import RunState
@@ -98,10 +100,13 @@ class Trainer:
         self._settings = settings
         # A solution takes one pass over the data.
         self._epochs = 1 if settings.closed_form else settings.epochs
-        self._folder = None if folder is None else Path(folder)
+        self._processes = find_processes()
+        # The first of several processes writes and reports.
+        self._given_folder = None if folder is None else Path(folder)
+        self._folder = self._given_folder if self._processes.is_first else None
         self._given_identity = dict(identity or {})
         self._notes = notes
-        self._listener = listener or Silent()
+        self._listener = listener if listener is not None and self._processes.is_first else Silent()
         self._devices = cuda_devices(network)
         # Tokens of the largest minibatch that fitted into the memory.
         self._largest = 0
@@ -131,17 +136,25 @@ class Trainer:
             MemoryFullError: a minibatch does not fit into the memory of the device.
             TrainingInterrupted: the run was asked to stop.
         """
+        resume = goes_on(self._folder, resume)
         if self._folder is not None and not resume:
             fix = "Give a folder that you may write to."
             with os_errors_as(TrainingError, "The folder of the run cannot be made", where=self._folder, fix=fix):
                 self._folder.mkdir(parents=True, exist_ok=True)
-        with alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as self._interrupts:
+        together = self._processes.together()
+        with together, alone_in(self._folder), own_generators(self._devices), kept_memory(), Interrupts() as found:
+            self._interrupts = found
             self._identity = plain(self._full_identity())
-            checkpoint = self._checkpoint() if resume else self._begin()
+            self._processes.check_same(self._identity)
+            self._processes.check_folder(self._given_folder)
+            seed_generators(self._processes.seed(self._settings.seed), self._devices)
+            checkpoint = self._processes.from_first(self._checkpoint if resume else self._begin)
             if checkpoint is None:
                 floss(self._network, self._task, self._train, self._settings)
-            self._learner = build_learner(self._network, self._task, self._settings, self._train)
-            self._state = RunState(History(self._metric.name, self._metric.larger_is_better))
+            self._learner = build_learner(self._network, self._task, self._settings, self._train, self._processes)
+            history = History(self._metric.name, self._metric.larger_is_better)
+            self._state = RunState(history, processes=self._processes.size)
+            self._processes.share_weights(self._network)
             if checkpoint is not None:
                 self._restore(checkpoint)
             return self._ended() if self._state.finished else self._to_end()
@@ -150,7 +163,6 @@ class Trainer:
         if self._folder is not None:
             refuse_another_run(self._folder)
             remove_leftovers(self._folder, CHECKPOINT)
-        seed_generators(self._settings.seed, self._devices)
 
     def _checkpoint(self) -> Checkpoint:
         path, checkpoint = checkpoint_in(self._folder)
@@ -166,9 +178,18 @@ class Trainer:
         return checkpoint
 
     def _restore(self, checkpoint: Checkpoint) -> None:
+        checkpoint = replace(checkpoint, tensors=own_part(checkpoint.tensors, self._processes))
         state = self._state = RunState.from_json(checkpoint.state)
         self._learner.load(checkpoint)
-        load_generator_tensors(checkpoint.group("generator"), self._devices, self._settings.seed + state.steps)
+        seed = self._processes.seed(self._settings.seed + state.steps)
+        load_generator_tensors(checkpoint.group("generator"), self._devices, seed)
+        if state.processes != self._processes.size and self._processes.is_first:
+            warnings.warn(
+                f"The run was stopped with {state.processes} processes and goes on with {self._processes.size}: its "
+                "results are those of an unbroken run to rounding, and random numbers are others.",
+                stacklevel=2,
+            )
+        state.processes = self._processes.size
         if state.epoch > self._epochs:
             raise UsageError(
                 f"Expected at least {state.epoch} epochs, got {self._epochs}: the run is past them.",
@@ -226,6 +247,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self._network.train()
+        self._processes.share_weights(self._network)
         self._learner.freeze_for(self._state.epoch)
         if not self._state.batch:
             self._learner.begin_epoch()
@@ -233,9 +255,11 @@ class Trainer:
             if self._check_is_due():
                 self._check()
             self._train_batch(self._plan[self._state.batch])
-            if self._checkpoint_is_due():
+            stop, save = self._processes.agree(self._interrupts.requested, self._checkpoint_is_due())
+            if save:
                 self._save()
-            self._heed_interrupts()
+            if stop:
+                raise _StopRequested
         self._learner.complete()
 
     def _checkpoint_is_due(self) -> bool:
@@ -248,17 +272,17 @@ class Trainer:
         begun = time.perf_counter()
         state = self._state
         rate = self._learning_rate(state.batch)
-        batch = self._train.read(item)
+        batch = self._train.read(self._processes.part_of(self._train, item))
         try:
             with full_memory_named(device_of(self._network), batch, self._settings, fitted=self._largest):
-                loss, metric, count = self._learner.step(batch, rate)
+                found = self._learner.step(batch, rate)
         except NotFiniteError as error:
             raise self._failure(error) from None
         self._largest = max(self._largest, batch.tokens)
-        state.steps += bool(count)
+        state.steps += bool(found.targets)
         state.batch += 1
         seconds = time.perf_counter() - begun
-        figures = (loss, metric, count, batch.sequences, batch.tokens, seconds)
+        figures = found.loss, found.metric, found.targets, found.sequences, found.tokens, seconds
         state.running.add(*figures)
         state.window.add(*figures)
         self._log_window(rate)
@@ -277,7 +301,8 @@ class Trainer:
             return None
         # Random numbers of an evaluation must not change those of the training after it.
         with own_generators(self._devices), self._learner.evaluated():
-            scores = evaluate(self._network, self._task, self._validation, between=self._heed_interrupts)
+            between, processes = self._heed_interrupts, self._processes
+            scores = evaluate(self._network, self._task, self._validation, between=between, processes=processes)
         return {name: value for name, value in scores.items() if isinstance(value, int | float)}
 
     def _check_is_due(self) -> bool:
@@ -298,6 +323,8 @@ class Trainer:
         self._listener.check(CheckEvent(record, self._sampled()))
 
     def _sampled(self) -> str | None:
+        if not self._processes.is_first:
+            return None
         model = self._network
         was_training = model.training
         model.eval()
@@ -342,7 +369,7 @@ class Trainer:
         # With the weights of the last step, so that the run can go on.
         self._save()
         self._ended()
-        if self._interrupts.requested:
+        if self._processes.any(self._interrupts.requested):
             raise self._interruption()
 
     def _learning_rate(self, batch: int) -> float:
@@ -352,7 +379,7 @@ class Trainer:
         return self._settings.learning_rate * learning_rate_factor(step, total, self._settings)
 
     def _heed_interrupts(self) -> None:
-        if self._interrupts.requested:
+        if self._processes.any(self._interrupts.requested):
             raise _StopRequested
 
     def _start(self) -> RunStart:
@@ -365,17 +392,20 @@ class Trainer:
     def _save(self) -> None:
         state = self._state
         state.history.seconds = self._resumed_seconds + time.perf_counter() - self._begun
+        tensors = self._tensors()
         if self._folder is None or self._log is None:
             return
         self._log.sync()
         state.log_length = self._log.length
-        checkpoint = Checkpoint(self._tensors(), state.to_json(), self._identity)
+        checkpoint = Checkpoint(tensors, state.to_json(), self._identity)
         write_checkpoint(self._folder / CHECKPOINT, checkpoint)
         self._saved = time.perf_counter()
 
     def _tensors(self) -> dict[str, Tensor]:
-        generators = generator_tensors(self._devices)
-        return {**self._learner.tensors(), **{f"generator/{name}": state for name, state in generators.items()}}
+        generators = {f"generator/{name}": state for name, state in generator_tensors(self._devices).items()}
+        every = {**self._learner.tensors(), **generators}
+        own = {name: tensor for name, tensor in every.items() if name.startswith(("generator/", "carried/"))}
+        return {**every, **merged(self._processes.gather(own))}
 
     def _write_log(self, kind: str, row: Mapping[str, Any]) -> None:
         if self._log is not None:
@@ -384,8 +414,8 @@ class Trainer:
     def _interruption(self) -> TrainingInterrupted:
         state = self._state
         if state.finished:
-            return TrainingInterrupted(state.epoch, len(self._plan), self._folder)
-        return TrainingInterrupted(state.epoch + 1, state.batch, self._folder)
+            return TrainingInterrupted(state.epoch, len(self._plan), self._given_folder)
+        return TrainingInterrupted(state.epoch + 1, state.batch, self._given_folder)
 
     def _failure(self, error: NotFiniteError) -> TrainingError:
         kept = "The model has the weights from before this minibatch"

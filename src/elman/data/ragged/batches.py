@@ -75,6 +75,27 @@ def plan_batches(
     return batches
 
 
+def cut_evenly(steps: Sequence[int], parts: int) -> list[list[int]]:
+    """Return the positions of each of several parts that have nearly the same number of steps.
+
+    The longest sequence goes first, each to the part with the fewest steps so far; every part keeps the given order.
+
+    >>> cut_evenly([9, 1, 4, 5, 1], 2)
+    [[0, 1], [2, 3, 4]]
+
+    Args:
+        steps: of each sequence; an empty one counts as one step.
+        parts: their number; some are empty if there are fewer sequences.
+    """
+    found: list[list[int]] = [[] for _ in range(parts)]
+    sums = [0] * parts
+    for position in sorted(range(len(steps)), key=lambda each: -steps[each]):
+        part = min(range(parts), key=sums.__getitem__)
+        found[part].append(position)
+        sums[part] += max(steps[position], 1)
+    return [sorted(part) for part in found]
+
+
 def _check_settings(batch_size: int | None, tokens_per_batch: int | None, seed: int, epoch: int) -> None:
     if (batch_size is None) == (tokens_per_batch is None):
         raise UsageError(

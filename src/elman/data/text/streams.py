@@ -70,25 +70,36 @@ class TokenStreams:
         """Return the numbers of an epoch's windows, always in the order of the text."""
         return range(len(self))
 
-    def read(self, item: int) -> Minibatch:
-        """Read the window of this number as a minibatch."""
-        inputs, targets = self.window_at(item)
-        return Minibatch(inputs, targets, self.streams, len(targets))
+    def read(self, item: int, streams: range | None = None) -> Minibatch:
+        """Read the window of this number as a minibatch.
 
-    def window_at(self, number: int) -> tuple[Ragged, Tensor]:
+        Args:
+            item: number of the window.
+            streams: those to read, which follow one another; all if not given. A minibatch without a token has no
+                sequences.
+        """
+        inputs, targets = self.window_at(item, streams)
+        return Minibatch(inputs, targets, inputs.batch_size if len(targets) else 0, len(targets))
+
+    def window_at(self, number: int, streams: range | None = None) -> tuple[Ragged, Tensor]:
         """Return the window of this number, from 0, in every stream.
+
+        Args:
+            number: of the window.
+            streams: those to read, which follow one another; all if not given.
 
         Returns:
             The inputs, `(total,)` ids of `streams` sequences, some perhaps empty; and the targets, `(total,)`.
         """
-        begin = number * self.window
-        lengths = (self._lengths - begin).clip(0, self.window)
+        begin, chosen = number * self.window, range(self.streams) if streams is None else streams
+        rows = slice(chosen.start, chosen.stop)
+        lengths = (self._lengths[rows] - begin).clip(0, self.window)
         # A stretch has the window's inputs and, one on, its targets.
         stretches = [
             self.text.ids[start : start + length + 1]
-            for start, length in zip((self._starts + begin).tolist(), lengths.tolist(), strict=True)
+            for start, length in zip((self._starts[rows] + begin).tolist(), lengths.tolist(), strict=True)
             if length
-        ]
+        ] or [self.text.ids[:1]]
         inputs = np.concatenate([ids[:-1] for ids in stretches], dtype=np.int64)
         targets = np.concatenate([ids[1:] for ids in stretches], dtype=np.int64)
         return Ragged(torch.from_numpy(inputs), torch.from_numpy(lengths)), torch.from_numpy(targets)
