@@ -409,7 +409,7 @@ class Decoder(nn.Module):
         return loss
 
     def _smoothed(self, rows: Tensor, ids: Tensor) -> Tensor:
-        """Return how much more the mean of all tokens costs than the targets: mean z_target - mean z."""
+        """Return the mean logit of the targets less the mean logit of all tokens."""
         weight, bias = self.head.weight, self.head.bias
         true = (rows * functional.embedding(ids, weight)).sum(1) + bias[ids]
         every = rows @ weight.mean(0) + bias.mean()
@@ -524,7 +524,7 @@ class EncoderDecoder(nn.Module):
         return self.decoder.start(self.bridge(last), steps, ids)
 
     def shifted(self, target: Ragged) -> tuple[Ragged, Ragged]:
-        """Return what the decoder reads, and what it should answer: all ids but the last, and all but the first."""
+        """Return all ids but the last, which the decoder reads, and all but the first."""
         starts = target.offsets[:-1].to(target.data.device)
         last = torch.zeros(target.total, dtype=torch.bool, device=target.data.device)
         first = last.clone()
@@ -534,7 +534,7 @@ class EncoderDecoder(nn.Module):
         return Ragged(target.data[~last], lengths), Ragged(target.data[~first], lengths)
 
     def forward(self, source: Any, target: Ragged) -> Tensor:
-        """Return the logits of each token after the first, `(total - batch, tokens)`, where the targets are read.
+        """Return the logits of each token after the first, `(total - batch, tokens)`.
 
         Args:
             source: as for `encode`.

@@ -119,7 +119,7 @@ class Discriminator(nn.Module):
         self.dense = nn.Sequential(nn.Linear(2 * units, units), nn.ReLU(), nn.Linear(units, 1))
 
     def forward(self, hidden: Ragged) -> Tensor:
-        """Return the log odds that each sequence of hidden states `(total, features)` was forced, `(batch,)`."""
+        """Return the log odds that hidden states `(total, features)` were forced, `(batch,)`."""
         steps, last = self.body(hidden)
         return self.dense(self.pooling(steps, last.output)).squeeze(1)
 

@@ -18,7 +18,7 @@ class Describer(Model):
         UsageError: there is no such setting.
 
     >>> vectors = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
-    >>> texts = ["a dog sits", "two cats play", "a dog and a cat", "nobody is here"]
+    >>> texts = ["a dog sits", "two cats play", "a dog and a cat", "an empty room"]
     >>> model = Describer(hidden_size=16, embedding=16, epochs=80, learning_rate=0.01, attention="none")
     >>> model.fit(vectors, texts).generate([1.0, 0.0])
     'two cats play'

@@ -519,7 +519,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Return the model that `save` wrote, ready for use on the CPU; `to` moves it to a GPU.
+        """Return the model that `save` wrote, on the CPU. `to` moves it to a GPU.
 
         Raises:
             ModelError: the folder is missing, damaged, from a later version, or of another task; says which.

@@ -29,7 +29,7 @@ class Memory(NamedTuple):
     valid: Tensor
 
     def select(self, rows: Tensor) -> "Memory":
-        """Return the memories of these sequences, repeated or left out, without the steps that all of them lack."""
+        """Return the memories of these sequences, cut to the longest of them."""
         longest = int(self.valid[rows].sum(1).max()) if len(rows) else 0
         return Memory(*(part[rows, :longest] for part in self))
 

@@ -34,7 +34,7 @@ def described(picture: np.ndarray, digit: int) -> str:
 
 
 def read(name: str, data: Path) -> Parts:
-    """Return the pictures of scikit-learn with their descriptions, the last ones (of other writers) to test on."""
+    """Return the pictures of scikit-learn with their descriptions, the last to test on."""
     try:
         # scikit-learn is an extra.
         from sklearn.datasets import load_digits

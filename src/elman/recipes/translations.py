@@ -19,7 +19,7 @@ TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eight
 
 
 def read_captions(name: str, data: Path) -> Parts:
-    """Return the captions of multi30k in English and German: to train, to validate, to test on (2016)."""
+    """Return the captions of multi30k in English and German."""
     paths = open_dataset(name, data)
     train, validation, test = (_captions(paths, part) for part in ("train", "validation", "test"))
     return Parts(train, validation, test)
@@ -50,7 +50,7 @@ def words_of(number: int) -> str:
 
 
 def read_numbers(name: str, data: Path) -> Parts:
-    """Return numbers of one to six digits with their words; no number is in two parts."""
+    """Return numbers of one to six digits with their words, each number in one part."""
     draw = random.Random(0)
     drawn = {draw.randrange(10 ** draw.randint(1, 6)) for _ in range(16_000)}
     numbers = sorted(drawn)

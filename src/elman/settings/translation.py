@@ -103,8 +103,8 @@ class ForcingSettings(Settings):
     professor_forcing: float = Field(
         0.0,
         ge=0,
-        description="Weight of the loss that makes both ways of running alike. A discriminator tells hidden states of "
-        "free-running passes from those of forced passes, and the network learns to deceive it (A. Lamb et al., "
+        description="Weight of the loss that makes both ways of running alike. A discriminator learns which hidden "
+        "states are of forced passes, and the network learns to deceive it (A. Lamb et al., "
         "Professor Forcing, 2016).",
     )
 

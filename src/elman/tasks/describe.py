@@ -76,7 +76,7 @@ class Describe(Writing):
         return (NearestVector("vector"),)
 
     def learn(self, values: Mapping[str, Any], folder: "Path | None" = None) -> dict[str, Any]:
-        """Learn the size of the vectors and the vocabulary, and return the rows that are not too long."""
+        """Learn sizes and vocabulary, and return the rows that are not too long."""
         from elman.tasks.translate_choices import short_enough
 
         return short_enough(self.settings, super().learn(values, folder), self.encoders["target"].notes)

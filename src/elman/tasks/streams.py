@@ -126,7 +126,7 @@ class Windows:
         return Batch({self._name: found.inputs, "next": found.targets}, found.sequences, found.tokens)
 
     def part(self, item: int, rank: int, size: int) -> "WindowPart":
-        """Return the window of the streams that one of several processes reads, always the same ones."""
+        """Return the window of the streams that one of several processes reads."""
         count = self.streams.streams
         return WindowPart(item, range(rank * count // size, (rank + 1) * count // size))
 

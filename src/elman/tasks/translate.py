@@ -38,7 +38,7 @@ METRICS = (
 
 
 class WriterSettings(VocabularySettings, DecoderSettings, ForcingSettings, LengthSettings, TrainingSettings):
-    """Settings of networks that write a text, whatever they read."""
+    """Settings of networks that write a text for any input."""
 
     lower_case: bool = Field(False, description="Convert texts to lower case, those that are written too.")
     hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer and direction.")

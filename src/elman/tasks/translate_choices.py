@@ -31,7 +31,7 @@ def resolve_translator(settings: Any, values: Values, *, validated: bool) -> tup
 
 
 def short_enough(settings: Any, encoded: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """Return the encoded pairs within the limits of the settings, and note those that are left out.
+    """Return the pairs within the limits of the settings, and note the others.
 
     Args:
         settings: with `max_source_length` and `max_target_length`, in tokens without marks.

@@ -175,7 +175,7 @@ def search(
 
 
 def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetText) -> tuple[DecodingSettings, Demands]:
-    """Return the settings of a search, and the demands on each text, whose marks do not count in its length."""
+    """Return the settings of a search, and the demands on each text."""
     given = {name: value for name, value in options if value is not None and name in DecodingSettings.model_fields}
     if options.n_best is not None and options.beam is None:
         given["beam"] = max(options.n_best, DecodingSettings.model_fields["beam"].default)
@@ -229,7 +229,7 @@ def ids_of(text: str, encoder: TargetText) -> list[int]:
 
 
 def lengths_of(source: Any) -> list[int]:
-    """Return the steps of each source; a vector has one for each of its numbers."""
+    """Return the steps of each source, of a vector one for each number."""
     if isinstance(source, Ragged):
         return source.lengths.tolist()
     return [source.shape[1]] * len(source)

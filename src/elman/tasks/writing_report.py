@@ -63,7 +63,7 @@ def likeness(written: str, reference: str) -> float:
 
 
 def _remark(scores: Mapping[str, Any]) -> str:
-    """Return what BLEU and chrF were measured with, or how to get them, and a note on the references."""
+    """Return the signatures of BLEU and chrF, and a note on the references."""
     signatures = [f"{name} {scores[f'{name}_signature']}" for name in BY_SACREBLEU if f"{name}_signature" in scores]
     said = f"Signatures of sacrebleu: {'; '.join(signatures)}." if signatures else f"{MISSING} {INSTALL}."
     note = scores.get("reference_note", "")

@@ -225,7 +225,7 @@ def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
 
 
 def metric_text(value: float, start: RunStart, before: str, between: str = " = ") -> str:
-    """Return a metric with its name, nothing if it is the loss: shares in percent, others as numbers.
+    """Return a metric with its name, nothing if it is the loss.
 
     Args:
         value: NaN where it was not scored.

@@ -56,7 +56,7 @@ def _meet(backend: str) -> None:
 
 
 def _within(seconds: float, meet: Callable[[], None]) -> None:
-    """Meet the other processes, or raise an error: torch itself waits for any time in some cases."""
+    """Meet the other processes, or raise an error after a time."""
     failures: list[Exception] = []
 
     def attempt() -> None:
