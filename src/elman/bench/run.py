@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.bench import arrays, language, layers, loops, modules, news
+from elman.bench import arrays, language, layers, loops, modules, news, translation
 from elman.bench.cases import AnyCase, Case
 from elman.bench.language_case import GENERATING, LanguageCase
 from elman.bench.language_work import LanguageWork
 from elman.bench.news_case import NewsCase
 from elman.bench.timing import Run, time_in_turns
+from elman.bench.translation_case import TranslationCase
 from elman.bench.work import Side, Work
 from elman.cells import CELLS
 from elman.compiler.cell import Step
@@ -176,6 +177,9 @@ def sides_of(case: AnyCase, device: torch.device = CPU) -> dict[str, Run]:
     elif isinstance(case, NewsCase):
         news_work = news.NewsWork(case)
         sides = {OWN: news.side(news_work), **news.peers(news_work)}
+    elif isinstance(case, TranslationCase):
+        pairs = translation.TranslationWork(case)
+        sides = {OWN: translation.side(pairs), **translation.peers(pairs)}
     else:
         work = Work(case, device)
         own = layers.streaming if case.mode == "streaming" else layers.side

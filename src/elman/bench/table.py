@@ -6,6 +6,7 @@ from elman.bench.cases import MODES
 from elman.bench.language_case import GENERATING, TRAINING
 from elman.bench.news_case import CLASSIFYING
 from elman.bench.run import BURST_STEPS, OWN, Machine, Result
+from elman.bench.translation_case import TRANSLATING
 
 KINDS = {
     "sequences of equal length": lambda result: result.case.mode in MODES[:2] and not result.case.ragged,
@@ -14,6 +15,7 @@ KINDS = {
     "language models, a batch of training": lambda result: result.case.mode == TRAINING,
     "language models, a character of writing": lambda result: result.case.mode == GENERATING,
     "classifiers, a minibatch of training": lambda result: result.case.mode == CLASSIFYING,
+    "translators, a minibatch of training": lambda result: result.case.mode == TRANSLATING,
 }
 NOTE = (
     f"Times are medians in milliseconds (streaming: of one step, {BURST_STEPS} in a row); "
