@@ -151,7 +151,7 @@ class Graph:
         """The first output."""
         return self.outputs[0]
 
-    @cached_property
+    @property
     def output_state(self) -> int | None:
         """The position of the state whose next value is the output, None if the output is not a state."""
         return next((position for position, node in enumerate(self.following) if node is self.output), None)
@@ -205,10 +205,11 @@ class Graph:
         names = dict.fromkeys(matrix_of(node)[0] for node in products if node in self.recurrent)
         return tuple(name for name in names if name not in self.fixed)
 
-    @cached_property
+    @property
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters, in order."""
-        return tuple(parameter.name for parameter in self.parameters)
+        # torch.compile reads it, which cannot enter the lock of a cached property.
+        return tuple([parameter.name for parameter in self.parameters])
 
     @cached_property
     def fixed(self) -> frozenset[str]:
