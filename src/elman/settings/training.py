@@ -118,8 +118,8 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     device: str = Field(
         "cpu",
-        description="Where the network runs: cpu, cuda, cuda:1, or auto for a GPU if there is one. It is not saved "
-        "with the model.",
+        description="Where the network runs: cpu, cuda, cuda:1 or auto. auto is a GPU if there is one; the device is "
+        "not saved with the model.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",

@@ -56,7 +56,10 @@ def _meet(backend: str) -> None:
 
 
 def _within(seconds: float, meet: Callable[[], None]) -> None:
-    """Meet the other processes, or raise an error after a time."""
+    """Meet the other processes, or raise an error after so many seconds.
+
+    torch itself waits for any time where another service answers at the address.
+    """
     failures: list[Exception] = []
 
     def attempt() -> None:
