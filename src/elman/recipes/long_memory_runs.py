@@ -75,7 +75,7 @@ adding_rnn = _adding(
     hidden_size=32,
     batch_size=50,
     learning_rate=1e-3,
-    epochs=25,
+    epochs=30,
 )
 adding_hessian_free = _adding(
     "adding-hessian-free", 100, "simple network of 32 units, Hessian-free", **HESSIAN_FREE, epochs=4
