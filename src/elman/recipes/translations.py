@@ -98,7 +98,7 @@ translate_en_de = Recipe(
         "max_tokens": 8000,
         "hidden_size": 384,
         "output_dropout": 0.4,
-        "epochs": 16,
+        "epochs": 12,
         "metric": "bleu",
         "checkpoint_seconds": 300,
     },
