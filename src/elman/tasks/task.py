@@ -34,6 +34,7 @@ class Metric(NamedTuple):
         percent: whether it is a share of 1 that is shown in percent.
         note: what it means, a sentence for the report.
         title: as people read it; made of the name if not given.
+        decimals: shown of it, in place of the usual number of digits.
     """
 
     name: str
@@ -41,10 +42,11 @@ class Metric(NamedTuple):
     percent: bool = False
     note: str = ""
     title: str = ""
+    decimals: int | None = None
 
     def shown(self, value: float) -> str:
         """Return a value of it as people read it."""
-        return figure(value, percent=self.percent)
+        return figure(value, percent=self.percent) if self.decimals is None else f"{value:.{self.decimals}f}"
 
     @property
     def heading(self) -> str:

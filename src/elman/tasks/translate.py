@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 TokensName = Literal["auto", "characters", "words", "subwords"]
 METRICS = (
     Metric("loss", note="Mean cross entropy, nats per token, where the true tokens before it are read."),
-    Metric("bleu", True, title="BLEU", note="Of whole texts, as they are."),
-    Metric("bleu_lower", True, title="BLEU, lower case", note="Tokenised, in lower case."),
-    Metric("chrf", True, title="chrF", note="F-score of character n-grams."),
+    Metric("bleu", True, title="BLEU", note="Of whole texts, as they are.", decimals=1),
+    Metric("bleu_lower", True, title="BLEU, lower case", note="Tokenised, in lower case.", decimals=1),
+    Metric("chrf", True, title="chrF", note="F-score of character n-grams.", decimals=1),
     Metric("exact", True, True, "Of the answers, those that equal their reference.", "exact answers"),
     Metric("token_error_rate", False, True, "Edits of words, per word of the references.", "token error rate"),
     Metric("loss_free_running", note="The same, where the model reads its own tokens.", title="free-running loss"),

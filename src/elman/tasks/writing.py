@@ -26,6 +26,8 @@ MARKS = 2
 GREEDY, DEFAULTS = check_settings(DecodingOptions, {"beam": 1}), check_settings(DecodingOptions, {})
 # Sentences whose attention a report shows, and the longest of them in tokens.
 SHOWN, SHOWN_TOKENS = 4, 40
+# Of which they are chosen, so that short and long ones are among them.
+CANDIDATES = 64
 
 
 class Written(NamedTuple):
@@ -265,10 +267,11 @@ class WritingScores:
             self._keep_attention(batch["source"], read.outputs.found)
 
     def _keep_attention(self, source: Ragged, found: Sequence[Hypothesis]) -> None:
-        """Keep the attention of the first texts that a page has room for."""
+        """Keep the attention of some texts that a page has room for."""
         assert self._source is not None
-        for ids, each in zip(source.to_list(), found, strict=True):
-            if len(self._attention) == SHOWN:
+        pairs = list(zip(source.to_list(), found, strict=True))
+        for ids, each in pairs[:: max(1, len(pairs) // SHOWN)]:
+            if len(self._attention) == CANDIDATES:
                 return
             if each.attention is None or not each.tokens or max(len(ids), len(each.tokens)) > SHOWN_TOKENS:
                 continue
@@ -288,4 +291,6 @@ class WritingScores:
         if not texts:
             del means["loss_free_running"]
         found = {**texts, **means, "targets": self._targets, "count": self._count}
-        return found | ({"attention": self._attention} if self._attention else {})
+        spread = range(0, len(self._attention), max(1, -(-len(self._attention) // SHOWN)))
+        shown = [self._attention[index] for index in spread]
+        return found | ({"attention": shown} if shown else {})
