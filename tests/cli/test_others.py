@@ -80,6 +80,7 @@ class Asked(SimpleNamespace):
 
     name = "quick"
     summary = "LSTM(3)"
+    task = "classify"
     data = ("words",)
     any_data, threads = False, 1
     reported = {"accuracy": 0.828, "parameters": 201_902}  # noqa: RUF012
