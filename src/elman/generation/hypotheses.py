@@ -77,7 +77,7 @@ class Trail:
     def read(self, numbers: Tensor, attention: Tensor | None) -> None:
         """Keep the attention of a step, whose rows have these numbers, in rising order."""
         if self._keeps_attention and attention is not None:
-            self._attention.append((numbers.cpu().numpy(), attention.detach().cpu().numpy()))
+            self._attention.append((numbers.cpu().numpy(), attention.detach().cpu().float().numpy()))
 
     def grow(self, parents: Tensor, tokens: Tensor) -> Tensor:
         """Add rows that continue others, and return their numbers."""
