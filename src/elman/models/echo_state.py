@@ -169,7 +169,7 @@ class EchoStateNetwork:
         return found if series is not None and read_series(series).is_list else found[0]
 
     def generate_each(self, steps: int, series: Any = None) -> np.ndarray:
-        """Return the continuations of each network, `(seeds, series, steps, channels)`, as `generate` does."""
+        """Return what `generate` averages, `(seeds, series, steps, channels)`."""
         self._require_fitted()
         if not self._continues or self.bidirectional:
             raise UsageError(

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elman.models.echo_state_data import Series
+from elman.nn.factored_ridge import Factor
 from elman.nn.reservoirs import Reservoirs
 from elman.nn.ridge import Solution, Sums, cross_validate
 from elman.nn.state import State
@@ -16,6 +17,7 @@ from elman.settings.reservoir import ReservoirSettings
 from elman.training.generators import own_generators
 
 PARTS = 5
+SUMMARIES: dict[str, Any] = {"products": Sums, "qr": Factor}
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Member:
     def fitted(cls, settings: ReservoirSettings, seed: int, read: Series, targets: Series) -> Self:
         """Return the network of a seed, fitted to series."""
         found = cls.drawn(settings, seed, read.channels, targets.channels)
-        parts = [Sums.empty(len(found.solution.weight), targets.channels) for _ in range(PARTS)]
+        parts = [SUMMARIES[settings.solver].empty(len(found.solution.weight), targets.channels) for _ in range(PARTS)]
         blocks = 0
         with own_generators([], seed):
             for array, wanted in zip(read.arrays, targets.arrays, strict=True):
@@ -68,7 +70,7 @@ class Member:
     def features(
         self, steps: Tensor, outputs: Tensor | None, states: list[State] | None = None, *, noisy: bool = False
     ) -> Iterator[tuple[int, Tensor]]:
-        """Yield the first step of each block of a series, and what the readout reads, `(steps, features)`.
+        """Yield the first step of each block, and what the readout reads, `(steps, features)`.
 
         Args:
             steps: `(steps, inputs)`.
@@ -116,7 +118,7 @@ class Member:
         return self._close_loop(steps, read[:, -1], states)
 
     def _close_loop(self, steps: int, fed: Tensor, states: list[State] | None) -> np.ndarray:
-        """Return the values that follow those of `fed`, `(series, channels)`, each the input of the next step."""
+        """Return the values that follow those of `fed`, `(series, channels)`, in closed loop."""
         found = torch.empty(len(fed), steps, fed.shape[1], dtype=torch.float64)
         for step in range(steps):
             row = fed.unsqueeze(1).to(self._dtype)
@@ -134,7 +136,7 @@ class Member:
         return found
 
     def _fed_before(self, outputs: Tensor | None, first: int, count: int) -> Tensor | None:
-        """Return what is fed back at each step of a block: the output of the step before, zeros at the first."""
+        """Return the output of the step before at each step of a block, zeros before the first."""
         if not self.settings.feedback_scaling:
             return None
         assert outputs is not None

@@ -16,7 +16,9 @@ from elman.settings.reservoir import ReservoirSettings
 
 @cell
 def driven_reservoir(x, h, *, recurrent=RECURRENT, leak=1.0, activation=tanh):
-    """Reservoir whose input is already multiplied by its weights: h' = (1 - a)·h + a·activation(x + h·W).
+    """Run the reservoir on an input that is already multiplied by its weights.
+
+    h' = (1 - a)·h + a·activation(x + h·W)
 
     With x = u·W_in + b it is the cell `reservoir`.
     """
@@ -105,7 +107,7 @@ class Reservoirs(nn.Module):
     def forward(
         self, inputs: Tensor, fed: Tensor | None = None, states: Sequence[State] | None = None, *, noisy: bool = False
     ) -> tuple[Tensor, list[State]]:
-        """Return the states at every step, `(batch, time, size)`, and the last states of all reservoirs.
+        """Return the states at every step, `(batch, time, size)`, and the last states.
 
         Args:
             inputs: `(batch, time, inputs)`.

@@ -17,6 +17,7 @@ from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news
 from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
 from elman.recipes.recipe import Recipe
+from elman.recipes.reservoirs import RESERVOIRS, ReservoirRecipe
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
 from elman.recipes.translations import (
@@ -28,7 +29,7 @@ from elman.recipes.translations import (
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
 from elman.recipes.word_sentiment_best import word_sentiment_best
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, Recipe | ReservoirRecipe] = {
     recipe.name: recipe
     for recipe in (
         word_sentiment_dense,
@@ -43,6 +44,7 @@ RECIPES: dict[str, Recipe] = {
         appliance_series,
         oil_temperature_stack,
         mackey_glass_step,
+        *RESERVOIRS,
         *LONG_MEMORY,
         pixel_digits_rows,
         pixel_digits_permuted,

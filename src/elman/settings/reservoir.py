@@ -38,7 +38,7 @@ class ReservoirSettings(Settings):
     feedback_scaling: NotNegative = Field(
         0.0,
         description="Weights of the output of the step before are drawn uniformly from minus this to this. While "
-        "fitting, the units read the targets in its place (teacher forcing).",
+        "fitting, it is the target of that step (teacher forcing).",
     )
     noise: NotNegative = Field(
         0.0, description="Standard deviation of the noise within the activation of each unit while fitting."
@@ -49,6 +49,11 @@ class ReservoirSettings(Settings):
         min_length=1,
         description="Penalties that the readout chooses from by cross-validation over five parts of the data, in one "
         "pass.",
+    )
+    solver: Literal["products", "qr"] = Field(
+        "products",
+        description="How the readout is solved for. qr takes about three times as long, and uses directions of the "
+        "states that products lose to rounding: for forecasts of smooth series in closed loop.",
     )
     warmup_steps: int = Field(100, ge=0, description="First steps of each series that are neither learned nor scored.")
     precision: Literal["float64", "float32"] = Field("float64", description="Of the states; the readout has float64.")
