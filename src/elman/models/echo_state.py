@@ -150,6 +150,8 @@ class EchoStateNetwork:
     def generate(self, steps: int, series: Any = None) -> Any:
         """Return the continuation of series in closed loop: each prediction is the next input.
 
+        A network with feedback continues its outputs, while its input stays at the last one.
+
         Args:
             steps: number of values.
             series: to continue, read from a state of zeros; the last series of `fit` if not given. Series of one
@@ -171,10 +173,15 @@ class EchoStateNetwork:
     def generate_each(self, steps: int, series: Any = None) -> np.ndarray:
         """Return what `generate` averages, `(seeds, series, steps, channels)`."""
         self._require_fitted()
-        if not self._continues or self.bidirectional:
+        if not (self._continues or self.feedback_scaling) or self.bidirectional:
             raise UsageError(
                 "Expected a network that was fitted to the next values and reads forward, got another.",
                 fix="Fit it without targets and without bidirectional: fit(series).",
+            )
+        if self.feedback_scaling and series is not None:
+            raise UsageError(
+                "A network with feedback continues the series that it was fitted on alone, got another.",
+                fix="Leave out series, or call predict(series, known=…).",
             )
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise UsageError(f"Expected steps to be a whole number of at least 0, got {steps!r}.", fix="Give one.")

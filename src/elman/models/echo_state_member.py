@@ -10,9 +10,10 @@ from torch import Tensor
 
 from elman.models.echo_state_data import Series
 from elman.nn.factored_ridge import Factor
+from elman.nn.intrinsic_plasticity import fit_plasticity
+from elman.nn.lagged_products import LaggedProducts
 from elman.nn.reservoirs import Reservoirs
-from elman.nn.ridge import Solution, Sums, cross_validate
-from elman.nn.state import State
+from elman.nn.ridge import RecursiveLeastSquares, Solution, Sums, cross_validate
 from elman.settings.reservoir import ReservoirSettings
 from elman.training.generators import own_generators
 
@@ -26,27 +27,29 @@ class Member:
 
     Attributes:
         settings: of the network.
-        forward, backward: the reservoirs, the latter only of a bidirectional network.
+        forward, backward: the reservoirs, or lagged products; the second only of a bidirectional network.
         solution: the readout, which reads the input, the states forward and the states backward.
         states: at the end of the last series that it was fitted on.
         fed: what the network reads next to continue that series, `(channels,)`; None if it cannot.
+        held: for a network with feedback, the input that it reads meanwhile, `(inputs,)`.
     """
 
     settings: ReservoirSettings
-    forward: Reservoirs
+    forward: Any
     backward: Reservoirs | None
     solution: Solution
-    states: list[State] | None = None
+    states: list[Any] | None = None
     fed: Tensor | None = None
+    held: Tensor | None = None
 
     @classmethod
     def drawn(cls, settings: ReservoirSettings, seed: int, inputs: int, outputs: int) -> Self:
         """Return a network whose readout is zeros."""
         with own_generators([], seed):
             dtype = getattr(torch, settings.precision)
-            forward = Reservoirs(inputs, outputs, settings).to(dtype)
+            forward = _features(inputs, outputs, settings).to(dtype)
             backward = Reservoirs(inputs, 0, settings).to(dtype) if settings.bidirectional else None
-        size = inputs * settings.read_input + forward.size * (1 + settings.bidirectional)
+        size = inputs * (settings.read_input and settings.lags is None) + forward.size * (1 + settings.bidirectional)
         zeros = torch.zeros(size, outputs, dtype=torch.float64)
         return cls(settings, forward, backward, Solution(zeros, zeros[0], settings.ridges[0]))
 
@@ -54,6 +57,13 @@ class Member:
     def fitted(cls, settings: ReservoirSettings, seed: int, read: Series, targets: Series) -> Self:
         """Return the network of a seed, fitted to series."""
         found = cls.drawn(settings, seed, read.channels, targets.channels)
+        if settings.plasticity_rate:
+            steps = torch.from_numpy(read.arrays[0][: settings.plasticity_steps]).to(found._dtype)
+            spread = {"mean": 0.0, "deviation": settings.plasticity_deviation}
+            fit_plasticity(found.forward, steps, **spread, rate=settings.plasticity_rate)
+        if settings.fitter == "force":
+            found._learn_online(read, targets)
+            return found
         parts = [SUMMARIES[settings.solver].empty(len(found.solution.weight), targets.channels) for _ in range(PARTS)]
         blocks = 0
         with own_generators([], seed):
@@ -64,11 +74,35 @@ class Member:
                     block = values[first : first + len(features)]
                     parts[blocks % PARTS].add(features[skipped:], block[skipped:])
                     blocks += 1
+            if settings.feedback_scaling:
+                found.held, found.fed = steps[-1].to(found._dtype), values[-1]
         found.solution = cross_validate(parts, settings.ridges)
         return found
 
+    def _learn_online(self, read: Series, targets: Series) -> None:
+        """Learn the readout at every step, while the network reads its own output.
+
+        Source:
+            D. Sussillo, L. F. Abbott, Generating Coherent Patterns of Activity from Chaotic Neural Networks, 2009.
+        """
+        ridge = self.settings.ridges[len(self.settings.ridges) // 2]
+        size, outputs = self.solution.weight.shape
+        learned = RecursiveLeastSquares(size, outputs, ridge=ridge)
+        for array, wanted in zip(read.arrays, targets.arrays, strict=True):
+            fed, states = torch.zeros(1, 1, outputs, dtype=torch.float64), None
+            row = fed
+            for step, target in enumerate(torch.from_numpy(wanted)):
+                row = torch.from_numpy(array[step]).to(self._dtype).view(1, 1, -1)
+                found, states = self.forward(row, fed.to(self._dtype), states)
+                features = self._joined(row, found, None)[0, 0]
+                if step >= self.settings.warmup_steps:
+                    learned.update(features, target)
+                fed = (features.double() @ learned.weight + learned.bias).view(1, 1, -1)
+            self.states, self.fed, self.held = states, fed[0, 0], row[0, 0]
+        self.solution = Solution(learned.weight, learned.bias, ridge)
+
     def features(
-        self, steps: Tensor, outputs: Tensor | None, states: list[State] | None = None, *, noisy: bool = False
+        self, steps: Tensor, outputs: Tensor | None, states: list[Any] | None = None, *, noisy: bool = False
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield the first step of each block, and what the readout reads, `(steps, features)`.
 
@@ -117,12 +151,13 @@ class Member:
             _, states = self.forward(block.to(self._dtype), None, states)
         return self._close_loop(steps, read[:, -1], states)
 
-    def _close_loop(self, steps: int, fed: Tensor, states: list[State] | None) -> np.ndarray:
+    def _close_loop(self, steps: int, fed: Tensor, states: list[Any] | None) -> np.ndarray:
         """Return the values that follow those of `fed`, `(series, channels)`, in closed loop."""
         found = torch.empty(len(fed), steps, fed.shape[1], dtype=torch.float64)
         for step in range(steps):
-            row = fed.unsqueeze(1).to(self._dtype)
-            features, states = self.forward(row, None, states)
+            back = fed.unsqueeze(1).to(self._dtype)
+            row, back = (back, None) if self.held is None else (self.held.view(1, 1, -1), back)
+            features, states = self.forward(row, back, states)
             fed = found[:, step] = self._read_out(self._joined(row, features, None))[:, 0]
         return found.numpy()
 
@@ -144,7 +179,7 @@ class Member:
         return torch.cat([before, outputs[first : first + count - 1]]).to(self._dtype).unsqueeze(0)
 
     def _joined(self, block: Tensor, forward: Tensor, backward: Tensor | None) -> Tensor:
-        parts = [block] if self.settings.read_input else []
+        parts = [block] if self.settings.read_input and self.settings.lags is None else []
         return torch.cat([*parts, forward, *([] if backward is None else [backward])], -1)
 
     def _read_out(self, features: Tensor) -> Tensor:
@@ -153,3 +188,9 @@ class Member:
     @property
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.settings.precision)
+
+
+def _features(inputs: int, outputs: int, settings: ReservoirSettings) -> Any:
+    if settings.lags is not None:
+        return LaggedProducts(inputs, settings.lags, settings.lag_stride, settings.degree)
+    return Reservoirs(inputs, outputs, settings)

@@ -51,7 +51,7 @@ class Reservoir(nn.Module):
         units = settings.hidden_size
         options = {name: getattr(settings, name) for name in ("recurrent", "leak", "activation")}
         self.layer = Recurrent(driven_reservoir.with_options(**options), units, units)
-        self.noise = settings.noise
+        self.noise, self.leak = settings.noise, settings.leak
         for name, rows, scaling in (
             ("input_weight", inputs, input_scaling),
             ("feedback_weight", outputs, settings.feedback_scaling),

@@ -43,6 +43,25 @@ class ReservoirSettings(Settings):
     noise: NotNegative = Field(
         0.0, description="Standard deviation of the noise within the activation of each unit while fitting."
     )
+    plasticity_rate: NotNegative = Field(
+        0.0,
+        description="Learning rate of intrinsic plasticity, which fits the gain and the bias of each unit before the "
+        "readout is solved for, on the first plasticity_steps steps. 0 for none, 0.001 is usual.",
+    )
+    plasticity_deviation: float = Field(0.2, gt=0, description="Standard deviation that it gives to each unit.")
+    plasticity_steps: PositiveInt = Field(2000, description="Steps of the first series that it reads.")
+    lags: PositiveInt | None = Field(
+        None,
+        description="Inputs that a next-generation reservoir reads: the readout reads them and their products, and "
+        "there are no units.",
+    )
+    lag_stride: PositiveInt = Field(1, description="Steps between two of these inputs.")
+    degree: PositiveInt = Field(2, description="The largest number of factors of a product.")
+    fitter: Literal["ridge", "force"] = Field(
+        "ridge",
+        description="force learns the readout at every step by recursive least squares while the network reads its "
+        "own output, with the middle one of ridges.",
+    )
     read_input: bool = Field(True, description="Whether the readout reads the input beside the states.")
     ridges: tuple[NotNegative, ...] = Field(
         (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0),
@@ -67,6 +86,15 @@ class ReservoirSettings(Settings):
         return (value,) if isinstance(value, int | float) else value
 
     def _conflicts(self) -> Any:
+        if self.fitter == "force" and not self.feedback_scaling:
+            yield Conflict(("fitter", "feedback_scaling"), "force needs feedback; 1 is usual.")
+        if self.plasticity_rate and (self.feedback_scaling or self.bidirectional or self.activation != "tanh"):
+            yield Conflict(("plasticity_rate",), "only tanh units that read forward and without feedback have it.")
+        if self.lags is not None and (self.plasticity_rate or self.feedback_scaling or self.bidirectional):
+            problem = "a next-generation reservoir has no units, feedback or second direction."
+            yield Conflict(("lags",), problem)
+        if self.lags is not None and (self.lags - 1) * self.lag_stride > self.warmup_steps:
+            yield Conflict(("lags", "warmup_steps"), "the lagged inputs of the steps learned from must exist.")
         if self.bidirectional and self.feedback_scaling:
             yield Conflict(
                 ("bidirectional", "feedback_scaling"), "a series that is read from its end has no output before it."
