@@ -8,7 +8,7 @@ from elman.nn.reservoirs import Reservoirs
 
 @torch.no_grad()
 def fit_plasticity(reservoirs: Reservoirs, inputs: Tensor, *, mean: float, deviation: float, rate: float) -> None:
-    """Fit the gain a and the bias b of each tanh unit y = tanh(a·x + b), one step at a time, in place.
+    """Fit the gain a and the bias b of each unit y = tanh(a·x + b), step by step, in place.
 
     Afterwards the weights are multiplied by the gains, so that the reservoirs are ordinary ones.
 
