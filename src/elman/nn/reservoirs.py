@@ -10,6 +10,7 @@ from elman.cells.reservoir import RECURRENT
 from elman.compiler.cell import cell
 from elman.compiler.language import matrix, product, tanh
 from elman.nn.recurrent import Recurrent
+from elman.nn.sparse_steps import is_worthwhile, run_sparse, to_rows
 from elman.nn.state import State
 from elman.settings.reservoir import ReservoirSettings
 
@@ -51,7 +52,8 @@ class Reservoir(nn.Module):
         units = settings.hidden_size
         options = {name: getattr(settings, name) for name in ("recurrent", "leak", "activation")}
         self.layer = Recurrent(driven_reservoir.with_options(**options), units, units)
-        self.noise, self.leak = settings.noise, settings.leak
+        self.noise, self.leak, self.is_linear = settings.noise, settings.leak, settings.activation == "linear"
+        self._compressed: tuple[Any, Tensor | None] | None = None
         for name, rows, scaling in (
             ("input_weight", inputs, input_scaling),
             ("feedback_weight", outputs, settings.feedback_scaling),
@@ -73,7 +75,23 @@ class Reservoir(nn.Module):
             drive += fed @ self.feedback_weight
         if noisy and self.noise:
             drive += self.noise * torch.randn_like(drive)
-        return self.layer(drive, state)
+        if len(drive) > 1 or (rows := self._rows()) is None:
+            return self.layer(drive, state)
+        before = drive.new_zeros(drive.shape[2]) if state is None else state.h[0]
+        states = run_sparse(drive[0], rows, before, leak=self.leak, is_linear=self.is_linear)
+        last = states[-1] if len(states) else before
+        return states.unsqueeze(0), State({"h": last.view(1, 1, -1).clone()})
+
+    def _rows(self) -> Tensor | None:
+        """Return the compressed rows of the recurrent matrix, None if its zeros are few."""
+        recurrent = self.layer.weights()["recurrent"]
+        key = recurrent.data_ptr(), recurrent._version
+        if self._compressed is None or self._compressed[0] != key:
+            self._compressed = key, to_rows(recurrent) if is_worthwhile(recurrent) else None
+        return self._compressed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_compressed": None}
 
 
 class Reservoirs(nn.Module):

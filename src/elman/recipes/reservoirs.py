@@ -211,7 +211,7 @@ lorenz_closed_loop = ReservoirRecipe(
         "input_scaling": 0.3,
         "bias_scaling": 0.5,
         "solver": "qr",
-        "ridges": 1e-10,
+        "ridges": 1e-14,
         "warmup_steps": 200,
     },
 )
