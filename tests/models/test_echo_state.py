@@ -161,6 +161,7 @@ def with_gap():
         (DataError, {"warmup_steps": 599}, (WAVE,), "warm-up of 599 steps leaves nothing"),
         (DataError, {}, (WAVE, WAVE[1:]), "a target for each step, got series of 600 steps and targets of 599"),
         (DataError, {}, ([],), "at least one series"),
+        (DataError, {}, ([WAVE, WAVE[:1]],), "in the last series, got none"),
         (DataError, {}, ("wave",), "Expected numbers"),
         (DataError, {}, ([WAVE, WAVE[:, None]],), "same channels"),
         (UsageError, {"feedback_scaling": 0.5}, (WAVE,), "Expected targets, since feedback_scaling"),

@@ -10,6 +10,7 @@ from elman.nn.intrinsic_plasticity import fit_plasticity
 from elman.nn.lagged_products import LaggedProducts
 from elman.nn.reservoirs import Reservoirs
 from elman.recipes.reservoir_series import lorenz
+from elman.settings import check_settings
 from elman.settings.reservoir import ReservoirSettings
 
 STEPS = np.arange(3000)
@@ -35,7 +36,8 @@ def test_a_network_that_was_taught_by_its_targets_continues_them():
 
 
 def test_plasticity_spreads_the_units_as_asked():
-    settings = ReservoirSettings(hidden_size=60, input_scaling=0.05, recurrent="sparse(0.5, 0.1)")
+    given = {"hidden_size": 60, "input_scaling": 0.05, "recurrent": "sparse(0.5, 0.1)"}
+    settings = check_settings(ReservoirSettings, given)
     torch.manual_seed(0)
     reservoirs = Reservoirs(1, 0, settings).double()
     inputs = torch.randn(4000, 1, dtype=torch.float64)
@@ -48,7 +50,7 @@ def test_plasticity_spreads_the_units_as_asked():
 
 
 def test_one_step_of_plasticity_is_its_formula():
-    settings = ReservoirSettings(hidden_size=2, recurrent="ring(0.5)", bias_scaling=0.3)
+    settings = check_settings(ReservoirSettings, {"hidden_size": 2, "recurrent": "ring(0.5)", "bias_scaling": 0.3})
     torch.manual_seed(1)
     reservoirs = Reservoirs(1, 0, settings).double()
     (reservoir,) = next(iter(reservoirs.side))  # pyright: ignore[reportGeneralTypeIssues]

@@ -7,6 +7,7 @@ import torch
 
 from elman.nn.reservoirs import Reservoirs
 from elman.nn.sparse_steps import UNITS, is_worthwhile, run_sparse, to_rows
+from elman.settings import check_settings
 from elman.settings.reservoir import ReservoirSettings
 
 needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="products of sparse rows need MKL")
@@ -16,7 +17,8 @@ needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="pr
 @pytest.mark.parametrize(("leak", "activation"), [(1.0, "tanh"), (0.3, "tanh"), (0.3, "linear")])
 @pytest.mark.parametrize("precision", [torch.float64, torch.float32])
 def test_a_sparse_reservoir_equals_its_dense_form(leak, activation, precision, monkeypatch):
-    settings = ReservoirSettings(hidden_size=UNITS, recurrent="ring(0.8)", leak=leak, activation=activation)
+    given = {"hidden_size": UNITS, "recurrent": "ring(0.8)", "leak": leak, "activation": activation}
+    settings = check_settings(ReservoirSettings, given)
     torch.manual_seed(0)
     reservoirs = Reservoirs(1, 0, settings).to(precision)
     inputs = torch.randn(1, 40, 1, dtype=precision)
@@ -43,7 +45,9 @@ def test_only_large_matrices_of_few_weights_are_run_without_their_zeros():
 
 @needs_mkl
 def test_changed_weights_are_read_and_copies_are_pickled():
-    reservoirs = Reservoirs(1, 0, ReservoirSettings(hidden_size=UNITS, recurrent="ring(0.8)")).double()
+    reservoirs = Reservoirs(
+        1, 0, check_settings(ReservoirSettings, {"hidden_size": UNITS, "recurrent": "ring(0.8)"})
+    ).double()
     inputs = torch.ones(1, 5, 1, dtype=torch.float64)
     before, _ = reservoirs(inputs)
     again, _ = pickle.loads(pickle.dumps(reservoirs))(inputs)

@@ -83,6 +83,8 @@ class EchoStateNetwork:
             )
         read, wanted = read_pair(series, targets)
         _require_steps(read, settings.warmup_steps)
+        if not len(read.arrays[-1]):
+            raise DataError("Expected a step with a target in the last series, got none.", fix="Leave it out.")
         self._continues, self._is_flat = targets is None, wanted.is_flat
         self._channels, self._outputs = read.channels, wanted.channels
         self.members_ = [Member.fitted(settings, settings.seed + each, read, wanted) for each in range(settings.seeds)]

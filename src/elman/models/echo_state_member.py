@@ -64,20 +64,26 @@ class Member:
         if settings.fitter == "force":
             found._learn_online(read, targets)
             return found
-        parts = [SUMMARIES[settings.solver].empty(len(found.solution.weight), targets.channels) for _ in range(PARTS)]
-        blocks = 0
         with own_generators([], seed):
-            for array, wanted in zip(read.arrays, targets.arrays, strict=True):
-                steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
-                for first, features in found.features(steps, values, noisy=True):
-                    skipped = max(settings.warmup_steps - first, 0)
-                    block = values[first : first + len(features)]
-                    parts[blocks % PARTS].add(features[skipped:], block[skipped:])
-                    blocks += 1
-            if settings.feedback_scaling:
-                found.held, found.fed = steps[-1].to(found._dtype), values[-1]
-        found.solution = cross_validate(parts, settings.ridges)
+            found.solution = cross_validate(found._summed(read, targets), settings.ridges)
+        if settings.feedback_scaling:
+            found.held = torch.from_numpy(read.arrays[-1][-1]).to(found._dtype)
+            found.fed = torch.from_numpy(targets.arrays[-1][-1])
         return found
+
+    def _summed(self, read: Series, targets: Series) -> list[Any]:
+        """Return the data in parts, as ridge regression reads them; the blocks are dealt to the parts in turn."""
+        kind = SUMMARIES[self.settings.solver]
+        parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(PARTS)]
+        blocks = 0
+        for array, wanted in zip(read.arrays, targets.arrays, strict=True):
+            steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
+            for first, features in self.features(steps, values, noisy=True):
+                skipped = max(self.settings.warmup_steps - first, 0)
+                block = values[first : first + len(features)]
+                parts[blocks % PARTS].add(features[skipped:], block[skipped:])
+                blocks += 1
+        return parts
 
     def _learn_online(self, read: Series, targets: Series) -> None:
         """Learn the readout at every step, while the network reads its own output.
