@@ -72,7 +72,10 @@ class Member:
         return found
 
     def _summed(self, read: Series, targets: Series) -> list[Any]:
-        """Return the data in parts, as ridge regression reads them; the blocks are dealt to the parts in turn."""
+        """Return the data in parts, as ridge regression reads them.
+
+        The blocks are dealt to the parts in turn.
+        """
         kind = SUMMARIES[self.settings.solver]
         parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(PARTS)]
         blocks = 0

@@ -28,7 +28,9 @@ def to_rows(recurrent: Tensor) -> Tensor:
 
 @torch.no_grad()
 def run_sparse(drive: Tensor, rows: Tensor, state: Tensor, *, leak: float, is_linear: bool) -> Tensor:
-    """Return the states h' = (1 - leak)·h + leak·activation(drive + h·W) at every step, `(time, units)`.
+    """Return the states at every step, `(time, units)`.
+
+    h' = (1 - leak)·h + leak·activation(drive + h·W)
 
     Args:
         drive: `(time, units)`.
