@@ -211,9 +211,11 @@ lorenz_closed_loop = ReservoirRecipe(
         "input_scaling": 0.3,
         "bias_scaling": 0.5,
         "solver": "qr",
-        "ridges": 1e-14,
+        "ridges": 1e-12,
         "warmup_steps": 200,
     },
+    reported={"valid_time": 11.95},
+    source="ReservoirPy 0.4.2 on the same series with 300 units, its best ridge (1e-11), mean of 10 seeds",
 )
 narma_10 = ReservoirRecipe(
     name="narma-10",
@@ -226,6 +228,8 @@ narma_10 = ReservoirRecipe(
         "bias_scaling": 0.2,
         "warmup_steps": 200,
     },
+    reported={"nrmse": 0.189},
+    source="ReservoirPy 0.4.2 on the same series with 200 units, its best ridge (1e-6), mean of 10 seeds",
 )
 capacity = ReservoirRecipe(
     name="memory-capacity",
