@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # Up to this fraction of weights, and from this number of units, products without the zeros take less time.
-DENSITY, UNITS = 0.1, 500
+DENSITY, UNITS = {torch.float64: 0.1, torch.float32: 0.05}, 500
 
 
 def is_worthwhile(recurrent: Tensor) -> bool:
@@ -15,7 +15,7 @@ def is_worthwhile(recurrent: Tensor) -> bool:
     if units < UNITS or recurrent.device.type != "cpu" or not torch.backends.mkl.is_available():
         return False
     # Each unit of a sparse start reads at least one, and their number is drawn.
-    return int(recurrent.count_nonzero()) <= 1.05 * DENSITY * units**2
+    return int(recurrent.count_nonzero()) <= 1.05 * DENSITY.get(recurrent.dtype, 0.0) * units**2
 
 
 def to_rows(recurrent: Tensor) -> Tensor:
