@@ -5,6 +5,7 @@ an error, as on a GPU, unless those of the CPU have no axes. What torch allows o
 way round, is listed where it is.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -141,5 +142,7 @@ def elsewhere() -> Iterator[torch.device]:
         patch.setattr(Tensor, "to", _to)
         # Views of wrapped tensors are not made in inference mode.
         patch.setattr(torch, "inference_mode", lambda mode=True: torch.no_grad() if mode else nullcontext())
-        patch.setattr("torch.optim.optimizer._get_fused_kernels_supported_devices", lambda: [AWAY.type, HOME.type])
+        # torch.optim has a name `optimizer` only until it is imported whole.
+        fused = importlib.import_module("torch.optim.optimizer")
+        patch.setattr(fused, "_get_fused_kernels_supported_devices", lambda: [AWAY.type, HOME.type])
         yield AWAY

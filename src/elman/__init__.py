@@ -21,6 +21,7 @@ Models, for whole tasks:
     `Describer`             a text for each vector
     `SequenceForecaster`    the next steps of series of numbers
     `LanguageModel`         the next token; generates text
+    `EchoStateNetwork`      the next value of a series, or a target for each step, by a reservoir
     `open_model`            open a saved model of any task
     `predict_dataset`       answers to the rows of a Ray dataset
 
@@ -152,6 +153,7 @@ if TYPE_CHECKING:
     from elman.errors import TrainingError as TrainingError
     from elman.errors import UsageError as UsageError
     from elman.models import Describer as Describer
+    from elman.models import EchoStateNetwork as EchoStateNetwork
     from elman.models import LanguageModel as LanguageModel
     from elman.models import SequenceClassifier as SequenceClassifier
     from elman.models import SequenceComparer as SequenceComparer
@@ -177,7 +179,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "elman.models": (
         "SequenceClassifier SequenceRegressor SequenceComparer SequenceTagger SequenceForecaster LanguageModel "
-        "Translator Describer open_model"
+        "Translator Describer EchoStateNetwork open_model"
     ),
     "elman.cluster.predict": "predict_dataset",
     "elman.nn.recurrent": "Recurrent",

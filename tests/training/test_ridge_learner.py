@@ -10,7 +10,7 @@ import torch
 from helpers_training import At, assert_same_run
 from sklearn.linear_model import Ridge
 
-from elman import SequenceClassifier
+from elman import SequenceClassifier, SequenceTagger
 from elman.errors import ElmanError, TrainingError, UsageError
 from elman.models import SequenceRegressor
 from elman.training import TrainingInterrupted
@@ -145,3 +145,20 @@ def test_a_delay_line_remembers_as_many_steps_as_it_has_units():
         scores.append(model.fit(series, delayed).score(series, delayed))
     assert scores[0] > 0.8
     assert all(one > other for one, other in pairwise(scores))
+
+
+WORDS = [[["a", "b", "c"][number] for number in RANDOM.integers(0, 3, size=length)] for length in range(3, 40)]
+BEFORE_THEM = [["none", *row[:-1]] for row in WORDS]
+TAGGER = {"fitter": "ridge", "cell": "reservoir", "hidden_size": 60, "num_layers": 1, "embedding": "one-hot"}
+
+
+def test_tags_of_words_are_fitted():
+    model = SequenceTagger(**TAGGER, characters=0, affixes=0, token_dropout=0, rare_dropout=0, bidirectional=False)
+    model.fit(WORDS, BEFORE_THEM)
+    assert model.model_.wide is None
+    assert model.score(WORDS, BEFORE_THEM) > 0.99
+
+
+def test_tags_chosen_together_are_not_found_by_least_squares():
+    with pytest.raises(UsageError, match="CRF chooses tags together"):
+        SequenceTagger(**TAGGER, crf=True, token_dropout=0, rare_dropout=0).fit(WORDS, BEFORE_THEM)

@@ -6,6 +6,7 @@ from elman.errors import ModelError
 from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
 from elman.models.describer import Describer
+from elman.models.echo_state import EchoStateNetwork
 from elman.models.forecaster import SequenceForecaster
 from elman.models.gradients import gradient_flow
 from elman.models.language import LanguageModel
@@ -25,6 +26,7 @@ __all__ = [
     "ClassifierSettings",
     "ComparerSettings",
     "Describer",
+    "EchoStateNetwork",
     "LanguageModel",
     "LanguageSettings",
     "Model",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -57,6 +57,10 @@ class Sums:
         columns = features + targets
         shapes = (), (columns,), (features, columns), (targets,)
         return cls(features, *(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+
+    def emptied(self) -> Self:
+        """Return the sums of no rows, for the same numbers of features and targets."""
+        return self.empty(self.features, len(self.mean) - self.features)
 
     def add(self, features: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
         """Count rows in.
@@ -164,13 +168,41 @@ class Sums:
         return (squares + self.count) / (size + 1)
 
 
-def cross_validate(parts: Sequence[Sums], ridges: Sequence[float]) -> Solution:
+class Summary(Protocol):
+    """What ridge regression needs to know of rows of features and targets."""
+
+    @property
+    def count(self) -> Any:
+        """Number of rows."""
+        ...
+
+    def emptied(self) -> Self:
+        """Return a summary of no rows."""
+        ...
+
+    def merge(self, others: Any) -> None:
+        """Count in the rows of another summary."""
+        ...
+
+    def solve(self, ridges: Sequence[float]) -> Iterator[Solution]:
+        """Yield the solution of each ridge."""
+        ...
+
+    def squared_error(self, solution: Solution) -> Tensor:
+        """Return the sum of squared errors of a solution on these rows."""
+        ...
+
+
+Rows = TypeVar("Rows", bound=Summary)
+
+
+def cross_validate(parts: Sequence[Rows], ridges: Sequence[float]) -> Solution:
     """Return the solution on all rows with the ridge of the least cross-validated error.
 
     Each part is left out in turn. With fewer than two parts that have rows, the first ridge is taken.
 
     Args:
-        parts: the data in parts.
+        parts: the data in parts, each a `Sums` or a `elman.nn.factored_ridge.Factor`.
         ridges: to choose from, in the order of preference among equals.
 
     Raises:
@@ -191,10 +223,10 @@ def cross_validate(parts: Sequence[Sums], ridges: Sequence[float]) -> Solution:
     return next(whole.solve([ridges[best]]))
 
 
-def joined(parts: Sequence[Sums]) -> Sums:
-    """Return the sums over the rows of all parts."""
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return the sums, or the factor, of the rows of all parts."""
     first = parts[0]
-    total = Sums.empty(first.features, len(first.mean) - first.features)
+    total = first.emptied()
     for part in parts:
         total.merge(part)
     return total

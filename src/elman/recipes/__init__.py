@@ -1,5 +1,7 @@
 """The textbook experiments: each a small declarative file, with what its source reported."""
 
+from typing import Any
+
 from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
 from elman.recipes.digits import describe_digits
@@ -16,7 +18,8 @@ from elman.recipes.mackey_glass import mackey_glass_step
 from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
 from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
-from elman.recipes.recipe import Recipe
+from elman.recipes.recipe import Recipe as Recipe
+from elman.recipes.reservoirs import RESERVOIRS
 from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
 from elman.recipes.translations import (
@@ -28,7 +31,7 @@ from elman.recipes.translations import (
 from elman.recipes.word_sentiment import word_sentiment_dense, word_sentiment_lstm, word_sentiment_rnn
 from elman.recipes.word_sentiment_best import word_sentiment_best
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, Any] = {
     recipe.name: recipe
     for recipe in (
         word_sentiment_dense,
@@ -43,6 +46,7 @@ RECIPES: dict[str, Recipe] = {
         appliance_series,
         oil_temperature_stack,
         mackey_glass_step,
+        *RESERVOIRS,
         *LONG_MEMORY,
         pixel_digits_rows,
         pixel_digits_permuted,

@@ -38,7 +38,9 @@ class WordSettings(StepSettings):
     affixes: NonNegativeInt = Field(
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
     )
-    wide: bool = Field(True, description="Add a linear model of the spelling of words and neighbours.")
+    wide: bool = Field(
+        True, description="Add a linear model of the spelling of words and neighbours. The fitter ridge leaves it out."
+    )
     feature_dropout: Share = Field(0.2, description="Fraction of the prefixes, suffixes and shapes to leave out.")
     crf: bool = Field(
         False,

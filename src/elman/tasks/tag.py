@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from elman.errors import UsageError
 from elman.report.parts import Confusion, Numbers, Part
 from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
@@ -84,13 +85,32 @@ class Tag(Task):
         from elman.tag_network import TagNetwork
 
         sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
-        return TagNetwork(self.settings, len(self.tags), cell=cell, allowed=allowed, **sizes)
+        settings = self.settings
+        if settings.closed_form:
+            # Ridge regression solves for one output layer; the linear model would stay as it is drawn.
+            settings = settings.model_copy(update={"wide": False})
+        return TagNetwork(settings, len(self.tags), cell=cell, allowed=allowed, **sizes)
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
         """Read a batch, with `Tagged` outputs."""
         from elman.tasks.tag_scores import read_tags
 
         return read_tags(network, batch)
+
+    def readout(self, batch: Batch) -> Any:
+        """Return 1 for the tag of each word, and 0 for the others.
+
+        Raises:
+            UsageError: the tags are chosen by a CRF.
+        """
+        from torch.nn import functional
+
+        if self.settings.crf:
+            raise UsageError(
+                "Ridge regression solves for the scores of single words, and a CRF chooses tags together.",
+                fix="Leave out crf (--no-crf), or give fitter='gradient' (--fitter gradient).",
+            )
+        return batch["tags"].map(lambda tags: functional.one_hot(tags, len(self.tags)))
 
     def scores(self, data: Data) -> Any:
         """Return the scores of all words, of unknown words and of spans."""

@@ -1,0 +1,60 @@
+"""Lagged products: the features of a next-generation reservoir, which has no recurrence."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+
+import torch
+from torch import Tensor, nn
+
+
+class LaggedProducts(nn.Module):
+    """The last inputs of a series, and the products of them up to a degree.
+
+    It is called as `elman.nn.reservoirs.Reservoirs`; its state is the last inputs. Inputs before a series are zeros.
+
+    Args:
+        inputs: number of features of a step.
+        lags: how many inputs are read, the present one among them.
+        stride: steps between two of them.
+        degree: the largest number of factors of a product; 1 is the inputs alone.
+
+    Attributes:
+        size: number of features at a step.
+
+    Source:
+        D. J. Gauthier, E. Bollt, A. Griffith, W. A. S. Barbosa, Next Generation Reservoir Computing, 2021, equations 5
+        and 6. Difference: the constant is the bias of the readout.
+
+    >>> features, _ = LaggedProducts(1, lags=2, stride=1, degree=2)(torch.tensor([[[2.0], [3.0]]]))
+    >>> features[0, 1]
+    tensor([3., 2., 9., 6., 4.])
+    """
+
+    def __init__(self, inputs: int, lags: int, stride: int, degree: int):
+        super().__init__()
+        self.lags, self.stride = lags, stride
+        columns = range(inputs * lags)
+        self.factors = [
+            torch.tensor(list(combinations_with_replacement(columns, count))) for count in range(1, degree + 1)
+        ]
+        self.size = sum(map(len, self.factors))
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: Tensor, fed: Tensor | None = None, states: Sequence[Tensor] | None = None, *, noisy: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the features at every step, `(batch, time, size)`, and the last inputs.
+
+        Args:
+            inputs: `(batch, time, inputs)`.
+            fed: not read.
+            states: the last inputs of an earlier call, to continue from.
+            noisy: has no effect.
+        """
+        kept = (self.lags - 1) * self.stride
+        before = inputs.new_zeros(len(inputs), kept, inputs.shape[2]) if states is None else states[0]
+        whole, time = torch.cat([before, inputs], 1), inputs.shape[1]
+        starts = [kept - lag * self.stride for lag in range(self.lags)]
+        lagged = torch.cat([whole[:, start : start + time] for start in starts], 2)
+        products = [lagged[:, :, factors].prod(-1) for factors in self.factors]
+        return torch.cat(products, 2), [whole[:, whole.shape[1] - kept :]]
