@@ -44,7 +44,7 @@ class DecoderState(NamedTuple):
         """Return these rows, repeated or left out, which must stay grouped by sequence."""
         sequence, kept = torch.unique_consecutive(self.sequence[rows.cpu()], return_inverse=True)
         memory, source = self.memory, self.source
-        covered = None if self.covered is None else self.covered[rows]
+        covered = None if self.covered is None else _rows_of(self.covered, rows)
         if memory is not None and len(sequence) < len(memory.values):
             memory = memory.select(sequence.to(memory.values.device))
             longest = memory.values.shape[1]
@@ -55,7 +55,7 @@ class DecoderState(NamedTuple):
             kept,
             memory,
             source,
-            None if self.context is None else self.context[rows],
+            None if self.context is None else _rows_of(self.context, rows),
             covered,
         )
 
@@ -360,10 +360,10 @@ class Decoder(nn.Module):
         last = _joined([each.states[0] for _, each in ends], order)
         state = state._replace(states=(last, *state.states[1:]))
         if state.context is not None:
-            state = state._replace(context=torch.cat([each.context for _, each in ends])[order])
+            state = state._replace(context=_rows_of(torch.cat([each.context for _, each in ends]), order))
         if state.covered is not None:
             parts = [functional.pad(each.covered, (0, whole - each.covered.shape[1])) for _, each in ends]
-            state = state._replace(covered=torch.cat(parts)[order])
+            state = state._replace(covered=_rows_of(torch.cat(parts), order))
         found = (torch.cat(parts)[back] for parts in (steps, contexts, weights))
         output, context, weight = found
         return rows.replace(output), context, weight, state
@@ -434,8 +434,13 @@ class Decoder(nn.Module):
 
 
 def _joined(states: Sequence[State], order: Tensor) -> State:
-    names = states[0].tensors
-    return State({name: torch.cat([state.tensors[name] for state in states], 1)[:, order] for name in names})
+    joined = {name: torch.cat([state.tensors[name] for state in states], 1) for name in states[0].tensors}
+    return State({name: tensor.index_select(1, order.to(tensor.device)) for name, tensor in joined.items()})
+
+
+def _rows_of(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Return these rows of a tensor; their numbers may be on the CPU."""
+    return tensor.index_select(0, rows.to(tensor.device))
 
 
 class EncoderDecoder(nn.Module):
@@ -525,13 +530,13 @@ class EncoderDecoder(nn.Module):
 
     def shifted(self, target: Ragged) -> tuple[Ragged, Ragged]:
         """Return all ids but the last, which the decoder reads, and all but the first."""
-        starts = target.offsets[:-1].to(target.data.device)
-        last = torch.zeros(target.total, dtype=torch.bool, device=target.data.device)
-        first = last.clone()
-        first[starts] = True
-        last[starts + target.lengths.to(starts.device) - 1] = True
-        lengths = target.lengths - 1
-        return Ragged(target.data[~last], lengths), Ragged(target.data[~first], lengths)
+        offsets, lengths = target.offsets, target.lengths - 1
+        found = []
+        for left_out in (offsets[1:] - 1, offsets[:-1]):
+            kept = torch.ones(target.total, dtype=torch.bool).index_fill(0, left_out, False)
+            index = kept.nonzero().squeeze(1).to(target.data.device)
+            found.append(Ragged(target.data.index_select(0, index), lengths))
+        return found[0], found[1]
 
     def forward(self, source: Any, target: Ragged) -> Tensor:
         """Return the logits of each token after the first, `(total - batch, tokens)`.

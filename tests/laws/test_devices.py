@@ -41,6 +41,14 @@ MORE: dict[str, tuple[str, dict[str, Any], tuple[Any, ...] | None]] = {
         None,
     ),
     "forecast student": ("forecast", {"loss": "student", "scaling": "series"}, None),
+    # torch moves a parameter to a GPU in place; here it makes a new one for each module, so that tied ones part.
+    "translate": ("translate", {"tied": False}, None),
+    "translate all": (
+        "translate",
+        {"tied": False, "input_feeding": True, "coverage": True, "copying": True, "attention": "additive"},
+        None,
+    ),
+    "describe": ("describe", {"tied": False}, None),
 }
 every_example = pytest.mark.parametrize("name", MORE)
 

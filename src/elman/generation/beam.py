@@ -273,7 +273,7 @@ class _Search:
         if bool(stays.all()):
             return rows, parents
         is_kept = torch.zeros(len(self.maximum), dtype=torch.bool, device=stays.device)
-        is_kept[living[stays]] = True
+        is_kept.index_fill_(0, living[stays], True)
         kept = is_kept[rows.sources]
         numbers = torch.cat([kept.cumsum(0) - 1, torch.tensor([NONE], device=stays.device)])
         fields = {name: each[kept] for name in _ROW_FIELDS if (each := getattr(rows, name)) is not None}

@@ -102,7 +102,7 @@ class Demands:
         else:
             forced = rows = before = None
         if self.banned:
-            logits[:, list(self.banned)] = -math.inf
+            logits.index_fill_(1, torch.tensor(self.banned, device=logits.device), -math.inf)
         if steps < max(self.minimum, default=0):
             early = torch.tensor(self.minimum, device=logits.device)[sources] > steps
             logits[early, end] = -math.inf
