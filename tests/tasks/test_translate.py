@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 
 from elman import Describer, Translator
 from elman.cli.app import run
@@ -276,3 +277,18 @@ def test_a_describer_of_lists_refuses_a_text():
 def test_the_worst_texts_are_in_order():
     rows = [Row({"source": name, "target": "A B C"}, Answer(text)) for name, text in (("b", "A B"), ("a", "D"))]
     assert [row[1] for row in worst_texts(rows)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [Translator, Describer])
+def test_a_search_of_scikit_learn_keeps_the_smaller_loss(kind: type):
+    X, y = (SOURCES, TARGETS) if kind is Translator else (np.tile(np.eye(4), (6, 1)), TEXTS[::6] * 6)
+    model = kind(tokens="words", hidden_size=8, embedding=8, learning_rate=0.01)
+    found = GridSearchCV(model, {"epochs": [1, 8]}, cv=2).fit(X, y)
+    assert found.best_params_ == {"epochs": 8}
+    best = found.best_estimator_
+    assert best.score(X, y) == -best.evaluate(X, y)["loss"] < 0
+
+
+def test_a_text_that_is_required_and_banned_is_named(model: Translator):
+    with pytest.raises(UsageError, match="'A' is required, and 'A' in it is banned"):
+        model.predict(["ab"], require=("A",), ban=("A",))
