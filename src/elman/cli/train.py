@@ -175,7 +175,7 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
 
 
 def _example(task: Any, paths: Sequence[Any]) -> str:
-    """Return the files to evaluate a model on, quoted for a shell: all if their rows belong together."""
+    """Return the files to evaluate a model on, quoted: all if their rows belong together."""
     return shlex.join(map(str, paths if task.source.has_rows else paths[:1]))
 
 

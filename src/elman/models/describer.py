@@ -61,7 +61,10 @@ class Describer(Model):
         return self.predict([vector], **options)[0]
 
     def score(self, X: Any, y: Sequence[str]) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the metric of the settings, negated if smaller is better, as scikit-learn's searches expect."""
+        """Return the metric of the settings, negated if smaller is better.
+
+        So searches of scikit-learn, which keep the greatest score, keep the best model.
+        """
         return score_to_maximise(self, self.evaluate(list(X), y))
 
     def __sklearn_tags__(self) -> Any:

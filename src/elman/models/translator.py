@@ -107,7 +107,10 @@ class Translator(Model):
         return attention_to(self.model_, source, self.task_, options)
 
     def score(self, X: Sequence[str], y: Sequence[str]) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the metric of the settings, negated if smaller is better, as scikit-learn's searches expect."""
+        """Return the metric of the settings, negated if smaller is better.
+
+        So searches of scikit-learn, which keep the greatest score, keep the best model.
+        """
         return score_to_maximise(self, self.evaluate(X, y))
 
     def __sklearn_tags__(self) -> Any:

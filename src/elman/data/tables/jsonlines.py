@@ -83,7 +83,7 @@ def choose_fields(
 
 
 def _usual_text(row: dict[str, Any], label: str | None) -> str:
-    """Return the field of the text, or the only one with a list of numbers, which is not that of the label."""
+    """Return the field of the text, or the only list of numbers, beside that of the label."""
     others = {name: value for name, value in row.items() if name != label}
     name = _usual(others, "text", TEXT_NAMES)
     lists = [each for each, value in others.items() if isinstance(value, list)]
