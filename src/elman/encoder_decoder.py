@@ -11,7 +11,7 @@ from torch.nn import functional
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
-from elman.networks import build_body, build_steps, read_steps
+from elman.networks import build_body, build_steps, example_of, read_steps
 from elman.nn.cross_attention import CrossAttention, Memory
 from elman.nn.embedding import Embedding
 from elman.nn.penalties import add_penalty
@@ -537,6 +537,14 @@ class EncoderDecoder(nn.Module):
             index = kept.nonzero().squeeze(1).to(target.data.device)
             found.append(Ragged(target.data.index_select(0, index), lengths))
         return found[0], found[1]
+
+    def example(self) -> tuple[Any, Ragged]:
+        """Return a small batch of the kind that the network reads: sources with their targets."""
+        encoder = self.encoder
+        is_vector = isinstance(encoder, VectorEncoder)
+        source = torch.zeros(2, encoder.scale.shape[1]) if is_vector else example_of(encoder, None)
+        lengths = [4, 2]
+        return source, Ragged(torch.full((sum(lengths),), self.end), lengths)
 
     def forward(self, source: Any, target: Ragged) -> Tensor:
         """Return the logits of each token after the first, `(total - batch, tokens)`.

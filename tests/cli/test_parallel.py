@@ -58,3 +58,35 @@ def test_other_tasks_are_evaluated_on_one_file(elman, model: Path, words: Path):
     done = elman("evaluate", model, words, words)
     assert done.code == 2
     assert "Expected one file to evaluate a" in done.err
+
+
+def test_tokenised_references_are_noted_and_the_next_command_has_both_files(elman, files: list[Path], tmp_path: Path):
+    files[1].write_text("".join(f"{line} .\n" for line in files[1].read_text().splitlines()))
+    trained = elman("train", "translate", *files[:2], "--out", tmp_path / "m", *SMALL)
+    assert f"elman evaluate {tmp_path / 'm'} {files[0]} {files[1]}" in trained.out
+    done = elman("evaluate", tmp_path / "m", *files[:2], "--mistakes")
+    assert "24 of 24 references look tokenised" in done.err
+    assert "  reference ein Hund läuft ." in done.out.splitlines()
+    assert "reference" not in elman("evaluate", tmp_path / "m", *files[:2]).out
+    refused = elman("predict", tmp_path / "m", files[0], "--probabilities")
+    assert refused.code == 2
+    assert "--probabilities: not for a translator" in refused.err
+
+
+def test_a_table_with_odd_names_is_predicted_by_its_column(elman, files: list[Path], tmp_path: Path):
+    elman("train", "translate", *files[:2], "--out", tmp_path / "m", *SMALL)
+    table = tmp_path / "odd.csv"
+    table.write_text("My text,id,other\na dog runs,1,x\n")
+    refused = elman("predict", tmp_path / "m", table)
+    assert "Give --column COL" in refused.err
+    assert elman("predict", tmp_path / "m", table, "--column", "My text").code == 0
+
+
+@pytest.mark.parametrize("attention", ["general", "none"])
+def test_a_summary_of_a_translator_has_each_layer_once(elman, files: list[Path], tmp_path: Path, attention: str):
+    elman("train", "translate", *files[:2], "--out", tmp_path / "m", *SMALL, "--attention", attention)
+    done = elman("summary", tmp_path / "m", "--json")
+    assert done.code == 0, done.err
+    names = [row["name"] for row in done.json["layers"]]
+    assert len(names) == len(set(names))
+    assert {"encoder.body", "decoder.lower", "decoder.upper"} <= set(names)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
 
 from elman import Describer, Translator
 from elman.cli.app import run
@@ -19,6 +20,7 @@ from elman.settings.decoding import DecodingOptions
 from elman.tasks import translate_scores
 from elman.tasks.task import Answer, Found, Row
 from elman.tasks.writing import search
+from elman.tasks.writing_report import worst_texts
 from elman.training.listener import RunStart, Silent
 
 SOURCES = ["ab", "ba", "aab", "bba", "abab", "b", "a", "bbaa"]
@@ -244,3 +246,49 @@ def test_a_text_is_not_a_vector(tmp_path: Path, capsys):
     (tmp_path / "t.csv").write_text("text,target\nhello there,one\nwhat is this,two\n")
     assert run(["train", "describe", str(tmp_path / "t.csv"), "--out", str(tmp_path / "n"), *flags]) == 1
     assert "Expected rows of numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["v.csv", "v.jsonl"])
+def test_a_describer_reads_texts_of_any_column(tmp_path: Path, capsys, name: str):
+    texts = [f"{text} {number}" for number, text in enumerate(TEXTS)]
+    rows = [(*map(float, row), text) for row, text in zip(VECTORS, texts, strict=True)]
+    path, other = tmp_path / name, tmp_path / f"other-{name}"
+    if name == "v.csv":
+        path.write_text("a,b,c,d,text\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+        other.write_text("a,b,c,d\n1,0,0,0\n")
+    else:
+        path.write_text("".join(json.dumps({"v": row[:-1], "text": row[-1]}) + "\n" for row in rows))
+        other.write_text('{"v": [1, 0, 0, 0]}\n')
+    flags = ["--hidden-size", "6", "--embedding", "4", "--epochs", "1"]
+    model = str(tmp_path / "m")
+    assert run(["train", "describe", str(path), "--target", "text", "--out", model, *flags]) == 0
+    assert run(["evaluate", model, str(path), "--mistakes"]) == 0
+    assert "0, 1, 0, 0\n  reference two birds 6\n" in capsys.readouterr().out
+    assert run(["predict", model, str(other)]) == 0
+    assert run(["summary", model]) == 0
+
+
+def test_a_describer_of_lists_refuses_a_text():
+    model = Describer(hidden_size=6, embedding=4, epochs=1).fit(VECTORS, TEXTS)
+    with pytest.raises(DataError, match="vectors of numbers, got the text '1'"):
+        model.predict(["1"])
+
+
+def test_the_worst_texts_are_in_order():
+    rows = [Row({"source": name, "target": "A B C"}, Answer(text)) for name, text in (("b", "A B"), ("a", "D"))]
+    assert [row[1] for row in worst_texts(rows)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [Translator, Describer])
+def test_a_search_of_scikit_learn_keeps_the_smaller_loss(kind: type):
+    X, y = (SOURCES, TARGETS) if kind is Translator else (np.tile(np.eye(4), (6, 1)), TEXTS[::6] * 6)
+    model = kind(tokens="words", hidden_size=8, embedding=8, learning_rate=0.01)
+    found = GridSearchCV(model, {"epochs": [1, 8]}, cv=2).fit(X, y)
+    assert found.best_params_ == {"epochs": 8}
+    best = found.best_estimator_
+    assert best.score(X, y) == -best.evaluate(X, y)["loss"] < 0
+
+
+def test_a_text_that_is_required_and_banned_is_named(model: Translator):
+    with pytest.raises(UsageError, match="'A' is required, and 'A' in it is banned"):
+        model.predict(["ab"], require=("A",), ban=("A",))

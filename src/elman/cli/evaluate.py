@@ -6,7 +6,7 @@ import typer
 
 from elman.cli.commands import Parameters, add_lazily
 from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
-from elman.cli.output import emit, emit_json, say_notes, say_unknown
+from elman.cli.output import emit, emit_json, say_notes, say_references, say_unknown
 from elman.errors import UsageError
 
 _MISTAKES = Annotated[
@@ -72,6 +72,7 @@ def evaluate(**values: Any) -> None:
     given = given_values(options.values(), values)
     scores = model.evaluate_values(data, unknown=values["unknown"], **given)
     say_unknown(scores, model.task_.tokens, task.effect)
+    say_references(scores)
     compared = model.baseline_values(data, **given)
     baseline = compared[-1].to_json() if compared else None
     if values["as_json"]:

@@ -130,7 +130,9 @@ def _flag(name: str, field: FieldInfo) -> Flag:
     line = summary_of(field.description)
     if default is None and (by_data := re.search(r"By default (.+?)\.(?:\s|$)", field.description or "")):
         line = f"{line} [{by_data[1]}]"
-    return Flag(name, kinds, default, line, "|".join(dict.fromkeys(words)))
+    # Words of a text are not names to choose from.
+    own = field.json_schema_extra.get("metavar") if isinstance(field.json_schema_extra, dict) else None
+    return Flag(name, kinds, default, line, str(own or "|".join(dict.fromkeys(words))))
 
 
 def _parts(annotation: Any) -> list[tuple[Any, str]]:
@@ -170,7 +172,7 @@ def _items(flag: Flag, typed: str) -> tuple[int | float | str, ...]:
             fix=f"Write it as {spelling(flag)} {flag.metavar}, without blanks.",
         )
     # A list of names may have numbers among them, which are names too.
-    return tuple(word if flag.metavar.startswith("NAME") else _number(word) for word in words)
+    return tuple(word if flag.metavar.startswith(("NAME", "TEXT", "WORD")) else _number(word) for word in words)
 
 
 def _pairs(flag: Flag, typed: str) -> Mapping[str, bool | int | float | str]:

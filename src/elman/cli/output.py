@@ -33,6 +33,12 @@ def emit_json(value: Mapping[str, Any]) -> None:
     emit(json.dumps(_finite(value), ensure_ascii=not says_all, allow_nan=False, default=str))
 
 
+def say_references(scores: Mapping[str, Any]) -> None:
+    """Say that the references look tokenised, if they do, on standard error."""
+    if note := scores.get("reference_note"):
+        say(f"elman: note: {note}.")
+
+
 def say_unknown(scores: Mapping[str, Any], kind: str, effect: str = "") -> None:
     """Say in one line how many tokens were read as unknown, if any were.
 

@@ -162,7 +162,7 @@ def predict(**values: Any) -> None:
     # Options that make no sense are refused before the data are read.
     opened.answers([], **given_options)
     header = opened.task_.answer_header()
-    if header is not None:
+    if header is not None or not opened.task.has_probabilities:
         refuse_given(values, ("probabilities", "explain"), opened.task.noun, model)
     names = [column.name for column in inputs(opened.task.columns)]
     given = _typed(opened, text or [], len(names)) if data is None else _read(opened, data, how)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from typer.core import TyperGroup
 
 from elman.cli.commands import CONTEXT, built, option
 from elman.cli.options import AsJson, Out, Overwrite, Resume, Threads, use_threads
-from elman.cli.output import emit, emit_json, say_missing_baseline, say_notes, say_unknown
+from elman.cli.output import emit, emit_json, say_missing_baseline, say_notes, say_references, say_unknown
 from elman.errors import UsageError, nearest
 
 HELP = "Train a model, save it and write a report."
@@ -158,18 +159,24 @@ def _train_task(task: Any, settings: dict[str, Any], columns: dict[str, Any], gi
         follow(Run(out, train, held, command, how=how), model)
         return
     with run_in(out, command=command, resume=resume, overwrite=overwrite) as going_on:
-        example = "" if "-" in paths else shlex.quote(str((compared or paths)[0]))
+        example = "" if "-" in paths else _example(task, compared or paths)
         run = Run(out, train, held, command, resume=going_on, how=how, example=example, baseline=baseline)
         result = carry_out(run, model, progress_for(sys.stderr, model.report_every))
     if validation is None and model.held_ is not None:
         say_notes(model.held_)
     say_unknown(result, model.task_.tokens, task.effect)
+    say_references(result)
     say_missing_baseline(result)
     if given["as_json"]:
         emit_json(result)
         return
     for line in closing_lines(model, result, run):
         emit(line)
+
+
+def _example(task: Any, paths: Sequence[Any]) -> str:
+    """Return the files to evaluate a model on, quoted: all if their rows belong together."""
+    return shlex.join(map(str, paths if task.source.has_rows else paths[:1]))
 
 
 def _held_out(validation: object, fraction: float | None) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from elman.models.model import Model
+from elman.models.sklearn_tags import estimator_tags, score_to_maximise
 from elman.tasks.describe import Describe
 
 
@@ -58,3 +59,14 @@ class Describer(Model):
     def generate(self, vector: Any, **options: Any) -> str:
         """Return the best text for one vector, as `predict` does."""
         return self.predict([vector], **options)[0]
+
+    def score(self, X: Any, y: Sequence[str]) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the metric of the settings, negated if smaller is better.
+
+        So searches of scikit-learn, which keep the greatest score, keep the best model.
+        """
+        return score_to_maximise(self, self.evaluate(list(X), y))
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
+        return estimator_tags()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from elman.models.model import Model
+from elman.models.sklearn_tags import estimator_tags, score_to_maximise
 from elman.tasks.task import Unknown
 from elman.tasks.translate import Translate
 
@@ -104,3 +105,14 @@ class Translator(Model):
         from elman.tasks.writing import attention_to
 
         return attention_to(self.model_, source, self.task_, options)
+
+    def score(self, X: Sequence[str], y: Sequence[str]) -> float:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the metric of the settings, negated if smaller is better.
+
+        So searches of scikit-learn, which keep the greatest score, keep the best model.
+        """
+        return score_to_maximise(self, self.evaluate(X, y))
+
+    def __sklearn_tags__(self) -> Any:
+        """Return the tags by which scikit-learn's searches and pipelines accept this estimator."""
+        return estimator_tags()

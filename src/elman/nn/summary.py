@@ -85,6 +85,9 @@ def _is_layer(model: nn.Module, module: nn.Module) -> bool:
 
 def _recorder(rows: list[Row], name: str, batch: Any):
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        # A layer that runs twice is one layer.
+        if any(row.name == (name or "(all)") for row in rows):
+            return
         count = sum(parameter.numel() for parameter in module.parameters())
         rows.append(Row(name or "(all)", _kind(module), _shape(output, batch), count))
 

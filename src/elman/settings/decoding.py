@@ -80,9 +80,15 @@ class DecodingOptions(Settings):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="Draw only among the likeliest tokens, up to this probability."
     )
-    prefix: str | None = Field(None, min_length=1, description="Text that every target begins with.")
-    require: tuple[str, ...] = Field((), description="Texts that every target contains.")
-    ban: tuple[str, ...] = Field((), description="Words that no target contains.")
+    prefix: str | None = Field(
+        None, min_length=1, description="Text that every target begins with.", json_schema_extra={"metavar": "TEXT"}
+    )
+    require: tuple[str, ...] = Field(
+        (), description="Texts that every target contains.", json_schema_extra={"metavar": "TEXT,…"}
+    )
+    ban: tuple[str, ...] = Field(
+        (), description="Words that no target contains.", json_schema_extra={"metavar": "WORD,…"}
+    )
 
     def _conflicts(self) -> Iterator[Conflict]:
         for name in ("temperature", "top_k", "top_p"):

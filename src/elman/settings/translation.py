@@ -51,8 +51,8 @@ class DecoderSettings(StepSettings):
         description="The decoder may copy tokens of the source. A learned switch weighs its own softmax and the "
         "attention (A. See et al., 2017, equations 8 and 9).",
     )
-    joint: bool = Field(True, description="Both sides have one vocabulary and one embedding.")
-    tied: bool = Field(True, description="The output layer shares the weights of the target's embedding.")
+    joint: bool = Field(True, description="Share one vocabulary and one embedding between both sides.")
+    tied: bool = Field(True, description="Share the weights of the target's embedding with the output layer.")
     label_smoothing: float = Field(
         0.0,
         ge=0,

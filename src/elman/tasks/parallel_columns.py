@@ -18,7 +18,12 @@ USUAL = {
 
 
 def columns_of_table(
-    opened: Any, options: Mapping[str, Any], form: "TableFormat | None", *, wanted: Sequence[str]
+    opened: Any,
+    options: Mapping[str, Any],
+    form: "TableFormat | None",
+    *,
+    wanted: Sequence[str],
+    flags: Sequence[str] = TEXTS,
 ) -> dict[str, str | int]:
     """Return the column of each of the wanted texts.
 
@@ -30,6 +35,7 @@ def columns_of_table(
         options: `source` and `target`, if they were given, and how the file is read.
         form: of the training file.
         wanted: of `source` and `target`.
+        flags: flags of the command that name the columns of the source and of the target.
 
     Raises:
         DataError: it is not clear which column is meant.
@@ -52,7 +58,7 @@ def columns_of_table(
             found[name] = names[number - 1] if _is_json(opened) and number <= len(names) else number
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise _unclear(opened, names, missing)
+        raise _unclear(opened, names, missing, dict(zip(TEXTS, flags, strict=False)))
     return {name: found[name] for name in wanted}
 
 
@@ -85,7 +91,7 @@ def _is_json(opened: Any) -> bool:
     return opened.lines[0].lstrip().startswith("{")
 
 
-def _unclear(opened: Any, names: Sequence[str], missing: Sequence[str]) -> DataError:
+def _unclear(opened: Any, names: Sequence[str], missing: Sequence[str], flags: Mapping[str, str]) -> DataError:
     name = getattr(opened, "name", opened)
     if len(names) == 1:
         return DataError(
@@ -96,5 +102,6 @@ def _unclear(opened: Any, names: Sequence[str], missing: Sequence[str]) -> DataE
     return DataError(
         f"{name} has {len(names)} columns, and it is not clear which is the {' or the '.join(missing)}.",
         where=f"line 1: {', '.join(map(repr, names[:12]))}",
-        fix=f"Give {' and '.join(f'--{each} COL' for each in missing)}, by name or by number from 1.",
+        fix=f"Give {' and '.join(f'--{flags[each]} COL' for each in missing)}: names of the header, or numbers from 1 "
+        "(with --header if the first line has names).",
     )

@@ -28,7 +28,7 @@ class Parallel(RowSource):
     help = "The file of the sources and that of their targets, line by line, or one table: TSV, CSV or JSONL."
     columns_are_flags = True
     several = True
-    placeholder = "SOURCES"
+    placeholder = "SOURCES TARGETS"
     options = (
         Option("header", bool, "", "The first row names the columns, or not. [by what is in it]"),
         Option("separator", str, "CHAR", "What is between two fields: a character, or tab. [by the file's ending]"),
@@ -109,7 +109,7 @@ class Parallel(RowSource):
                     return Asked((), rows)
         opened = open_table(path, **given_options(how, ("separator", "encoding")), known=form)
         given = {**options, "source": column}
-        source = columns_of_table(opened, given, form, wanted=("source",))["source"]
+        source = columns_of_table(opened, given, form, wanted=("source",), flags=("column",))["source"]
         how |= more_exact(opened, {"source": source}, how)
         table = read_table(opened, text=source, labelled=False, **how)
         notes = [f"{table.source}: {'; '.join(table.notes)}"] if table.notes else []

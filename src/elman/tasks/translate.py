@@ -69,7 +69,7 @@ class TranslatorSettings(WriterSettings):
         "subwords are learned from the training texts by sentencepiece.",
     )
     target_tokens: Literal["characters", "words", "subwords"] | None = Field(
-        None, description="What a step of the targets is. By default as `tokens`; another kind needs joint=False."
+        None, description="What a step of the targets is, if not joint. By default as `tokens`."
     )
     split: Literal["punctuation", "blanks", "strip"] = Field(
         "punctuation",
@@ -82,12 +82,15 @@ class TranslatorSettings(WriterSettings):
 
     def _conflicts(self) -> "Iterator[Conflict]":
         if self.target_tokens not in (None, self.tokens) and self.joint:
-            yield Conflict(("joint", "target_tokens"), "one vocabulary has tokens of one kind: give joint=False.")
+            yield Conflict(
+                ("joint", "target_tokens"), "one vocabulary has tokens of one kind: give joint=False (--no-joint)."
+            )
 
 
 class Writing(Task):
     """A task whose answer is a text."""
 
+    has_probabilities = False
     options_class = DecodingOptions
     answer_options_class = DecodingOptions
     baseline_names = ("nearest",)

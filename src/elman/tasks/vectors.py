@@ -42,7 +42,7 @@ class VectorRows(Rows):
             raise DataError(
                 "Expected rows of numbers with a text each, got texts.",
                 where=found.names[0] if found.names else found.source,
-                fix="Give a column for each number, and name that of the texts with --target.",
+                fix="Give a column for each number (at least three), and name that of the texts with --target.",
             )
         # What a step is belongs to the texts that are written.
         return replace(found, settings={})
@@ -81,13 +81,20 @@ class VectorInput:
 
         Raises:
             ShapeError: vectors of several lengths, or of another one than in training.
-            DataError: a number that is not finite, with its row.
+            DataError: a text, or a number that is not finite, with its row.
         """
         # These import torch.
         import torch
 
         from elman.data.series.arrays import series_batch
 
+        text = next((row for row, value in enumerate(values) if isinstance(value, str)), None)
+        if text is not None:
+            raise DataError(
+                f"Expected vectors of numbers, got the text {values[text][:60]!r}.",
+                where=f"sequence {text + 1}",
+                fix="Give a table or JSONL of the form of the training data.",
+            )
         batch = series_batch([_flat(value) for value in values])
         lengths = batch.lengths.tolist()
         size = self.features if self.features is not None else (lengths[0] if lengths else 0)

@@ -185,6 +185,12 @@ def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetTe
     prefixes = [] if options.prefix is None else [ids_of(options.prefix, encoder)] * len(lengths)
     required = [[ids_of(text, encoder) for text in options.require]] * len(lengths) if options.require else []
     banned = [id for text in options.ban for id in ids_of(text, encoder)]
+    for text in options.require:
+        if shared := set(banned).intersection(ids_of(text, encoder)):
+            raise UsageError(
+                f"{text!r} is required, and {encoder.shown(shared)[0]!r} in it is banned.",
+                fix="Remove it from require (--require) or from ban (--ban).",
+            )
     return settings, demands_of(
         settings,
         [max(0, each - MARKS) for each in lengths],

@@ -1,16 +1,28 @@
 """The report of a task whose answer is a text: scores, attention, the worst texts."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+from elman.report.figures import on_one_line
 from elman.report.grid import Grid
 from elman.report.parts import WORST, Examples, Numbers, Part
 from elman.tasks.task import Found, Row
 from elman.tasks.translate_scores import BY_SACREBLEU, INSTALL, MISSING
 
 HEADER = ("likeness", "source", "reference", "written")
+
+
+class WorstTexts(Examples):
+    """The texts that are least like their references, which `elman evaluate --mistakes` prints."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield each source, with its reference and the written text on two lines below."""
+        for _, source, reference, written in self.shown:
+            yield on_one_line(source)
+            yield f"  reference {on_one_line(reference)}"
+            yield f"  written   {on_one_line(written)}"
 
 
 def parts_of_report(task: Any, found: Found) -> list[Part]:
@@ -25,7 +37,7 @@ def parts_of_report(task: Any, found: Found) -> list[Part]:
     parts += pictures(scores.get("attention", ()))
     if worst := worst_texts(found.rows):
         note = "Those that are least like their references, by the longest common runs of words."
-        parts.append(Examples("Worst texts", HEADER, worst, note))
+        parts.append(WorstTexts("Worst texts", HEADER, worst, note))
     return parts
 
 
@@ -45,10 +57,18 @@ def worst_texts(rows: Iterable[Row]) -> list[tuple[str, Any, str, str]]:
         (_, source), (_, reference) = list(row.values.items())[:2]
         like = likeness(row.answer.value, reference)
         if like < 1.0:
-            heapq.heappush(worst, (-like, -number, (f"{like:.2f}", source, reference, row.answer.value)))
+            heapq.heappush(worst, (-like, -number, (f"{like:.2f}", _text(source), reference, row.answer.value)))
             if len(worst) > WORST:
                 heapq.heappop(worst)
-    return [shown for *_, shown in sorted(worst, reverse=True)][::-1]
+    return [shown for *_, shown in sorted(worst, reverse=True)]
+
+
+def _text(source: Any) -> str:
+    """Return a text as it is, and the numbers of a vector in a row."""
+    # Imported late: numpy is needed only for vectors.
+    import numpy as np
+
+    return source if isinstance(source, str) else ", ".join(f"{number:g}" for number in np.asarray(source).reshape(-1))
 
 
 def likeness(written: str, reference: str) -> float:

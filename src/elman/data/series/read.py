@@ -69,7 +69,12 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
         return None
     if known == "long" and options.known is not None and _is_long(source, separator or ",", options.known):
         return "long"
-    if is_wide(source, separator or ","):
+    target = options.label
+    if target is None and known in KINDS and options.known is not None:
+        target = options.known.label_name
+    # A table of a model that reads numbers may have fewer.
+    fewest = {"fewest": 1} if known in KINDS else {}
+    if is_wide(source, separator or ",", target, **fewest):
         return "wide"
     if known in KINDS:
         raise _not_series(source)

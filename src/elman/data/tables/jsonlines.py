@@ -69,7 +69,7 @@ def choose_fields(
     notes: list[str] = []
     if not text:
         names = known.text_names if known and _has_all(first, known.text_names) else ()
-        text = names or [_usual(first, "text", TEXT_NAMES)]
+        text = names or [_usual_text(first, label)]
         notes.append(f"the texts are read from field {' and '.join(f'`{name}`' for name in text)}")
     if labelled and label is None:
         candidates = (known.label_name if known else None, _usual(first, "label", LABEL_NAMES - set(text)))
@@ -80,6 +80,14 @@ def choose_fields(
             else f"there is no field `{target}`: texts without {target}s"
         )
     return Fields(list(text), label if labelled else None, notes)
+
+
+def _usual_text(row: dict[str, Any], label: str | None) -> str:
+    """Return the field of the text, or the only list of numbers, beside that of the label."""
+    others = {name: value for name, value in row.items() if name != label}
+    name = _usual(others, "text", TEXT_NAMES)
+    lists = [each for each, value in others.items() if isinstance(value, list)]
+    return lists[0] if name not in others and len(lists) == 1 else name
 
 
 def _has_all(row: dict[str, Any], names: Sequence[str]) -> bool:
