@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman import CELLS, Ragged, Recurrent, State
-from elman.compiler.dispatch import TARGETS
+from elman.compiler.dispatch import GENERAL, TARGETS
 from elman.compiler.graph import Graph
 from tests.examples import draws
 
@@ -19,6 +19,11 @@ DIFFERENTIABLE = [name for name in TARGETS if name != "reference"]
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_target = pytest.mark.parametrize("target", TARGETS)
+# Those that run any step, for steps that are made of others or written in a test.
+every_general_target = pytest.mark.parametrize("target", GENERAL)
+every_general_differentiable_target = pytest.mark.parametrize(
+    "target", [name for name in GENERAL if name != "reference"]
+)
 every_differentiable_target = pytest.mark.parametrize("target", DIFFERENTIABLE)
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 

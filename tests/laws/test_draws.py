@@ -13,7 +13,7 @@ from elman.compiler.graph import Graph, from_json, to_json
 from elman.compiler.testing.compare import differences, find_truth, forward
 from elman.compiler.testing.data import fill
 from elman.compiler.verify import verify
-from tests.laws.cases import every_cell, every_dtype, every_target
+from tests.laws.cases import every_cell, every_dtype, every_general_target
 from tests.laws.tolerances import assert_near
 
 LENGTHS = [3, 0, 1, 5, 2, 2, 4, 1, 3]
@@ -67,7 +67,7 @@ def test_every_target_gives_the_same_results_and_gradients(name: str, backward: 
 
 
 @every_drawing_cell
-@every_target
+@every_general_target
 def test_the_expectation_is_the_step_with_the_probability_drawn_everywhere(name: str, target: str):
     graph = DRAWING[name].trace(5, 19)
     data = fill(graph, LENGTHS, 2)
@@ -132,7 +132,7 @@ def test_zoneout_is_its_formula_on_what_the_cell_gives(cell: str, dtype: torch.d
 
 
 @every_cell
-@every_target
+@every_general_target
 @every_dtype
 @torch.no_grad()
 def test_a_state_that_always_stays_has_the_bits_it_had(cell: str, target: str, dtype: torch.dtype):

@@ -11,7 +11,12 @@ from elman.compiler.graph import Graph
 from elman.compiler.testing.compare import backward
 from elman.compiler.testing.data import Data, fill, split_tensors
 from elman.compiler.testing.interpreted import interpreted_gradients
-from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
+from tests.laws.cases import (
+    every_cell,
+    every_differentiable_target,
+    every_dtype,
+    every_general_differentiable_target,
+)
 from tests.laws.tolerances import assert_near
 
 both_ways = pytest.mark.parametrize("reads_backward", [False, True], ids=["forward", "backward"])
@@ -92,7 +97,7 @@ def test_a_result_changed_in_place_is_refused_or_differentiated_rightly(cell: st
             assert_near(found, wanted, torch.float64)
 
 
-@every_differentiable_target
+@every_general_differentiable_target
 def test_an_output_has_memory_of_its_own(target: str):
     @cell
     def passing(x, h):
@@ -135,7 +140,7 @@ def test_tangents_pass_through_a_layer(cell: str):
     assert dispatch.choose(None).target == "llvm"
 
 
-@every_differentiable_target
+@every_general_differentiable_target
 @every_dtype
 def test_an_output_that_is_a_state_which_stays(target: str, dtype: torch.dtype):
     """The output of the step before is then what the gradient of the state's matrix reads, and an output too."""

@@ -19,7 +19,12 @@ from elman.compiler.targets.llvm import memory, run
 from elman.compiler.targets.llvm.run import program
 from elman.compiler.testing.compare import NotCompared, backward, differences, find_truth, forward, well_conditioned
 from elman.compiler.testing.data import Data, fill
-from tests.laws.cases import every_cell, every_differentiable_target, every_dtype
+from tests.laws.cases import (
+    every_cell,
+    every_differentiable_target,
+    every_dtype,
+    every_general_differentiable_target,
+)
 from tests.laws.tolerances import assert_near
 
 SIZES = (1, 3, 17, 65, 129)
@@ -230,7 +235,7 @@ def test_repeated_numbers_are_read_rightly(cell: str, target: str, dtype: torch.
     assert_near(tensors(backward(graph, repeated, target)), tensors(backward(graph, plain, target)), dtype)
 
 
-@every_differentiable_target
+@every_general_differentiable_target
 @every_dtype
 @pytest.mark.parametrize("size", [1, 4, 6, 8, 16, 20])
 def test_both_directions_of_a_cell_whose_output_is_a_product(target: str, dtype: torch.dtype, size: int):

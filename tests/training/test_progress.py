@@ -71,7 +71,7 @@ def test_the_line_of_an_epoch_has_the_validation_figures():
 @pytest.mark.parametrize("metric", ["rmse", "pearson"])
 def test_a_score_that_is_not_a_share_is_no_percentage(metric):
     start = START._replace(metric=metric, larger_is_better=metric == "pearson", percent=False)
-    assert metric_text(0.4567, start) == f"{metric} = 0.4567"
+    assert metric_text(0.4567, start, ", ") == f", {metric} = 0.4567"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class DecoderSettings(StepSettings):
         "attention (A. See et al., 2017, equations 8 and 9).",
     )
     joint: bool = Field(True, description="Share one vocabulary and one embedding between both sides.")
-    tied: bool = Field(True, description="Share the weights of the target's embedding with the output layer.")
+    tied: bool = Field(True, description="Share the target embedding's weights with the output layer.")
     label_smoothing: float = Field(
         0.0,
         ge=0,
