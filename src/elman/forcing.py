@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.data.ragged.ragged import Ragged
-from elman.encoder_decoder import Decoder, DecoderState
+from elman.decoder import Decoder, DecoderState
 from elman.nn.penalties import add_penalty
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
