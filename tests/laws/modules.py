@@ -468,4 +468,7 @@ NOT_ALONE = {
     "StepEncoder": "the layers of one sequence of a pair, which PairNetwork runs",
     "PairWide": "reads n-grams of two texts, see tests/tasks/test_compare.py",
     "NamedParameters": "what Weights keeps its parameters in",
+    "Reservoir": "fixed units of EchoStateNetwork, without gradients, see tests/models/test_echo_state.py",
+    "Reservoirs": "those of EchoStateNetwork, see tests/models/test_echo_state.py",
+    "LaggedProducts": "features of EchoStateNetwork, without gradients, see tests/models/test_echo_state_options.py",
 }

@@ -27,7 +27,7 @@ GREEDY, DEFAULTS = check_settings(DecodingOptions, {"beam": 1}), check_settings(
 # Sentences whose attention a report shows, and the longest of them in tokens.
 SHOWN, SHOWN_TOKENS = 4, 40
 # Of which they are chosen, so that short and long ones are among them.
-CANDIDATES = 64
+CANDIDATES = 24
 
 
 class Written(NamedTuple):
