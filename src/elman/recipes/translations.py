@@ -125,7 +125,7 @@ translate_numbers = Recipe(
     task="translate",
     data=(),
     read=read_numbers,
-    settings={**SMALL, "joint": False, "target_tokens": "words", "epochs": 12, "metric": "exact"},
+    settings={**SMALL, "joint": False, "target_tokens": "words", "split": "blanks", "epochs": 12, "metric": "exact"},
     options={"beam": 1},
 )
 
