@@ -83,14 +83,18 @@ class Decoded(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The results of one token for each row: logits `(rows, tokens)`, the next state, the attention `(rows, longest)`.
+    """The output of one step of a decoder.
 
-    Where tokens are copied, the logits are logarithms of probabilities.
+    Attributes:
+        logits: unnormalised scores of the next token, `(rows, tokens)`, which a search may overwrite; logarithms of
+            probabilities where tokens are copied.
+        state: of the decoder after this step.
+        attention: weights over the memory, `(rows, longest memory)`, 0 beyond the true length of a row's memory.
     """
 
     logits: Tensor
-    state: DecoderState
-    attention: Tensor | None
+    state: Any
+    attention: Tensor | None = None
 
 
 class Decoder(nn.Module):
@@ -134,7 +138,7 @@ class Decoder(nn.Module):
         self.settings = settings
         self.tokens = tokens
         self.embedding = embedding
-        width, hidden = settings.embedding, settings.hidden_size
+        width = settings.embedding
         attends = settings.attention != "none"
         read = memory_size if attends else 0
         self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
@@ -158,7 +162,6 @@ class Decoder(nn.Module):
         table = embedding.table.weight if settings.tied else None
         self.head = Softmax(width, tokens, counts=counts, tied=table)
         self.memory_size = memory_size
-        self.hidden_size = hidden
 
     @property
     def layers(self) -> list[Recurrent]:

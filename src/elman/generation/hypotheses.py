@@ -7,23 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.decoder import Step as Step
 from elman.errors import ModelError, UsageError
 
 ROWS_OF_BLOCK = 64
-
-
-class Step(NamedTuple):
-    """The output of one step of a decoder.
-
-    Attributes:
-        logits: unnormalised scores of the next token, `(rows, vocabulary)`. The search may overwrite them.
-        state: of the decoder after this step.
-        attention: weights over the memory, `(rows, longest memory)`, 0 beyond the true length of a row's memory.
-    """
-
-    logits: Tensor
-    state: Any
-    attention: Tensor | None = None
 
 
 class Stepper(Protocol):

@@ -1,7 +1,7 @@
 """What tasks whose answer is a text have in common: the network, how a batch is read, answers, scores."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from elman.errors import UsageError
 from elman.forcing import Discriminator, forcing_ratio, mixed_inputs, professor_penalty
 from elman.generation.beam import Hypothesis, beam_search, greedy, sample
 from elman.generation.demands import Demands, demands_of
-from elman.generation.hypotheses import Stepper
 from elman.settings import check_settings
 from elman.settings.decoding import DecodingOptions, DecodingSettings
 from elman.tasks.task import Answer, Batch, Read
@@ -164,7 +163,7 @@ def search(
         keep_attention: whether hypotheses get the attention of their steps.
     """
     settings, demands = demanded(options, lengths, encoder)
-    decoder = cast("Stepper", network.decoder)
+    decoder = network.decoder
     how: dict[str, Any] = {"start": network.begin, "end": network.end, "demands": demands}
     how["device"] = next(network.parameters()).device
     how["keep_attention"] = keep_attention
