@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from elman.data.ragged.ragged import Ragged
 from elman.decoder import Decoder, DecoderState
+from elman.nn.frozen import frozen
 from elman.nn.penalties import add_penalty
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
@@ -149,19 +150,6 @@ def professor_penalty(discriminator: Any, forced: Ragged, free: Ragged, weight: 
     if right < MOST_ACCURACY:
         add_penalty((functional.softplus(-true) + functional.softplus(own)).mean())
     if right > LEAST_ACCURACY:
-        with _frozen(discriminator):
+        with frozen(discriminator.parameters()):
             deceived = discriminator(free)
         add_penalty(weight * functional.softplus(-deceived).mean())
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Record no gradients for the parameters while inside."""
-    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in learned:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learned:
-            parameter.requires_grad_(True)

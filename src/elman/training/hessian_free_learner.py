@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UsageError
+from elman.nn.frozen import frozen
 from elman.nn.penalties import collected_penalties
 from elman.tasks.task import Batch, Read
 from elman.training.gauss_newton import GaussNewton, flat
@@ -48,7 +49,7 @@ class HessianFreeLearner(Learner):
                 found = self._task.read(self.model, rows, self._carried)
             return sum(penalties, found.loss), found
 
-        with self._frozen_parts():
+        with frozen(self._frozen):
             minibatch = Minibatch(self.model, optimizer, batch, read, self._settings.curvature_fraction)
             if not minibatch.targets:
                 return Figures(0.0, 0.0, 0, batch.sequences, batch.tokens)

@@ -1,8 +1,8 @@
 """A model in training: steps of the optimiser, the average of its weights and the best of them."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 
 from elman.devices import computing_in, device_of
 from elman.errors import UsageError, nearest
+from elman.nn.frozen import frozen
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
 from elman.settings.training import RunSettings
@@ -117,7 +118,7 @@ class Learner:
             return Figures(0.0, 0.0, 0, *sizes), 0.0
         computing = computing_in(self._settings.precision, self._device)
         observed = nullcontext() if self._vanishing is None else self._vanishing.observed()
-        with computing, self._frozen_parts(), collected_penalties() as penalties, observed as calls:
+        with computing, frozen(self._frozen), collected_penalties() as penalties, observed as calls:
             read = self._task.read(self.model, batch.to(self._device), self._carried)
         self._carried = read.state
         if not read.targets:
@@ -129,17 +130,6 @@ class Learner:
         if self._vanishing is not None and calls:
             self._vanishing.add_gradient(calls)
         return Figures(read.loss.item(), self._metric(batch, read), read.targets, *sizes), read.weight
-
-    @contextmanager
-    def _frozen_parts(self) -> Iterator[None]:
-        """Record no gradients for the frozen parts while inside, which also saves computing them."""
-        for parameter in self._frozen:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in self._frozen:
-                parameter.requires_grad_(True)
 
     @torch.no_grad()
     def _metric(self, batch: Batch, read: Read) -> float:
