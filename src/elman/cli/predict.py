@@ -153,13 +153,11 @@ def predict(**values: Any) -> None:
 
     use_threads(values["threads"])
     opened, tally = open_model(model).to(values["device"] or "cpu"), UnknownTally()
-    # Whether there are answers at all is known before any data are read.
-    opened.answers([])
     options = answer_flags()
     others = {**how, **{name: values[name] for name in options}}
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
     given_options = given_values(options.values(), values)
-    # Options that make no sense are refused before the data are read.
+    # A model without answers, and options that make no sense, are refused before any data are read.
     opened.answers([], **given_options)
     header = opened.task_.answer_header()
     if header is not None or not opened.task.has_probabilities:

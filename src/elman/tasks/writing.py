@@ -91,6 +91,11 @@ def with_options(network: Any, options: DecodingOptions) -> Any:
     return found
 
 
+def _parts_of(network: Any, usual: DecodingOptions) -> tuple[Any, DecodingOptions]:
+    """Return a network without its options, and the options, the usual ones if it has none."""
+    return (network.network, network.options) if isinstance(network, Searched) else (network, usual)
+
+
 def read_written(network: Any, source: Any, target: Ragged, settings: Any, encoder: TargetText) -> Read:
     """Read a batch of sources with their targets.
 
@@ -104,14 +109,13 @@ def read_written(network: Any, source: Any, target: Ragged, settings: Any, encod
         settings: of the task.
         encoder: of the targets.
     """
-    plain = network.network if isinstance(network, Searched) else network
+    plain, options = _parts_of(network, GREEDY)
     inputs, targets = plain.shifted(target)
     if network.training:
         return Read(_forced(plain, source, inputs, targets, settings), targets.total)
     state, decoder = plain.encode(source), plain.decoder
     loss = decoder.loss(decoder(inputs, state), targets)
     own = decoder(mixed_inputs(decoder, state, inputs, 0.0), state)
-    options = network.options if isinstance(network, Searched) else GREEDY
     found = [each[0] for each in search(plain, state, lengths_of(source), encoder, options, keep_attention=True)]
     texts = [encoder.decode(each.tokens) for each in found]
     return Read(loss, targets.total, Written(found, texts, decoder.loss(own, targets)))
@@ -132,8 +136,7 @@ def _forced(network: Any, source: Any, inputs: Ragged, targets: Ragged, settings
 
 def answers_of(network: Any, source: Any, encoder: TargetText) -> list[Answer]:
     """Return the best text for each source, with the next best as `others`."""
-    options = network.options if isinstance(network, Searched) else DEFAULTS
-    plain = network.network if isinstance(network, Searched) else network
+    plain, options = _parts_of(network, DEFAULTS)
     found = search(plain, plain.encode(source), lengths_of(source), encoder, options)
     return [_answer(each, encoder) for each in found]
 
