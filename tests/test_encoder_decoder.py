@@ -23,6 +23,7 @@ SETTINGS = {
     "one-layer": {"decoder_layers": 1},
     "lstm": {"cell": "lstm", "decoder_layers": 3, "num_layers": 2, "bidirectional": False},
     "all": {"cell": "lstm", "input_feeding": True, "coverage": True, "copying": True, "decoder_layers": 1},
+    "narrowing": {"layer_sizes": (5, 3)},
     "separate": {"joint": False, "tied": False},
 }
 SOURCE = Ragged(torch.tensor([3, 4, 5, 6, 7, 8, 3, 5, 4]), [4, 1, 4])

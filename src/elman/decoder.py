@@ -142,8 +142,8 @@ class Decoder(nn.Module):
         attends = settings.attention != "none"
         read = memory_size if attends else 0
         self.dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
-        one = settings.model_copy(update={"num_layers": 1})
-        above = settings.model_copy(update={"num_layers": max(1, settings.decoder_layers - 1)})
+        one = settings.model_copy(update={"num_layers": 1, "layer_sizes": ()})
+        above = one.model_copy(update={"num_layers": max(1, settings.decoder_layers - 1)})
         self.lower = build_body(one, width + (memory_size if settings.input_feeding else 0), cell)
         self.attention = None
         if attends:

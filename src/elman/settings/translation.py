@@ -75,8 +75,6 @@ class DecoderSettings(StepSettings):
             )
         if self.copying and not self.joint:
             yield Conflict(("copying", "joint"), "only tokens of a joint vocabulary can be copied.")
-        if self.layer_sizes:
-            yield Conflict(("layer_sizes",), "the layers of an encoder have one size; give hidden_size.")
 
 
 class ForcingSettings(Settings):

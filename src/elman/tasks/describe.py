@@ -25,14 +25,8 @@ class DescriberSettings(WriterSettings):
     tokens: Literal["characters", "words", "subwords"] = Field(
         "words", description="What a step of a text is. subwords are learned by sentencepiece."
     )
-    split: Literal["punctuation", "blanks", "strip"] = Field(
-        "punctuation", description="Where words end: at blanks and punctuation, or at blanks alone."
-    )
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer.")
     embedding: PositiveInt = Field(64, description="Size of a token's learned vector.")  # pyright: ignore[reportIncompatibleVariableOverride]
-    validation_fraction: float = Field(
-        0.0, ge=0, lt=1, description="Fraction of the training data to hold out. Epochs are compared by it."
-    )
 
     def _conflicts(self) -> Iterator[Conflict]:
         if self.copying:

@@ -41,6 +41,11 @@ class WriterSettings(VocabularySettings, DecoderSettings, ForcingSettings, Lengt
     """Settings of networks that write a text for any input."""
 
     lower_case: bool = Field(False, description="Convert texts to lower case, those that are written too.")
+    split: Literal["punctuation", "blanks", "strip"] = Field(
+        "punctuation",
+        description="Where words end. punctuation: at blanks and punctuation marks, each mark a token; blanks: only at "
+        "blanks; strip: at blanks, after the marks of ASCII were removed, as Keras's TextVectorization does.",
+    )
     hidden_size: PositiveInt = Field(256, description="Units of each recurrent layer and direction.")
     input_dropout: Share = Field(0.3, description="Fraction of the features to drop before the recurrent layers.")
     output_dropout: Share = Field(0.3, description="Fraction of the features of the recurrent outputs to drop.")
@@ -70,14 +75,6 @@ class TranslatorSettings(WriterSettings):
     )
     target_tokens: Literal["characters", "words", "subwords"] | None = Field(
         None, description="What a step of the targets is, if not joint. By default as `tokens`."
-    )
-    split: Literal["punctuation", "blanks", "strip"] = Field(
-        "punctuation",
-        description="Where words end. punctuation: at blanks and punctuation marks, each mark a token; blanks: only at "
-        "blanks; strip: at blanks, after the marks of ASCII were removed, as Keras's TextVectorization does.",
-    )
-    validation_fraction: float = Field(
-        0.0, ge=0, lt=1, description="Fraction of the training data to hold out. Epochs are compared by it."
     )
 
     def _conflicts(self) -> "Iterator[Conflict]":
