@@ -125,6 +125,14 @@ def test_a_recipe_shows_measured_beside_reported(elman, recipe: Asked):
     assert "epochs" not in recipe.asked
 
 
+def test_a_recipe_without_data_needs_no_folder_and_the_others_do(elman, recipe: Asked):
+    done = elman("recipe", "run", "quick")
+    assert done.code == 2
+    assert "reads words, and there is no --data" in done.err
+    recipe.data = ()
+    assert elman("recipe", "run", "quick").code == 0
+
+
 def test_a_recipe_as_json(elman, recipe: Asked):
     assert elman("recipe", "run", "quick", "--data", "somewhere", "--json").json["accuracy"] == 0.8441
 

@@ -62,14 +62,14 @@ def run_recipe(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="One of `elman recipe list`.")],
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--data",
             metavar="DIR",
             show_default=False,
-            help="Folder that holds the data sets, one folder each; see elman data.",
+            help="Folder that holds the data sets, one folder each; see elman data. Some recipes need none.",
         ),
-    ],
+    ] = None,
     seed: Seed = None,
     seeds: Annotated[
         int | None,
@@ -129,6 +129,11 @@ def run_recipe(
     if name not in RECIPES:
         raise UsageError(f"There is no recipe `{name}`.", fix=nearest(name, RECIPES))
     recipe = RECIPES[name]
+    if data is None and recipe.data:
+        raise UsageError(
+            f"The recipe `{name}` reads {_data(recipe)}, and there is no --data.",
+            fix="Give --data DIR, the folder that holds the data sets; `elman data get` fills it.",
+        )
     if out is None and (resume or overwrite):
         flag = "--resume" if resume else "--overwrite"
         raise UsageError(f"{flag} needs the folder of the run.", fix="Give --out MODEL.")
@@ -139,7 +144,7 @@ def run_recipe(
     how |= {"folder": out, "resume": resume, "command": context.obj}
     given = {name: value for name, value in how.items() if value is not None}
     with run_in(out, command=context.obj, resume=resume, overwrite=overwrite):
-        result = recipe.run(data, listener=progress_for(sys.stderr), **given)
+        result = recipe.run(data or Path(), listener=progress_for(sys.stderr), **given)
     if as_json:
         emit_json(result)
         return
