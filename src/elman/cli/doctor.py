@@ -40,9 +40,7 @@ class Finding(NamedTuple):
     fix: str | None = None
 
 
-Engines = Annotated[
-    bool, typer.Option("--engines", help="Also try two processes, a Ray actor and the journal of a search.")
-]
+Engines = Annotated[bool, typer.Option("--engines", help="Also try two processes, and a Ray actor.")]
 
 
 def register(app: typer.Typer) -> None:
