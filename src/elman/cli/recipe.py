@@ -132,7 +132,8 @@ def run_recipe(
     if data is None and recipe.data:
         raise UsageError(
             f"The recipe `{name}` reads {_data(recipe)}, and there is no --data.",
-            fix="Give --data DIR, the folder that holds the data sets; `elman data get` fills it.",
+            fix="Give --data DIR, the folder that holds the data sets; `elman data get` fills it. See "
+            "`elman recipe run --help`.",
         )
     if out is None and (resume or overwrite):
         flag = "--resume" if resume else "--overwrite"

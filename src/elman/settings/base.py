@@ -70,10 +70,11 @@ def check_settings(cls: type[SettingsType], values: Mapping[str, Any]) -> Settin
         return cls.model_validate(dict(values))
     except ValidationError as error:
         mistakes = [*_field_mistakes(cls, error), *_conflicts(cls, values, error)]
+    subject = cls.model_config.get("title") or cls.__name__
     raise UsageError(
-        f"{len(mistakes)} settings of {cls.__name__} are wrong."
+        f"{len(mistakes)} settings of {subject} are wrong."
         if len(mistakes) > 1
-        else f"A setting of {cls.__name__} is wrong.",
+        else f"A setting of {subject} is wrong.",
         where="\n".join(mistakes),
         fix="Correct these settings; nothing was done yet." if len(mistakes) > 1 else "Correct this setting.",
     ) from None

@@ -1,11 +1,11 @@
 """How target sequences are searched for or drawn, as settings."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from elman.settings.base import Conflict, Settings
+from elman.settings.base import Conflict
 from elman.settings.generation import SamplingSettings
 
 
@@ -46,7 +46,7 @@ class DecodingSettings(SamplingSettings):
         if self.n_best > self.beam:
             yield Conflict(
                 ("n_best", "beam"),
-                f"expected n_best of at most beam = {self.beam}, got {self.n_best}. Give a wider beam.",
+                f"expected n_best of at most beam = {self.beam}, got {self.n_best}. Give a larger beam: widen it.",
             )
         if self.min_length >= self.max_length:
             yield Conflict(
@@ -56,30 +56,12 @@ class DecodingSettings(SamplingSettings):
             )
 
 
-class DecodingOptions(Settings):
-    """How a target is found, where it differs from the defaults of `DecodingSettings`, and what it must contain."""
+class DecodingOptions(DecodingSettings):
+    """How a target is found, and what it must contain, as options of a prediction or an evaluation."""
 
-    search: Literal["beam", "sample"] | None = Field(None, description="Find the best target, or draw one. [beam]")
-    beam: PositiveInt | None = Field(None, description="Hypotheses kept at each step. 1 is greedy search. [5]")
-    nested: bool | None = Field(None, description="Never score worse with a wider beam. [on]")
-    n_best: PositiveInt | None = Field(None, description="Targets to return for each source, best first. [1]")
-    length_penalty: NonNegativeFloat | None = Field(
-        None, description="Strength of length normalisation, 0 for none. More favours longer targets. [1]"
-    )
-    coverage_penalty: NonNegativeFloat | None = Field(
-        None, description="Penalty for source tokens without attention. Its factor in the score. [0]"
-    )
-    min_length: NonNegativeInt | None = Field(None, description="Fewest tokens of a target. [0]")
-    max_length: PositiveInt | None = Field(None, description="Most tokens of a target. [200]")
-    max_length_factor: NonNegativeFloat | None = Field(
-        None, description="Most target tokens for each source token. Ten more are added. [2]"
-    )
-    no_repeat_ngram: PositiveInt | None = Field(None, description="Do not write any N tokens twice in a target.")
-    temperature: NonNegativeFloat | None = Field(None, description="Randomness of drawn targets. [1]")
-    top_k: PositiveInt | None = Field(None, description="Draw only among the N most probable tokens.")
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="Draw only among the likeliest tokens, up to this probability."
-    )
+    model_config = ConfigDict(title="the search")
+
+    search: Literal["beam", "sample"] = Field("beam", description="Find the best target, or draw one.")
     prefix: str | None = Field(
         None, min_length=1, description="Text that every target begins with.", json_schema_extra={"metavar": "TEXT"}
     )
@@ -90,12 +72,18 @@ class DecodingOptions(Settings):
         (), description="Words that no target contains.", json_schema_extra={"metavar": "WORD,…"}
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_best_fit_the_beam(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(best := values.get("n_best"), int):
+            return {"beam": max(best, cls.model_fields["beam"].default), **values}
+        return values
+
     def _conflicts(self) -> Iterator[Conflict]:
-        for name in ("temperature", "top_k", "top_p"):
-            if getattr(self, name) is not None and self.search != "sample":
+        given = self.model_fields_set
+        for name in ("temperature", "top_k", "top_p", "seed"):
+            if name in given and self.search != "sample":
                 yield Conflict(("search", name), "only drawn targets have it: give search=sample.")
         for name in ("beam", "n_best", "length_penalty", "coverage_penalty", "require"):
-            if getattr(self, name) and self.search == "sample":
+            if name in given and self.search == "sample":
                 yield Conflict(("search", name), "a drawn target has no beam.")
-        if self.beam is not None and self.n_best is not None and self.n_best > self.beam:
-            yield Conflict(("beam", "n_best"), f"a beam of {self.beam} cannot hold {self.n_best} targets: widen it.")

@@ -15,7 +15,7 @@ from elman.forcing import Discriminator, forcing_ratio, mixed_inputs, professor_
 from elman.generation.beam import Hypothesis, beam_search, greedy, sample
 from elman.generation.demands import Demands, demands_of
 from elman.settings import check_settings
-from elman.settings.decoding import DecodingOptions, DecodingSettings
+from elman.settings.decoding import DecodingOptions
 from elman.tasks.task import Answer, Batch, Read
 from elman.tasks.translate_scores import TextScores
 from elman.tasks.translate_texts import MarkedText, TargetText
@@ -165,25 +165,20 @@ def search(
         options: of the search.
         keep_attention: whether hypotheses get the attention of their steps.
     """
-    settings, demands = demanded(options, lengths, encoder)
-    decoder = network.decoder
-    how: dict[str, Any] = {"start": network.begin, "end": network.end, "demands": demands}
+    decoder, demands = network.decoder, demanded(options, lengths, encoder)
+    how: dict[str, Any] = {"start": network.begin, "end": network.end, "settings": options, "demands": demands}
     how["device"] = next(network.parameters()).device
     how["keep_attention"] = keep_attention
     if options.search == "sample":
-        drawn = sample(decoder, state, lengths, settings=settings, **how)
+        drawn = sample(decoder, state, lengths, **how)
         return [[each] for each in drawn]
-    if settings.beam == 1 and not demands.required:
-        return [[each] for each in greedy(decoder, state, lengths, settings=settings, **how)]
-    return beam_search(decoder, state, lengths, settings=settings, **how)
+    if options.beam == 1 and not demands.required:
+        return [[each] for each in greedy(decoder, state, lengths, **how)]
+    return beam_search(decoder, state, lengths, **how)
 
 
-def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetText) -> tuple[DecodingSettings, Demands]:
-    """Return the settings of a search, and the demands on each text."""
-    given = {name: value for name, value in options if value is not None and name in DecodingSettings.model_fields}
-    if options.n_best is not None and options.beam is None:
-        given["beam"] = max(options.n_best, DecodingSettings.model_fields["beam"].default)
-    settings = check_settings(DecodingSettings, given)
+def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetText) -> Demands:
+    """Return the demands of the options on the text for each source."""
     prefixes = [] if options.prefix is None else [ids_of(options.prefix, encoder)] * len(lengths)
     required = [[ids_of(text, encoder) for text in options.require]] * len(lengths) if options.require else []
     banned = [id for text in options.ban for id in ids_of(text, encoder)]
@@ -193,8 +188,8 @@ def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetTe
                 f"{text!r} is required, and {encoder.shown(shared)[0]!r} in it is banned.",
                 fix="Remove it from require (--require) or from ban (--ban).",
             )
-    return settings, demands_of(
-        settings,
+    return demands_of(
+        options,
         [max(0, each - MARKS) for each in lengths],
         prefixes=prefixes,
         required=required,
