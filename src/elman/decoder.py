@@ -57,6 +57,24 @@ class DecoderState(NamedTuple):
             covered,
         )
 
+    def repeated(self, rows: Tensor) -> "DecoderState":
+        """Return these rows, each with a memory of its own.
+
+        Each of them may then read any number of tokens at once.
+
+        Args:
+            rows: of a state with one row for each sequence.
+        """
+        there = rows.to(next(iter(self.states[0].tensors.values())).device)
+        return DecoderState(
+            tuple(state.select(there) for state in self.states),
+            torch.arange(len(rows)),
+            None if self.memory is None else self.memory.select(there),
+            None if self.source is None else self.source[there],
+            None if self.context is None else self.context[there],
+            None if self.covered is None else self.covered[there],
+        )
+
     def detach(self) -> "DecoderState":
         """Return the state without the history that gradients flow through."""
         memory = None if self.memory is None else Memory(*(part.detach() for part in self.memory))

@@ -77,7 +77,7 @@ def mixed_inputs(
         forced = forced[inputs.sequence_index().to(like.device)]
     mixed, lengths, offsets = like.clone(), inputs.lengths, inputs.offsets[:-1]
     state = state.detach()
-    with _evaluated(decoder):
+    with evaluated(decoder):
         active = (lengths > 1).nonzero().squeeze(1)
         state = state.select(active)
         for step in range(int(lengths.max()) - 1 if len(lengths) else 0):
@@ -92,7 +92,8 @@ def mixed_inputs(
 
 
 @contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
+def evaluated(module: nn.Module) -> Iterator[None]:
+    """Drop nothing within, whether the module is in training or not."""
     was = module.training
     module.eval()
     try:

@@ -96,6 +96,8 @@ def command_of(task: Any) -> Any:
     to_compare = f"{noun} to compare epochs by. [a part of {data}]"
     fraction = "Fraction of the data held out to compare epochs by; 0 for none. [0.1]"
     start = "Start with the embedding and the recurrent layers of another model; see --freeze."
+    if task.starts_whole:
+        start = f"Start with the vocabulary and all weights of another {task.noun}."
     parameters: dict[str, tuple[Any, Any]] = {
         "context": (typer.Context, ...),
         "data": (Annotated[list[str] if several else str, argument], ...),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from elman.errors import ShapeError, UsageError
 from elman.tasks.task import Task, inputs
 
 EMBEDDING, BODY = "embedding.table.weight", "body."
+# The minibatches counted for a schedule, and the discriminator of professor forcing.
+NOT_TAKEN_OVER = ("batches", "discriminator.")
 
 
 class Start(Protocol):
@@ -58,7 +61,8 @@ class OtherModel:
     """The embedding and the recurrent layers of a saved model of any task, a language model among them.
 
     The rows of the embedding are those of the same tokens; tokens that the other model does not know, and the backward
-    direction where it reads forward only, are drawn anew.
+    direction where it reads forward only, are drawn anew. A model that writes texts, such as a translator, starts from
+    the whole of another of its task: its vocabularies and all its weights.
 
     Args:
         folder: of the other model.
@@ -66,8 +70,46 @@ class OtherModel:
 
     folder: Path
 
+    @cached_property
+    def _other(self) -> Any:
+        from elman.models import open_model
+
+        return open_model(self.folder)
+
     def prepare(self, task: Task) -> None:
-        """Do nothing: the vocabulary is learned from the data."""
+        """Give the vocabularies where the whole network is taken over.
+
+        Raises:
+            UsageError: the other model has another task, or one vocabulary where this one has two.
+        """
+        if not task.starts_whole:
+            return
+        other = self._other.task_
+        if other.name != task.name:
+            raise UsageError(
+                f"Expected a {task.noun} to start from, got a {other.noun}.",
+                where=str(self.folder),
+                fix=f"Give the folder of a {task.noun}, all of whose weights are taken over.",
+            )
+        self._check_tokens(task)
+        for name, encoder in task.encoders.items():
+            encoder.load(other.encoders[name].to_json())
+
+    def _check_tokens(self, task: Task) -> None:
+        kinds = [_kind(each.settings) for each in (task, self._other.task_)]
+        if kinds[0] != kinds[1]:
+            raise UsageError(
+                f"Expected a model of {kinds[0]} to start from, got one of {kinds[1]}.",
+                where=str(self.folder),
+                fix=f"Give another model, or --tokens {kinds[1]}.",
+            )
+        joint = [getattr(each.settings, "joint", None) for each in (task, self._other.task_)]
+        if joint[0] != joint[1]:
+            raise UsageError(
+                f"Expected a model with joint={joint[0]} to start from, got one with joint={joint[1]}.",
+                where=str(self.folder),
+                fix=f"Give another model, or {'--joint' if joint[1] else '--no-joint'}.",
+            )
 
     def give(self, task: Task, network: nn.Module) -> None:
         """Copy the weights.
@@ -76,25 +118,19 @@ class OtherModel:
             UsageError: the other model has other tokens.
             ShapeError: names every parameter that does not fit.
         """
-        from elman.models import open_model
-
-        other = open_model(self.folder)
-        kinds = [_kind(each.settings) for each in (task, other.task_)]
-        if kinds[0] != kinds[1]:
-            raise UsageError(
-                f"Expected a model of {kinds[0]} to start from, got one of {kinds[1]}.",
-                where=str(self.folder),
-                fix=f"Give another model, or --tokens {kinds[1]}.",
-            )
+        self._check_tokens(task)
         for member in _members(network):
-            self._give(task, member, other)
+            self._give(task, member, self._other)
 
     def _give(self, task: Task, network: nn.Module, other: Any) -> None:
         # Of an ensemble, those of the first network.
         theirs = next(iter(_members(other.model_))).state_dict()
-        weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
+        if task.starts_whole:
+            weights = {name: value for name, value in theirs.items() if not name.startswith(NOT_TAKEN_OVER)}
+        else:
+            weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
         try:
-            if EMBEDDING in theirs:
+            if not task.starts_whole and EMBEDDING in theirs:
                 rows = network.state_dict().get(EMBEDDING)
                 weights[EMBEDDING] = _mapped(rows, theirs[EMBEDDING], _known(task), _known(other.task_))
             _copy(network, weights)

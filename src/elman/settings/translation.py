@@ -10,6 +10,7 @@ from elman.settings.network import StepSettings
 from elman.settings.space import Range, Space
 
 AttentionName = Literal["general", "additive", "dot"]
+RiskName = Literal["bleu", "chrf", "exact", "token_error_rate"]
 ForcingSchedule = Literal["constant", "linear", "exponential", "inverse-sigmoid"]
 
 
@@ -105,10 +106,33 @@ class ForcingSettings(Settings):
         "states are of forced passes, and the network learns to deceive it (A. Lamb et al., "
         "Professor Forcing, 2016).",
     )
+    risk: RiskName | None = Field(
+        None,
+        description="Learn from the expected error of drawn texts, by this score. Minimum risk training makes a "
+        "trained model better at it: start from one (`--start-from`), with a tenth of its learning rate (S. Shen et "
+        "al., Minimum Risk Training, 2016).",
+    )
+    risk_weight: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the expected error in the loss. The rest is that of the true tokens.",
+    )
+    risk_samples: PositiveInt = Field(
+        10, ge=2, description="Texts drawn for each source. Memory and time of a minibatch grow with them."
+    )
+    risk_sharpness: float = Field(
+        0.005, gt=0, description="How much likelier texts count for more. Probabilities are raised to this power."
+    )
 
     def _conflicts(self) -> Iterator[Conflict]:
         if self.forcing_schedule == "constant" and self.forcing_batches != 1000:
             yield Conflict(("forcing_schedule", "forcing_batches"), "a constant probability has no schedule.")
+        if self.risk is not None and self.professor_forcing:
+            yield Conflict(("risk", "professor_forcing"), "professor forcing needs the pass over true tokens.")
+        for name in ("risk_weight", "risk_samples", "risk_sharpness"):
+            if self.risk is None and getattr(self, name) != type(self).model_fields[name].default:
+                yield Conflict(("risk", name), "it belongs to minimum risk training: give risk, such as risk=bleu.")
 
 
 class LengthSettings(Settings):

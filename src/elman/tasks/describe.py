@@ -92,7 +92,7 @@ class Describe(Writing):
         """Read a batch: the true tokens, or the network's own, as the settings say."""
         from elman.tasks.writing import read_written
 
-        return read_written(network, batch["vector"], batch["target"].ids, self.settings, self.encoders["target"])
+        return read_written(network, batch["vector"], batch["target"], self.settings, self.encoders["target"])
 
     def scores(self, data: Data) -> Any:
         """Return the scores of `WritingScores`."""

@@ -88,6 +88,7 @@ class Writing(Task):
     """A task whose answer is a text."""
 
     has_probabilities = False
+    starts_whole = True
     options_class = DecodingOptions
     answer_options_class = DecodingOptions
     baseline_names = ("nearest",)
@@ -200,7 +201,7 @@ class Translate(Writing):
         from elman.tasks.writing import read_written
 
         target = batch["target"]
-        return read_written(network, batch["source"], target.ids, self.settings, self.encoders["target"])
+        return read_written(network, batch["source"], target, self.settings, self.encoders["target"])
 
     def scores(self, data: Data) -> Any:
         """Return the scores of `WritingScores`."""

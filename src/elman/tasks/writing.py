@@ -11,14 +11,15 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.encoder_decoder import EncoderDecoder
 from elman.errors import UsageError
-from elman.forcing import Discriminator, forcing_ratio, mixed_inputs, professor_penalty
+from elman.forcing import Discriminator, evaluated, forcing_ratio, mixed_inputs, professor_penalty
 from elman.generation.beam import Hypothesis, beam_search, greedy, sample
 from elman.generation.demands import Demands, demands_of
+from elman.minimum_risk import expected_risk, risk_of
 from elman.settings import check_settings
 from elman.settings.decoding import DecodingOptions
 from elman.tasks.task import Answer, Batch, Read
 from elman.tasks.translate_scores import TextScores
-from elman.tasks.translate_texts import MarkedText, TargetText
+from elman.tasks.translate_texts import MarkedText, Targets, TargetText
 
 # Of a source, which the lengths of targets follow without them.
 MARKS = 2
@@ -96,7 +97,7 @@ def _parts_of(network: Any, usual: DecodingOptions) -> tuple[Any, DecodingOption
     return (network.network, network.options) if isinstance(network, Searched) else (network, usual)
 
 
-def read_written(network: Any, source: Any, target: Ragged, settings: Any, encoder: TargetText) -> Read:
+def read_written(network: Any, source: Any, target: Targets, settings: Any, encoder: TargetText) -> Read:
     """Read a batch of sources with their targets.
 
     In training the decoder reads true tokens or its own, as the settings say. In an evaluation it reads the true
@@ -105,14 +106,21 @@ def read_written(network: Any, source: Any, target: Ragged, settings: Any, encod
     Args:
         network: of `build_network`, or of `with_options`.
         source: ids, or vectors.
-        target: ids with marks `(total,)`.
+        target: ids with marks, and texts.
         settings: of the task.
         encoder: of the targets.
     """
     plain, options = _parts_of(network, GREEDY)
-    inputs, targets = plain.shifted(target)
+    inputs, targets = plain.shifted(target.ids)
     if network.training:
-        return Read(_forced(plain, source, inputs, targets, settings), targets.total)
+        state = plain.encode(source)
+        parts = []
+        share = settings.risk_weight if settings.risk else 0.0
+        if share < 1.0:
+            parts.append((1.0 - share) * _forced(plain, state, inputs, targets, settings))
+        if share:
+            parts.append(share * _risked(plain, state, lengths_of(source), target.texts, settings, encoder))
+        return Read(torch.stack(parts).sum(), targets.total)
     state, decoder = plain.encode(source), plain.decoder
     loss = decoder.loss(decoder(inputs, state), targets)
     own = decoder(mixed_inputs(decoder, state, inputs, 0.0), state)
@@ -121,9 +129,9 @@ def read_written(network: Any, source: Any, target: Ragged, settings: Any, encod
     return Read(loss, targets.total, Written(found, texts, decoder.loss(own, targets)))
 
 
-def _forced(network: Any, source: Any, inputs: Ragged, targets: Ragged, settings: Any) -> Tensor:
-    """Return the loss of a minibatch in training."""
-    decoder, state = network.decoder, network.encode(source)
+def _forced(network: Any, state: Any, inputs: Ragged, targets: Ragged, settings: Any) -> Tensor:
+    """Return the loss of the true tokens of a minibatch in training."""
+    decoder = network.decoder
     ratio = forcing_ratio(settings, int(network.batches))
     network.batches += 1
     how = {"unit": settings.forcing_unit, "feedback": settings.feedback}
@@ -132,6 +140,29 @@ def _forced(network: Any, source: Any, inputs: Ragged, targets: Ragged, settings
         free = decoder(mixed_inputs(decoder, state, inputs, 0.0, feedback=settings.feedback), state)
         professor_penalty(network.discriminator, decoded.hidden, free.hidden, settings.professor_forcing)
     return decoder.loss(decoded, targets)
+
+
+def _risked(
+    network: Any, state: Any, lengths: Sequence[int], references: Sequence[str], settings: Any, encoder: TargetText
+) -> Tensor:
+    """Return the expected risk of texts that are drawn for each source with nothing dropped."""
+    count = settings.risk_samples
+    rows = [row for row in range(len(lengths)) for _ in range(count)]
+    seed = int(torch.randint(2**62, ()))
+    options = check_settings(DecodingOptions, {"search": "sample", "seed": seed})
+    with torch.no_grad(), evaluated(network):
+        found = search(
+            network, state.detach().repeated(torch.tensor(rows)), [lengths[row] for row in rows], encoder, options
+        )
+    drawn = [each[0].tokens for each in found]
+    risk = risk_of(settings.risk)
+    candidates, risks = [], []
+    for row, reference in enumerate(references):
+        # Of equal texts, one counts.
+        candidates.append([list(ids) for ids in dict.fromkeys(map(tuple, drawn[row * count : (row + 1) * count]))])
+        risks.append([risk(encoder.decode(ids), reference) for ids in candidates[-1]])
+    how = {"begin": network.begin, "end": network.end, "sharpness": settings.risk_sharpness}
+    return expected_risk(network.decoder, state, candidates, risks, **how)
 
 
 def answers_of(network: Any, source: Any, encoder: TargetText) -> list[Answer]:
