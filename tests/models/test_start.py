@@ -8,6 +8,7 @@ import torch
 from elman import LanguageModel, SequenceClassifier
 from elman.errors import ShapeError, UsageError
 from elman.models import OtherModel, model_for
+from elman.tasks import TASKS, find_task
 
 TEXT = "the cat sat on the mat. " * 10
 WORDS, LABELS = ["cat", "mat", "the", "on"] * 4, ["x", "x", "y", "y"] * 4
@@ -111,3 +112,18 @@ def test_a_score_decides_the_best_epoch():
     with pytest.raises(UsageError, match="no score `f1`") as caught:
         SequenceClassifier(**CLASSIFIER, metric="f1").fit(WORDS, LABELS)
     assert "macro_f1" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_only_scores_of_a_model_decide_the_best_epoch(name: str):
+    task = find_task(name)
+    every = {metric.name: metric.compares for metric in task.metrics}
+    assert not {"count", "majority", "windows"} & {name for name, compares in every.items() if compares}
+    for score, compares in every.items():
+        needed = {"tolerance": 1.0} if score == "within_tolerance" else {}
+        made = task(task.settings_class(metric=score, **needed))
+        if compares:
+            assert made.metric.name == score
+        else:
+            with pytest.raises(UsageError, match=f"`{score}` does not say which of two models is better"):
+                _ = made.metric

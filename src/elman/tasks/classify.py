@@ -90,7 +90,13 @@ class Classify(WideRowTask):
     asked_baselines = ("reservoir",)
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
-        Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
+        Metric(
+            "majority",
+            compares=False,
+            percent=True,
+            title="majority rate",
+            note="Always giving the most frequent label.",
+        ),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
         Metric("loss", note="Mean cross entropy of the calibrated probabilities, nats per answer."),
         Metric(
@@ -98,7 +104,7 @@ class Classify(WideRowTask):
             percent=True,
             note="Mean distance of the probability of an answer and the share of right answers, over 15 bins (ECE).",
         ),
-        Metric("count", title="texts"),
+        Metric("count", compares=False, title="texts"),
     )
     examples = (
         "elman train classify reviews.csv --out reviews",

@@ -72,14 +72,20 @@ class Compare(Task):
         Metric("spearman", True, title="Spearman's rho", note="Correlation of their ranks."),
         Metric("mse", title="mean squared error", note="In the squared unit of the numbers."),
         Metric("accuracy", larger_is_better=True, percent=True),
-        Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent label."),
+        Metric(
+            "majority",
+            compares=False,
+            percent=True,
+            title="majority rate",
+            note="Always giving the most frequent label.",
+        ),
         Metric("macro_f1", True, percent=True, title="macro F1", note="Every label counts the same, however rare."),
         Metric("mean_score", True, title="mean score", note="Mean of Pearson's r and the accuracy."),
         Metric("auc", True, title="area under the ROC curve", note="Probability that a like pair is nearer."),
         Metric("average_precision", True, title="average precision", note="Of like pairs, ranked by nearness."),
         Metric("ordered", True, True, "Of the triplets, those whose first pair is nearer.", "triplets in order"),
         Metric("loss", note="Mean loss of a pair."),
-        Metric("count", title="pairs"),
+        Metric("count", compares=False, title="pairs"),
     )
     use = (
         'elman predict {model} --text {text} --text "OTHER TEXT"',

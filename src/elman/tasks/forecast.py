@@ -58,10 +58,15 @@ class Forecast(Task):
         Metric("mae", title="MAE", note="Mean absolute error, each target divided by its deviation in training."),
         Metric("rmse", title="RMSE", note="Root of the mean squared error, in the units of the data."),
         Metric("crps", title="CRPS", note="Of the quantiles or the distribution; for a point it would be the MAE."),
-        Metric("coverage", percent=True, note="Values inside their interval."),
-        Metric("width", title="interval width", note="Mean width of the intervals, in deviations of the target."),
+        Metric("coverage", compares=False, percent=True, note="Values inside their interval."),
+        Metric(
+            "width",
+            compares=False,
+            title="interval width",
+            note="Mean width of the intervals, in deviations of the target.",
+        ),
         Metric("loss", note="What the network learns, as the setting loss names it."),
-        Metric("windows", note="Forecasts that were scored."),
+        Metric("windows", compares=False, note="Forecasts that were scored."),
     )
     use = ("elman predict {model} {data}", "elman evaluate {model} {data} --origins 10")
     conclusion = "the network was trained again, on the validation data too"

@@ -111,7 +111,7 @@ class Regress(WideRowTask):
         *METRICS,
         WITHIN,
         Metric("loss", note="Of the standardised numbers."),
-        Metric("count", title="numbers"),
+        Metric("count", compares=False, title="numbers"),
     )
     examples = (
         "elman train regress ratings.csv --text review --target stars --out stars",

@@ -51,10 +51,12 @@ class Tag(Task):
         Metric("unknown_accuracy", True, True, "Of the words that training never saw.", "unknown words"),
         Metric("span_f1", True, True, "Of whole spans, read as conlleval reads them.", "span F1"),
         Metric("span_f1_strict", True, True, "Of spans that are spelled correctly in their scheme.", "strict span F1"),
-        Metric("majority", percent=True, title="majority rate", note="Always giving the most frequent tag."),
+        Metric(
+            "majority", compares=False, percent=True, title="majority rate", note="Always giving the most frequent tag."
+        ),
         Metric("macro_f1", larger_is_better=True, percent=True, title="macro F1", note="Every tag counts the same."),
         Metric("loss", note="Mean cross entropy, nats per word."),
-        Metric("count", title="words"),
+        Metric("count", compares=False, title="words"),
     )
     use = ('elman predict {model} --text "WORD WORD"', "elman evaluate {model} {data}")
     examples = (

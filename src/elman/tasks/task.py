@@ -35,6 +35,7 @@ class Metric(NamedTuple):
         note: what it means, a sentence for the report.
         title: as people read it; made of the name if not given.
         decimals: shown of it, in place of the usual number of digits.
+        compares: whether it says which of two models is better; the number of rows does not.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Metric(NamedTuple):
     note: str = ""
     title: str = ""
     decimals: int | None = None
+    compares: bool = True
 
     def shown(self, value: float) -> str:
         """Return a value of it as people read it."""
@@ -500,10 +502,15 @@ class Task(ABC):
         """The metric by which epochs are compared.
 
         Raises:
-            UsageError: the settings name a score that the task does not have.
+            UsageError: the settings name a score that the task does not have, or by which models are not compared.
         """
         wanted = self.settings.metric
-        known = {metric.name: metric for metric in self.metrics}
+        known = {metric.name: metric for metric in self.metrics if metric.compares}
+        if wanted in {metric.name for metric in self.metrics} - known.keys():
+            raise UsageError(
+                f"The score `{wanted}` does not say which of two models is better.",
+                fix=f"Give another one: {', '.join(known)}.",
+            )
         if wanted is not None and wanted not in known:
             raise UsageError(f"The task `{self.name}` has no score `{wanted}`.", fix=nearest(wanted, known))
         return known[wanted] if wanted is not None else self.metrics[0]

@@ -33,7 +33,7 @@ METRICS = (
     Metric("exact", True, True, "Of the answers, those that equal their reference.", "exact answers"),
     Metric("token_error_rate", False, True, "Edits of words, per word of the references.", "token error rate"),
     Metric("loss_free_running", note="The same, where the model reads its own tokens.", title="free-running loss"),
-    Metric("count", title="pairs"),
+    Metric("count", compares=False, title="pairs"),
 )
 
 
