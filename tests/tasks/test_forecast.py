@@ -17,7 +17,8 @@ from elman.errors import DataError, ShapeError, UsageError
 from elman.models import open_model
 from elman.settings.forecasting import DISTRIBUTIONS
 from elman.tasks.forecast import Forecast, ForecastSettings
-from elman.tasks.panels import Panel, Windows
+from elman.tasks.panel import Panel
+from elman.tasks.panel_windows import Windows
 from elman.tasks.task import Values
 
 HORIZON, WINDOW = 4, 8

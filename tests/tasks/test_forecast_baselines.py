@@ -12,7 +12,7 @@ from elman import SequenceForecaster
 from elman.models import open_model
 from elman.tasks.forecast_baselines import STRENGTHS, parts_of
 from elman.tasks.forecast_start import first_map
-from elman.tasks.panels import Panel
+from elman.tasks.panel import Panel
 from elman.tasks.task import Values
 
 WINDOW, HORIZON = 12, 3

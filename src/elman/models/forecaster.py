@@ -13,7 +13,7 @@ from elman.tasks.baselines import BaselineScore
 from elman.tasks.forecast import Forecast, refuse_kept_weights
 from elman.tasks.forecast_origins import Origin, rolled
 from elman.tasks.forecast_scores import joined
-from elman.tasks.panels import Panel
+from elman.tasks.panel import Panel
 from elman.tasks.task import Unknown, Values
 
 

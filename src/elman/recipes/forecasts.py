@@ -9,7 +9,7 @@ from elman.data.known.datasets import open_dataset
 from elman.data.series.panel import Layout
 from elman.recipes.recipe import Parts, Recipe
 from elman.tasks.forecast import Forecast
-from elman.tasks.panels import Panel
+from elman.tasks.panel import Panel
 from elman.tasks.task import Values
 
 # Rows of ETTh1: 12, 4 and 4 months of 30 days.

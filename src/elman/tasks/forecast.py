@@ -9,7 +9,8 @@ from elman.errors import UsageError
 from elman.report.parts import Part
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
 from elman.settings.training import TrainingSettings
-from elman.tasks.panels import PanelEncoder, Panels
+from elman.tasks.panel_encoder import PanelEncoder
+from elman.tasks.panels import Panels
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 
 

@@ -10,7 +10,7 @@ from elman.tasks.baselines import Baseline
 
 if TYPE_CHECKING:
     from elman.nn.ridge import Sums
-    from elman.tasks.panels import Panel
+    from elman.tasks.panel import Panel
     from elman.tasks.task import Task
 
 CHUNK = 4096
@@ -212,7 +212,7 @@ def _windows(part: Part, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def parts_of(task: "Task", panel: "Panel") -> Iterator[Part]:
     """Yield the windows that the network reads of a panel, in parts of bounded size."""
-    from elman.tasks.panels import Windows
+    from elman.tasks.panel_windows import Windows
 
     encoder = task.encoders["series"]
     windows: Windows = Windows(encoder.encode(panel), task.settings)

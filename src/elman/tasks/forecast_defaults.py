@@ -10,7 +10,7 @@ from elman.data.series.panel import Series, carried
 from elman.errors import UsageError
 from elman.settings import check_settings
 from elman.settings.forecasting import DISTRIBUTIONS
-from elman.tasks.panels import least_window, named, origins_of, training_steps
+from elman.tasks.panel import least_window, named, origins_of, training_steps
 from elman.tasks.task import Values
 
 LONG_HORIZON = 48

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from elman.errors import DataError
-from elman.tasks.panels import Panel, least_window
+from elman.tasks.panel import Panel, least_window
 from elman.tasks.task import Values
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.data.series.timestamps import written_stamp
 from elman.tasks.forecast_outputs import Forecasts, Units
-from elman.tasks.panels import Windows
+from elman.tasks.panel_windows import Windows
 from elman.tasks.task import Batch, Read
 
 SHOWN = 4

@@ -7,7 +7,8 @@ import torch
 
 from elman.nn.ridge import Sums
 from elman.tasks.forecast_baselines import HELD_OUT, best_map
-from elman.tasks.panels import EncodedPanel, Windows
+from elman.tasks.panel_encoder import EncodedPanel
+from elman.tasks.panel_windows import Windows
 
 CHUNK = 2048
 
