@@ -27,9 +27,9 @@ SIZE = 2
 # In which the other process has to end.
 LIMIT_SECONDS = 30.0
 RUN_SECONDS = 300.0
-ROWS = 1500
+ROWS = 600
 SETTINGS = ("--epochs", "3", "--hidden-size", "24", "--embedding", "16", "--batch-size", "32", "--seed", "5")
-FLAGS = (*SETTINGS, "--checkpoint-batches", "4", "--threads", "1")
+FLAGS = (*SETTINGS, "--wide", "off", "--baseline", "off", "--checkpoint-batches", "4", "--threads", "1")
 
 
 class Moment(NamedTuple):
