@@ -136,8 +136,8 @@ def tables_of(
     """
     blocks = _blocks(corpus)
     head = Source(corpus.name, ending, next(blocks, []), encoding)
-    first = _first_table(corpus, head, read)
-    how = None if first is None else cut(head, first.format)
+    first, end = _first_table(corpus, head, read)
+    how = None if first is None else cut(replace(head, lines=head.lines[:end]), first.format)
     if first is None or how is None or not _are_together(corpus, head, how):
         source = Source(corpus.name, ending, [*head.lines, *chain.from_iterable(blocks)], encoding)
         yield read(source if whole is None else whole, None)
@@ -235,8 +235,10 @@ def _blocks(corpus: Corpus) -> Iterator[list[str]]:
         yield split_lines(text)
 
 
-def _first_table(corpus: Corpus, head: Source, read: Read) -> Table | None:
-    """Return rows of a first block, None for a file that is to be read whole to find its mistakes.
+def _first_table(corpus: Corpus, head: Source, read: Read) -> tuple[Table | None, int]:
+    """Return rows of a first block and the number of their lines.
+
+    There are no rows where the file is to be read whole to find its mistakes.
 
     Raises:
         DataError: the block has mistakes, and the file is too long to read all of it.
@@ -244,13 +246,13 @@ def _first_table(corpus: Corpus, head: Source, read: Read) -> Table | None:
     failure = None
     for end in (len(head.lines), _even(head.lines)):
         try:
-            return read(replace(head, lines=head.lines[:end]), None)
+            return read(replace(head, lines=head.lines[:end]), None), end
         except DataError as error:
             # The block may end within a row.
             failure = error
     if failure is not None and corpus.size() > _LONGEST_ROW:
         raise failure
-    return None
+    return None, 0
 
 
 def _even(lines: Sequence[str]) -> int:

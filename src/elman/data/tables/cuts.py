@@ -8,8 +8,6 @@ from elman.data.tables import delimited
 from elman.data.tables.table_format import TableFormat
 
 BLANK = " \r\n"
-# Lines within which a header ends.
-_LOOKED_AT = 100
 
 
 class Cut(NamedTuple):
@@ -32,7 +30,7 @@ def cut_of(head: Source, form: TableFormat) -> Cut | None:
     """Return how a table is cut, None for one that is read whole.
 
     Args:
-        head: the beginning of the file.
+        head: the beginning of the file, which does not end within a row.
         form: how it was read.
     """
     if form.kind == "delimited" and form.separator in (None, delimited.LINES):
@@ -112,7 +110,7 @@ class _Series(_Rows):
 
     def __init__(self, head: Source, form: TableFormat):
         super().__init__(head.name, form)
-        fields = [name.strip() for name in self.read(head.lines[:_LOOKED_AT])[0].fields]
+        fields = [name.strip() for name in self.read(head.lines)[0].fields]
         self._column = fields.index(form.series or "")
 
     def end(self, lines: Sequence[str]) -> int:
