@@ -9,7 +9,6 @@ three models here, or takes `--gflops`, and computes from it the speed of up to 
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from elman.launch import find_free_port
 from elman.models import LanguageModel, Model, SequenceClassifier
 from elman.training.listener import BatchEvent, Silent
 from elman.training.processes import find_processes
@@ -80,9 +80,7 @@ def work(name: str, threads: int, most: int) -> None:
 
 def launched(arguments: list[str], size: int) -> dict[str, Any]:
     """Run this module in several processes, and return what the first prints."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = str(found.getsockname()[1])
+    port = str(find_free_port())
     shared = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     command = [sys.executable, "-m", "experiments.processes", *arguments]
     started = [

@@ -1,12 +1,13 @@
 """Tries of the engines that use more than one process: an all-reduce, a Ray actor."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
+
+from elman.launch import find_free_port
 
 SECONDS = 120
 _ALL_REDUCE = """
@@ -57,9 +58,7 @@ def _tried(part: str, package: str, result: str, attempt: Callable[[], str | Non
 
 
 def _two() -> str | None:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = str(found.getsockname()[1])
+    port = str(find_free_port())
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     started = [_start(_ALL_REDUCE, {**shared, "RANK": str(rank)}) for rank in range(2)]
     return next((problem for each in started if (problem := _problem(each))), None)

@@ -1,16 +1,17 @@
-"""Texts to predict, from a file or from standard input as they are typed."""
+"""Rows to predict, from a file or from standard input as they are typed."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 from elman.data.files import Source, check_encoding, decode_source
-from elman.data.tables.blocks import BLOCK_BYTES, read_tables, tables_of
+from elman.data.tables.blocks import BLOCK_BYTES, Read, read_blocks, reader_of, tables_of
+from elman.data.tables.cuts import Cut, cut_of
 from elman.data.tables.fasttext import is_fasttext
 from elman.data.tables.jsonlines import choose_fields, read_record
 from elman.data.tables.table_format import TableFormat
-from elman.data.tables.tables import Table, has_header_of, read_table
+from elman.data.tables.tables import Table, has_header_of
 from elman.data.text.corpus import PIECE_BYTES, keep
 from elman.errors import DataError
 from elman.tasks.task import Asked
@@ -32,9 +33,34 @@ def read_texts(path: str, known: TableFormat | None, **options: Any) -> Asked:
     """
     if path == "-" and not options:
         return _stream(known)
+    read = reader_of(known=known, labelled=False, **options)
+    return read_rows(path, read, encoding=options.get("encoding"), known=known)
+
+
+def read_rows(
+    path: str,
+    read: Read,
+    cut: Callable[[Source, TableFormat], Cut | None] = cut_of,
+    *,
+    encoding: str | None = None,
+    known: TableFormat | None = None,
+) -> Asked:
+    """Read the rows of a file in blocks, so that it may be larger than the memory.
+
+    Args:
+        path: a file, a folder, or `-` for standard input, which is kept in a temporary file if it is large.
+        read: as for `read_blocks`.
+        cut: as for `read_blocks`.
+        encoding: that the user gave.
+        known: how the training file of the model was read; its encoding is used for a file that is not in UTF-8.
+
+    Raises:
+        DataError: it cannot be read so.
+    """
+    fallback = None if known is None else known.encoding
     if path == "-":
-        return _rows(_input_tables(b"", known, options))
-    return _rows(read_tables(path, known=known, labelled=False, **options))
+        return _rows(_input_tables(b"", read, cut, encoding))
+    return _rows(read_blocks(path, read, cut, encoding=encoding, fallback=fallback))
 
 
 def _rows(tables: Iterator[Table]) -> Asked:
@@ -46,17 +72,19 @@ def _rows(tables: Iterator[Table]) -> Asked:
     )
 
 
-def _input_tables(begin: bytes, known: TableFormat | None, options: dict[str, Any]) -> Iterator[Table]:
+def _input_tables(
+    begin: bytes, read: Read, cut: Callable[[Source, TableFormat], Cut | None], encoding: str | None = None
+) -> Iterator[Table]:
     """Return the tables of standard input, of which the beginning was read already."""
-    encoding, how = options.get("encoding"), {"known": known, "labelled": False, **options}
     check_encoding(encoding)
     content = begin + sys.stdin.buffer.read(BLOCK_BYTES)
     rest = iter(lambda: sys.stdin.buffer.read(PIECE_BYTES), b"")
     if (more := next(rest, None)) is None:
-        yield read_table(decode_source("standard input", "", content, encoding), **how)
+        yield read(decode_source("standard input", "", content, encoding), None)
         return
     corpus = keep("standard input", chain([content, more], rest))
-    yield from tables_of(corpus if encoding is None else corpus.recoded(encoding), "", **how)
+    recoded = corpus if encoding is None else corpus.recoded(encoding)
+    yield from tables_of(recoded, read, cut, encoding=encoding)
 
 
 def _stream(known: TableFormat | None) -> Asked:
@@ -69,7 +97,7 @@ def _stream(known: TableFormat | None) -> Asked:
     if source.lines[0].lstrip().startswith("{"):
         return Asked((), _stream_of_json(source, chain([first], lines), known))
     if _begins_table(source, known):
-        return _rows(_input_tables(first, known, {}))
+        return _rows(_input_tables(first, reader_of(known=known, labelled=False), cut_of))
     return Asked((), _stream_of_lines(chain([first], lines)))
 
 

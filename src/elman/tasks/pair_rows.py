@@ -62,7 +62,7 @@ class Pairs(Rows):
 
         options, decided = _with_negative(options)
         how: dict[str, Any] = {**given_options(options, OPTIONS), "known": form_of(known)}
-        opened = open_table(str(path), **given_options(how, ("separator", "encoding", "known")))
+        opened = open_table(path, **given_options(how, ("separator", "encoding", "known")))  # pyright: ignore[reportArgumentType]
         asked = _columns_asked(opened, columns, options, known)
         how |= _more_exact(opened, asked, how)
         tables = {name: read_table(opened, text=asked[name][0], labelled=False, **how) for name in TEXTS}
@@ -83,15 +83,28 @@ class Pairs(Rows):
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
         """Read pairs without answers, as the training file was read.
 
+        A file is read in blocks, so that it may be larger than the memory.
+
         Raises:
             DataError: it cannot be read so.
         """
+        # Imported late: numpy is not needed before a file is read.
+        from elman.data.tables.tables import Table
+        from elman.tasks.asked import read_rows
+
         _refuse_negative(options)
         # The targets are not needed.
         columns = [Column(name, lambda _: None) for name in TEXTS]  # pyright: ignore[reportArgumentType]
-        values = self.read(path, columns, options, known=known)
-        rows = zip(values.columns["first"], values.columns["second"], strict=True)
-        return Asked([f"{values.source}: {note}" for note in values.notes], zip(values.names, rows, strict=True))
+
+        def read(opened: Any, form: "TableFormat | None") -> Table:
+            how, like = (options, known) if form is None else (_options_of(form), Known(form))
+            found = self.read(opened, columns, how, known=like)
+            pairs = list(zip(found.columns["first"], found.columns["second"], strict=True))
+            assert found.form is not None
+            return Table(pairs, None, [0] * len(pairs), found.source, list(found.notes), found.form, list(found.names))
+
+        form = form_of(known)
+        return read_rows(path, read, encoding=options.get("encoding"), known=form)
 
     def asked_texts(self, path: str, options: Mapping[str, Any]) -> Asked:
         """Read single texts, one a row or a line, to find those that are near another one."""
@@ -137,6 +150,13 @@ def _with_negative(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     if "," in negative:
         raise UsageError(f"Expected one column of third texts, got --negative {negative}.", fix="Give one column.")
     return {**options, "target": negative}, {"objective": "triplet"}
+
+
+def _options_of(form: "TableFormat") -> dict[str, Any]:
+    """Return the options with which other lines of a file are read in the same way."""
+    if form.kind == "jsonl":
+        return {}
+    return {"header": form.header, "separator": form.separator, "quote": form.quote}
 
 
 def _refuse_negative(options: Mapping[str, Any]) -> None:
@@ -194,7 +214,10 @@ def _more_exact(opened: Any, asked: Mapping[str, Sequence[str | int]], how: Mapp
     fields = field_names(opened, how)
     if how.get("separator") is None and opened.ending not in SEPARATORS and "\t" not in opened.lines[0]:
         found["separator"] = ","
-    if "header" not in how and all(isinstance(each, int) for which in asked.values() for each in which):
+    columns = [each for which in asked.values() for each in which]
+    if "header" not in how and any(isinstance(each, str) for each in columns):
+        found["header"] = True
+    elif "header" not in how:
         usual = {name for names in USUAL.values() for name in names}
         found["header"] = sum(field.strip().lower() in usual for field in fields) > 1
     return found

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from elman.data.tables.table_format import TableFormat
 
 TEXTS = ("source", "target")
+TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
 # Names of the columns of well-known parallel texts, in lower case. Languages are in the usual direction: from English.
 USUAL = {
     "source": ("source", "src", "input", "source_text", "en", "english", "from"),
@@ -82,8 +83,8 @@ def more_exact(opened: Any, found: Mapping[str, str | int], how: Mapping[str, An
     exact: dict[str, Any] = {}
     if "separator" not in how and opened.ending not in SEPARATORS:
         exact["separator"] = "\t"
-    if "header" not in how and all(isinstance(column, int) for column in found.values()):
-        exact["header"] = False
+    if "header" not in how:
+        exact["header"] = any(isinstance(column, str) for column in found.values())
     return exact
 
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import DataError, UsageError, nearest
-from elman.tasks.parallel_columns import TEXTS, columns_of_table, find_columns, more_exact
+from elman.tasks.parallel_columns import TABLES, TEXTS, columns_of_table, find_columns, more_exact
 from elman.tasks.rows import RowSource, form_of, given_options, select
 from elman.tasks.task import ENCODING, Asked, Column, Known, Option, Values
 
 if TYPE_CHECKING:
     from elman.data.tables.table_format import TableFormat
 
-TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
 HOW = ("header", "separator", "quote", "encoding")
 EMPTY = ("refuse", "skip")
 SHOWN_ROWS = 5
@@ -89,31 +89,20 @@ class Parallel(RowSource):
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
         """Read sources to predict, from a file of lines, a table, or as they are typed.
 
+        A file is read in blocks, so that it may be larger than the memory.
+
         Raises:
             DataError: it cannot be read so.
         """
         # Imported late: numpy is not needed before a file is read.
-        from elman.data.files import ending_of
-        from elman.data.tables.tables import open_table, read_like, read_table
-        from elman.tasks.asked import lines_of_input
+        from elman.tasks.asked import lines_of_input, read_rows
+        from elman.tasks.parallel_sources import read_sources
 
-        form, how, column = form_of(known), given_options(options, HOW), options.get("column")
-        if column is None and not how.keys() & {"header", "separator", "quote"}:
-            if path == "-":
-                return Asked((), lines_of_input())
-            if ending_of(path) not in TABLES:
-                file = read_like(path, how.get("encoding"), form)
-                # A text may have a tab, but not where the training file had tabs between its columns.
-                if not find_columns(form) or "\t" not in file.lines[0]:
-                    rows = ((f"{file.name}, line {n}", _text(line)) for n, line in enumerate(file.lines, 1))
-                    return Asked((), rows)
-        opened = open_table(path, **given_options(how, ("separator", "encoding")), known=form)
-        given = {**options, "source": column}
-        source = columns_of_table(opened, given, form, wanted=("source",), flags=("column",))["source"]
-        how |= more_exact(opened, {"source": source}, how)
-        table = read_table(opened, text=source, labelled=False, **how)
-        notes = [f"{table.source}: {'; '.join(table.notes)}"] if table.notes else []
-        return Asked(notes, zip(table.positions, table.texts, strict=True))
+        form, how = form_of(known), given_options(options, HOW)
+        if path == "-" and options.get("column") is None and not how.keys() & {"header", "separator", "quote"}:
+            return Asked((), lines_of_input())
+        read = partial(read_sources, how, options.get("column"), form)
+        return read_rows(path, read, encoding=how.get("encoding"), known=form)
 
     def facts(self, values: Values) -> str:
         """Return the number of pairs."""

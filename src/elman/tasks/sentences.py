@@ -52,16 +52,21 @@ class Sentences(RowSource):
         return Values(values, [f"{found.source}, line {line}" for line in found.lines], found.source, form=found.form)
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Read sentences to predict, with or without tags, from standard input one a line."""
-        from elman.data.tables.tagged import read_sentences
+        """Read sentences to predict, with or without tags, from standard input one a line.
+
+        A file is read in blocks, so that it may be larger than the memory.
+
+        Raises:
+            DataError: it cannot be read so.
+        """
+        from elman.data.tables.tagged import sentence_reader
+        from elman.tasks.asked import lines_of_input, read_rows
 
         if path == "-" and not any(value is not None for value in options.values()):
-            from elman.tasks.asked import lines_of_input
-
             return Asked((), ((name, self.typed(line)) for name, line in lines_of_input()))
-        found = read_sentences(path, **_how(options, known))
-        names = [f"{found.source}, line {line}" for line in found.lines]
-        return Asked((), zip(names, found.words, strict=True))
+        how = _how(options, known)
+        read, cut = sentence_reader(**how)
+        return read_rows(path, read, cut, encoding=how["encoding"], known=how["known"])
 
     def filled(
         self, path: str, answers: Sequence[Any], options: Mapping[str, Any], known: Known | None = None

@@ -1,31 +1,39 @@
-"""Labelled files that are too large to hold, read in tables of whole rows."""
+"""Files of rows that are too large to hold, read in tables of whole rows."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from elman.data.files import PACKED, UNPACKING_ERRORS, Source, ending_of, open_unpacked, split_lines
+from elman.data.series.values import SeriesName
 from elman.data.tables import delimited
+from elman.data.tables.cuts import BLANK, Cut, cut_of
 from elman.data.tables.table_format import TableFormat
 from elman.data.tables.tables import EXPORTS, Table, read_table
 from elman.data.text.corpus import Corpus, open_corpus
 from elman.errors import DataError
 
 BLOCK_BYTES = 2**22
-_LINE = re.compile(r"\bline (\d+)")
-# A row that is longer is a quote that is never closed.
+# A line in a message, but not one in quotes, which is a text.
+_LINE = re.compile(r"(?<!['`])\bline (\d+)")
+_BEGIN = re.compile(r"^, line (\d+)")
+# A row that is longer is a quote that is never closed. A file that is not longer is read whole to find its mistakes.
 _LONGEST_ROW = 16 * BLOCK_BYTES
-_KINDS = ("delimited", "jsonl", "fasttext")
+_FIXED_WIDTH = ("delimited", "jsonl", "fasttext")
+
+# Reads a file, or some lines of it; by the format of the file's beginning, if that was read before.
+Read = Callable[[Any, TableFormat | None], Table]
 
 
 def read_tables(path: str | Path, *, known: TableFormat | None = None, **options: Any) -> Iterator[Table]:
     """Yield the rows of a file in tables of a few megabytes, one after the other.
 
     The first megabytes decide how the file is read: its separator, header and columns. A mistake in a later block is
-    raised when that block is read. Folders, files of series and files of one block are one table.
+    raised when that block is read. Folders, files of one block, and tables with a step a row in which the steps of a
+    series do not follow one another, are one table.
 
     Args:
         path: the file or the folder; not standard input.
@@ -35,12 +43,62 @@ def read_tables(path: str | Path, *, known: TableFormat | None = None, **options
     Raises:
         DataError, UsageError: as `read_table`.
     """
-    if not is_large(Path(path)):
-        yield read_table(path, known=known, **options)
-        return
     fallback = None if known is None else known.encoding
-    corpus = open_corpus(Path(path), encoding=options.get("encoding"), fallback=fallback)
-    yield from tables_of(corpus, ending_of(path), path, known=known, **options)
+    how = {"encoding": options.get("encoding"), "fallback": fallback}
+    return read_blocks(path, reader_of(known=known, **options), **how)
+
+
+def reader_of(*, known: TableFormat | None = None, **options: Any) -> Read:
+    """Return what reads tables, or blocks of them, with options of `read_table`."""
+
+    def read(source: Any, form: TableFormat | None) -> Table:
+        if form is None:
+            return read_table(source, known=known, **options)
+        kept = {name: value for name, value in options.items() if name in ("labelled", "numeric")}
+        return read_table(source, **kept, **options_of(form))
+
+    return read
+
+
+def options_of(form: TableFormat) -> dict[str, Any]:
+    """Return the options with which `read_table` reads other lines of a file in the same way."""
+    if form.kind == "jsonl":
+        return {"text": list(form.text_names)}
+    table = {"separator": form.separator, "quote": form.quote, "header": form.header}
+    if form.kind == "delimited":
+        return {"text": list(form.text), **table}
+    if form.kind == "wide":
+        return {"label": form.label, **table, "known": replace(form, label=None, label_name=None)}
+    if form.kind == "long":
+        return {**table, "known": form}
+    return {"known": form} if form.kind in ("ts", "arff") else {}
+
+
+def read_blocks(
+    path: str | Path,
+    read: Read,
+    cut: Callable[[Source, TableFormat], Cut | None] = cut_of,
+    *,
+    encoding: str | None = None,
+    fallback: str | None = None,
+) -> Iterator[Table]:
+    """Yield the rows of a file in tables, as `read_tables` does.
+
+    Args:
+        path: the file or the folder; not standard input.
+        read: reads the file if it is small or cannot be cut, else blocks of it.
+        cut: gives where the file is cut.
+        encoding: of the file; UTF-8 if not given.
+        fallback: its encoding if it is not UTF-8, where none is given.
+
+    Raises:
+        DataError, UsageError: as `read`.
+    """
+    if not is_large(Path(path)):
+        yield read(path, None)
+        return
+    corpus = open_corpus(Path(path), encoding=encoding, fallback=fallback)
+    yield from tables_of(corpus, read, cut, ending=ending_of(path), encoding=encoding, whole=path)
 
 
 def is_large(path: Path) -> bool:
@@ -58,116 +116,109 @@ def is_large(path: Path) -> bool:
 
 
 def tables_of(
-    corpus: Corpus, ending: str, whole: str | Path | None = None, *, known: TableFormat | None = None, **options: Any
+    corpus: Corpus,
+    read: Read,
+    cut: Callable[[Source, TableFormat], Cut | None] = cut_of,
+    *,
+    ending: str = "",
+    encoding: str | None = None,
+    whole: str | Path | None = None,
 ) -> Iterator[Table]:
-    """Yield the rows of a text in tables, as `read_tables` does.
+    """Yield the rows of a text in tables, as `read_blocks` does.
 
     Args:
         corpus: the text.
+        read: as for `read_blocks`.
+        cut: as for `read_blocks`.
         ending: of its file, which says how it is read.
+        encoding: that was given for the file.
         whole: the file, for what cannot be read in blocks; the text itself if not given.
-        known, options: as for `read_tables`.
     """
     blocks = _blocks(corpus)
-    head = Source(corpus.name, ending, next(blocks, []), options.get("encoding"))
-    if (first := _first_table(head, {"known": known, **options})) is None:
-        source = Source(corpus.name, ending, [*head.lines, *chain.from_iterable(blocks)], head.encoding)
-        yield read_table(source if whole is None else whole, known=known, **options)
+    head = Source(corpus.name, ending, next(blocks, []), encoding)
+    first, end = _first_table(corpus, head, read)
+    how = None if first is None else cut(replace(head, lines=head.lines[:end]), first.format)
+    if first is None or how is None or not _are_together(corpus, head, how):
+        source = Source(corpus.name, ending, [*head.lines, *chain.from_iterable(blocks)], encoding)
+        yield read(source if whole is None else whole, None)
         return
-    table, used = first
     # A count of empty texts would be that of the first block.
-    yield replace(table, notes=[note for note in table.notes if "texts are empty" not in note])
-    reader = _Reader(head, table.format, options, head.lines[used:], used)
-    for lines in blocks:
-        yield from reader.tables([*reader.waiting, *lines])
-    yield from reader.tables(reader.waiting, last=True)
+    notes = [note for note in first.notes if "texts are empty" not in note]
+    for block in _whole_rows(head, blocks, how):
+        yield replace(block.read(read, first.format), notes=notes)
+        notes = []
 
 
-@dataclass
-class _Reader:
-    """Reads further blocks of a file as its first one was read."""
+@dataclass(frozen=True)
+class _Block:
+    """Some rows of a file.
 
-    head: Source
-    form: TableFormat
-    options: dict[str, Any]
-    waiting: list[str]
-    done: int  # lines of the file before those that wait
-    header: list[str] = field(default_factory=list)
+    Attributes:
+        source: their lines, after those of the header.
+        header: number of lines of the header.
+        done: lines of the file before those of the rows.
+    """
 
-    def __post_init__(self) -> None:
-        if self.form.header:
-            rows = delimited.read_rows(self.head, self._separator, self._quote, spans=self._spans)
-            begin = 1 if delimited.separator_line(self.head) else 0
-            self.header = self.head.lines[begin : rows[1].line - 1]
+    source: Source
+    header: int
+    done: int
 
-    def tables(self, lines: list[str], *, last: bool = False) -> Iterator[Table]:
-        """Yield a table of the whole rows among these lines. The other lines wait."""
-        end = len(lines) if last else self._end(lines)
-        if not end and sum(map(len, lines)) > _LONGEST_ROW:
-            end = len(lines)
-        block, self.waiting = lines[:end], lines[end:]
-        if block and (self._is_lines or any(line.strip(" \r\n") for line in block)):
-            yield self._table(block)
-        self.done += end
+    @property
+    def shift(self) -> int:
+        """What is added to the number of a line to get that in the file."""
+        return self.done - self.header
 
-    def _table(self, block: list[str]) -> Table:
-        ending = ".jsonl" if self.form.kind == "jsonl" else self.head.ending
-        source = Source(self.head.name, ending, [*self.header, *block], self.head.encoding)
-        shift = self.done - len(self.header)
+    def read(self, read: Read, form: TableFormat) -> Table:
+        """Return the rows with their positions in the file."""
+        source, shift = self.source, self.shift
         try:
-            table = read_table(source, **self._how())
+            table = read(source, form)
         except DataError as error:
             where = None if error.where is None else _shifted(error.where, shift)
             raise DataError(_shifted(error.problem, shift), where=where, fix=error.fix) from None
-        if (table.format.kind, table.format.width) != (self.form.kind, self.form.width):
+        self._check(form, table.format)
+        files = [_moved(name, source.name, shift) for name in table.files]
+        return replace(table, lines=[line + shift for line in table.lines], files=files)
+
+    def _check(self, form: TableFormat, found: TableFormat) -> None:
+        """Refuse rows that are read in another way than those before them."""
+        if form.kind in _FIXED_WIDTH and (found.kind, found.width) != (form.kind, form.width):
+            end = len(self.source.lines) + self.shift
             raise DataError(
-                f"The rows of {source.name} change from line {self.done + 1} to line {self.done + len(block)}.",
-                where=f"expected {_described(self.form)}, got {_described(table.format)}",
+                f"The rows of {self.source.name} change from line {self.done + 1} to line {end}.",
+                where=f"expected {_described(form)}, got {_described(found)}",
                 fix="Correct these rows.",
             )
-        return replace(table, lines=[line + shift for line in table.lines], notes=[])
 
-    def _how(self) -> dict[str, Any]:
-        kept = {name: value for name, value in self.options.items() if name in ("labelled", "numeric")}
-        if self.form.kind == "jsonl":
-            return {**kept, "text": list(self.form.text_names)}
-        if self.form.kind == "fasttext":
-            return kept
-        return {
-            **kept,
-            "text": list(self.form.text),
-            "separator": self.form.separator,
-            "quote": self.form.quote,
-            "header": self.form.header,
-        }
 
-    def _end(self, lines: list[str]) -> int:
-        """Return the number of lines that are whole rows, without blank lines at their end."""
-        if self._is_lines:
-            return len(lines)
-        end = len(lines)
-        if self.form.kind == "delimited" and self._spans and self._quote and any(self._quote in each for each in lines):
-            end = delimited.begin_of_last_row(self.head.name, lines, self._separator, self._quote)
-        while end and not lines[end - 1].strip(" \r\n"):
-            end -= 1
-        return end
+def _whole_rows(head: Source, blocks: Iterator[list[str]], cut: Cut) -> Iterator[_Block]:
+    """Yield blocks of whole rows, each after the header."""
+    header, waiting, done = head.lines[: cut.header], head.lines[cut.header :], cut.header
+    for more in chain([[]], blocks, [None]):
+        lines = waiting if more is None else [*waiting, *more]
+        end = len(lines) if more is None else cut.end(lines)
+        if not end and cut.groups is None and sum(map(len, lines)) > _LONGEST_ROW:
+            end = len(lines)
+        block, waiting = lines[:end], lines[end:]
+        if block and (cut.blank_rows or any(line.strip(BLANK) for line in block)):
+            yield _Block(replace(head, lines=[*header, *block]), len(header), done)
+        done += end
 
-    @property
-    def _separator(self) -> str:
-        return self.form.separator or delimited.LINES
 
-    @property
-    def _is_lines(self) -> bool:
-        return self.form.kind == "delimited" and self._separator == delimited.LINES
-
-    @property
-    def _quote(self) -> str | None:
-        given = self.form.quote
-        return delimited.QUOTE if given is None else delimited.parse_quote(given, self._separator)
-
-    @property
-    def _spans(self) -> bool:
-        return self.form.quote is not None or self._separator != "\t"
+def _are_together(corpus: Corpus, head: Source, cut: Cut) -> bool:
+    """Return whether the rows of each series follow one another."""
+    if cut.groups is None:
+        return True
+    seen: set[str] = set()
+    last, blocks = None, _blocks(corpus)
+    next(blocks)
+    for block in _whole_rows(head, blocks, cut):
+        for name in cut.groups(block.source.lines[cut.header :]):
+            if name != last and name in seen:
+                return False
+            seen.add(name)
+            last = name
+    return True
 
 
 def _blocks(corpus: Corpus) -> Iterator[list[str]]:
@@ -184,16 +235,24 @@ def _blocks(corpus: Corpus) -> Iterator[list[str]]:
         yield split_lines(text)
 
 
-def _first_table(head: Source, options: dict[str, Any]) -> tuple[Table, int] | None:
-    """Return the rows of a first block and the number of its lines, None for a file read whole."""
+def _first_table(corpus: Corpus, head: Source, read: Read) -> tuple[Table | None, int]:
+    """Return rows of a first block and the number of their lines.
+
+    There are no rows where the file is to be read whole to find its mistakes.
+
+    Raises:
+        DataError: the block has mistakes, and the file is too long to read all of it.
+    """
+    failure = None
     for end in (len(head.lines), _even(head.lines)):
         try:
-            table = read_table(replace(head, lines=head.lines[:end]), **options)
-        except DataError:
+            return read(replace(head, lines=head.lines[:end]), None), end
+        except DataError as error:
             # The block may end within a row.
-            continue
-        return (table, end) if table.format.kind in _KINDS else None
-    return None
+            failure = error
+    if failure is not None and corpus.size() > _LONGEST_ROW:
+        raise failure
+    return None, 0
 
 
 def _even(lines: Sequence[str]) -> int:
@@ -204,6 +263,14 @@ def _even(lines: Sequence[str]) -> int:
         if quotes % 2 == 0:
             found = number
     return found
+
+
+def _moved(name: str, source: str, shift: int) -> str:
+    """Return the position of a row in the file."""
+    found = source + _BEGIN.sub(lambda line: f", line {int(line[1]) + shift}", name.removeprefix(source))
+    if not isinstance(name, SeriesName):
+        return found
+    return SeriesName(found, lambda step, channel: _moved(name.at(step, channel), source, shift))
 
 
 def _shifted(text: str, lines: int) -> str:

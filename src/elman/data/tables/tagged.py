@@ -3,14 +3,15 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-from elman.data.files import Mistakes, Source, check_encoding, open_unpacked
+from elman.data.files import Mistakes, Source, check_encoding, open_unpacked, position
+from elman.data.tables.cuts import Cut, after_blank_line
 from elman.data.tables.table_format import TableFormat
-from elman.data.tables.tables import JSON_LINES, read_like
+from elman.data.tables.tables import JSON_LINES, Table, read_like
 from elman.errors import DataError, UsageError, nearest
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -31,6 +32,7 @@ class Sentences:
         form: how it was read, to read other files in the same way.
         rows: the line of each word, from 1; empty for files whose lines are sentences.
         column: index of the column of the tags in these lines.
+        width: number of fields of these lines; 0 for files whose lines are sentences.
     """
 
     words: list[list[str]]
@@ -40,10 +42,15 @@ class Sentences:
     form: TableFormat = field(default_factory=TableFormat)
     rows: list[list[int]] = field(default_factory=list)
     column: int = 0
+    width: int = 0
 
 
 def read_sentences(
-    path: str | Path, column: str | None = None, *, encoding: str | None = None, known: TableFormat | None = None
+    path: str | Path | Source,
+    column: str | None = None,
+    *,
+    encoding: str | None = None,
+    known: TableFormat | None = None,
 ) -> Sentences:
     """Read a file of sentences.
 
@@ -53,7 +60,7 @@ def read_sentences(
     with blanks between the words.
 
     Args:
-        path: the file, or `-` for standard input.
+        path: the file, `-` for standard input, or lines that were read.
         column: of the tags: a name of CoNLL-U, a field of JSONL, or a number from 1; `upos`, `tags` or the last if not
             given.
         encoding: of the file, as Python names it; UTF-8 if not given.
@@ -65,11 +72,37 @@ def read_sentences(
         UsageError: a column that such a file cannot have.
     """
     check_encoding(encoding)
-    source = read_like(path, encoding, known)
+    source = path if isinstance(path, Source) else read_like(path, encoding, known)
     if column is None and known is not None and known.ending == source.ending and known.label is not None:
         column = str(known.label)
     form = TableFormat(ending=source.ending, encoding=source.encoding, label=column)
     return replace(_read(source, column), form=form)
+
+
+def sentence_reader(
+    column: str | None = None, *, encoding: str | None = None, known: TableFormat | None = None
+) -> tuple[Callable[[Any, TableFormat | None], Table], Callable[[Source, TableFormat], Cut]]:
+    """Return what reads a file of sentences, whole or a block after the other, and how it is cut.
+
+    The beginning of a file decides for all of it whether a sentence is a line, and how many fields a word has.
+
+    Args:
+        column, encoding, known: as for `read_sentences`.
+    """
+    head: list[Sentences] = []
+
+    def read(source: Any, form: TableFormat | None) -> Table:
+        if form is None:
+            head[:] = [read_sentences(source, column, encoding=encoding, known=known)]
+        label = head[0].form.label
+        found = head[0] if form is None else _read(source, None if label is None else str(label), head[0])
+        names = [f"{found.source}, {position(line)}" for line in found.lines]
+        return Table(found.words, None, found.lines, found.source, [], head[0].form, names)
+
+    def cut(_source: Source, _form: TableFormat) -> Cut:
+        return Cut(0, after_blank_line) if head[0].width else Cut(0, len, blank_rows=True)
+
+    return read, cut
 
 
 def fill_tags(
@@ -115,14 +148,15 @@ def fill_tags(
     return mark + "".join(lines).encode(name)
 
 
-def _read(source: Source, column: str | None) -> Sentences:
+def _read(source: Source, column: str | None, head: Sentences | None = None) -> Sentences:
+    """Read lines, like those of the file's beginning if that was read before."""
     if source.ending in JSON_LINES:
         return _objects(source, column or "tags")
     if source.ending == ".conllu":
         return _columns(source, CONLLU.index("form"), _conllu_column(column or "upos"), len(CONLLU))
-    if not any("\t" in line for line in source.lines):
+    width = max(line.count("\t") + 1 for line in source.lines) if head is None else head.width
+    if width < 2:
         return _plain(source)
-    width = max(line.count("\t") + 1 for line in source.lines)
     return _columns(source, 0, width - 1 if column is None else _number(column, width), width)
 
 
@@ -159,7 +193,7 @@ def _columns(source: Source, word: int, tag: int, width: int) -> Sentences:
     numbers = [[number for number, _, _ in sentence] for sentence in sentences]
     forms = [[form for _, form, _ in sentence] for sentence in sentences]
     tags = [[label for _, _, label in sentence] for sentence in sentences]
-    return Sentences(forms, tags, lines, source.name, rows=numbers, column=tag)
+    return Sentences(forms, tags, lines, source.name, rows=numbers, column=tag, width=width)
 
 
 def _wrong_row(row: list[str], word: int, tag: int, width: int) -> tuple[int | str, str] | None:
