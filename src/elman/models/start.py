@@ -76,9 +76,9 @@ class OtherModel:
             UsageError: the other model has other tokens.
             ShapeError: names every parameter that does not fit.
         """
-        from elman.models import open_model
+        from elman.models import open_task_model
 
-        other = open_model(self.folder)
+        other = open_task_model(self.folder)
         kinds = [_kind(each.settings) for each in (task, other.task_)]
         if kinds[0] != kinds[1]:
             raise UsageError(

@@ -194,7 +194,7 @@ def _weights(gram: Tensor, cross: Tensor, ridges: Sequence[float]) -> Iterator[T
     if len(ridges) == 1 and ridges[0] > SAFE * precision * float(gram.trace()):
         factor, failed = torch.linalg.cholesky_ex(gram + ridges[0] * torch.eye(len(gram), dtype=gram.dtype))
         if not failed:
-            yield torch.cholesky_solve(cross, factor)
+            yield torch.cholesky_solve(cross, factor).clone(memory_format=torch.contiguous_format)
             return
     values, vectors = torch.linalg.eigh(gram)
     rotated = vectors.T @ cross
