@@ -13,7 +13,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from elman.cli.app import run
-from elman.models import Model, model_for, open_model
+from elman.models import Model, model_for, open_task_model
 from elman.tasks import TASKS, find_task
 from elman.tasks.task import Batch
 from elman.training import TrainingInterrupted
@@ -137,7 +137,7 @@ def test_every_task_has_an_example():
 @every_task
 def test_what_is_saved_is_what_is_loaded(name: str, fitted, tmp_path: Path):
     fitted(name).save(tmp_path / "m")
-    again = open_model(tmp_path / "m")
+    again = open_task_model(tmp_path / "m")
     assert type(again) is type(fitted(name))
     assert_same(fitted(name), again)
     values = EXAMPLES[name].values
@@ -210,8 +210,8 @@ def test_the_command_line_gives_what_python_gives(name: str, tmp_path: Path):
     ]
     assert run(["train", name, str(data), "--out", str(tmp_path / "m"), "--validation-fraction", "0", *flags]) == 0
     python = new(name).fit(*example.values)
-    assert_same(open_model(tmp_path / "m"), python)
-    scores = [[each[:4] for each in model.baseline(*example.values)] for model in (open_model(tmp_path / "m"), python)]
+    assert_same(open_task_model(tmp_path / "m"), python)
+    scores = [[each[:4] for each in model.baseline(*example.values)] for model in (open_task_model(tmp_path / "m"), python)]
     assert scores[0] == scores[1] != []
 
 
@@ -220,9 +220,9 @@ def test_baselines_are_copied_and_saved_with_a_model(name: str, tmp_path: Path):
     model, values = new(name, epochs=1).fit(*EXAMPLES[name].values), EXAMPLES[name].values
     expected = [each[:4] for each in model.baseline(*values)]
     model.save(tmp_path / "m")
-    copies = [open_model(tmp_path / "m"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
+    copies = [open_task_model(tmp_path / "m"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)]
     copies[0].save(tmp_path / "again")
-    for again in (*copies, open_model(tmp_path / "again")):
+    for again in (*copies, open_task_model(tmp_path / "again")):
         assert [each[:4] for each in again.baseline(*values)] == expected
 
 

@@ -190,3 +190,16 @@ def test_calls_that_make_no_sense():
         network.predict(WAVE, known=WAVE)
     with pytest.raises(DataError, match="at least one step"):
         EchoStateNetwork(**SMALL).fit(WAVE).generate(3, WAVE[:0])
+
+
+def test_blocks_computed_by_another_thread_give_the_same_network():
+    series = np.sin(np.arange(500) / 5)
+    given = {"hidden_size": 30, "block_steps": 60, "noise": 0.01, "warmup_steps": 10}
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(EchoStateNetwork(**given).fit(series).predict(series))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)

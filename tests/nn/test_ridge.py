@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from elman.errors import DataError, ShapeError, UsageError
-from elman.nn.ridge import RecursiveLeastSquares, Sums, cross_validate, joined
+from elman.nn.ridge import BAND, RecursiveLeastSquares, Sums, cross_validate, joined
 
 RIDGES = [1e-6, 1e-2, 1.0, 100.0]
 
@@ -144,3 +144,35 @@ def test_weighted_rows_are_those_of_scikit_learn_and_count_as_often():
     torch.testing.assert_close(found.squared_error(solution), expected)
     wide = np.column_stack([x, np.ones(60)]) ** 2
     assert float(found.mean_square) == pytest.approx(float((weights[:, None].numpy() * wide).sum()) / 6)
+
+
+@pytest.mark.parametrize("features", [1, BAND - 1, BAND, BAND + 1, 2 * BAND + 3])
+def test_products_of_any_width_are_symmetric_and_weighed(features):
+    torch.manual_seed(0)
+    block, weights = torch.randn(9, features, dtype=torch.float64), torch.rand(9, dtype=torch.float64) + 0.1
+    targets = torch.randn(9, 2, dtype=torch.float64)
+    sums = Sums.empty(features, 2)
+    sums.add(block, targets, weights)
+    both = torch.cat([block, targets], 1)
+    centred = both - weights @ both / weights.sum()
+    torch.testing.assert_close(sums.products, (centred[:, :features] * weights[:, None]).T @ centred)
+    torch.testing.assert_close(sums.products[:, :features], sums.products[:, :features].T)
+
+
+def test_a_single_ridge_has_the_solution_it_has_among_others():
+    torch.manual_seed(0)
+    features, targets = torch.randn(50, 6, dtype=torch.float64), torch.randn(50, 2, dtype=torch.float64)
+    sums = Sums.empty(6, 2)
+    sums.add(features, targets)
+    for ridge in (0.0, 1e-20, 1e-3, 10.0):
+        (alone,), (among, _) = sums.solve([ridge]), sums.solve([ridge, 1.0])
+        torch.testing.assert_close(alone.weight, among.weight)
+        torch.testing.assert_close(alone.bias, among.bias)
+
+
+def test_a_single_ridge_is_solved_for_where_features_are_equal():
+    features = torch.randn(20, 1, dtype=torch.float64).repeat(1, 4)
+    sums = Sums.empty(4, 1)
+    sums.add(features, features[:, :1])
+    (alone,), (among, _) = sums.solve([1e-3]), sums.solve([1e-3, 1.0])
+    torch.testing.assert_close(alone.weight, among.weight)

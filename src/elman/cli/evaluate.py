@@ -55,13 +55,13 @@ def evaluate(**values: Any) -> None:
     """
     from elman.cli.flags import given_values
     from elman.cli.reading import option_flags, reading_flags, refuse_given, refuse_others
-    from elman.models import open_model
+    from elman.models import open_task_model
     from elman.models.runs import found_by
     from elman.tasks.baselines import beside
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
-    model = open_model(values["model"]).to(values["device"] or "cpu")
+    model = open_task_model(values["model"]).to(values["device"] or "cpu")
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
     if model.task_.answer_header() is not None:

@@ -73,10 +73,10 @@ def _layers_of_cell(name: str, input_size: int, hidden_size: int) -> list[tuple[
 
 
 def _layers_of_model(folder: Path) -> list[tuple[dict[str, Any], str]]:
-    from elman.models import open_model
+    from elman.models import open_task_model
     from elman.nn.recurrent import Recurrent
 
-    model = open_model(folder).model_
+    model = open_task_model(folder).model_
     parts = [(name, part) for name, part in model.named_modules() if isinstance(part, Recurrent)]
     if not parts:
         raise UsageError("This model has no recurrent layer.", where=str(folder), fix="See its layers: elman summary")

@@ -53,14 +53,14 @@ def gradients(**values: Any) -> None:
     """
     from elman.cli.reading import reading_flags, refuse_others
     from elman.dynamics.flow import plot_of
-    from elman.models import open_model
+    from elman.models import open_task_model
     from elman.models.gradients import gradient_flow
     from elman.report.figures import table
     from elman.report.page import write_page
 
     use_threads(values["threads"])
     reading = reading_flags()
-    model = open_model(values["model"])
+    model = open_task_model(values["model"])
     task = model.task
     refuse_others(task, {name: values[name] for name in reading}, values["model"])
     data = task.source.read(values["data"], task.columns, {name: values[name] for name in reading}, known=model.known())

@@ -148,11 +148,11 @@ def predict(**values: Any) -> None:
         raise UsageError("--fill would replace the file that is read.", where=str(fill), fix="Give another FILE.")
     from elman.cli.reading import refuse_given, refuse_others
     from elman.data.text.unknown import UnknownTally
-    from elman.models import open_model
+    from elman.models import open_task_model
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_model(model).to(values["device"] or "cpu"), UnknownTally()
+    opened, tally = open_task_model(model).to(values["device"] or "cpu"), UnknownTally()
     options = answer_flags()
     others = {**how, **{name: values[name] for name in options}}
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
@@ -247,10 +247,10 @@ def _shard(values: dict[str, Any]) -> Shard | None:
 def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     """Show the texts of a file that are nearest to another text."""
     from elman.cli.reading import refuse_others
-    from elman.models import open_model
+    from elman.models import open_task_model
 
     use_threads(values["threads"])
-    opened, wanted = open_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
+    opened, wanted = open_task_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:

@@ -93,10 +93,10 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
     from elman.cli.flags import given_values
     from elman.cli.reading import answer_flags, refuse_others
     from elman.cluster.connect import connected, import_ray, problem_of
-    from elman.models import open_model
+    from elman.models import open_task_model
 
     import_ray()
-    opened, path, out = open_model(values["model"]), Path(values["data"]), values["out"]
+    opened, path, out = open_task_model(values["model"]), Path(values["data"]), values["out"]
     flags = answer_flags()
     others = {**how, **{name: values[name] for name in flags}}
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, values["model"])

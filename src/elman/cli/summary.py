@@ -16,10 +16,10 @@ def register(app: typer.Typer) -> None:
 
 def summary(model: Model, as_json: AsJson = False) -> None:
     """Show the layers of a model: output shapes and parameters."""
-    from elman.models import open_model
+    from elman.models import open_task_model
     from elman.nn.summary import summary as summarise
 
-    found = summarise(open_model(model).model_)
+    found = summarise(open_task_model(model).model_)
     if as_json:
         layers = [dataclasses.asdict(row) for row in found.rows]
         emit_json({"model": str(model), "layers": layers, "parameters": found.parameters})

@@ -7,7 +7,7 @@ from typing import Any
 
 from elman.cluster.connect import import_ray
 from elman.errors import DataError, UsageError
-from elman.models import Model, open_model
+from elman.models import Model, open_task_model
 from elman.tasks.task import inputs
 
 CHUNK = 256
@@ -49,7 +49,7 @@ def predict_dataset(
         ModelError: the folder cannot be read. Other errors are raised when the dataset is read.
     """
     ray = import_ray()
-    opened = model if isinstance(model, Model) else open_model(model)
+    opened = model if isinstance(model, Model) else open_task_model(model)
     # Whether there are answers to rows at all is known before any data are read.
     opened.answers([])
     if opened.task_.answer_header() is not None:
@@ -89,7 +89,7 @@ class Predictor:
             found: dict[str, bytes] = dict(ray.get(files[0]))  # pyright: ignore[reportCallIssue, reportArgumentType]
             for name, content in found.items():
                 (Path(folder) / name).write_bytes(content)
-            self._model = open_model(folder).to(device)
+            self._model = open_task_model(folder).to(device)
         self._columns, self._answer = columns, answer
 
     def __call__(self, batch: Any) -> Any:

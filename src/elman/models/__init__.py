@@ -7,12 +7,13 @@ from elman.models.classifier import SequenceClassifier
 from elman.models.comparer import SequenceComparer
 from elman.models.describer import Describer
 from elman.models.echo_state import EchoStateNetwork
+from elman.models.echo_state_saved import TASK as ECHO_STATE
 from elman.models.forecaster import SequenceForecaster
 from elman.models.gradients import gradient_flow
 from elman.models.language import LanguageModel
 from elman.models.model import Model
 from elman.models.regressor import SequenceRegressor
-from elman.models.saved import read_model
+from elman.models.saved import SavedModel, read_model
 from elman.models.start import OtherModel, Pretrained
 from elman.models.tagger import SequenceTagger
 from elman.models.translator import Translator
@@ -42,6 +43,7 @@ __all__ = [
     "gradient_flow",
     "model_for",
     "open_model",
+    "open_task_model",
 ]
 
 
@@ -56,13 +58,35 @@ def model_for(name: str) -> type[Model]:
     return own or type(f"{task.__name__}Model", (Model,), {"task": task, "__module__": task.__module__})
 
 
-def open_model(folder: str | Path) -> Model:
-    """Return the model in a folder, of any task.
+def open_model(folder: str | Path) -> Model | EchoStateNetwork:
+    """Return the model in a folder, of any task, or the echo state network.
 
     Raises:
         ModelError: the folder is missing, damaged, from a later version, or of a task that this elman does not know.
     """
     saved = read_model(folder)
+    if saved.config["task"] == ECHO_STATE:
+        return EchoStateNetwork.from_saved(saved, folder)
+    return _of_task(saved, folder)
+
+
+def open_task_model(folder: str | Path) -> Model:
+    """Return the model in a folder, of any task, as commands read it.
+
+    Raises:
+        ModelError: as for `open_model`, or the folder holds an `EchoStateNetwork`.
+    """
+    saved = read_model(folder)
+    if saved.config["task"] == ECHO_STATE:
+        raise ModelError(
+            "The folder holds an EchoStateNetwork, which commands do not read.",
+            where=str(folder),
+            fix="Open it in Python with elman.open_model, or train a model with --cell reservoir.",
+        )
+    return _of_task(saved, folder)
+
+
+def _of_task(saved: SavedModel, folder: str | Path) -> Model:
     if saved.config["task"] not in TASKS:
         raise ModelError(
             f"This elman has no task `{saved.config['task']}`.", where=str(folder), fix="Install a later elman."

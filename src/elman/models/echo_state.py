@@ -1,6 +1,7 @@
 """The echo state network as an estimator: fit, predict, and continue a series in closed loop."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from elman.errors import DataError, NotFittedError, UsageError, nearest
 from elman.models.echo_state_data import Series, read_pair, read_series
 from elman.models.echo_state_member import Member
+from elman.models.echo_state_saved import restore_network, save_network
 from elman.models.echo_state_score import SeedScore, errors_of
+from elman.models.saved import SavedModel, read_model
 from elman.settings import check_settings, describe_settings, fields_of
 from elman.settings.reservoir import ReservoirSettings
 
@@ -191,6 +194,38 @@ class EchoStateNetwork:
         if arrays is not None and not all(map(len, arrays)):
             raise DataError("Expected at least one step to continue from, got none.", fix="Give a longer series.")
         return np.stack([each.generate(steps, arrays) for each in self.members_])
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder: settings, weights, readout, and the state from which `generate` continues.
+
+        The folder has no code and no pickle.
+
+        Args:
+            folder: made if it is missing.
+
+        Raises:
+            NotFittedError: the network has not been fitted.
+            UsageError: the folder holds an unfinished run, or files of these names that elman did not write.
+            ModelError: the folder cannot be written; it is left as it was.
+        """
+        self._require_fitted()
+        save_network(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Return the network that `save` wrote.
+
+        Raises:
+            ModelError: the folder is missing, damaged, from a later version, or of another task; says which.
+        """
+        return cls.from_saved(read_model(folder), folder)
+
+    @classmethod
+    def from_saved(cls, saved: SavedModel, folder: str | Path) -> Self:
+        """Return the network of a folder that was read already, with the errors of `load`."""
+        network = cls()
+        restore_network(network, saved, folder)
+        return network
 
     def _each(self, read: Series, known: list[np.ndarray] | None) -> list[list[np.ndarray]]:
         """Return the predictions of each network for each series."""

@@ -1,6 +1,7 @@
 """One fitted echo state network of one seed."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -81,7 +82,7 @@ class Member:
         blocks = 0
         for array, wanted in zip(read.arrays, targets.arrays, strict=True):
             steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
-            for first, features in self.features(steps, values, noisy=True):
+            for first, features in _ahead(self.features(steps, values, noisy=True)):
                 skipped = max(self.settings.warmup_steps - first, 0)
                 block = values[first : first + len(features)]
                 parts[blocks % PARTS].add(features[skipped:], block[skipped:])
@@ -137,7 +138,7 @@ class Member:
         if self.settings.feedback_scaling:
             found = self._predict_with_feedback(steps, known)
         else:
-            blocks = [self._read_out(features) for _, features in self.features(steps, None)]
+            blocks = [self._read_out(features) for _, features in _ahead(self.features(steps, None))]
             found = torch.cat(blocks) if blocks else self.solution.bias.new_empty(0, len(self.solution.bias))
         self.states = kept
         return found.numpy()
@@ -197,6 +198,18 @@ class Member:
     @property
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.settings.precision)
+
+
+def _ahead(blocks: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:
+    """Yield blocks, while another thread computes the next one if torch may use several."""
+    if torch.get_num_threads() == 1:
+        yield from blocks
+        return
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = pool.submit(next, blocks, None)
+            yield block
 
 
 def _features(inputs: int, outputs: int, settings: ReservoirSettings) -> Any:

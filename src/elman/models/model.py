@@ -20,7 +20,7 @@ from elman.data.text.start_rows import with_vector_size
 from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.devices import computing_in, device_of, find_device
-from elman.errors import DataError, MissingPackageError, ModelError, NotFittedError, UsageError, nearest
+from elman.errors import DataError, ModelError, NotFittedError, UsageError, nearest
 from elman.folders import alone_in, removed_if_refused
 from elman.models.baselines import (
     baseline_tensors,
@@ -32,7 +32,7 @@ from elman.models.baselines import (
 from elman.models.calibration import temperature_of
 from elman.models.card import write_card
 from elman.models.explanation import TokenWeight, explain
-from elman.models.saved import SavedModel, read_model, write_model
+from elman.models.saved import SavedModel, consistent, read_model, write_model
 from elman.models.start import Start
 from elman.nn.recurrent import Recurrent
 from elman.settings import check_settings, describe_settings, fields_of, summary_of
@@ -536,19 +536,8 @@ class Model:
                 where=str(folder),
                 fix=f"Give a {cls.task.noun}.",
             )
-        try:
+        with consistent(folder):
             return cls._restore(saved)
-        except MissingPackageError as error:
-            # A fault of this machine and not of the folder.
-            raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reasons = [error.problem, error.where or ""] if isinstance(error, UsageError) else str(error).splitlines()
-            reason = "\n".join(line.strip() for line in reasons[:2])
-            raise ModelError(
-                "The model folder's files do not belong together.",
-                where=f"{folder}: {type(error).__name__}: {reason}",
-                fix="Copy the whole folder again from where it was made, or train the model again.",
-            ) from error
 
     @classmethod
     def _restore(cls, saved: SavedModel) -> Self:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from elman.errors import ModelError, UsageError, nearest, os_errors_as
+from elman.errors import MissingPackageError, ModelError, UsageError, nearest, os_errors_as
 from elman.files import atomic_write_all, remove_leftovers
 from elman.folders import (
     BASELINE_TENSORS,
@@ -28,7 +29,7 @@ from elman.folders import (
     resume_command,
 )
 
-__all__ = ["SavedModel", "read_model", "write_model"]
+__all__ = ["SavedModel", "consistent", "read_model", "write_model"]
 
 FORMAT_VERSION = 2
 _REPAIR = "Copy the whole folder again from where it was made, or train the model again."
@@ -140,6 +141,29 @@ def read_model(folder: str | Path) -> SavedModel:
         baselines=_parse_json(folder / BASELINES, contents[BASELINES]) if compared else {},
         baseline_tensors=_read_tensors(folder / BASELINE_TENSORS, contents[BASELINE_TENSORS]) if compared else {},
     )
+
+
+@contextmanager
+def consistent(folder: str | Path) -> Iterator[None]:
+    """Report errors of restoring a model as files that do not belong together.
+
+    Raises:
+        ModelError: the files do not belong together.
+        MissingPackageError: the model needs a package that is not installed.
+    """
+    try:
+        yield
+    except MissingPackageError as error:
+        # A fault of this machine and not of the folder.
+        raise MissingPackageError(error.problem, where=str(folder), fix=error.fix) from None
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reasons = [error.problem, error.where or ""] if isinstance(error, UsageError) else str(error).splitlines()
+        reason = "\n".join(line.strip() for line in reasons[:2])
+        raise ModelError(
+            "The model folder's files do not belong together.",
+            where=f"{folder}: {type(error).__name__}: {reason}",
+            fix="Copy the whole folder again from where it was made, or train the model again.",
+        ) from error
 
 
 def _refuse_foreign(folder: Path) -> None:

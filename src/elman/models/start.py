@@ -72,9 +72,9 @@ class OtherModel:
 
     @cached_property
     def _other(self) -> Any:
-        from elman.models import open_model
+        from elman.models import open_task_model
 
-        return open_model(self.folder)
+        return open_task_model(self.folder)
 
     def prepare(self, task: Task) -> None:
         """Give the vocabularies where the whole network is taken over.

@@ -10,7 +10,7 @@ from elman.cells.reservoir import RECURRENT
 from elman.compiler.cell import cell
 from elman.compiler.language import matrix, product, tanh
 from elman.nn.recurrent import Recurrent
-from elman.nn.sparse_steps import is_worthwhile, run_sparse, to_rows
+from elman.nn.sparse_steps import SparseMatrix, compressed
 from elman.nn.state import State
 from elman.settings.reservoir import ReservoirSettings
 
@@ -53,7 +53,7 @@ class Reservoir(nn.Module):
         options = {name: getattr(settings, name) for name in ("recurrent", "leak", "activation")}
         self.layer = Recurrent(driven_reservoir.with_options(**options), units, units)
         self.noise, self.leak, self.is_linear = settings.noise, settings.leak, settings.activation == "linear"
-        self._compressed: tuple[Any, Tensor | None] | None = None
+        self._compressed: tuple[Any, SparseMatrix | None] | None = None
         for name, rows, scaling in (
             ("input_weight", inputs, input_scaling),
             ("feedback_weight", outputs, settings.feedback_scaling),
@@ -75,19 +75,19 @@ class Reservoir(nn.Module):
             drive += fed @ self.feedback_weight
         if noisy and self.noise:
             drive += self.noise * torch.randn_like(drive)
-        if len(drive) > 1 or (rows := self._rows()) is None:
+        if len(drive) > 1 or (sparse := self._sparse_matrix()) is None:
             return self.layer(drive, state)
         before = drive.new_zeros(drive.shape[2]) if state is None else state.h[0]
-        states = run_sparse(drive[0], rows, before, leak=self.leak, is_linear=self.is_linear)
+        states = sparse.run(drive[0], before, leak=self.leak, is_linear=self.is_linear)
         last = states[-1] if len(states) else before
         return states.unsqueeze(0), State({"h": last.view(1, 1, -1).clone()})
 
-    def _rows(self) -> Tensor | None:
-        """Return the compressed rows of the recurrent matrix, None if its zeros are few."""
+    def _sparse_matrix(self) -> SparseMatrix | None:
+        """Return the recurrent matrix without its zeros, None if they are few."""
         recurrent = self.layer.weights()["recurrent"]
         key = recurrent.data_ptr(), recurrent._version
         if self._compressed is None or self._compressed[0] != key:
-            self._compressed = key, to_rows(recurrent) if is_worthwhile(recurrent) else None
+            self._compressed = key, compressed(recurrent)
         return self._compressed[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,9 +7,14 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from elman.compiler.targets.llvm.memory import new_memory
 from elman.errors import DataError, ShapeError, UsageError
 
 NAMES = ("count", "mean", "products", "squares")
+# Columns of the products that are computed at a time.
+BAND = 256
+# A ridge so many times the rounding of the largest product is not lost in it.
+SAFE = 10.0
 
 
 class Solution(NamedTuple):
@@ -81,14 +86,15 @@ class Sums:
                 fix="Give a row of targets for each row of features.",
             )
         if rows:
-            block = torch.cat([features.double(), targets.double()], 1)
+            block = new_memory(rows, self.features + columns, torch.float64)
+            block[:, : self.features], block[:, self.features :] = features, targets
             each = torch.ones(rows, dtype=torch.float64) if weights is None else weights.double()
             count = each.sum()
             mean = each @ block / count
-            block = block - mean
+            block -= mean
             weighed = block if weights is None else block * each.unsqueeze(1)
             squares = (weighed[:, self.features :] * block[:, self.features :]).sum(0)
-            self._merge(count, mean, weighed[:, : self.features].T @ block, squares)
+            self._merge(count, mean, _products(weighed, block, self.features), squares)
 
     def merge(self, others: "Sums") -> None:
         """Count in the rows of other sums."""
@@ -131,14 +137,7 @@ class Sums:
         if penalised_bias:
             known, centre = self._with_ones()
         gram, cross = known[:, : len(known)], known[:, len(known) :]
-        values, vectors = torch.linalg.eigh(gram)
-        rotated = vectors.T @ cross
-        # Rounding leaves eigenvalues of this size where there are none.
-        least = len(gram) * torch.finfo(gram.dtype).eps * values[-1].clamp(min=0.0)
-        for ridge in ridges:
-            scale = values.clamp(min=0.0) + ridge
-            inverse = torch.where(scale > (least if ridge == 0 else 0.0), 1.0 / scale, 0.0)
-            weight = vectors @ (inverse[:, None] * rotated)
+        for ridge, weight in zip(ridges, _weights(gram, cross, ridges), strict=True):
             if penalised_bias:
                 yield Solution(weight[:-1], weight[-1], ridge)
             else:
@@ -166,6 +165,45 @@ class Sums:
         size = self.features
         squares = self.products[:, :size].trace() + self.count * self.mean[:size].square().sum()
         return (squares + self.count) / (size + 1)
+
+
+def _products(rows: Tensor, block: Tensor, features: int) -> Tensor:
+    """Return rowsᵀ·block for the first `features` columns of the rows.
+
+    The products of features are symmetric: those on one side of the diagonal are copied.
+
+    Args:
+        rows: the rows of the block, each times its weight.
+        block: `(rows, columns)`.
+        features: number of columns that are features.
+    """
+    found = new_memory(features, block.shape[1], block.dtype)
+    for first in range(0, features, BAND):
+        last = min(first + BAND, features)
+        torch.mm(rows[:, first:last].T, block[:, first:], out=found[first:last, first:])
+        found[last:features, first:last] = found[first:last, last:features].T
+    return found
+
+
+def _weights(gram: Tensor, cross: Tensor, ridges: Sequence[float]) -> Iterator[Tensor]:
+    """Yield the solution of (gram + ridge)·W = cross for each ridge.
+
+    The eigenvalues serve all ridges. A single ridge above the rounding errors of `gram` needs none.
+    """
+    precision = torch.finfo(gram.dtype).eps
+    if len(ridges) == 1 and ridges[0] > SAFE * precision * float(gram.trace()):
+        factor, failed = torch.linalg.cholesky_ex(gram + ridges[0] * torch.eye(len(gram), dtype=gram.dtype))
+        if not failed:
+            yield torch.cholesky_solve(cross, factor).clone(memory_format=torch.contiguous_format)
+            return
+    values, vectors = torch.linalg.eigh(gram)
+    rotated = vectors.T @ cross
+    # Rounding leaves eigenvalues of this size where there are none.
+    least = len(gram) * precision * values[-1].clamp(min=0.0)
+    for ridge in ridges:
+        scale = values.clamp(min=0.0) + ridge
+        inverse = torch.where(scale > (least if ridge == 0 else 0.0), 1.0 / scale, 0.0)
+        yield vectors @ (inverse[:, None] * rotated)
 
 
 class Summary(Protocol):
