@@ -17,7 +17,7 @@ from elman.errors import ShapeError, UsageError
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.memory_starts import start_with_memory
 from elman.nn.number_input import NumberInput
-from elman.nn.penalties import add_penalty, collected_penalties
+from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
@@ -113,11 +113,7 @@ class Ensemble(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the logits without the linear model: logarithms of the mean probabilities."""
-        with collected_penalties() as penalties:
-            rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
-        # The loss is the mean over the networks, too.
-        for penalty in penalties:
-            add_penalty(penalty / len(self.members))
+        rows = torch.stack(read_each(self.members, lambda member: member.read(batch)))
         return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
 
     def example(self) -> Ragged | TextsWithNgrams:
