@@ -89,6 +89,7 @@ class Ensemble(nn.Module):
         outputs: size of the rows.
         members: number of networks.
         wide: number of features of one linear model beside all of them, as for `RowNetwork`.
+        numbers: whether the rows are numbers, whose means are given, and not logits.
         how: `cell` and sizes, as for `RowNetwork`.
 
     Source:
@@ -96,9 +97,19 @@ class Ensemble(nn.Module):
         algorithm 1. Differences: without adversarial examples, and all networks read the same minibatches.
     """
 
-    def __init__(self, settings: NetworkSettings, outputs: int, members: int, *, wide: int | None = None, **how: Any):
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        outputs: int,
+        members: int,
+        *,
+        wide: int | None = None,
+        numbers: bool = False,
+        **how: Any,
+    ):
         super().__init__()
         self.settings = settings
+        self.numbers = numbers
         self.members = nn.ModuleList(RowNetwork(settings, outputs, **how) for _ in range(members))
         self.wide = None if wide is None else Wide(wide, outputs)
 
@@ -108,13 +119,15 @@ class Ensemble(nn.Module):
         return self.members[0].body  # type: ignore[return-value]
 
     def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
-        """Return logits `(batch, outputs)`, in training `(members, batch, outputs)`."""
+        """Return rows `(batch, outputs)`, in training `(members, batch, outputs)`."""
         return _read_wide(self, batch)
 
     def read(self, batch: Ragged) -> Tensor:
-        """Return the logits without the linear model: logarithms of the mean probabilities."""
+        """Return the rows without the linear model: mean numbers, or logarithms of the mean probabilities."""
         rows = torch.stack(read_each(self.members, lambda member: member.read(batch)))
-        return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
+        if self.training:
+            return rows
+        return rows.mean(0) if self.numbers else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the networks read."""

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
+
+Found = TypeVar("Found")
 
 _collecting: ContextVar[list[Tensor] | None] = ContextVar("collecting", default=None)
 
@@ -34,7 +36,7 @@ def collected_penalties() -> Iterator[list[Tensor]]:
         _collecting.reset(token)
 
 
-def read_each(networks: Iterable[nn.Module], read: Callable[[Any], Tensor]) -> list[Tensor]:
+def read_each(networks: Iterable[nn.Module], read: Callable[[Any], Found]) -> list[Found]:
     """Return what each network of an ensemble gives, and add the mean of their penalties.
 
     Args:

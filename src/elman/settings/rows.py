@@ -78,7 +78,7 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
     )
 
 
-class LabelSettings(RowSettings, EnsembleSettings):
+class LabelSettings(RowSettings, EnsembleSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings of networks that give a label, besides those of `RowSettings`."""
 
     space: ClassVar[Space] = {"label_smoothing": Range(0.0, 0.2)}

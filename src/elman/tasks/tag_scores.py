@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,10 +39,9 @@ def read_tags(network: Any, batch: Batch) -> Read:
     training, and the mean of them is learned.
     """
     scores, targets = network(batch["words"]), batch["tags"]
-    parts = [_losses(part, targets, crf) for part, crf in network.parts(scores)]
+    losses, counts = zip(*(_losses(part, targets, crf) for part, crf in network.parts(scores)), strict=True)
     # What a CRF allows is the same for all networks.
-    counted = parts[0][1]
-    total = sum(losses for losses, _ in parts) / len(parts)
+    total, counted = torch.stack(losses).mean(), counts[0]
     outputs = Tagged(scores.data, network.best(scores).data, total.detach())
     return Read(total / max(1, counted), counted, outputs)
 
