@@ -10,6 +10,7 @@ from elman.compiler.cell import Cell
 from elman.forecast_network import NETWORKS, Draw, Forecaster, Raw, Sizes
 from elman.nn.penalties import read_each
 from elman.nn.recurrent import Recurrent
+from elman.nn.regression import without_crossing
 from elman.settings.forecasting import ForecastNetworkSettings
 
 
@@ -47,16 +48,16 @@ class ForecastEnsemble(nn.Module):
         return self.members[0].body  # type: ignore[return-value]
 
     def forward(self, columns: Mapping[str, Any], draw: Draw | None = None) -> Raw:
-        """Return the averaged outputs of the steps of the horizon, and all paths; see the networks."""
+        """Return the mean outputs for each step of the horizon, and the paths of all networks."""
         return averaged(self.each(columns, draw))
 
     def each(self, columns: Mapping[str, Any], draw: Draw | None = None) -> list[Raw]:
-        """Return the outputs of each network."""
-        return read_each(self.members, lambda member: _read(member, columns, draw))
+        """Return the outputs of each network, quantiles sorted: a network may give them in any order."""
+        return read_each(self.members, lambda member: self._read(member, columns, draw))
 
-
-def _read(network: Callable[..., Raw], columns: Mapping[str, Any], draw: Draw | None) -> Raw:
-    return network(columns) if draw is None else network(columns, draw)
+    def _read(self, network: Callable[..., Raw], columns: Mapping[str, Any], draw: Draw | None) -> Raw:
+        raw = network(columns) if draw is None else network(columns, draw)
+        return raw._replace(values=without_crossing(raw.values)) if self.settings.loss == "quantile" else raw
 
 
 def averaged(raws: Sequence[Raw]) -> Raw:

@@ -1,7 +1,7 @@
 """Networks for sequences: embed, recurrent body, then pooling and dense layers, or a head over the tokens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -89,7 +89,7 @@ class Ensemble(nn.Module):
         outputs: size of the rows.
         members: number of networks.
         wide: number of features of one linear model beside all of them, as for `RowNetwork`.
-        numbers: whether the rows are numbers, whose means are given, and not logits.
+        average: gives the average of rows `(members, batch, outputs)`; by default that of the probabilities of logits.
         how: `cell` and sizes, as for `RowNetwork`.
 
     Source:
@@ -104,12 +104,12 @@ class Ensemble(nn.Module):
         members: int,
         *,
         wide: int | None = None,
-        numbers: bool = False,
+        average: Callable[[Tensor], Tensor] | None = None,
         **how: Any,
     ):
         super().__init__()
         self.settings = settings
-        self.numbers = numbers
+        self.average = average or _mean_probabilities
         self.members = nn.ModuleList(RowNetwork(settings, outputs, **how) for _ in range(members))
         self.wide = None if wide is None else Wide(wide, outputs)
 
@@ -123,15 +123,18 @@ class Ensemble(nn.Module):
         return _read_wide(self, batch)
 
     def read(self, batch: Ragged) -> Tensor:
-        """Return the rows without the linear model: mean numbers, or logarithms of the mean probabilities."""
+        """Return the rows without the linear model."""
         rows = torch.stack(read_each(self.members, lambda member: member.read(batch)))
-        if self.training:
-            return rows
-        return rows.mean(0) if self.numbers else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
+        return rows if self.training else self.average(rows)
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the networks read."""
         return _wide_example(self.members[0].example(), self.wide)  # type: ignore[operator]
+
+
+def _mean_probabilities(rows: Tensor) -> Tensor:
+    """Return the logarithms of the mean probabilities of logits."""
+    return rows.log_softmax(2).logsumexp(0) - math.log(len(rows))
 
 
 def _read_wide(network: Any, batch: Ragged | TextsWithNgrams) -> Tensor:

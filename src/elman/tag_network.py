@@ -184,7 +184,10 @@ class TagEnsemble(nn.Module):
         return batch.ids.replace(scores if self.training else scores.mean(1))
 
     def parts(self, scores: Ragged) -> list[tuple[Ragged, CRF | None]]:
-        """Return the scores of each network with its CRF, outside training the means with the mean CRF."""
+        """Return the scores of each network with its CRF.
+
+        Outside training these are the mean scores with the mean CRF.
+        """
         if scores.data.dim() == 2:
             return [(scores, self.crf)]
         crfs = [member.crf for member in self.members]

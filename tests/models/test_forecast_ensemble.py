@@ -21,9 +21,9 @@ def fitted(method: str, loss: str = "absolute", **how: Any) -> SequenceForecaste
     return SequenceForecaster(method=method, loss=loss, **how).fit(WAVE)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_forecast_is_the_mean_of_those_of_the_networks(method: str, tmp_path: Path):
-    model = fitted(method)
+@pytest.mark.parametrize(("method", "loss"), [*((method, "absolute") for method in METHODS), ("direct", "quantile")])
+def test_the_forecast_is_the_mean_of_those_of_the_networks(method: str, loss: str, tmp_path: Path):
+    model = fitted(method, loss)
     members = model.model_.members
     assert len(members) == 3
     assert not torch.equal(members[0].body.weights()["update/0"], members[1].body.weights()["update/0"])

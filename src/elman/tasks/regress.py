@@ -173,12 +173,13 @@ class Regress(WideRowTask):
         """Build the network: embed, recurrent body, pooling of whole sequences, dense layers."""
         # Imported late: torch is needed only for training.
         from elman.networks import Ensemble, RowNetwork, StepNetwork
+        from elman.nn.regression import mean_numbers
 
         sizes, outputs = self.encoders["text"].sizes(), max(1, len(self.quantiles))
         features, members = sizes.pop("wide", None), self.settings.ensemble
         if not self.encoders["target"].each_step:
             if members > 1:
-                network = Ensemble(self.settings, outputs, members, numbers=True, cell=cell, **sizes)
+                network = Ensemble(self.settings, outputs, members, average=mean_numbers, cell=cell, **sizes)
             else:
                 network = RowNetwork(self.settings, outputs, cell=cell, **sizes)
             network.wide = None if features is None else self.new_wide(features)
