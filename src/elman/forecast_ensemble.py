@@ -52,7 +52,10 @@ class ForecastEnsemble(nn.Module):
         return averaged(self.each(columns, draw))
 
     def each(self, columns: Mapping[str, Any], draw: Draw | None = None) -> list[Raw]:
-        """Return the outputs of each network, quantiles sorted: a network may give them in any order."""
+        """Return the outputs of each network.
+
+        Quantiles are sorted: a network may give them in any order.
+        """
         return read_each(self.members, lambda member: self._read(member, columns, draw))
 
     def _read(self, network: Callable[..., Raw], columns: Mapping[str, Any], draw: Draw | None) -> Raw:
