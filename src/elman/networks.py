@@ -1,7 +1,7 @@
 """Networks for sequences: embed, recurrent body, then pooling and dense layers, or a head over the tokens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -17,7 +17,7 @@ from elman.errors import ShapeError, UsageError
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.memory_starts import start_with_memory
 from elman.nn.number_input import NumberInput
-from elman.nn.penalties import add_penalty, collected_penalties
+from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
@@ -89,6 +89,7 @@ class Ensemble(nn.Module):
         outputs: size of the rows.
         members: number of networks.
         wide: number of features of one linear model beside all of them, as for `RowNetwork`.
+        average: gives the average of rows `(members, batch, outputs)`; by default that of the probabilities of logits.
         how: `cell` and sizes, as for `RowNetwork`.
 
     Source:
@@ -96,9 +97,19 @@ class Ensemble(nn.Module):
         algorithm 1. Differences: without adversarial examples, and all networks read the same minibatches.
     """
 
-    def __init__(self, settings: NetworkSettings, outputs: int, members: int, *, wide: int | None = None, **how: Any):
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        outputs: int,
+        members: int,
+        *,
+        wide: int | None = None,
+        average: Callable[[Tensor], Tensor] | None = None,
+        **how: Any,
+    ):
         super().__init__()
         self.settings = settings
+        self.average = average or _mean_probabilities
         self.members = nn.ModuleList(RowNetwork(settings, outputs, **how) for _ in range(members))
         self.wide = None if wide is None else Wide(wide, outputs)
 
@@ -108,21 +119,22 @@ class Ensemble(nn.Module):
         return self.members[0].body  # type: ignore[return-value]
 
     def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
-        """Return logits `(batch, outputs)`, in training `(members, batch, outputs)`."""
+        """Return rows `(batch, outputs)`, in training `(members, batch, outputs)`."""
         return _read_wide(self, batch)
 
     def read(self, batch: Ragged) -> Tensor:
-        """Return the logits without the linear model: logarithms of the mean probabilities."""
-        with collected_penalties() as penalties:
-            rows = torch.stack([member.read(batch) for member in self.members])  # type: ignore[operator]
-        # The loss is the mean over the networks, too.
-        for penalty in penalties:
-            add_penalty(penalty / len(self.members))
-        return rows if self.training else rows.log_softmax(2).logsumexp(0) - math.log(len(self.members))
+        """Return the rows without the linear model."""
+        rows = torch.stack(read_each(self.members, lambda member: member.read(batch)))
+        return rows if self.training else self.average(rows)
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the networks read."""
         return _wide_example(self.members[0].example(), self.wide)  # type: ignore[operator]
+
+
+def _mean_probabilities(rows: Tensor) -> Tensor:
+    """Return the logarithms of the mean probabilities of logits."""
+    return rows.log_softmax(2).logsumexp(0) - math.log(len(rows))
 
 
 def _read_wide(network: Any, batch: Ragged | TextsWithNgrams) -> Tensor:

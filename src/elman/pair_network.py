@@ -13,7 +13,7 @@ from elman.data.text.pair_ngrams import PairNgrams
 from elman.devices import CPU, moved
 from elman.networks import build_body, build_steps, dense_layers, example_of, read_steps
 from elman.nn.alignment import Alignment, occurs_in_other
-from elman.nn.penalties import add_penalty, collected_penalties
+from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.wide import Loss, Wide
@@ -208,12 +208,7 @@ class PairEnsemble(nn.Module):
 
     def forward(self, first: Ragged, second: Ragged) -> Tensor:
         """Return the rows of each network, `(members, batch, outputs)`."""
-        with collected_penalties() as penalties:
-            rows = torch.stack([network(first, second) for network in self.networks])
-        # The loss is the mean over the networks.
-        for penalty in penalties:
-            add_penalty(penalty / len(self.networks))
-        return rows
+        return torch.stack(read_each(self.networks, lambda network: network(first, second)))
 
     def vectors(self, batch: Ragged) -> Tensor:
         """Return a row for each sequence, `(batch, feature)`, of the first network."""

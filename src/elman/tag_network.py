@@ -1,6 +1,7 @@
 """The network of a tagger: words by what they are and how they are spelled, recurrent body, a head for each word."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from elman.data.ragged.ragged import Ragged
 from elman.data.text.spelling import SpelledWords
 from elman.devices import widened
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
-from elman.nn.crf import CRF
+from elman.nn.crf import CRF, mean_crf
+from elman.nn.penalties import read_each
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.truncation import read_in_windows
 from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
@@ -84,17 +86,20 @@ class TagNetwork(nn.Module):
         distinct = torch.empty(0)
         if self.characters is not None or self.affixes is not None or self.wide is not None:
             # What depends on the spelling alone is computed once for each distinct word of the batch.
-            distinct, rows = batch.forms.unique(return_inverse=True)
-            features = batch.features.index_select(0, distinct)
+            distinct, rows, features = distinct_words(batch, ids)
         steps = self._body(self._embedded(ids, batch, distinct, rows, features))
         scores = steps.map(self.dense).map(widened)
         if self.wide is not None and features is not None:
             scores = scores.replace(scores.data + self.wide(ids.replace(rows), features))
         return scores
 
+    def parts(self, scores: Ragged) -> list[tuple[Ragged, CRF | None]]:
+        """Return the scores with the CRF that reads them."""
+        return [(scores, self.crf)]
+
     def best(self, scores: Ragged) -> Ragged:
         """Return the tags that the scores choose, `(total,)`: word by word, or together by the CRF."""
-        return scores.map(lambda rows: rows.argmax(1)) if self.crf is None else self.crf.decode(scores.detach())
+        return _best(scores, self.crf)
 
     def _some_unknown(self, ids: Ragged) -> Ragged:
         """Return the ids with some of them 0 in training."""
@@ -137,6 +142,83 @@ class TagNetwork(nn.Module):
         ids = Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
         spelling = Ragged(torch.zeros(5, dtype=torch.int64), [2, 3])
         return SpelledWords(ids, torch.tensor([0, 1, 0, 1]), spelling, torch.zeros(2, 3, dtype=torch.int64))
+
+
+class TagEnsemble(nn.Module):
+    """Taggers of the same layers that are trained side by side, each from first weights of its own, and averaged.
+
+    The score of a tag, or of a whole sequence of tags, is the mean over the networks. The probabilities are then
+    proportional to the geometric mean of theirs.
+
+    Args:
+        settings: the layers of each.
+        tags: number of scores of a word.
+        members: number of networks.
+        how: as for `TagNetwork`.
+
+    Source:
+        B. Lakshminarayanan et al., 2017, see `elman.networks.Ensemble`. Difference: the mean is geometric, which a CRF
+        can compute for whole sequences.
+    """
+
+    def __init__(self, settings: WordSettings, tags: int, members: int, **how: Any):
+        super().__init__()
+        self.settings = settings
+        self.members = nn.ModuleList(TagNetwork(settings, tags, **how) for _ in range(members))
+
+    @property
+    def body(self) -> nn.Module | None:
+        """The recurrent layers of the first network."""
+        return self.members[0].body  # type: ignore[return-value]
+
+    @property
+    def crf(self) -> CRF | None:
+        """A CRF whose weights are the means of those of the networks, for answers; None if they have none."""
+        found = [member.crf for member in self.members if isinstance(member.crf, CRF)]
+        return mean_crf(found) if found else None
+
+    def forward(self, batch: SpelledWords) -> Ragged:
+        """Return scores `(total, tags)`, in training `(total, members, tags)`."""
+        found = read_each(self.members, lambda member: member(batch).data)
+        scores = torch.stack(found, 1)
+        return batch.ids.replace(scores if self.training else scores.mean(1))
+
+    def parts(self, scores: Ragged) -> list[tuple[Ragged, CRF | None]]:
+        """Return the scores of each network with its CRF.
+
+        Outside training these are the mean scores with the mean CRF.
+        """
+        if scores.data.dim() == 2:
+            return [(scores, self.crf)]
+        crfs = [member.crf for member in self.members]
+        return [(scores.replace(scores.data[:, number]), crf) for number, crf in enumerate(crfs)]  # type: ignore[misc]
+
+    def best(self, scores: Ragged) -> Ragged:
+        """Return the tags that the scores choose, `(total,)`, those of all networks together."""
+        return _best(scores.map(lambda data: data.mean(1)) if scores.data.dim() == 3 else scores, self.crf)
+
+    def example(self) -> SpelledWords:
+        """Return a small batch of the kind that the networks read."""
+        return self.members[0].example()  # type: ignore[operator]
+
+
+def distinct_words(batch: SpelledWords, ids: Ragged) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the distinct words of a batch, the row of each word among them, and their features.
+
+    A word that is read as unknown is another one than the same word that is read as known: it lacks its first feature,
+    the word itself, as a word that training never saw.
+    """
+    is_hidden = ids.data != batch.ids.data
+    keys, rows = (2 * batch.forms + is_hidden).unique(return_inverse=True)
+    distinct, is_hidden = keys // 2, (keys % 2).bool()
+    features = batch.features.index_select(0, distinct)
+    if features.shape[1]:
+        features[:, 0].masked_fill_(is_hidden, 0)
+    return distinct, rows, features
+
+
+def _best(scores: Ragged, crf: CRF | None) -> Ragged:
+    return scores.map(lambda rows: rows.argmax(1)) if crf is None else crf.decode(scores.detach())
 
 
 def _crf(tags: int, allowed: tuple[Tensor, Tensor, Tensor] | None) -> CRF:

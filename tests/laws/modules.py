@@ -50,7 +50,7 @@ from elman.settings.pairs import PairSettings
 from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
 from elman.settings.tagging import WordSettings
 from elman.settings.translation import DecoderSettings
-from elman.tag_network import TagNetwork
+from elman.tag_network import TagEnsemble, TagNetwork
 
 FEATURES, TOKENS, LONGEST = 4, 7, 5
 
@@ -206,13 +206,13 @@ ALL_DROPPED = {"input_dropout": 0.2, "output_dropout": 0.2, "weight_drop": 0.2, 
 SPELLED = torch.arange(TOKENS * 3).view(TOKENS, 3) % TOKENS
 
 
-def tagger(**changes: Any) -> Callable[[], TagNetwork]:
+def tagger(kind: Any = TagNetwork, **changes: Any) -> Callable[[], nn.Module]:
     small = {"embedding": 3, "hidden_size": 3, "characters": 2, "character_embedding": 2, "affixes": 2}
     quiet = dict.fromkeys((name for name in WordSettings.model_fields if name.endswith("dropout")), 0.0)
     settings: Any = WordSettings(**{**small, **quiet, **changes})
 
     sizes = {"vocabulary_size": TOKENS, "characters": TOKENS, "features": TOKENS, "rare": [1, 2]}
-    return lambda: randomised(TagNetwork(settings, 2, **sizes))
+    return lambda: randomised(kind(settings, 2, **sizes))
 
 
 def tagged(module: Any, batch: Ragged) -> Results:
@@ -389,6 +389,7 @@ NETWORKS: dict[str, Case] = {
         ids=1,
         draws=True,
     ),
+    "TagEnsemble": Case(tagger(wide=True, crf=True, kind=lambda *a, **k: TagEnsemble(*a, 2, **k)), tagged, ids=1),
     "PairNetwork": Case(pairs(bidirectional=True), paired, ids=1),
     "PairNetwork, symmetric": Case(pairs(symmetric=True, pooling=("last",)), paired, ids=1),
     "PairNetwork, two encoders": Case(pairs(shared=False, matches=False, attention=False), paired, ids=1),

@@ -27,6 +27,7 @@ MORE: dict[str, tuple[str, dict[str, Any], tuple[Any, ...] | None]] = {
     "regress steps": ("regress", {"segment": 1}, (STEPS, STEPS)),
     "regress quantiles": ("regress", {"loss": "quantile"}, None),
     "tag crf": ("tag", {"crf": True, "affixes": True, "wide": True, "rare_dropout": 0.1, "token_dropout": 0.1}, None),
+    "tag ensemble": ("tag", {"ensemble": 2, "crf": True}, None),
     "compare vectors": ("compare", {"objective": "contrastive", "dense": ()}, None),
     "compare numbers": ("compare", {"shared": False}, (PAIRED, [n % 5 + 0.5 for n in range(len(PAIRS))])),
     "compare triplets": ("compare", {"objective": "triplet", "dense": ()}, (PAIRED, [pair[0] for pair in PAIRS])),
@@ -34,6 +35,7 @@ MORE: dict[str, tuple[str, dict[str, Any], tuple[Any, ...] | None]] = {
     "language sampled": ("language", {"softmax": "sampled", "softmax_samples": 4, "tokens": "words"}, None),
     "language dropout": ("language", {"input_dropout": 0.2, "average_decay": 0.9}, None),
     "forecast segments": ("forecast", {"method": "segments", "window": 6, "segment": 3, "linear": True}, None),
+    "forecast ensemble": ("forecast", {"method": "segments", "window": 6, "segment": 3, "ensemble": 2}, None),
     "forecast recursive": ("forecast", {"method": "recursive", "loss": "gaussian", "samples": 3}, None),
     "forecast counts": (
         "forecast",

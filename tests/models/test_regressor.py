@@ -139,3 +139,41 @@ def test_sequences_within_the_warm_up_are_not_scored():
     with pytest.raises(DataError, match="no known target to score") as error:
         model.evaluate(short, [list(each) for each in short])
     assert "--warmup-steps" in str(error.value)
+
+
+@pytest.mark.parametrize("how", [{}, {"loss": "quantile", "quantiles": (0.2, 0.5, 0.9)}])
+def test_an_ensemble_gives_the_mean_of_the_numbers_of_its_networks(how: dict[str, Any], tmp_path: Path):
+    quiet = {"dropout": 0.0, "input_dropout": 0.0, "clip_norm": None, "optimizer": "sgd", "validation_fraction": 0.0}
+    how = {**SMALL, **quiet, **how}
+    model = SequenceRegressor(**{**how, "ensemble": 3, "learning_rate": 0.3}).fit(WAVES, LEVELS)
+    # The first one is drawn as a network alone is; the mean over three networks has a third of its gradient.
+    alone = SequenceRegressor(**{**how, "learning_rate": 0.1}).fit(WAVES, LEVELS)
+    members = model.model_.members
+    for name, value in members[0].state_dict().items():
+        assert np.allclose(value, alone.model_.state_dict()[name], atol=1e-5), name
+    predicted = model.predict(WAVES)
+    model.save(tmp_path)
+    assert np.array_equal(SequenceRegressor.load(tmp_path).predict(WAVES), predicted)
+    ensemble, each = model.model_, []
+    for member in members:
+        model.model_ = member
+        each.append(model.predict(WAVES))
+    model.model_ = ensemble
+    assert not np.allclose(each[0], each[1])
+    assert np.allclose(np.mean(each, 0), predicted, atol=1e-5)
+
+
+def test_an_ensemble_of_texts_has_one_linear_model(tmp_path: Path):
+    texts = [f"{'good' if n % 2 else 'bad'} thing {n % 5}" for n in range(24)]
+    numbers = [float(n % 2) for n in range(24)]
+    model = SequenceRegressor(**{**SMALL, "ensemble": 2, "tokens": "words"}).fit(texts, numbers)
+    assert model.model_.wide is not None
+    assert all(member.wide is None for member in model.model_.members)
+    predicted = model.predict(texts)
+    model.save(tmp_path)
+    assert np.array_equal(SequenceRegressor.load(tmp_path).predict(texts), predicted)
+
+
+def test_targets_of_each_step_have_one_network():
+    with pytest.raises(UsageError, match="--ensemble"):
+        SequenceRegressor(**SMALL, ensemble=2).fit(WAVES, WAVES)

@@ -1,14 +1,19 @@
 """The tagger as scikit-learn's estimators are used: cloned, cross-validated, searched, in a pipeline."""
 
 import pickle
+from pathlib import Path
 
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from elman import SequenceTagger
+from elman.errors import UsageError
+from elman.settings.tagging import WordSettings
+from elman.tag_network import distinct_words
 
 SENTENCES = [["the", "dog", "ate"][: 2 + n % 2] if n % 3 else ["a", "cat", "slept"] for n in range(12)]
 TAGS = [["D", "N", "V"][: len(words)] for words in SENTENCES]
@@ -52,3 +57,62 @@ def test_it_ends_a_pipeline():
 def test_wrong_settings_are_named(wrong: dict):
     with pytest.raises(Exception, match=next(iter(wrong))):
         tagger(**wrong).fit(SENTENCES, TAGS)
+
+
+def test_the_networks_of_an_ensemble_learn_for_themselves(tmp_path: Path):
+    dropped = dict.fromkeys((name for name in WordSettings.model_fields if name.endswith("dropout")), 0.0)
+    how = {**SMALL, **dropped, "ensemble": 3, "clip_norm": None, "average_decay": None, "optimizer": "sgd"}
+    model = tagger(**{**how, "learning_rate": 0.3}).fit(SENTENCES, TAGS)
+    members = model.model_.members
+    assert len(members) == 3
+    assert not torch.equal(members[0].dense[-1].weight, members[1].dense[-1].weight)
+    # The first one is drawn as a network alone is; the mean over three networks has a third of its gradient.
+    alone = tagger(**{**how, "ensemble": 1, "learning_rate": 0.1}).fit(SENTENCES, TAGS)
+    for name, value in members[0].state_dict().items():
+        assert torch.allclose(value, alone.model_.state_dict()[name], atol=1e-5), name
+    model.save(tmp_path / "m")
+    assert SequenceTagger.load(tmp_path / "m").evaluate(SENTENCES, TAGS) == model.evaluate(SENTENCES, TAGS)
+
+
+def test_an_ensemble_gives_each_sequence_of_tags_the_mean_of_its_scores():
+    model = tagger(crf=True, ensemble=2).fit(SENTENCES, TAGS)
+    network = model.model_.eval()
+    words = model.task_.encoders["words"].encode(SENTENCES[:2])
+    tags = words.ids.map(lambda ids: ids % 3)
+    with torch.inference_mode():
+        mean = network.crf.score(network(words), tags)
+        each = [member.crf.score(member(words), tags) for member in network.members]
+        assert torch.allclose(mean, torch.stack(each).mean(0), atol=1e-5)
+        best = network.crf.decode(network(words))
+        assert torch.equal(network.best(network(words)).data, best.data)
+    assert not torch.equal(network.members[0].crf.transitions, network.members[1].crf.transitions)
+
+
+def test_an_ensemble_is_resumed_to_the_same_bits(tmp_path: Path):
+    how = {"ensemble": 2, "schedule": "constant", "crf": True}
+    whole = tagger(**how, epochs=4).fit(SENTENCES, TAGS)
+    tagger(**how, epochs=2).fit(SENTENCES, TAGS, folder=tmp_path)
+    resumed = tagger(**how, epochs=4).fit(SENTENCES, TAGS, folder=tmp_path, resume=True)
+    for name, value in whole.model_.state_dict().items():
+        assert torch.equal(value, resumed.model_.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("wrong", [{"fitter": "ridge"}, {"optimizer": "hessian-free"}])
+def test_only_gradients_train_an_ensemble(wrong: dict):
+    with pytest.raises(UsageError, match="ensemble"):
+        tagger(ensemble=2, **wrong).fit(SENTENCES, TAGS)
+
+
+def test_a_word_that_is_read_as_unknown_lacks_its_own_feature():
+    model = tagger(token_dropout=0.5, characters=0).fit(SENTENCES, TAGS)
+    words = model.task_.encoders["words"].encode(SENTENCES)
+    ids = words.ids.map(lambda data: data * (torch.arange(len(data)) % 2))
+    distinct, rows, features = distinct_words(words, ids)
+    assert torch.equal(distinct[rows], words.forms)
+    own = words.features[words.forms]
+    hidden = ids.data != words.ids.data
+    assert hidden.any()
+    assert not hidden.all()
+    found = features[rows]
+    assert torch.equal(found[:, 0], own[:, 0].masked_fill(hidden, 0))
+    assert torch.equal(found[:, 1:], own[:, 1:])

@@ -46,7 +46,8 @@ def test_the_coverage_is_said_in_one_line(vectors):
     listener = Notes()
     SequenceClassifier(vectors=vectors, **SETTINGS).fit(TEXTS, LABELS, listener=listener)
     # Eight words, of which film, a and nowhere have no vector; these are 2, 2 and 1 of 13 running words.
-    assert listener.notes[0] == "vectors: 5 of 8 words (62.5%) and 61.5% of the running words have a vector"
+    covered = "vectors: 5 of 8 words (62.5%) and 61.5% of the running words have a vector"
+    assert listener.notes[0] == f"{covered}; the embedding has their size, 3"
     plain = Notes()
     SequenceClassifier(**SETTINGS).fit(TEXTS, LABELS, listener=plain)
     assert not any("vectors" in note for note in plain.notes)

@@ -7,7 +7,7 @@ import torch
 
 from elman import Ragged
 from elman.errors import DataError, ShapeError
-from elman.nn.crf import CRF
+from elman.nn.crf import CRF, mean_crf
 
 TAGS = 3
 LENGTHS = [3, 0, 1, 4, 2, 4]
@@ -173,3 +173,15 @@ def test_wrong_shapes_are_refused():
         CRF(3, starts=torch.ones(2, dtype=torch.bool))
     with pytest.raises(ShapeError, match="tags for 2 steps"):
         CRF(3).score(Ragged(torch.zeros(2, 3), [2]), Ragged(torch.zeros(1, dtype=torch.int64), [1]))
+
+
+@each
+def test_the_mean_of_several_gives_the_mean_of_their_scores(constraints: dict):
+    found = [drawn(constraints, seed=seed) for seed in range(3)]
+    lengths = found[0][1].lengths
+    tags = Ragged(torch.arange(int(lengths.sum())) % TAGS, lengths)
+    mean = found[0][1].replace(torch.stack([scores.data for _, scores in found]).mean(0))
+    crf = mean_crf([crf for crf, _ in found])
+    expected = torch.stack([crf.score(scores, tags) for crf, scores in found]).mean(0)
+    assert torch.allclose(crf.score(mean, tags), expected)
+    assert torch.equal(crf.may_follow, found[0][0].may_follow)

@@ -8,7 +8,7 @@ from torch import Tensor
 from elman import CELLS, Next, Ragged, Recurrent, affine, bernoulli, cell, dropout, tanh, zoneout
 from elman.errors import UsageError
 from elman.nn import Embedding, SequenceDropout
-from elman.nn.penalties import add_penalty, collected_penalties
+from elman.nn.penalties import add_penalty, collected_penalties, read_each
 from elman.nn.regularisers import ActivationRegulariser, drop_weights
 from tests.laws.cases import every_cell, every_differentiable_target
 from tests.laws.tolerances import assert_near
@@ -355,3 +355,12 @@ def test_penalties_are_added_in_training_only_and_to_the_innermost_who_asks():
         assert (len(inner), len(outer)) == (1, 0)
         add_penalty(torch.tensor(1.0))
     assert len(outer) == 1
+
+
+def test_networks_that_are_read_side_by_side_add_the_mean_of_their_penalties():
+    batch, other = batch_of(2), batch_of(2, seed=1)
+    layers = [ActivationRegulariser(activation, 0.0) for activation in (1.0, 2.0)]
+    with collected_penalties() as found:
+        assert read_each(layers, lambda layer: layer(batch, other)) == [other, other]
+    alone = [float(layer.penalty(batch, other)) for layer in layers]
+    assert sum(map(float, found)) == pytest.approx(sum(alone) / 2)

@@ -1,5 +1,6 @@
 """A linear-chain conditional random field over ragged batches."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -210,6 +211,23 @@ class CRF(nn.Module):
         """Return the sizes for printing the module."""
         refused = int((~self.may_follow).sum())
         return f"{self.tags}" + (f", {refused} transitions not allowed" if refused else "")
+
+
+@torch.no_grad()
+def mean_crf(crfs: Sequence[CRF]) -> CRF:
+    """Return a CRF whose weights are the means of those of several.
+
+    With the mean of their scores it gives each sequence of tags the mean of its scores.
+
+    Args:
+        crfs: of the same tags and constraints.
+    """
+    first = crfs[0]
+    found = CRF(first.tags, transitions=first.may_follow, starts=first.may_start, ends=first.may_end)
+    found.to(first.start.device, first.start.dtype)
+    for name, weight in found.named_parameters():
+        weight.copy_(torch.stack([getattr(crf, name) for crf in crfs]).mean(0))
+    return found
 
 
 class _Walk:

@@ -1,10 +1,13 @@
 """Penalties that the layers of a network add to its loss in training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
+
+Found = TypeVar("Found")
 
 _collecting: ContextVar[list[Tensor] | None] = ContextVar("collecting", default=None)
 
@@ -31,3 +34,18 @@ def collected_penalties() -> Iterator[list[Tensor]]:
         yield penalties
     finally:
         _collecting.reset(token)
+
+
+def read_each(networks: Iterable[nn.Module], read: Callable[[Any], Found]) -> list[Found]:
+    """Return what each network of an ensemble gives, and add the mean of their penalties.
+
+    Args:
+        networks: of the ensemble.
+        read: gives the outputs of one of them.
+    """
+    with collected_penalties() as penalties:
+        found = [read(network) for network in networks]
+    # The loss is the mean over the networks, too.
+    for penalty in penalties:
+        add_penalty(penalty / len(found))
+    return found

@@ -76,3 +76,11 @@ def without_crossing(outputs: Tensor) -> Tensor:
         proposition 4.
     """
     return outputs.sort(-1).values
+
+
+def mean_numbers(rows: Tensor) -> Tensor:
+    """Return the mean over the first axis of numbers, or of quantiles on the last one.
+
+    The quantiles of each row are sorted first: a network may give them in any order.
+    """
+    return without_crossing(rows).mean(0)

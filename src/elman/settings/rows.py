@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from elman.settings.base import Conflict
+from elman.settings.ensemble import EnsembleSettings
 from elman.settings.network import NetworkSettings, PoolingName, Share
 from elman.settings.series import SeriesSettings
 from elman.settings.space import Range, Space
@@ -77,7 +78,7 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
     )
 
 
-class LabelSettings(RowSettings):
+class LabelSettings(RowSettings, EnsembleSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Settings of networks that give a label, besides those of `RowSettings`."""
 
     space: ClassVar[Space] = {"label_smoothing": Range(0.0, 0.2)}
@@ -86,11 +87,6 @@ class LabelSettings(RowSettings):
         "ngrams",
         description="Add a linear model of TF-IDF n-grams. They are words, pairs of words and characters; the model is "
         "fitted to the training texts, and both are weighed on the validation texts.",
-    )
-    ensemble: PositiveInt = Field(
-        1,
-        description="Number of networks to train side by side. Each starts from its own weights; their answers are "
-        "averaged.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -104,8 +100,6 @@ class LabelSettings(RowSettings):
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
-        if self.optimizer == "hessian-free" and self.ensemble > 1:
-            yield Conflict(("optimizer", "ensemble"), "hessian-free takes the curvature of one network.")
-        for name, default in {"ensemble": 1, "label_smoothing": 0.0, "class_weight": None}.items():
+        for name, default in {"label_smoothing": 0.0, "class_weight": None}.items():
             if self.closed_form and getattr(self, name) != default:
                 yield Conflict(("fitter", name), "ridge solves for one output layer by least squares, without it.")

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 
 from elman.errors import UsageError
 from elman.report.parts import Part
+from elman.settings.ensemble import EnsembleSettings
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
 from elman.settings.training import TrainingSettings
 from elman.tasks.panel_encoder import PanelEncoder
@@ -14,7 +15,7 @@ from elman.tasks.panels import Panels
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 
 
-class ForecastSettings(ForecastNetworkSettings, TrainingSettings):
+class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettings):
     """Every setting of a forecaster: its windows, the network's layers and the training."""
 
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer.")
@@ -123,44 +124,69 @@ class Forecast(Task):
         return Units(torch.tensor(encoder.middle, dtype=kind), torch.tensor(encoder.spread, dtype=kind))
 
     def network(self, cell: Any) -> Any:
-        """Build the network that the setting `method` names."""
+        """Build the network that the setting `method` names, or several of them."""
+        from elman.forecast_ensemble import ForecastEnsemble
         from elman.forecast_network import NETWORKS
 
-        return NETWORKS[self.settings.method](self.settings, self.encoders["series"].sizes(), cell)
+        settings, sizes = self.settings, self.encoders["series"].sizes()
+        if settings.ensemble > 1:
+            return ForecastEnsemble(settings, sizes, settings.ensemble, cell)
+        return NETWORKS[settings.method](settings, sizes, cell)
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
         """Fit the scaling of the network, and the ridge regression that its linear map begins as."""
         from elman.data.ragged.ragged import Ragged
+        from elman.forecast_ensemble import forecasters_of
         from elman.tasks.forecast_start import first_map
 
         panel = encoded["series"]
         if fit and panel.lengths:
-            network.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
-            if network.linear is not None:
-                network.start_linear(first_map(network, panel, self.settings))
+            each = forecasters_of(network)
+            for one in each:
+                one.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
+            if each[0].linear is not None:
+                first = first_map(each[0], panel, self.settings)
+                for one in each:
+                    one.start_linear(first)
         return encoded
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
         """Read a batch, with `Forecasts` as outputs.
 
-        Outside training recursive networks draw their paths.
+        Outside training recursive networks draw their paths. In training each network of an ensemble has a loss of its
+        own, and the mean of them is learned.
         """
-        forecasts = self._forecasts(network, batch, taught=network.training)
-        loss, count = forecasts.loss(batch["future"])
-        return Read(loss, count, forecasts)
+        import torch
+
+        from elman.forecast_ensemble import averaged
+
+        if not (network.training and hasattr(network, "each")):
+            forecasts = self._forecasts(network, batch, taught=network.training)
+            loss, count = forecasts.loss(batch["future"])
+            return Read(loss, count, forecasts)
+        raws = network.each(batch.columns)
+        losses, counts = zip(*(self._of_raw(network, batch, raw).loss(batch["future"]) for raw in raws), strict=True)
+        loss = torch.stack(losses).mean()
+        return Read(loss, counts[0], self._of_raw(network, batch, averaged(raws)))
 
     def _forecasts(self, network: Any, batch: Batch, *, taught: bool = False, margins: bool = True) -> Any:
+        from elman.tasks.forecast_outputs import drawn, size_of, uniform_numbers
+
+        settings, targets = self.settings, len(self.encoders["series"].middle)
+        if settings.method != "recursive" or taught:
+            return self._of_raw(network, batch, network(batch.columns), margins=margins)
+        size = size_of(batch["window"], targets) if settings.loss == "negative-binomial" else None
+        samples = settings.samples if settings.loss in DISTRIBUTIONS else 1
+        uniform = uniform_numbers(settings.seed, samples, settings.horizon, targets).to(network.margins.device)
+        return self._of_raw(network, batch, network(batch.columns, drawn(settings, uniform, size)), margins=margins)
+
+    def _of_raw(self, network: Any, batch: Batch, raw: Any, *, margins: bool = True) -> Any:
+        """Return the forecasts that the outputs of a network mean."""
         from elman.devices import moved, widened
-        from elman.tasks.forecast_outputs import Forecasts, drawn, size_of, uniform_numbers
+        from elman.tasks.forecast_outputs import Forecasts, size_of
 
         settings, units = self.settings, moved(self._units, network.margins.device)
         size = size_of(batch["window"], len(units.middle)) if settings.loss == "negative-binomial" else None
-        if settings.method == "recursive" and not taught:
-            samples = settings.samples if settings.loss in DISTRIBUTIONS else 1
-            uniform = uniform_numbers(settings.seed, samples, settings.horizon, len(units.middle))
-            raw = network(batch.columns, drawn(settings, uniform.to(network.margins.device), size))
-        else:
-            raw = network(batch.columns)
         raw = type(raw)(widened(raw.values), raw.scale, None if raw.paths is None else widened(raw.paths))
         fitted = margins and bool(network.calibrated)
         return Forecasts(

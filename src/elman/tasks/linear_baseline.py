@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from elman.data.text.tf_idf import inverse_frequencies, unit_rows
 from elman.errors import MissingPackageError
 from elman.tasks.baselines import Baseline, share
 
@@ -73,18 +74,14 @@ class Rows(NamedTuple):
 
 
 class TfIdf:
-    """TF-IDF of n-grams: (1 + ln count) · (1 + ln((1 + texts) / (1 + texts with it))), each row of length 1.
+    """TF-IDF of n-grams, see `elman.data.text.tf_idf`.
 
     Args:
         kind: of the n-grams: `words` or `characters`.
 
     Attributes:
         terms: the n-grams, in order.
-        weights: the second factor of each, `(terms,)`.
-
-    Source:
-        K. Sparck Jones, A Statistical Interpretation of Term Specificity, 1972; smoothed as scikit-learn's
-        `TfidfVectorizer(sublinear_tf=True)`, whose values these are.
+        weights: inverse frequency of each, `(terms,)`.
     """
 
     def __init__(self, kind: str, terms: Sequence[str] = (), weights: np.ndarray | None = None):
@@ -107,7 +104,7 @@ class TfIdf:
         names = list(found)
         self.terms = [names[number] for number in kept]
         self._index = {term: number for number, term in enumerate(self.terms)}
-        self.weights = (1 + np.log((1 + len(texts)) / (1 + occurring[kept]))).astype(np.float32)
+        self.weights = inverse_frequencies(len(texts), occurring[kept]).astype(np.float32)
         renamed = np.full(len(found), -1)
         renamed[kept] = np.arange(len(kept))
         return self._weighted(starts, renamed[features], counts)
@@ -131,10 +128,9 @@ class TfIdf:
         known = features >= 0
         row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[known]
         features, size = features[known], len(starts) - 1
-        values = (1 + np.log(counts[known])) * self.weights[features]
-        lengths = np.sqrt(np.bincount(row, weights=values**2, minlength=size))
+        values = unit_rows(row, counts[known], self.weights[features], size)
         starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=size))])
-        return Rows(starts, features, values / np.maximum(lengths, 1e-12)[row])
+        return Rows(starts, features, values)
 
 
 class Features:

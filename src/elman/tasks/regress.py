@@ -10,6 +10,7 @@ from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
 from elman.settings import check_settings
 from elman.settings.base import Conflict
+from elman.settings.ensemble import EnsembleSettings
 from elman.settings.network import Share
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 QUANTILES = (0.1, 0.5, 0.9)
 
 
-class RegressorSettings(RowSettings):
+class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Every setting of a regressor: those of `RowSettings`, and these."""
 
     loss: NumberLoss = Field(
@@ -171,16 +172,22 @@ class Regress(WideRowTask):
     def network(self, cell: "Cell | None") -> Any:
         """Build the network: embed, recurrent body, pooling of whole sequences, dense layers."""
         # Imported late: torch is needed only for training.
-        from elman.networks import RowNetwork, StepNetwork
+        from elman.networks import Ensemble, RowNetwork, StepNetwork
+        from elman.nn.regression import mean_numbers
 
         sizes, outputs = self.encoders["text"].sizes(), max(1, len(self.quantiles))
-        features = sizes.pop("wide", None)
+        features, members = sizes.pop("wide", None), self.settings.ensemble
         if not self.encoders["target"].each_step:
-            network = RowNetwork(self.settings, outputs, cell=cell, **sizes)
+            if members > 1:
+                network = Ensemble(self.settings, outputs, members, average=mean_numbers, cell=cell, **sizes)
+            else:
+                network = RowNetwork(self.settings, outputs, cell=cell, **sizes)
             network.wide = None if features is None else self.new_wide(features)
             return network
         if self.settings.segment > 1:
             raise UsageError("Segments have no number for each step.", fix="Leave segment (--segment) at 1.")
+        if members > 1:
+            raise UsageError("Targets of each step have one network.", fix="Leave ensemble (--ensemble) at 1.")
         return StepNetwork(self.settings, outputs, cell=cell, **sizes)
 
     def read(self, network: Any, batch: Batch, state: "State | None" = None) -> Read:
@@ -194,8 +201,12 @@ class Regress(WideRowTask):
         settings, counted, wanted = self.settings, outputs, targets.to(outputs.dtype)
         if (kept := self.counted(batch)) is not None:
             counted, wanted = outputs[kept], wanted[kept]
+        count = len(wanted)
+        if is_ensemble := network.training and settings.ensemble > 1:
+            # Each network of an ensemble learns for itself.
+            wanted = wanted.expand(settings.ensemble, -1)
         loss = number_loss(settings.loss, counted, wanted, self.quantiles, delta=settings.huber_delta)
-        return Read(loss, len(wanted), outputs)
+        return Read(loss, count, outputs.mean(0) if is_ensemble else outputs)
 
     def counted(self, batch: Batch) -> "Tensor | None":
         """Return which steps are after the warm-up, None for all of them.

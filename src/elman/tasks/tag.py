@@ -7,6 +7,7 @@ from pydantic import Field
 
 from elman.errors import UsageError
 from elman.report.parts import Confusion, Numbers, Part
+from elman.settings.ensemble import EnsembleSettings
 from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
@@ -17,7 +18,7 @@ from elman.tasks.tag_report import tagged_sentences
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
 
-class TagSettings(VocabularySettings, WordSettings, TrainingSettings):
+class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings):
     """Every setting of a tagger: which words are known, the network's layers and the training."""
 
     scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
@@ -84,13 +85,15 @@ class Tag(Task):
 
     def network(self, cell: Any) -> Any:
         """Build the network: spelled words, recurrent body, dense layers on each word, CRF."""
-        from elman.tag_network import TagNetwork
+        from elman.tag_network import TagEnsemble, TagNetwork
 
         sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
         settings = self.settings
         if settings.closed_form:
             # Ridge regression solves for one output layer; the linear model would stay as it is drawn.
             settings = settings.model_copy(update={"wide": False})
+        if settings.ensemble > 1:
+            return TagEnsemble(settings, len(self.tags), settings.ensemble, cell=cell, allowed=allowed, **sizes)
         return TagNetwork(settings, len(self.tags), cell=cell, allowed=allowed, **sizes)
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:

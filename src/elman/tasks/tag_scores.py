@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from elman.data.ragged.ragged import Ragged
+from elman.nn.crf import CRF
 from elman.tasks.confusions import LabelScores
 from elman.tasks.spans import Scheme, SpanScores, conlleval_spans, strict_spans
 from elman.tasks.task import Batch, Read
@@ -18,7 +21,7 @@ class Tagged(NamedTuple):
     """What a network gives for the words of a batch.
 
     Attributes:
-        logits: scores of the tags, `(total, tags)`.
+        logits: scores of the tags, `(total, tags)`; in training `(total, members, tags)` for an ensemble.
         best: the tags that it chooses, `(total,)`.
         losses: of the words that are counted, added up.
     """
@@ -32,20 +35,24 @@ def read_tags(network: Any, batch: Batch) -> Read:
     """Return the loss of a batch and its `Tagged` outputs.
 
     With a CRF the loss is that of whole sentences, for each of their words. Sentences whose true tags it does not allow
-    have an infinite loss, and are left out of it.
+    have an infinite loss, and are left out of it. The networks of an ensemble each have a loss of their own in
+    training, and the mean of them is learned.
     """
     scores, targets = network(batch["words"]), batch["tags"]
-    counted = len(targets.data)
-    if network.crf is None:
-        loss = functional.cross_entropy(scores.data, targets.data)
-        losses = functional.cross_entropy(scores.data.detach(), targets.data, reduction="sum")
-    else:
-        each = network.crf(scores, targets)
-        allowed = each.isfinite()
-        counted = int(targets.lengths[allowed.cpu()].sum())
-        total = each[allowed].sum()
-        loss, losses = total / max(1, counted), total.detach()
-    return Read(loss, counted, Tagged(scores.data, network.best(scores).data, losses))
+    losses, counts = zip(*(_losses(part, targets, crf) for part, crf in network.parts(scores)), strict=True)
+    # What a CRF allows is the same for all networks.
+    total, counted = torch.stack(losses).mean(), counts[0]
+    outputs = Tagged(scores.data, network.best(scores).data, total.detach())
+    return Read(total / max(1, counted), counted, outputs)
+
+
+def _losses(scores: Ragged, targets: Ragged, crf: CRF | None) -> tuple[Tensor, int]:
+    """Return the sum of the losses of all words, and how many words are counted."""
+    if crf is None:
+        return functional.cross_entropy(scores.data, targets.data, reduction="sum"), targets.total
+    each = crf(scores, targets)
+    allowed = each.isfinite()
+    return each[allowed].sum(), int(targets.lengths[allowed.cpu()].sum())
 
 
 class TagScores:

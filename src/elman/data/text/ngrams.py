@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elman.data.ragged.ragged import Ragged
+from elman.data.text.tf_idf import inverse_frequencies, unit_rows
 from elman.data.text.tokens import Tokenizer
 
 Unit = Literal["words", "texts"]
@@ -79,11 +80,7 @@ class Ngrams:
 
     There are two kinds: words with pairs of neighbouring words (only where texts are read by words), and n-grams of
     characters that do not cross the ends of a word (of 2 to 5 characters) or of a text (of 1 to 6). Texts are read in
-    lower case. With n texts of which d have a feature, and c occurrences in this one, its value is
-
-        (1 + ln c) · (1 + ln((1 + n) / (1 + d)))
-
-    and the values of each kind are scaled to a length of 1.
+    lower case. The features of each kind are weighed by TF-IDF, see `elman.data.text.tf_idf`.
 
     >>> grams = Ngrams("words")
     >>> rows = grams.learn(["A good film", "a bad film"])
@@ -94,10 +91,6 @@ class Ngrams:
 
     Args:
         unit: what the n-grams of characters are taken from.
-
-    Source:
-        G. Salton and C. Buckley, Term-Weighting Approaches in Automatic Text Retrieval, 1988, for the weights, as
-        scikit-learn's TfidfVectorizer smooths them with `sublinear_tf=True`.
     """
 
     def __init__(self, unit: Unit):
@@ -171,7 +164,7 @@ class Ngrams:
             self._numbers.append({name: number for number, name in enumerate(kind, first)})
             first += len(kind)
         found = np.array(list(chain.from_iterable(kind.values() for kind in counts)), np.float64)
-        self._weights = 1 + np.log((1 + texts) / (1 + found))
+        self._weights = inverse_frequencies(texts, found)
         self._cached: dict[str, list[int]] = {}
 
     def _kinds(self) -> range:
@@ -217,9 +210,7 @@ class Ngrams:
         keys = np.repeat(np.arange(texts), lengths) * size + np.concatenate([np.zeros(0, np.int64), *found])
         keys, counts = np.unique(keys, return_counts=True)
         row, ids = np.divmod(keys, size)
-        values = (1 + np.log(counts)) * self._weights[ids]
-        squares = np.bincount(row, values * values, minlength=texts)
-        return row, ids, values / np.sqrt(squares)[row]
+        return row, ids, unit_rows(row, counts, self._weights[ids], texts)
 
 
 def _frequent(counts: Counter[str], least: int) -> dict[str, int]:

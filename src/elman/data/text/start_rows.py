@@ -108,7 +108,8 @@ def coverage(start: StartRows, vocabulary: Vocabulary, ids: Tensor, learned: int
     covered = int(counts[start.ids].sum())
     parts = [
         f"{known:,} of {learned:,} words ({_percent(known, learned)}) and {_percent(covered, len(ids))} of the running "
-        "words have a vector"
+        "words have a vector",
+        f"the embedding has their size, {start.rows.shape[1]}",
     ]
     added = len(vocabulary) - special - learned
     if added:
