@@ -13,6 +13,7 @@ from elman import Describer, Translator
 from elman.cli.app import run
 from elman.errors import DataError, MissingPackageError, ShapeError, UsageError
 from elman.forcing import Discriminator
+from elman.models import open_model
 from elman.report.grid import Grid
 from elman.report.parts import Examples
 from elman.settings import check_settings
@@ -292,3 +293,19 @@ def test_a_search_of_scikit_learn_keeps_the_smaller_loss(kind: type):
 def test_a_text_that_is_required_and_banned_is_named(model: Translator):
     with pytest.raises(UsageError, match="'A' is required, and 'A' in it is banned"):
         model.predict(["ab"], require=("A",), ban=("A",))
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_targets_may_be_as_long_as_those_of_training(tmp_path, joint):
+    """Targets of many tokens for each source token are not cut by the usual limits, unless these are given."""
+    sources, long = ["a", "b"] * 8, ["x y z " * 70 + "x", "y " * 30 + "y"] * 8
+    how = {"tokens": "words", "joint": joint, "hidden_size": 8, "embedding": 4, "epochs": 1, "validation_fraction": 0}
+    model = Translator(**how).fit(sources, [text.strip() for text in long])
+    model.save(tmp_path / "m")
+    for each in (model, open_model(tmp_path / "m")):
+        writer = each.task_.encoders["target"]
+        assert (writer.longest, writer.growth) == (212, 202.0)
+        allowed = writer.allowing(check_settings(DecodingOptions, {}))
+        assert (allowed.max_length, allowed.max_length_factor) == (265, 252.5)
+        given = check_settings(DecodingOptions, {"max_length": 9, "max_length_factor": 1.0})
+        assert writer.allowing(given) == given

@@ -29,11 +29,15 @@ class DecodingSettings(SamplingSettings):
         description="Penalty for source tokens without attention. Its factor in the score; 0 for none.",
     )
     min_length: NonNegativeInt = Field(0, description="Fewest tokens of a target, without its end mark.")
-    max_length: PositiveInt = Field(200, description="Most tokens of a target, with its end mark.")
+    max_length: PositiveInt = Field(
+        200,
+        description="Most tokens of a target, with its end mark. Where it is not given, a fourth more than the "
+        "longest target of training if that is more.",
+    )
     max_length_factor: NonNegativeFloat = Field(
         2.0,
         description="Most target tokens for each source token. `max_length_extra` is added, and `max_length` still "
-        "applies.",
+        "applies. Where it is not given, a fourth more than the training targets need if that is more.",
     )
     max_length_extra: NonNegativeInt = Field(
         10, description="Most target tokens beyond the factor's share. See `max_length_factor`."

@@ -71,9 +71,7 @@ class Describe(Writing):
 
     def learn(self, values: Mapping[str, Any], folder: "Path | None" = None) -> dict[str, Any]:
         """Learn sizes and vocabulary, and return the rows that are not too long."""
-        from elman.tasks.translate_choices import short_enough
-
-        return short_enough(self.settings, super().learn(values, folder), self.encoders["target"].notes)
+        return self.measured(super().learn(values, folder), self.encoders["target"].notes)
 
     def network(self, cell: "Cell | None") -> Any:
         """Build the network: dense layers, bridge, attention, decoder."""

@@ -14,7 +14,7 @@ from elman.settings.training import Schedule, TrainingSettings
 from elman.settings.translation import DecoderSettings, ForcingSettings, LengthSettings
 from elman.tasks.parallel_rows import Parallel
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
-from elman.tasks.translate_texts import MarkedText, TargetText
+from elman.tasks.translate_texts import MARKS, MarkedText, TargetText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +108,22 @@ class Writing(Task):
             require_sacrebleu()
         return super().metric
 
+    def measured(self, encoded: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+        """Return the rows that are not too long, and learn how long their targets are.
+
+        Args:
+            encoded: columns of the training set by name.
+            notes: of an encoder; those left out are noted there.
+        """
+        # These import torch.
+        from elman.tasks.translate_choices import short_enough
+        from elman.tasks.writing import lengths_of
+
+        found = short_enough(self.settings, encoded, notes)
+        sources = [max(0, length - MARKS) for length in lengths_of(found[self.columns[0].name])]
+        self.encoders["target"].measure(sources, (found["target"].lengths - 1).tolist())
+        return found
+
     def adapting(self, network: Any, options: Any) -> tuple[Any, None]:
         """Return the network with the options of its search."""
         from elman.tasks.writing import with_options
@@ -174,8 +190,6 @@ class Translate(Writing):
 
     def learn(self, values: Mapping[str, Any], folder: "Path | None" = None) -> dict[str, Any]:
         """Learn the vocabularies, and return the pairs that are not too long."""
-        from elman.tasks.translate_choices import short_enough
-
         source, target = self.encoders["source"], self.encoders["target"]
         if not self._is_joint:
             found = super().learn(values, folder)
@@ -187,7 +201,7 @@ class Translate(Writing):
             target.share(source)
             target.count(written)
             found = {"source": read, "target": Targets(written, list(values["target"]))}
-        return short_enough(self.settings, found, source.notes)
+        return self.measured(found, source.notes)
 
     def network(self, cell: "Cell | None") -> Any:
         """Build the network: encoder, bridge, attention, decoder."""

@@ -9,6 +9,7 @@ from elman.errors import DataError
 from elman.settings import check_settings
 from elman.tasks.choices import kind_of_tokens
 from elman.tasks.task import Values
+from elman.tasks.translate_texts import MARKS
 
 
 def resolve_translator(settings: Any, values: Values, *, validated: bool) -> tuple[Any, list[str]]:
@@ -45,8 +46,7 @@ def short_enough(settings: Any, encoded: Mapping[str, Any], notes: list[str]) ->
     limits = {name: limit for name, limit in limits.items() if limit is not None and name in encoded}
     if not limits:
         return dict(encoded)
-    marks = 2
-    lengths = {name: (encoded[name].lengths - marks).tolist() for name in limits}
+    lengths = {name: (encoded[name].lengths - MARKS).tolist() for name in limits}
     total = len(encoded["target"])
     long = [row for row in range(total) if any(lengths[name][row] > limit for name, limit in limits.items())]
     flags = " or ".join(f"max_{name}_length={limit}" for name, limit in limits.items())

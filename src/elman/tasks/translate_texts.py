@@ -1,11 +1,13 @@
 """The texts of a translator: sources, and targets that a decoder writes."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from elman.settings import check_settings
+from elman.settings.decoding import DecodingOptions, DecodingSettings
 from elman.settings.text import EncoderSettings
 from elman.tasks.kinds import Text
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from elman.data.ragged.ragged import Ragged
 
+# Of a text, which limits of lengths do not count.
+MARKS = 2
+# A target may be longer than those of training by this factor.
+SPARE = 1.25
 READ = ("lower_case", "min_count", "max_tokens", "unknown", "split")
 # No blank is written before these marks, and none after those.
 _CLOSING, _OPENING = re.compile(r" ([.,;:!?%)\]}…»”])"), re.compile(r"([(\[{«„“¿¡]) ")
@@ -117,12 +123,37 @@ class TargetText(MarkedText):
     Attributes:
         counts: how often each id occurs in the training texts; None for a saved model.
         other: the encoder of the sources where both have one vocabulary, else None.
+        longest: tokens of the longest training target, with its end mark; 0 if it is not known.
+        growth: how many of them a source token has, at most, beyond `max_length_extra`; 0 if it is not known.
     """
 
     def __init__(self, settings: Any):
         super().__init__(settings, getattr(settings, "target_tokens", None))
         self.counts: Tensor | None = None
         self.other: MarkedText | None = None
+        self.longest, self.growth = 0, 0.0
+
+    def measure(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Learn how long the targets of training are.
+
+        Args:
+            sources: tokens of each source, without marks.
+            targets: of its target, with the end mark.
+        """
+        extra = DecodingSettings.model_fields["max_length_extra"].default
+        self.longest = max(targets, default=0)
+        pairs = zip(sources, targets, strict=True)
+        self.growth = max(((target - extra) / source for source, target in pairs if source), default=0.0)
+
+    def allowing(self, options: DecodingOptions) -> DecodingOptions:
+        """Return options that allow targets as long as those of training, unless their limits were given."""
+        needed = {"max_length": math.ceil(SPARE * self.longest), "max_length_factor": SPARE * self.growth}
+        longer = {
+            name: value
+            for name, value in needed.items()
+            if name not in options.model_fields_set and value > getattr(options, name)
+        }
+        return options.model_copy(update=longer)
 
     def share(self, other: MarkedText) -> None:
         """Take over the vocabulary of the sources."""
@@ -149,8 +180,9 @@ class TargetText(MarkedText):
         return Targets(super().encode(values, **how), list(values))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the vocabulary, unless it is that of the sources."""
-        return {"shared": True} if self.other is not None else super().to_json()
+        """Return the vocabulary, unless it is that of the sources, and how long the targets are."""
+        lengths = {"longest": self.longest, "growth": self.growth}
+        return {**({"shared": True} if self.other is not None else super().to_json()), **lengths}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` returned. The encoder of the sources is loaded before."""
@@ -158,3 +190,4 @@ class TargetText(MarkedText):
             self.share(self.other)
         else:
             super().load(document)
+        self.longest, self.growth = document.get("longest", 0), document.get("growth", 0.0)

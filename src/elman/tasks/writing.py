@@ -19,10 +19,8 @@ from elman.settings import check_settings
 from elman.settings.decoding import DecodingOptions
 from elman.tasks.task import Answer, Batch, Read
 from elman.tasks.translate_scores import TextScores
-from elman.tasks.translate_texts import MarkedText, Targets, TargetText
+from elman.tasks.translate_texts import MARKS, MarkedText, Targets, TargetText
 
-# Of a source, which the lengths of targets follow without them.
-MARKS = 2
 GREEDY, DEFAULTS = check_settings(DecodingOptions, {"beam": 1}), check_settings(DecodingOptions, {})
 # Sentences whose attention a report shows, and the longest of them in tokens.
 SHOWN, SHOWN_TOKENS = 4, 40
@@ -210,6 +208,7 @@ def search(
 
 def demanded(options: DecodingOptions, lengths: Sequence[int], encoder: TargetText) -> Demands:
     """Return the demands of the options on the text for each source."""
+    options = encoder.allowing(options)
     prefixes = [] if options.prefix is None else [ids_of(options.prefix, encoder)] * len(lengths)
     required = [[ids_of(text, encoder) for text in options.require]] * len(lengths) if options.require else []
     banned = [id for text in options.ban for id in ids_of(text, encoder)]
