@@ -309,3 +309,47 @@ def test_targets_may_be_as_long_as_those_of_training(tmp_path, joint):
         assert (allowed.max_length, allowed.max_length_factor) == (265, 252.5)
         given = check_settings(DecodingOptions, {"max_length": 9, "max_length_factor": 1.0})
         assert writer.allowing(given) == given
+
+
+HOUSES = "floors,age,garden,advert\n" + "".join(
+    f"{n % 3},{n % 5},{n % 2},{'new' if n % 5 < 3 else 'old'} house\n" for n in range(30)
+)
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("houses")
+    (folder / "train.csv").write_text(HOUSES)
+    small = ["--hidden-size", "8", "--embedding", "8", "--epochs", "2", "--batch-size", "4", "--learning-rate", "0.02"]
+    words = ["train", "describe", str(folder / "train.csv"), "--target", "advert", "--out", str(folder / "model")]
+    assert run([*words, *small, "--json"]) == 0
+    return folder
+
+
+def described(capsys, houses: Path, content: str, *options: str) -> list[str]:
+    (houses / "new.csv").write_text(content)
+    capsys.readouterr()
+    assert run(["predict", str(houses / "model"), str(houses / "new.csv"), *options, "--json"]) == 0
+    return [each["target"] for each in json.loads(capsys.readouterr().out)["predictions"]]
+
+
+def test_columns_of_vectors_are_found_by_their_names(capsys, houses):
+    rows = [(0, 4, 1), (2, 0, 0), (1, 3, 1), (0, 1, 0)]
+    first = "".join(f"{a},{b},{c}\n" for a, b, c in rows)
+    turned = "".join(f"{c},{a},text,{b}\n" for a, b, c in rows)
+    expected = described(capsys, houses, "floors,age,garden\n" + first)
+    assert described(capsys, houses, "garden,floors,advert,age\n" + turned) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [("floors,years,garden", "`age` missing, `years` not known"), ("floors,age", "`garden` missing")],
+)
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_other_columns_of_vectors_are_refused(capsys, houses, header, said, command):
+    count = header.count(",") + 1
+    text = header + ",advert\n" + ",".join("1" * count) + ",old house\n"
+    (houses / "other.csv").write_text(text * (command != "predict") or header + "\n" + ",".join("1" * count) + "\n")
+    capsys.readouterr()
+    assert run([command, str(houses / "model"), str(houses / "other.csv")]) == 1
+    assert said in capsys.readouterr().err

@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from elman.data.listing import listed
 from elman.data.text.unknown import UnknownTally
 from elman.errors import DataError, ShapeError
-from elman.tasks.rows import Rows
-from elman.tasks.task import Column, Known, Unknown, Values
+from elman.tasks.rows import Rows, form_of, given_options
+from elman.tasks.task import Asked, Column, Known, Unknown, Values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from elman.data.tables.table_format import TableFormat
 
 
 class VectorRows(Rows):
@@ -44,8 +47,33 @@ class VectorRows(Rows):
                 where=found.names[0] if found.names else found.source,
                 fix="Give a column for each number (at least three), and name that of the texts with --target.",
             )
+        _check_names(found.source, found.form, form_of(known))
         # What a step is belongs to the texts that are written.
-        return replace(found, settings={})
+        notes = [note.replace("each row is a series", "each row is a vector") for note in found.notes]
+        return replace(found, settings={}, notes=notes)
+
+    def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
+        """Read vectors to predict with `elman.tasks.asked.read_rows`.
+
+        Raises:
+            DataError: they cannot be read so, or their columns have other names than in training.
+        """
+        # Imported late: numpy is not needed before a file is read.
+        from elman.data.tables.blocks import reader_of
+        from elman.tasks.asked import read_rows
+
+        form = form_of(known)
+        if path == "-":
+            return super().asked(path, options, known)
+        how = {**given_options({"text": options.get("column")}), **given_options(options, ("header", "separator"))}
+        read = reader_of(known=form, labelled=False, **how)
+
+        def checked(source: Any, found: Any) -> Any:
+            table = read(source, found)
+            _check_names(table.source, table.format, form)
+            return table
+
+        return read_rows(path, checked, encoding=options.get("encoding"), known=form)
 
     def facts(self, values: Values) -> str:
         """Return the number of vectors."""
@@ -116,6 +144,29 @@ class VectorInput:
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` returned."""
         self.features = document["features"]
+
+
+def _check_names(source: str, form: "TableFormat | None", trained: "TableFormat | None") -> None:
+    """Refuse a table whose columns have other names than those of the training file.
+
+    Raises:
+        DataError: names the columns that differ.
+    """
+    if trained is None or form is None or not trained.steps or not form.steps:
+        return
+    missing = [name for name in trained.steps if name not in form.steps]
+    strange = [name for name in form.steps if name not in trained.steps]
+    if missing or strange:
+        differing = ", ".join(filter(None, [_listed("missing", missing), _listed("not known", strange)]))
+        raise DataError(
+            f"The columns of numbers are not those of the training file: {differing}.",
+            where=source,
+            fix=f"Give a column for each of {_listed('', list(trained.steps)).strip()}, in any order.",
+        )
+
+
+def _listed(what: str, names: list[str]) -> str:
+    return f"{', '.join(f'`{name}`' for name in listed(names))} {what}" if names else ""
 
 
 def _flat(value: Any) -> Any:

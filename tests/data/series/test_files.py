@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elman.data.series.values import SeriesName
+from elman.data.tables.table_format import TableFormat
 from elman.data.tables.tables import read_table
 from elman.errors import DataError, UsageError
 from elman.tasks.classify import Classify
@@ -212,3 +213,20 @@ def test_texts_beside_numbers_are_texts(tmp_path: Path, text: str):
         table(tmp_path, "a.csv", text, label="nothing")
     found = read_table(tmp_path / "a.csv", text=2, label="stars")
     assert not found.is_numeric
+
+
+@pytest.mark.parametrize(
+    ("text", "labelled", "expected"),
+    [
+        ("t2,class,t0,t3,t1\n3,a,1,4,2\n7,b,5,8,6\n", True, [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("t3,t2,t1,t0\n4,3,2,1\n8,7,6,5\n", False, [[1, 2, 3, 4], [5, 6, 7, 8]]),
+        ("t4,t3,t2,t1,t0\n9,4,3,2,1\n9,8,7,6,5\n", False, [[1, 2, 3, 4, 9], [5, 6, 7, 8, 9]]),
+        ("x3,x2,x1,x0\n4,3,2,1\n8,7,6,5\n", False, [[4, 3, 2, 1], [8, 7, 6, 5]]),
+    ],
+)
+def test_steps_are_found_by_the_names_of_their_columns(tmp_path: Path, text, labelled, expected):
+    trained = table(tmp_path, "train.csv", "class,t0,t1,t2,t3\na,1,2,3,4\nb,5,6,7,8\n").format
+    found = table(tmp_path, "new.csv", text, known=TableFormat.from_json(trained.to_json()), labelled=labelled)
+    assert [series[:, 0].tolist() for series in found.texts] == expected
+    if labelled:
+        assert found.labels == ["a", "b"]

@@ -142,14 +142,16 @@ def _wide(source: Source, separator: str, options: SeriesOptions, wanted: dict[s
         columns = WideColumns(known.header, known.label - 1, (), names, known.width)
     quote = _quote(options, separator)
     classes = known.classes if known is not None else frozenset[str]()
-    return read_wide(source, separator, quote, options.label, options.header, columns, classes, **wanted)
+    steps = known.steps if known is not None else ()
+    return read_wide(source, separator, quote, options.label, options.header, columns, classes, steps, **wanted)
 
 
 def _wide_form(columns: WideColumns) -> dict[str, Any]:
     target = columns.target
     name = columns.names[target] if target is not None and columns.names else None
     label = None if target is None else target + 1
-    return {"header": columns.header, "label": label, "label_name": name, "width": columns.width}
+    form = {"header": columns.header, "label": label, "label_name": name, "width": columns.width}
+    return {**form, "steps": tuple(columns.names[n] for n in columns.values if n < len(columns.names))}
 
 
 def _wide_notes(columns: WideColumns) -> list[str]:

@@ -90,6 +90,7 @@ def read_wide(
     header: bool | str,
     known: WideColumns | None,
     labels: frozenset[str],
+    steps: Sequence[str] = (),
     *,
     numeric: bool,
     labelled: bool,
@@ -106,6 +107,7 @@ def read_wide(
         header: whether the first row names the columns; "auto" if it has fields that are not numbers.
         known: how the training file of a model was read.
         labels: those that a model knows.
+        steps: names of the steps' columns in the training file, whose order counts where this file has them all.
         numeric: whether the targets are numbers.
         labelled: whether targets are wanted.
 
@@ -114,6 +116,7 @@ def read_wide(
     """
     rows = read_rows(source, separator, quote, spans=separator != "\t")
     columns = _columns(source, rows, label, header, known, labels, numeric=numeric, labelled=labelled)
+    columns = columns._replace(values=_in_order(columns, steps))
     body = rows[1:] if columns.header else rows
     if not body:
         raise DataError(f"{source.name} has a header but no rows.", fix="Give at least one row.")
@@ -134,6 +137,15 @@ def read_wide(
     lines = [row.line for row in body]
     names = [_named(source.name, line, columns) for line in lines]
     return Read(series, targets if columns.target is not None and labelled else None, names, lines), columns
+
+
+def _in_order(columns: WideColumns, steps: Sequence[str]) -> tuple[int, ...]:
+    """Return the columns of the steps in the order of these names, and others after them."""
+    by_name = {columns.names[n]: n for n in columns.values if n < len(columns.names)}
+    if not steps or len(by_name) < len(columns.values) or not set(steps) <= by_name.keys():
+        return columns.values
+    first = [by_name[name] for name in steps]
+    return (*first, *(n for n in columns.values if n not in set(first)))
 
 
 def _named(source: str, line: int, columns: WideColumns) -> SeriesName:

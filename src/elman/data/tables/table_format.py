@@ -30,6 +30,7 @@ class TableFormat:
         series: the column that names the series of a table with a step a row.
         time: the column that orders its steps.
         channels: the columns of its values.
+        steps: the columns of the values of a table with a series a row and a header.
         each_step: whether its targets are a number for each step; None for labels, and for models of earlier versions.
         classes: the spelling of the labels of the model, which distinguishes a row from a header; not saved.
     """
@@ -49,6 +50,7 @@ class TableFormat:
     series: str | None = None
     time: str | None = None
     channels: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
     each_step: bool | None = None
     classes: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -73,5 +75,5 @@ class TableFormat:
                 f"The model was trained on a file that was read with `{strange[0]}`, which this elman does not know.",
                 fix="Use a version of elman no older than the one that saved the model.",
             )
-        lists = {name: tuple(value[name]) for name in ("text", "text_names", "channels") if name in value}
+        lists = {name: tuple(value[name]) for name in ("text", "text_names", "channels", "steps") if name in value}
         return cls(**{**value, **lists})
