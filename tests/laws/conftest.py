@@ -1,16 +1,44 @@
-"""Cells that a target does not run are reported as skipped, with the reason."""
+"""Cells that a target does not run are reported as skipped, and laws of one cell run together."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from elman import CELLS
 from elman.compiler.dispatch import TARGETS
 
+CELL_NAMES = list(CELLS)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        drawn = item.callspec.params if hasattr(item, "callspec") else {}
-        cell, target = drawn.get("cell", drawn.get("name")), TARGETS.get(drawn.get("target"))
-        if cell not in CELLS or target is None or target.refusal is None:
-            continue
-        if reason := target.refusal(CELLS[cell].trace(3, 4)):
-            item.add_marker(pytest.mark.skip(reason=f"not supported by target {drawn['target']}: {reason}"))
+    laws = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in laws:
+        if reason := refusal(drawn(item)):
+            item.add_marker(pytest.mark.skip(reason=reason))
+    # Laws of one cell and dtype run one after another, while the kernels of its sizes are kept.
+    together = iter(sorted(laws, key=lambda item: turn(drawn(item))))
+    items[:] = [next(together) if item.path.parent == Path(__file__).parent else item for item in items]
+
+
+def drawn(item: pytest.Item) -> dict[str, Any]:
+    """Return the parameters of a test by name, the name of a cell as `cell`."""
+    found = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    return {"cell": found.get("name"), **found}
+
+
+def refusal(parameters: dict[str, Any]) -> str:
+    """Return why the target of a test does not run its cell, "" if it does."""
+    cell, target = parameters["cell"], TARGETS.get(parameters.get("target", ""))
+    if cell not in CELLS or target is None or target.refusal is None:
+        return ""
+    reason = target.refusal(CELLS[cell].trace(3, 4))
+    return f"not supported by target {parameters['target']}: {reason}" if reason else ""
+
+
+def turn(parameters: dict[str, Any]) -> tuple[int, bool]:
+    """Return the position of the cell and of the dtype; tests of no cell are the last."""
+    cell = parameters["cell"]
+    position = CELL_NAMES.index(cell) if cell in CELL_NAMES else len(CELL_NAMES)
+    return position, cell in CELL_NAMES and parameters.get("dtype") != torch.float32

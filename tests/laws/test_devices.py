@@ -59,7 +59,8 @@ every_example = pytest.mark.parametrize("name", MORE)
 def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """Give another device, which the setting `cuda` names."""
     with elsewhere() as device:
-        monkeypatch.setattr("elman.models.model.find_device", {"cpu": torch.device("cpu"), "cuda": device}.get)
+        for module in ("fitting", "model"):
+            monkeypatch.setattr(f"elman.models.{module}.find_device", {"cpu": torch.device("cpu"), "cuda": device}.get)
         yield device
 
 

@@ -1,27 +1,20 @@
 """A model of any task, with one way to fit, evaluate, predict, save and load."""
 
-import inspect
-import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from elman.cells.archive import cell_from_json, cell_to_json
-from elman.cells.from_file import open_cell
-from elman.compiler.cell import Cell, describe_options
+from elman.cells.archive import cell_from_json
+from elman.compiler.cell import Cell
 from elman.data.tables.table_format import TableFormat
-from elman.data.text.start_rows import with_vector_size
-from elman.data.text.token_text import remove_kept
 from elman.data.text.unknown import UnknownTally
 from elman.devices import computing_in, device_of, find_device
-from elman.errors import DataError, ModelError, NotFittedError, UsageError, nearest
-from elman.folders import alone_in, removed_if_refused
+from elman.errors import DataError, ModelError, NotFittedError, UsageError
 from elman.models.baselines import (
     baseline_tensors,
     baselines_to_json,
@@ -29,31 +22,28 @@ from elman.models.baselines import (
     restore_baselines,
     score_baselines,
 )
-from elman.models.calibration import temperature_of
-from elman.models.card import write_card
+from elman.models.description import card_of, config_of, use_lines
 from elman.models.explanation import TokenWeight, explain
+from elman.models.fitting import fit
+from elman.models.parameters import Parameters
 from elman.models.saved import SavedModel, consistent, read_model, write_model
 from elman.models.start import Start
-from elman.nn.recurrent import Recurrent
-from elman.settings import check_settings, describe_settings, fields_of, summary_of
-from elman.settings.training import MACHINE_SETTINGS
+from elman.settings import check_settings
 from elman.tasks.baselines import Baseline, BaselineScore
 from elman.tasks.calibration import is_temperature
 from elman.tasks.rows import rows_named, select
-from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs, targets
-from elman.training.begin import check_run, goes_on, refuse_unfinished
+from elman.tasks.task import Answer, Batch, Known, Read, Row, Task, Unknown, Values, inputs
+from elman.training.begin import refuse_unfinished
 from elman.training.evaluation import evaluate, precision_of
 from elman.training.generators import own_generators
 from elman.training.listener import Listener
 from elman.training.memory import full_memory_named
-from elman.training.processes import find_processes
 from elman.training.record import History
-from elman.training.trainer import Trainer
 
 CHUNK = 256
 
 
-class Model:
+class Model(Parameters):
     """A model of a task, made of settings by name, which are all checked when it is fitted.
 
     A subclass names its task, and may have methods with arguments of its own.
@@ -76,7 +66,6 @@ class Model:
         UsageError: there is no such setting.
     """
 
-    task: ClassVar[type[Task]]
     fitted_by: ClassVar[str] = "fit(…)"
 
     history_: History
@@ -88,50 +77,6 @@ class Model:
     unresolved_: dict[str, Any]
     baselines_: list[Baseline] | None = None
     _concludes = False
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return a setting, each of which is an attribute."""
-
-    def __init__(self, **settings: Any):
-        self._check_names(settings)
-        for name, default in self._defaults().items():
-            setattr(self, name, settings.get(name, default))
-
-    def __init_subclass__(cls) -> None:
-        # What help() and editors show; the settings themselves are the only list of them.
-        cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-                for name, default in cls._defaults().items()
-            ]
-        )
-        listed = describe_settings(cls.task.settings_class).replace("\n", "\n    ")
-        cls.__doc__ = f"{(cls.__doc__ or cls.task.summary_line()).rstrip()}\n\n    {listed}\n    "
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return every setting by its name."""
-        return {name: getattr(self, name) for name in self._defaults()}
-
-    def set_params(self, **settings: Any) -> Self:
-        """Change settings, which take effect when the model is fitted again."""
-        self._check_names(settings)
-        for name, value in settings.items():
-            setattr(self, name, value)
-        return self
-
-    def settings(self) -> Any:
-        """Return the settings, checked.
-
-        Raises:
-            UsageError: names every setting that is wrong.
-        """
-        values = self.get_params()
-        if isinstance(values["cell"], Cell):
-            values["cell_options"] = {**describe_options(values["cell"]), **values["cell_options"]}
-            values["cell"] = values["cell"].name
-        return check_settings(self.task.settings_class, values)
 
     def fit(
         self,
@@ -185,71 +130,13 @@ class Model:
 
         With `conclude=False` nothing is fitted to the data that elman holds out; `conclude` does so later.
         """
-        source = self.task.source
-        asked = self.settings()
-        with rows_named(train):
-            settings, notes = self.task.resolve(with_vector_size(asked), train, validated=held is not None)
-        is_first = find_processes().is_first
-        # The first of several processes writes; the others keep what they need elsewhere.
-        given_folder = None if folder is None else Path(folder)
-        path = given_folder if is_first else None
-        resume = is_first and goes_on(path, resume)
-        given = held is not None
-        if held is not None and settings.validation_fraction:
-            raise UsageError(
-                "Validation data and validation_fraction exclude each other.", fix="Give one of the two, or neither."
-            )
-        if held is not None:
-            held = replace(held, role="validation ")
-        elif settings.validation_fraction:
-            train, held = source.held_out(train, self.task.columns, settings)
-        with removed_if_refused(path), alone_in(path):
-            # Mistakes that need no data are reported before long data are read.
-            device = find_device(settings.device)
-            cell = self._own_cell(settings)
-            check_run(settings, validated=held is not None, folder=path, resume=resume)
-            task = self.task(settings)
-            task.metric  # noqa: B018 - an unknown one is refused before training
-            for encoder in task.encoders.values():
-                if train.form is not None and hasattr(encoder, "channels"):
-                    encoder.channels = train.form.channels
-            if start is not None:
-                start.prepare(task)
-            with rows_named(train):
-                encoded = task.learn(train.columns, path)
-            network = self._new_network(task, cell)
-            if start is not None:
-                start.give(task, network)
-            with own_generators([]):
-                encoded = task.prepare(network, encoded, fit=not resume)
-            network.to(device)
-            evaluated = None if held is None else self._encoded(task, held, None, path)
-            compared = None if evaluated is None else source.evaluated(evaluated, settings)
-            trainer = Trainer(
-                network,
-                task,
-                source.data(encoded, settings),
-                compared,
-                settings,
-                folder=given_folder,
-                identity={
-                    "cell": archive_cell(network),
-                    **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
-                    **_identities(task),
-                },
-                notes=[*notes, *(note for encoder in task.encoders.values() for note in getattr(encoder, "notes", []))],
-                listener=listener,
-            )
-            self.history_ = trainer.run(resume=resume)
-            task.complete(network, compared)
-            task.temperature = temperature_of(network, task, compared)
-            if path is not None:
-                remove_kept(path)
-        self._set_fitted(task, network)
-        self.unresolved_ = {name: value for name, value in asked if getattr(settings, name) != value}
-        self.train_, self.held_, self.table_format_ = train, held, train.form
+        fitted = fit(self, train, held, folder=folder, resume=resume, listener=listener, start=start)
+        self._set_fitted(fitted.task, fitted.network)
+        self.history_, self.unresolved_ = fitted.history, fitted.unresolved
+        self.train_, self.held_, self.table_format_ = fitted.train, fitted.held, fitted.train.form
         self.baselines_ = None
-        self._concludes = not given
+        # Data that were given are never learned from.
+        self._concludes = held is None
         if conclude:
             self.conclude()
         return self
@@ -465,40 +352,13 @@ class Model:
         """
         self._require_fitted()
         refuse_unfinished(Path(folder))
-        task, name = self.task_, Path(folder).name
-        settings = task.settings
-        fields = self.task.settings_class.model_fields
-        config = {
-            "task": task.name,
-            "settings": settings.model_dump(mode="json", exclude=set(MACHINE_SETTINGS)),
-            "unresolved": settings.model_copy(update=self.unresolved_).model_dump(
-                mode="json", include=self.unresolved_.keys() - MACHINE_SETTINGS
-            ),
-            "cell": archive_cell(self.model_),
-            "history": self.history_.to_json(),
-            "table": None if self.table_format_ is None else self.table_format_.to_json(),
-            "temperature": task.temperature,
-        }
-        card = write_card(
-            name=name,
-            summary=task.summary_of(),
-            data=data or {},
-            scores=scores or {},
-            settings={
-                key: (value, summary_of(fields[key].description))
-                for key, value in settings
-                if key not in MACHINE_SETTINGS
-            },
-            command=command,
-            use=use or use_lines(self, name),
-        )
-        encoders = {key: encoder.to_json() for key, encoder in task.encoders.items()}
+        use = use or use_lines(self, Path(folder).name)
         write_model(
             folder,
-            config=config,
+            config=config_of(self),
             tensors=self.model_.state_dict(),
-            vocabulary=encoders,
-            card=card,
+            vocabulary={name: encoder.to_json() for name, encoder in self.task_.encoders.items()},
+            card=card_of(self, Path(folder).name, data or {}, scores or {}, command, use),
             baselines=baselines_to_json(self.baselines_ or []),
             baseline_tensors=baseline_tensors(self.baselines_ or []),
         )
@@ -585,16 +445,6 @@ class Model:
                 for name, column in values.columns.items()
             }
 
-    def _own_cell(self, settings: Any) -> Cell | None:
-        """Return the cell of the settings, which may be the user's own."""
-        if settings.cell == "none":
-            return None
-        cell = open_cell(self.get_params()["cell"])
-        # Options that the cell already has are kept: their description is for the configuration file.
-        described = describe_options(cell)
-        options = {name: value for name, value in settings.cell_options.items() if described.get(name) != value}
-        return cell.with_options(**options)
-
     def _require_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError(
@@ -606,67 +456,9 @@ class Model:
         # As a saved model, a copy is without the data, which may be long texts in open files.
         return {name: value for name, value in vars(self).items() if name not in ("train_", "held_")}
 
-    def __repr__(self) -> str:
-        changed = [
-            f"{name}={getattr(self, name)!r}"
-            for name, value in self._defaults().items()
-            if getattr(self, name) != value
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
-
-    @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        fields = fields_of(cls.task.settings_class)
-        return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
-
-    @classmethod
-    def _check_names(cls, settings: Mapping[str, Any]) -> None:
-        unknown = [name for name in settings if name not in cls.task.settings_class.model_fields]
-        if unknown:
-            raise UsageError(
-                f"A {cls.task.noun} has no setting {', '.join(f'`{name}`' for name in unknown)}.",
-                fix=nearest(unknown[0], cls.task.settings_class.model_fields),
-            )
-
-
-def use_lines(model: Model, folder: str | Path, data: str = "", text: str = "TEXT") -> list[str]:
-    """Return the commands that use a model, as they are typed.
-
-    Args:
-        model: fitted.
-        folder: of the model.
-        data: data for `elman evaluate`, quoted for a shell; a placeholder if not given.
-        text: a text for `elman predict`.
-    """
-    filled = {
-        "model": shlex.quote(str(folder)),
-        "data": data or model.task.source.placeholder,
-        "text": shlex.quote(text),
-    }
-    return [line.format(**filled) for line in model.task_.uses()]
-
 
 @contextmanager
 def _counted_from(item: Any) -> Iterator[None]:
     """Count the rows of a batch in errors as the caller gave them."""
     with rows_named(Values({}, rows=item if isinstance(item, list) else ())):
         yield
-
-
-def _identities(task: Task) -> dict[str, str]:
-    """Return the hashes of what the encoders learned that a run must have again to be resumed."""
-    found = {name: getattr(encoder, "identity", {}) for name, encoder in task.encoders.items()}
-    return {f"{what} of {name}": digest for name, each in found.items() for what, digest in each.items()}
-
-
-def archive_cell(network: Any) -> dict[str, Any] | None:
-    """Return the cell of a network as plain data, with its equations for each layer.
-
-    A network may have several recurrent bodies of one cell, `bodies`, in place of its `body`.
-    """
-    bodies: list[Recurrent | None] = getattr(network, "bodies", None) or [getattr(network, "body", None)]
-    found = [body for body in bodies if body is not None]
-    if not found:
-        return None
-    sizes = [size for body in found for size in body.cell_sizes]
-    return cell_to_json(found[0].cell, [size for number, size in enumerate(sizes) if size not in sizes[:number]])

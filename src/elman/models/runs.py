@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from elman.folders import LOG
+from elman.models.description import use_lines
 from elman.models.explanation import weigh_pieces
-from elman.models.model import use_lines
 from elman.report.figures import table
 from elman.report.page import write_page
 from elman.report.parts import SHOWN_CHARACTERS

@@ -1,13 +1,18 @@
 """The processor, compiling, and the other widths of vectors."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
+import torch
 
+from elman import CELLS
 from elman.compiler.targets.llvm import machine
+from elman.compiler.targets.llvm.run import program
 from elman.errors import UsageError
 
 
@@ -21,6 +26,25 @@ def test_a_library_gives_addresses():
     assert library.address("one")
     with pytest.raises(KeyError):
         library.address("two")
+
+
+def test_modules_of_equal_text_share_a_library_while_it_is_used():
+    text = "define i64 @two() { ret i64 2 }"
+    library = machine.compile(text, "two")
+    assert machine.compile(text, "another name") is library
+    assert machine.compile(text, "two", optimise=False) is not library
+    assert machine.compile(text.replace("2 ", "3 "), "three") is not library
+    kept = weakref.ref(library)
+    del library
+    gc.collect()
+    assert kept() is None
+
+
+def test_layers_of_other_inputs_share_kernels(monkeypatch: pytest.MonkeyPatch):
+    """Products of the input are made before the loop, whose kernel then reads their rows only."""
+    kept = program(CELLS["gru"].trace(3, 37), torch.float32).inference
+    monkeypatch.setattr(machine, "_engine", lambda *text: pytest.fail("the kernel is compiled again"))
+    assert program(CELLS["gru"].trace(5, 37), torch.float32).inference is not kept
 
 
 def test_a_module_llvm_refuses_is_unavailable():

@@ -1,10 +1,12 @@
 """The processor that kernels are built for, and building them: from LLVM's language to addresses to call."""
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -119,9 +121,13 @@ class Library:
         return address
 
 
+_LIBRARIES: WeakValueDictionary[tuple[bytes, Host, bool], Library] = WeakValueDictionary()
+
+
 def compile(module: Any, name: str, *, optimise: bool = True) -> Library:
     """Compile a module for this machine's processor.
 
+    Modules of equal text share one library while it is in use: the kernel of a layer seldom depends on its input size.
     Results are exact: nothing is reordered, and NaN and infinity are respected.
 
     Args:
@@ -132,9 +138,13 @@ def compile(module: Any, name: str, *, optimise: bool = True) -> Library:
     Raises:
         Unavailable: no kernel can be built here, or LLVM refuses the module.
     """
-    began = time.perf_counter()
-    engine = _engine(str(module), host(), name, optimise)
-    return Library(name, time.perf_counter() - began, engine)
+    text, began = str(module), time.perf_counter()
+    key = hashlib.sha256(text.encode()).digest(), host(), optimise
+    library = _LIBRARIES.get(key)
+    if library is None:
+        engine = _engine(text, host(), name, optimise)
+        library = _LIBRARIES[key] = Library(name, time.perf_counter() - began, engine)
+    return library
 
 
 def _engine(text: str, host: Host, name: str, optimise: bool) -> Any:

@@ -1,0 +1,159 @@
+"""Training a model: from values to a fitted network."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman.cells.from_file import open_cell
+from elman.compiler.cell import Cell, describe_options
+from elman.data.text.start_rows import with_vector_size
+from elman.data.text.token_text import remove_kept
+from elman.devices import find_device
+from elman.errors import UsageError
+from elman.folders import alone_in, removed_if_refused
+from elman.models.calibration import temperature_of
+from elman.models.description import archive_cell
+from elman.models.start import Start
+from elman.tasks.rows import rows_named
+from elman.tasks.task import Data, Task, Values, targets
+from elman.training.begin import check_run, goes_on
+from elman.training.generators import own_generators
+from elman.training.listener import Listener
+from elman.training.processes import find_processes
+from elman.training.record import History
+from elman.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from elman.models.model import Model
+
+
+class Fitted(NamedTuple):
+    """The result of training a model.
+
+    Attributes:
+        task: with its settings and encoders.
+        network: trained.
+        history: what training recorded.
+        train: what it was fitted on.
+        held: the data by which epochs were compared.
+        unresolved: the settings that the data decided, as they were given.
+    """
+
+    task: Task
+    network: Any
+    history: History
+    train: Values
+    held: Values | None
+    unresolved: dict[str, Any]
+
+
+def fit(
+    model: "Model",
+    train: Values,
+    held: Values | None,
+    *,
+    folder: str | Path | None,
+    resume: bool,
+    listener: Listener | None,
+    start: Start | None,
+) -> Fitted:
+    """Train the network of a model, with the arguments and errors of `Model.fit_values`."""
+    asked = model.settings()
+    with rows_named(train):
+        settings, notes = model.task.resolve(with_vector_size(asked), train, validated=held is not None)
+    is_first = find_processes().is_first
+    # The first of several processes writes; the others keep what they need elsewhere.
+    given_folder = None if folder is None else Path(folder)
+    path = given_folder if is_first else None
+    resume = is_first and goes_on(path, resume)
+    train, held = _divided(model.task, settings, train, held)
+    with removed_if_refused(path), alone_in(path):
+        # Mistakes that need no data are reported before long data are read.
+        device = find_device(settings.device)
+        cell = _own_cell(model, settings)
+        check_run(settings, validated=held is not None, folder=path, resume=resume)
+        task = _new_task(model.task, settings, train)
+        if start is not None:
+            start.prepare(task)
+        with rows_named(train):
+            encoded = task.learn(train.columns, path)
+        network = model._new_network(task, cell)
+        if start is not None:
+            start.give(task, network)
+        with own_generators([]):
+            encoded = task.prepare(network, encoded, fit=not resume)
+        network.to(device)
+        evaluated = None if held is None else model._encoded(task, held, None, path)
+        compared = None if evaluated is None else task.source.evaluated(evaluated, settings)
+        trainer = _trainer(task, network, encoded, compared, given_folder, [*notes, *_notes(task)], listener)
+        history = trainer.run(resume=resume)
+        task.complete(network, compared)
+        task.temperature = temperature_of(network, task, compared)
+        if path is not None:
+            remove_kept(path)
+    unresolved = {name: value for name, value in asked if getattr(settings, name) != value}
+    return Fitted(task, network, history, train, held, unresolved)
+
+
+def _divided(task: type[Task], settings: Any, train: Values, held: Values | None) -> tuple[Values, Values | None]:
+    """Return what to learn from, and the data by which epochs are compared."""
+    if held is not None and settings.validation_fraction:
+        raise UsageError(
+            "Validation data and validation_fraction exclude each other.", fix="Give one of the two, or neither."
+        )
+    if held is not None:
+        return train, replace(held, role="validation ")
+    if settings.validation_fraction:
+        return task.source.held_out(train, task.columns, settings)
+    return train, None
+
+
+def _own_cell(model: "Model", settings: Any) -> Cell | None:
+    """Return the cell of the settings, which may be the user's own."""
+    if settings.cell == "none":
+        return None
+    cell = open_cell(model.get_params()["cell"])
+    # Options that the cell already has are kept: their description is for the configuration file.
+    described = describe_options(cell)
+    options = {name: value for name, value in settings.cell_options.items() if described.get(name) != value}
+    return cell.with_options(**options)
+
+
+def _new_task(kind: type[Task], settings: Any, train: Values) -> Task:
+    task = kind(settings)
+    task.metric  # noqa: B018 - an unknown one is refused before training
+    for encoder in task.encoders.values():
+        if train.form is not None and hasattr(encoder, "channels"):
+            encoder.channels = train.form.channels
+    return task
+
+
+def _trainer(
+    task: Task,
+    network: Any,
+    encoded: Mapping[str, Any],
+    compared: Data | None,
+    folder: Path | None,
+    notes: list[str],
+    listener: Listener | None,
+) -> Trainer:
+    identity = {
+        "cell": archive_cell(network),
+        **{column.name: task.encoders[column.name].to_json() for column in targets(task.columns)},
+        **_identities(task),
+    }
+    data = task.source.data(encoded, task.settings)
+    return Trainer(
+        network, task, data, compared, task.settings, folder=folder, identity=identity, notes=notes, listener=listener
+    )
+
+
+def _notes(task: Task) -> list[str]:
+    return [note for encoder in task.encoders.values() for note in getattr(encoder, "notes", [])]
+
+
+def _identities(task: Task) -> dict[str, str]:
+    """Return the hashes of what the encoders learned that a run must have again to be resumed."""
+    found = {name: getattr(encoder, "identity", {}) for name, encoder in task.encoders.items()}
+    return {f"{what} of {name}": digest for name, each in found.items() for what, digest in each.items()}
