@@ -24,7 +24,7 @@ from elman.training.processes import Alone, Figures, OtherProcessError
 Result = TypeVar("Result")
 
 # Of the first process, until which the others wait for it.
-MEETING_SECONDS = 30
+MEETING_SECONDS = 20
 # Between two messages: a process may read a long text in this time.
 WAITING_SECONDS = 1800
 WISHES = 2
