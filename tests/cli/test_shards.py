@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.small_tasks import CASES, prepared
 
 from elman.data.tables import blocks
 
@@ -49,6 +50,18 @@ def test_standard_input_of_many_blocks(elman, model: Path, tmp_path: Path, monke
     for flags in ((), ("--column", "2", "--separator", "tab")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data.read_bytes())))
         assert elman("predict", model, "-", *flags).out == whole.out
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_parts_of_a_file_of_each_task(name: str, elman, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model, data = prepared(name, tmp_path)
+    flags = CASES[name].options
+    whole = elman("predict", model, data, *flags)
+    assert whole.code == 0, whole.err
+    for each in ("elman.data.tables.blocks.BLOCK_BYTES", "elman.data.text.corpus.PIECE_BYTES"):
+        monkeypatch.setattr(each, 1500)
+    assert elman("predict", model, data, *flags).out == whole.out
+    assert parts(elman, model, data, 3, *flags) == whole.out
 
 
 @pytest.mark.parametrize("shard", ["5/4", "0/3", "x", "1/0", "1", "-1/2", "1/2/3", "１/２"])

@@ -17,6 +17,7 @@ from pyarrow import parquet
 import elman
 from elman.cli.app import run
 from elman.cluster.connect import connected
+from tests.small_tasks import CASES, ROWS, prepared
 
 
 def printed(*words: object) -> str:
@@ -60,6 +61,22 @@ def rows_of_parquet(model: Path, folder: Path) -> None:
     assert found["id"] == list(range(1000))
     assert found["prediction"] == ["vowel" if n % 2 else "stop" for n in range(1000)]
     assert all(0.5 <= each <= 1 for each in found["probability"])
+
+
+def rows_of_each_task(folder: Path) -> None:
+    """The lines of pairs, translations, sentences, series and forecasts."""
+    for name, case in CASES.items():
+        (own := folder / name).mkdir()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            model, data = prepared(name, own)
+        plain = printed("predict", model, data, *case.options)
+        assert printed("predict", model, data, *case.options, "--engine", "ray") == plain, name
+    out = folder / "series.csv"
+    printed("predict", folder / "series" / "model", folder / "series" / "asked.csv", "--engine", "ray", "--out", out)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["position", "prediction", "probability"]
+    assert rows[-1]["position"].endswith(f"line {ROWS}")
 
 
 def mistakes(model: Path, folder: Path) -> None:
@@ -111,5 +128,6 @@ if __name__ == "__main__":
     with connected(workers=2) as cluster:
         lines_of_a_file_and_of_a_folder(Path(sys.argv[1]), Path(sys.argv[2]))
         rows_of_parquet(Path(sys.argv[1]), Path(sys.argv[2]))
+        rows_of_each_task(Path(sys.argv[2]))
         mistakes(Path(sys.argv[1]), Path(sys.argv[2]))
         a_killed_actor_loses_nothing(Path(sys.argv[1]), cluster)

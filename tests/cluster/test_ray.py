@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_local_cluster(model: Path, tmp_path: Path):
     script = Path(__file__).with_name("on_a_cluster.py")
-    done = subprocess.run([sys.executable, script, model, tmp_path], capture_output=True, text=True, timeout=500)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    command = [sys.executable, script, model, tmp_path]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
 
 

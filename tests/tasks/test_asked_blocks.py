@@ -93,6 +93,17 @@ FILES = {
     "series that are not together": File(
         "classify", "a.csv", _steps(lambda rows: [*rows[::2], *rows[1::2]]), LONG, whole=True
     ),
+    "series to forecast": File("forecast", "a.csv", _steps(), {"series": "id", "time": "none", "target": ["load"]}),
+    "series to forecast that are not together": File(
+        "forecast",
+        "a.csv",
+        _steps(lambda rows: [*rows[::2], *rows[1::2]]),
+        {"series": "id", "time": "none", "target": ["load"]},
+        whole=True,
+    ),
+    "one series to forecast": File(
+        "forecast", "a.csv", "load\n" + "1\n2\n" * 99, {"time": "none", "target": ["load"]}, whole=True
+    ),
     "texts of two columns": File(
         "classify",
         "a.csv",
@@ -125,7 +136,8 @@ def rows_of(file: File, path: str) -> tuple[list[str], list[str], list[Any]]:
     ends = [
         (name.at(0, 0), name.at(len(row) - 1, 0)) for name, row in zip(names, rows, strict=True) if hasattr(name, "at")
     ]
-    plain = [row.tolist() if isinstance(row, np.ndarray) else row for row in rows]
+    arrays = [row.target if hasattr(row, "target") else row for row in rows]
+    plain = [row.tolist() if isinstance(row, np.ndarray) else row for row in arrays]
     return list(found.notes), [*names, *ends], plain
 
 

@@ -31,7 +31,7 @@ from elman.cli.failures import report_failure
 from elman.cli.output import emit, say, write_anything
 from elman.errors import UsageError
 from elman.files import discard
-from elman.launch import is_one_of_several
+from elman.launch import check_launch, is_one_of_several
 
 ORDER = [
     "demo",
@@ -111,6 +111,7 @@ def elman(
     Data goes to standard output, messages to standard error. With --json the last line of standard output is one
     JSON object. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
     """
+    check_launch()
     if context.invoked_subcommand not in (None, "train") and is_one_of_several():
         raise UsageError(
             f"`elman {context.invoked_subcommand}` runs in one process, and torchrun started several.",

@@ -1,10 +1,11 @@
 """The output of a command: data to standard output, messages to standard error."""
 
 import codecs
+import csv
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from elman.files import print_if_read
@@ -24,6 +25,11 @@ def write_anything() -> None:
 def emit(line: str = "") -> None:
     """Print a line of data."""
     sys.stdout.write(line + "\n")
+
+
+def emit_rows(rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows of data as CSV, each when it is given."""
+    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

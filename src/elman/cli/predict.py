@@ -1,11 +1,9 @@
 """`elman predict`: the answer to each row, of a model of any task that has answers."""
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +11,7 @@ import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
-from elman.cli.output import emit, emit_json, say, say_unknown
+from elman.cli.output import emit, emit_json, emit_rows, say, say_unknown
 from elman.cli.predict_ray import by_ray, predict_by_ray
 from elman.cli.shards import Shard, answers_of_part, parse_shard
 from elman.errors import UsageError, os_errors_as
@@ -219,16 +217,12 @@ def _fill(model: Any, data: str, how: dict[str, Any], answers: list[Any], values
 def _write_table(
     model: Any, header: list[str], answers: Iterable[tuple[Any, Any]], values: dict[str, Any], *, header_shown: bool
 ) -> None:
-    """Write the answers as CSV, or as JSON objects with the names of its columns."""
-    rows = [list(row) for each in answers for row in model.task_.answer_rows(*each)]
+    """Write the answers as CSV as they come, or as JSON objects with the names of its columns."""
+    rows = (list(row) for each in answers for row in model.task_.answer_rows(*each))
     if values["as_json"]:
         emit_json({"model": str(values["model"]), "predictions": [dict(zip(header, row, strict=True)) for row in rows]})
         return
-    shown = [*([header] if header_shown else []), *rows]
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(shown)
-    if shown:
-        emit(lines.getvalue().removesuffix("\n"))
+    emit_rows(chain([header] if header_shown else [], rows))
 
 
 def _shard(values: dict[str, Any]) -> Shard | None:

@@ -1,12 +1,14 @@
 """`elman predict --engine ray`: the same lines from a Ray cluster, or the rows with their answers as files."""
 
+import csv
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.cli.output import emit, emit_json, say
+from elman.cli.output import emit, emit_json, emit_rows, say
 from elman.errors import UsageError
 
 ENGINES = ("local", "ray")
@@ -34,12 +36,21 @@ class Lines:
 
         several = len(inputs(model.task.columns)) > 1
         answers = model.answers(list(rows), **self.options)
+        if model.task_.answer_header() is not None:
+            return {LINE: [_lines_of(model.task_.answer_rows(*each)) for each in zip(rows, answers, strict=True)]}
         weights = (model.explain_answer(row) if self.explain else None for row in rows)
         found = []
         for row, answer, pieces in zip(rows, answers, weights, strict=True):
             lines = [as_line(row, each, pieces, several=several, every=self.every) for each in (answer, *answer.others)]
             found.append("\n".join(lines))
         return {LINE: found}
+
+
+def _lines_of(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows of a table as CSV, without the last line end."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue().removesuffix("\n")
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
         UsageError, DataError, ModelError: as `elman predict`; or there is no cluster.
     """
     from elman.cli.flags import given_values
-    from elman.cli.reading import answer_flags, refuse_others
+    from elman.cli.reading import answer_flags, refuse_given, refuse_others
     from elman.cluster.connect import connected, import_ray, problem_of
     from elman.models import open_task_model
 
@@ -102,11 +113,20 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, values["model"])
     options = {"unknown": values["unknown"], **given_values(flags.values(), values)}
     opened.answers([], **options)
-    _check_files(opened, path, how)
+    header = opened.task_.answer_header()
+    if header is not None or not opened.task.has_probabilities:
+        refuse_given(values, ("probabilities", "explain"), opened.task.noun, values["model"])
+    if header is not None and out is not None:
+        raise UsageError(
+            f"--out: not for a {opened.task.noun}, whose table is printed.",
+            where=str(values["model"]),
+            fix="Leave it out, and write standard output to a file: elman predict … > answers.csv",
+        )
+    pickled = _check_files(opened, path, how)
     answer = Columns(options) if out is not None else Lines(values["probabilities"], values["explain"], options)
     with connected(values["address"], values["workers"]) as ray:
         try:
-            _predict(opened, path, how, values, answer)
+            _predict(opened, path, how, values, answer, pickled=pickled)
         except (ray.exceptions.RayError, ray.data.exceptions.RayDataUserCodeException) as error:
             raise problem_of(error) from None
     if out is not None and values["as_json"]:
@@ -115,14 +135,16 @@ def predict_by_ray(values: Mapping[str, Any], how: Mapping[str, Any]) -> None:
         emit(str(out))
 
 
-def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str, Any], answer: Any) -> None:
-    from elman.cluster.files import PARQUET, files_in, read_files, write_files
+def _predict(
+    model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str, Any], answer: Any, *, pickled: bool
+) -> None:
+    from elman.cluster.files import PARQUET, ROW, files_in, read_files, write_files
     from elman.cluster.predict import columns_of, predict_dataset
     from elman.data.files import ending_of
     from elman.tasks.task import inputs
 
-    dataset, kind = read_files(path, model, how), ending_of(files_in(path)[0])
-    names = [column.name for column in inputs(model.task.columns)]
+    dataset, kind = read_files(path, model, how, pickled=pickled), ending_of(files_in(path)[0])
+    names = [ROW] if pickled else [column.name for column in inputs(model.task.columns)]
     if kind == PARQUET:
         names = [how["column"]] if how.get("column") else columns_of(model, dataset.columns() or [])
     gpus = 0 if values["device"] in (None, "cpu") else 1
@@ -130,26 +152,29 @@ def _predict(model: Any, path: Path, how: Mapping[str, Any], values: Mapping[str
     if values["out"] is not None:
         write_files(found, values["out"], kind)
         return
+    if (header := model.task_.answer_header()) is not None:
+        emit_rows([header])
     for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
         for line in table[LINE].to_pylist():
             emit(line)
         sys.stdout.flush()
 
 
-def _check_files(model: Any, path: Path, how: Mapping[str, Any]) -> None:
-    """Report what was assumed to read the first file, and refuse what cannot be read."""
+def _check_files(model: Any, path: Path, how: Mapping[str, Any]) -> bool:
+    """Report what was assumed to read the first file, and return whether its rows are not texts."""
     from elman.cluster.files import PARQUET, files_in
     from elman.data.files import ending_of
 
     first = files_in(path)[0]
     if ending_of(first) == PARQUET:
-        return
+        return False
     asked = model.task.source.asked(str(first), how, known=model.known())
     for note in asked.notes:
         say(f"elman: note: {note}.")
     row = next((row for _, row in asked.rows), "")
-    parts = row if isinstance(row, tuple) else (row,)
-    if not all(
-        isinstance(part, str) or (isinstance(part, list) and part and isinstance(part[0], str)) for part in parts
-    ):
-        raise UsageError(f"The engine ray reads texts, and {first} has numbers.", fix="Leave --engine out.")
+    return not all(map(_is_text, row if isinstance(row, tuple) else (row,)))
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is a text or a list of words."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(word, str) for word in value))

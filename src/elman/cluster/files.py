@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,20 +18,23 @@ from elman.tasks.task import inputs
 # Rows of a block: some chunks of predictions.
 ROWS = 2048
 READER_CPUS = 0.01
+# Columns of rows that are not texts: the row itself, pickled, and where it is.
+ROW, POSITION = "row", "position"
 PARQUET = ".parquet"
 TEXTS = ("", ".txt", ".text", *SEPARATORS, *JSON_LINES)
 
 
-def read_files(path: Path, model: Model, how: Mapping[str, Any]) -> Any:
+def read_files(path: Path, model: Model, how: Mapping[str, Any], *, pickled: bool = False) -> Any:
     """Return the rows of a file, or of the files of a folder in the order of their names.
 
     Texts, CSV, TSV and JSONL are read as `elman predict` reads them, with columns named as the inputs of the model;
-    Parquet has the columns of its files.
+    Parquet has the columns of its files. Series have the columns `position` and `row`, which holds them pickled.
 
     Args:
         path: the file or the folder; all machines of the cluster must see it.
         model: whose training file says how others are read.
         how: flags that say how files are read, by name.
+        pickled: whether the rows are not texts.
 
     Raises:
         DataError: there is no such file, or a folder has none.
@@ -45,13 +49,26 @@ def read_files(path: Path, model: Model, how: Mapping[str, Any]) -> Any:
     def tables(file: Path) -> Iterator[Any]:
         import pyarrow
 
-        rows = (row for _, row in source.asked(str(file), how, known=known).rows)
+        rows = source.asked(str(file), how, known=known).rows
         while block := list(islice(rows, ROWS)):
-            columns = [block] if len(names) == 1 else [list(column) for column in zip(*block, strict=True)]
-            yield pyarrow.table(dict(zip(names, columns, strict=True)))
+            yield pyarrow.table(_columns(block, names, pickled=pickled))
 
     source_of_files = _datasource([each.absolute() for each in files], tables)
     return ray.data.read_datasource(source_of_files, num_cpus=READER_CPUS, override_num_blocks=len(files))
+
+
+def _columns(block: Sequence[tuple[str, Any]], names: Sequence[str], *, pickled: bool) -> dict[str, list[Any]]:
+    """Return the columns of rows with their positions."""
+    positions, rows = zip(*block, strict=True)
+    if pickled:
+        return {POSITION: [*map(str, positions)], ROW: [*map(pickle.dumps, rows)]}
+    columns = [rows] if len(names) == 1 else zip(*rows, strict=True)
+    return dict(zip(names, map(list, columns), strict=True))
+
+
+def unpickled(rows: Sequence[bytes]) -> list[Any]:
+    """Return the values of the column `row`."""
+    return [pickle.loads(row) for row in rows]
 
 
 def files_in(path: Path) -> list[Path]:

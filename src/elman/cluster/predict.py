@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.cluster.connect import import_ray
+from elman.cluster.files import ROW, unpickled
 from elman.errors import DataError, UsageError
 from elman.models import Model, open_task_model
 from elman.tasks.task import inputs
@@ -52,7 +53,7 @@ def predict_dataset(
     opened = model if isinstance(model, Model) else open_task_model(model)
     # Whether there are answers to rows at all is known before any data are read.
     opened.answers([])
-    if opened.task_.answer_header() is not None:
+    if answer is None and opened.task_.answer_header() is not None:
         raise UsageError(f"A {opened.task.noun} has no answers to single rows.", fix="Use elman predict.")
     names = list(columns) or columns_of(opened, dataset.columns() or [])
     dataset.context.execution_options.preserve_order = True
@@ -95,6 +96,8 @@ class Predictor:
     def __call__(self, batch: Any) -> Any:
         """Return the table of Arrow with the further columns."""
         values = [_present(name, batch[name].to_pylist()) for name in self._columns]
+        if self._columns == [ROW]:
+            values, batch = [unpickled(values[0])], batch.drop_columns([ROW])
         rows = values[0] if len(values) == 1 else list(zip(*values, strict=True))
         for name, column in self._answer(self._model, rows).items():
             batch = batch.append_column(name, [list(column)])

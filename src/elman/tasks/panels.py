@@ -62,12 +62,20 @@ class Panels(Source):
         return Known(layout=values.columns[columns[0].name].layout)
 
     def asked(self, path: str, options: Mapping[str, Any], known: Known | None = None) -> Asked:
-        """Read series to forecast, each from its end."""
-        from elman.data.series.panel_files import read_panel
+        """Read series to forecast, each from its end.
 
-        series, _, notes, source = read_panel(path, options, known.layout if known else None)
-        shown = [f"{source}: {'; '.join(notes)}"] if notes else []
-        return Asked(shown, ((f"{source}, series {each.name!r}" if each.name else source, each) for each in series))
+        A file in which the steps of each series follow one another is read in blocks, so that it may be larger than the
+        memory.
+
+        Raises:
+            DataError: it cannot be read so.
+        """
+        # Imported late: numpy is not needed before a file is read.
+        from elman.tasks.asked import read_rows
+        from elman.tasks.panel_rows import panel_reader
+
+        read, cut = panel_reader(options, known.layout if known else None)
+        return read_rows(path, read, cut, encoding=options.get("encoding"))
 
     def split(self, values: Values, columns: Sequence[Column], fraction: float, seed: int) -> tuple[Values, Values]:
         """Return the beginning of each series, and the fraction at its end."""

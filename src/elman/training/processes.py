@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import ElmanError
-from elman.launch import is_one_of_several
+from elman.launch import check_launch, is_one_of_several
 from elman.tasks.task import Batch, Data, Read
 
 Result = TypeVar("Result")
@@ -191,9 +191,10 @@ def find_processes() -> Alone:
 
     Raises:
         OtherProcessError: the others cannot be reached.
-        UsageError: the port is in use.
+        UsageError: the port is in use, or the variables of the launcher are wrong.
     """
     global _joined
+    check_launch()
     if _is_left or not is_one_of_several():
         return ALONE
     if _joined is None:

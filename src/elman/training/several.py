@@ -24,12 +24,14 @@ from elman.training.processes import Alone, Figures, OtherProcessError
 Result = TypeVar("Result")
 
 # Of the first process, until which the others wait for it.
-MEETING_SECONDS = 30
+MEETING_SECONDS = 20
 # Between two messages: a process may read a long text in this time.
 WAITING_SECONDS = 1800
 WISHES = 2
 # The random numbers of two processes must not be those of two runs with neighbouring seeds.
 SEED_STEP = 1_000_003
+# Whether this process is the first that reports an error; None before it was asked.
+_is_first_to_say: bool | None = None
 
 
 def join() -> "Several":
@@ -93,10 +95,16 @@ def _not_met(error: Exception) -> ElmanError:
 
 def says_first() -> bool:
     """Return whether no other process has reported an error yet, and note that this one does."""
-    if not dist.is_initialized():
-        return True
-    with suppress(RuntimeError):
-        return dist.distributed_c10d._get_default_store().add("elman/errors", 1) == 1
+    global _is_first_to_say
+    if _is_first_to_say is None:
+        _is_first_to_say = _noted_error()
+    return _is_first_to_say
+
+
+def _noted_error() -> bool:
+    if dist.is_initialized():
+        with suppress(RuntimeError):
+            return dist.distributed_c10d._get_default_store().add("elman/errors", 1) == 1
     # The process that held the list has ended, and no one of the others can know of it.
     return True
 
@@ -281,6 +289,9 @@ class Several(Alone):
         except BaseException as error:
             if error is self._shared:
                 raise
+            if not isinstance(error, OtherProcessError):
+                # Noted before the others find this process gone, so that they do not report that.
+                says_first()
             with suppress(RuntimeError, ValueError):
                 dist.destroy_process_group()
             raise
@@ -304,5 +315,5 @@ def _messages() -> Iterator[None]:
     except RuntimeError as error:
         raise OtherProcessError(
             "Another process of the run has ended, or cannot be reached.",
-            fix="The last checkpoint is kept: start the run again with resume=True (--resume).",
+            fix="Start the run again: resume=True (--resume) continues from its last checkpoint, if it has one.",
         ) from error

@@ -3,18 +3,38 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from elman.data.files import read_source
+from elman.data.files import Source, read_source
 from elman.data.series.panel import MISSING_WORDS, SERIES_NAMES, Layout, Series, Table
 from elman.data.series.panel_table import assemble
 from elman.data.series.timestamps import parse_stamp
 from elman.data.tables.delimited import check_widths, guess_separator, parse_separator, read_rows, separator_name
+from elman.data.tables.table_format import TableFormat
 from elman.errors import DataError, UsageError
 
 NO_TIME = "none"
 _LOOKED_AT = 50
 _YEAR = re.compile(r"\d{4}")
+
+
+class PanelFile(NamedTuple):
+    """The series of a file, or of some lines of it.
+
+    Attributes:
+        series: in the order in which they begin.
+        layout: their columns.
+        notes: what was assumed to read them.
+        source: name of the file.
+        form: how it was read; of the kind `wide` where it has one series.
+    """
+
+    series: list[Series]
+    layout: Layout
+    notes: list[str]
+    source: str
+    form: TableFormat
 
 
 def read_panel(
@@ -35,14 +55,39 @@ def read_panel(
         DataError: names every mistake with line and column.
         UsageError: a column with two roles, or stamps where the model reads none, or none where it reads them.
     """
-    table = _open(path, options.get("separator"), options.get("encoding"))
+    found = read_panel_part(path, options, known)
+    return found.series, found.layout, found.notes, found.source
+
+
+def read_panel_part(
+    path: str | Path | Source,
+    options: Mapping[str, Any],
+    known: Layout | None = None,
+    form: TableFormat | None = None,
+) -> PanelFile:
+    """Read the series of a file, or of some lines of it.
+
+    Args:
+        path: the file, `-` for standard input, or lines that were read.
+        options: as for `read_panel`.
+        known: as for `read_panel`.
+        form: how the beginning of the same file was read, of which these are other lines.
+
+    Raises:
+        DataError, UsageError: as for `read_panel`.
+    """
+    separator = options.get("separator") if form is None else form.separator
+    source = path if isinstance(path, Source) else read_source(path, options.get("encoding"))
+    table, mark = _open(source, separator)
     layout, notes = _layout(table, options) if known is None else (_changed(table, known, options), [])
-    series, layout, more = assemble(table, layout, leaves_out=True)
-    return series, layout, [*notes, *more], table.source
+    series, layout, more = assemble(table, layout, leaves_out=True, may_be_empty=form is not None)
+    kind = "wide" if layout.series is None else "long"
+    found = TableFormat(kind, source.ending, separator=mark, encoding=source.encoding, series=layout.series)
+    return PanelFile(series, layout, [*notes, *more], table.source, found)
 
 
-def _open(path: str, separator: str | None, encoding: str | None) -> Table:
-    source = read_source(path, encoding)
+def _open(source: Source, separator: str | None) -> tuple[Table, str]:
+    """Return the cells of a file, and what separates them."""
     if separator is not None:
         mark = parse_separator(separator)
     else:
@@ -67,7 +112,7 @@ def _open(path: str, separator: str | None, encoding: str | None) -> Table:
             fix=f"Give a row for each step, {separator_name(mark)}s between.",
         )
     columns = {name: [row.fields[number] for row in body] for number, name in enumerate(names)}
-    return Table(source.name, columns, len(body), [row.line for row in body])
+    return Table(source.name, columns, len(body), [row.line for row in body]), mark
 
 
 def _is_value(cell: str) -> bool:

@@ -53,7 +53,9 @@ def check_layout(layout: Layout, table: Table) -> None:
             roles[name] = role
 
 
-def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple[list[Series], Layout, list[str]]:
+def assemble(
+    table: Table, layout: Layout, *, leaves_out: bool = False, may_be_empty: bool = False
+) -> tuple[list[Series], Layout, list[str]]:
     """Return the series of a table, its layout with everything found, and notes.
 
     Args:
@@ -61,6 +63,7 @@ def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple
         layout: the columns, and the frequency and categories of the training data, if they are known.
         leaves_out: whether a series with a column without a known value is left out, with a note; otherwise it is
             refused.
+        may_be_empty: whether all series may be left out.
 
     Raises:
         DataError: names every mistake with its line and column.
@@ -74,7 +77,7 @@ def assemble(table: Table, layout: Layout, *, leaves_out: bool = False) -> tuple
     numbers = _numbers(table, layout.columns)
     static, layout = _static(table, layout, groups)
     unknown = columns_without_values(layout, groups, numbers)
-    if not leaves_out or len(unknown) == len(groups):
+    if not leaves_out or (len(unknown) == len(groups) and not may_be_empty):
         refuse_unknown(table, groups, unknown)
     notes = [*notes_on_unknown(unknown)]
     series = []
