@@ -211,7 +211,9 @@ def test_the_command_line_gives_what_python_gives(name: str, tmp_path: Path):
     assert run(["train", name, str(data), "--out", str(tmp_path / "m"), "--validation-fraction", "0", *flags]) == 0
     python = new(name).fit(*example.values)
     assert_same(open_task_model(tmp_path / "m"), python)
-    scores = [[each[:4] for each in model.baseline(*example.values)] for model in (open_task_model(tmp_path / "m"), python)]
+    scores = [
+        [each[:4] for each in model.baseline(*example.values)] for model in (open_task_model(tmp_path / "m"), python)
+    ]
     assert scores[0] == scores[1] != []
 
 
