@@ -132,6 +132,18 @@ class Forecaster(nn.Module):
             return raw + line
         return torch.cat([raw[..., :1] + line, raw[..., 1:]], -1)
 
+    @torch.no_grad()
+    def remainder(self, columns: Mapping[str, Any], future: Tensor) -> Tensor:
+        """Return the steps ahead, scaled as the window is, less the linear map of the window.
+
+        Args:
+            columns: of a batch.
+            future: `(batch, horizon, targets)`, NaN where missing.
+        """
+        scaled, _, scale = self.read(columns["window"])
+        wanted = (future - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
+        return wanted - self.added(torch.zeros_like(wanted).unsqueeze(-1), scaled)[..., 0]
+
     def regularised(self, steps: Ragged) -> Ragged:
         """Return the outputs of the body, whose size is penalised if the settings say so."""
         if self.activation is not None:

@@ -12,7 +12,8 @@ from sklearn.linear_model import Ridge
 
 from elman import SequenceClassifier, SequenceTagger
 from elman.errors import ElmanError, TrainingError, UsageError
-from elman.models import SequenceRegressor
+from elman.models import SequenceForecaster, SequenceRegressor
+from elman.recipes.mackey_glass import mackey_glass
 from elman.training import TrainingInterrupted
 
 RANDOM = np.random.default_rng(0)
@@ -162,3 +163,77 @@ def test_tags_of_words_are_fitted():
 def test_tags_chosen_together_are_not_found_by_least_squares():
     with pytest.raises(UsageError, match="CRF chooses tags together"):
         SequenceTagger(**TAGGER, crf=True, token_dropout=0, rare_dropout=0).fit(WORDS, BEFORE_THEM)
+
+
+WAVES = [np.sin(np.arange(90) / 3 + shift) + 0.02 * RANDOM.standard_normal(90) for shift in range(3)]
+FORECAST = {**RESERVOIR, "horizon": 3, "window": 12}
+
+
+def windows_of(model, series):
+    """Return what the output layer reads of every training window, and the scaled steps ahead."""
+    network, task = model.model_, model.task_
+    encoded = {"series": task.encoders["series"].encode(model._like_training(series))}
+    data = task.source.evaluated(encoded, task.settings)
+    batches = [data.read(item) for item in data.plan(0)]
+    found = []
+    hook = network.last_layer.register_forward_pre_hook(lambda module, given: found.append(given[0]))
+    with torch.no_grad():
+        for batch in batches:
+            network(batch.columns)
+    hook.remove()
+    ahead = [network.remainder(batch.columns, batch["future"]).flatten(1) for batch in batches]
+    return torch.cat(found).double().numpy(), torch.cat(ahead).numpy()
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_forecaster_with_a_reservoir_is_fitted_to_what_its_linear_map_leaves(linear):
+    model = SequenceForecaster(**FORECAST, linear=linear, ridges=0.5).fit(WAVES)
+    assert (model.task_.settings.method, model.task_.settings.loss) == ("direct", "squared")
+    features, targets = windows_of(model, WAVES)
+    peer = Ridge(alpha=0.5, solver="svd").fit(features, targets)
+    layer = model.model_.last_layer
+    np.testing.assert_allclose(layer.weight.detach(), peer.coef_, rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(layer.bias.detach(), peer.intercept_, rtol=1e-2, atol=1e-4)
+    if not linear:
+        first = (WAVES[0][12:15] - WAVES[0][11]) / model.model_.scaling.spread.item()
+        assert np.abs(targets - first).max(1).min() < 1e-9
+
+
+def test_a_reservoir_forecasts_a_series_that_no_linear_map_does():
+    series = mackey_glass(700)
+    model = SequenceForecaster(
+        cell="reservoir",
+        cell_options={"input_scaling": 0.5, "bias_scaling": 0.3},
+        hidden_size=200,
+        horizon=10,
+        window=40,
+        seed=0,
+        refit=False,
+    ).fit(series[:600])
+    model.fit_baselines()
+    scores = {each.name: each.value for each in model.baseline_values(model._values(series, {}))}
+    assert model.evaluate(series)["mse"] < 0.5 * scores["ridge"]
+
+
+def test_windows_with_missing_values_ahead_are_not_learned_from(tmp_path):
+    gap = [wave.copy() for wave in WAVES]
+    gap[1][50] = np.nan
+    model = SequenceForecaster(**FORECAST, missing="mask").fit(gap)
+    assert np.isfinite(np.concatenate(model.predict(gap))).all()
+    model.save(tmp_path / "model")
+    again = SequenceForecaster.load(tmp_path / "model")
+    np.testing.assert_array_equal(np.stack(again.predict(gap)), np.stack(model.predict(gap)))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"method": "segments"}, "the method direct"),
+        ({"method": "recursive"}, "the method direct"),
+        ({"loss": "quantile"}, "squared errors"),
+    ],
+)
+def test_a_forecaster_with_a_reservoir_refuses_what_least_squares_do_not_find(given, said):
+    with pytest.raises(UsageError, match=said):
+        SequenceForecaster(**FORECAST, **given).fit(WAVES)
+    assert SequenceForecaster(**FORECAST, fitter="ridge").fit(WAVES).predict(WAVES)[0].shape == (3, 1)

@@ -55,7 +55,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         description="The network: segments, direct or recursive. Segments of the window are read by one GRU and "
         "those of "
         "the horizon decoded at once; direct gives all steps from the last state; recursive goes a step at a time. By "
-        "default segments from 48 steps ahead, else direct.",
+        "default segments from 48 steps ahead, else direct; direct with the fitter ridge.",
     )
     cell: str = Field("gru_reset_after", description="One of elman's cells, or your own as FILE.py:NAME.")
     segment: PositiveInt | None = Field(
@@ -78,9 +78,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         None,
         description="What is learned: a number, quantiles or a distribution. squared, absolute and huber are errors "
         "of a "
-        "number; gaussian, student and negative-binomial (for counts) distributions. By default quantile, or student "
-        "for "
-        "recursive.",
+        "number; gaussian, student and negative-binomial (for counts) distributions. By default quantile, student for "
+        "recursive, or squared with the fitter ridge.",
     )
     quantiles: tuple[Level, ...] = Field(LEVELS, min_length=1, description="Levels of the quantiles, in order.")
     interval: Level = Field(0.8, description="Probability that an interval should hold.")

@@ -202,7 +202,7 @@ class Classify(WideRowTask):
             size=given.adversarial_size,
         )
 
-    def readout(self, batch: Batch) -> "Tensor":
+    def readout(self, network: Any, batch: Batch) -> "Tensor":
         """Return 1 for the label of each sequence, and 0 for the others."""
         from torch.nn import functional
 

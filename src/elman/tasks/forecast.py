@@ -1,12 +1,13 @@
 """The task of forecasting series of numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from elman.errors import UsageError
 from elman.report.parts import Part
+from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
 from elman.settings.training import TrainingSettings
@@ -38,6 +39,12 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
         True,
         description="Train again on all data at the end. For the best number of epochs, if elman held a part out.",
     )
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.closed_form and self.method not in (None, "direct"):
+            yield Conflict(("fitter", "method"), "ridge solves for the output layer of the method direct.")
+        if self.closed_form and self.loss not in (None, "squared"):
+            yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
 
 
 class Forecast(Task):
@@ -168,6 +175,15 @@ class Forecast(Task):
         losses, counts = zip(*(self._of_raw(network, batch, raw).loss(batch["future"]) for raw in raws), strict=True)
         loss = torch.stack(losses).mean()
         return Read(loss, counts[0], self._of_raw(network, batch, averaged(raws)))
+
+    def readout(self, network: Any, batch: Batch) -> Any:
+        """Return what the linear map of the window leaves of the steps ahead, in scaled values."""
+        return network.remainder(batch.columns, batch["future"]).flatten(1)
+
+    def counted(self, batch: Batch) -> Any:
+        """Return which windows have no missing value ahead, None for all of them."""
+        known = ~batch["future"].isnan().flatten(1).any(1)
+        return None if bool(known.all()) else known
 
     def _forecasts(self, network: Any, batch: Batch, *, taught: bool = False, margins: bool = True) -> Any:
         from elman.tasks.forecast_outputs import drawn, size_of, uniform_numbers

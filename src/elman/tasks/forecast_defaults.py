@@ -36,12 +36,12 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
         raise UsageError("Expected at least one series, got none.", fix="Give series.")
     fraction = 0.0 if validated else settings.validation_fraction
     season, horizon, left = _season_and_horizon(settings, panel.series, fraction)
-    method = settings.method or ("segments" if horizon >= LONG_HORIZON and settings.loss != "student" else "direct")
+    method = settings.method or _method(settings, horizon)
     segment = settings.segment
     if method == "segments":
         segment = segment or _segment(season, horizon, left, settings.window)
         _check_window(settings.window, segment)
-    loss = settings.loss or ("student" if method == "recursive" else "quantile")
+    loss = settings.loss or _loss(settings, method)
     calendar = settings.calendar
     if calendar is None:
         calendar = panel[0].start is not None and method != "segments"
@@ -61,6 +61,15 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
     complete = _checked(settings, found)
     _check_use(complete, panel[0].past.shape[1])
     return complete, _notes(complete, panel.series, fraction, is_window_given=settings.window is not None)
+
+
+def _method(settings: Any, horizon: int) -> str:
+    has_segments = horizon >= LONG_HORIZON and settings.loss != "student" and not settings.closed_form
+    return "segments" if has_segments else "direct"
+
+
+def _loss(settings: Any, method: str) -> str:
+    return "squared" if settings.closed_form else "student" if method == "recursive" else "quantile"
 
 
 def _season_and_horizon(settings: Any, series: Sequence[Series], fraction: float) -> tuple[int, int, int]:

@@ -224,7 +224,7 @@ class Regress(WideRowTask):
             )
         return batch["target"].step_index() >= first
 
-    def readout(self, batch: Batch) -> Any:
+    def readout(self, network: Any, batch: Batch) -> Any:
         """Return the standardised numbers."""
         targets = batch["target"]
         if self.encoders["target"].each_step:

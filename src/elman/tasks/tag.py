@@ -102,7 +102,7 @@ class Tag(Task):
 
         return read_tags(network, batch)
 
-    def readout(self, batch: Batch) -> Any:
+    def readout(self, network: Any, batch: Batch) -> Any:
         """Return 1 for the tag of each word, and 0 for the others.
 
         Raises:

@@ -234,8 +234,12 @@ class Task(ABC):
             state: after the batch before, where they follow one another.
         """
 
-    def readout(self, batch: Batch) -> "Tensor | Ragged":
+    def readout(self, network: Any, batch: Batch) -> "Tensor | Ragged":
         """Return the targets of the output layer, for a fitter that solves for it.
+
+        Args:
+            network: what `network` gave.
+            batch: with a target in it.
 
         Returns:
             `(rows, outputs)`, or a `Ragged` batch of such rows for the steps.

@@ -74,7 +74,7 @@ class RidgeLearner:
         Raises:
             NotFiniteError: what the output layer reads is not finite.
         """
-        wanted = self._task.readout(batch)
+        wanted = self._task.readout(self.model, batch.to(device_of(self.model)))
         # The model itself stays in training mode, in which a classifier reads no n-grams.
         for part in self.model.children():
             part.eval()
@@ -82,7 +82,7 @@ class RidgeLearner:
             read = self._task.read(self.model, batch.to(device_of(self.model))).on_cpu()
         if not read.targets:
             return Figures(0.0, 0.0, 0, batch.sequences, batch.tokens)
-        features, targets = given[-1].cpu(), wanted.data if isinstance(wanted, Ragged) else wanted
+        features, targets = given[-1].cpu(), (wanted.data if isinstance(wanted, Ragged) else wanted).cpu()
         if (counted := self._task.counted(batch)) is not None:
             features, targets = features[counted], targets[counted]
         if not features.isfinite().all():
