@@ -79,11 +79,12 @@ etth1_96 = Recipe(
 
 etth1_720 = Recipe(
     name="etth1-720",
-    summary="720 hours of seven channels ahead: GRU(512) over two segments of 48 hours",
+    summary="720 hours of seven channels ahead: three GRU(512) over two segments of 48 hours",
     task="forecast",
     data=("time-series",),
     read=read_etth1,
-    settings={**SEGMENTS, "horizon": 720, "segment": 48, "epochs": 6},
+    # Squared errors, as the published network learns for windows of 96 hours, are better here on the validation rows.
+    settings={**SEGMENTS, "horizon": 720, "segment": 48, "loss": "squared", "ensemble": 3, "epochs": 5},
     reported={"mse": 0.446},
     source=ETTH1_SOURCE,
 )
