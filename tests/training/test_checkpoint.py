@@ -150,11 +150,31 @@ def test_each_field_that_differs_is_named_with_both_values(tmp_path):
     assert caught.value.problem == "The checkpoint was made by another run: 4 fields differ."
     assert str(caught.value.where).splitlines() == [
         str(tmp_path),
-        'cell: found "lstm", expected "gru"',
-        "new: found nothing, expected null",
-        "old: found 1, expected nothing",
-        "settings.epochs: found 3, expected 4",
+        "epochs: 3 in the checkpoint, 4 now",
+        'cell: "lstm" in the checkpoint, "gru" now',
+        "new: nothing in the checkpoint, null now",
+        "old: 1 in the checkpoint, nothing now",
     ]
+    assert "(--epochs 3)" in str(caught.value.fix)
+
+
+def test_what_follows_from_other_settings_is_not_named(tmp_path):
+    """A person who resumes without the flags of the run reads the flags, and not what they would have made."""
+    shapes = [{"head.weight": f"float32 (2, {size})"} for size in (8, 128)]
+    cell = {"graphs": ["a long graph"] * 99}
+    found = {
+        "settings": {"hidden_size": 8, "tied": False, "dense": [3]},
+        "weights": shapes[0],
+        "identity": {"cell": cell},
+    }
+    here = {"settings": {"hidden_size": 128, "tied": True, "dense": []}, "weights": shapes[1], "identity": {"cell": 1}}
+    with pytest.raises(ModelError) as caught:
+        check_identity(tmp_path, found, here)
+    assert [line.split(":")[0] for line in str(caught.value.where).splitlines()[1:]] == ["dense", "hidden_size", "tied"]
+    assert "(--hidden-size 8 --no-tied)" in str(caught.value.fix)
+    with pytest.raises(ModelError, match="3 fields") as caught:
+        check_identity(tmp_path, {**found, "settings": {}}, {**here, "settings": {}})
+    assert max(map(len, str(caught.value.where).splitlines())) < 250
 
 
 def test_the_same_identity_passes_whatever_its_types_were_before_json(tmp_path):

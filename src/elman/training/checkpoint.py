@@ -16,6 +16,9 @@ from elman.files import atomic_write
 
 FORMAT = "elman-checkpoint"
 FORMAT_VERSION = 2
+# Names of fields: of settings, and of what follows from them.
+SETTINGS, FOLLOWING = "settings.", ("weights.", "identity.cell")
+SHOWN = 80
 
 _ANEW = "Delete this file and begin the run anew (without resume), or begin it in another folder."
 
@@ -86,22 +89,45 @@ def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, 
     """Refuse a checkpoint of another model, other settings or other data.
 
     Raises:
-        ModelError: names every field that differs, with both values.
+        ModelError: names every field that differs, with both values; settings first. What follows from other settings,
+            such as the shapes of weights, is not named.
     """
-    there, here = dict(_flat(found)), dict(_flat(plain(expected)))
-    differing = [name for name in sorted(there | here) if there.get(name, _NOTHING) != here.get(name, _NOTHING)]
+    differing = differences(found, expected)
     if not differing:
         return
-    lines = [
-        f"{name}: found {_shown(there.get(name, _NOTHING))}, expected {_shown(here.get(name, _NOTHING))}"
-        for name in differing
-    ]
+    lines = [f"{name}: {there} in the checkpoint, {here} now" for name, (there, here) in differing.items()]
+    flags = [flag for name in differing if (flag := _flag(name, found.get("settings", {})))]
+    again = f" ({' '.join(flags)})" if flags else ""
     raise ModelError(
         f"The checkpoint was made by another run: {len(lines)} field{'s' * (len(lines) > 1)} differ"
         f"{'s' * (len(lines) == 1)}.",
         where="\n".join([str(path), *lines]),
-        fix="Resume with what the checkpoint was made with, or begin anew in another folder.",
+        fix=f"Resume with what the checkpoint was made with{again}, or begin anew in another folder.",
     )
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the fields of two identities that differ, with both values as they are shown; settings first.
+
+    Where settings differ, the network is another one too: its weights and its cell are left out.
+    """
+    there, here = dict(_flat(found)), dict(_flat(plain(expected)))
+    names = [name for name in sorted(there | here) if there.get(name, _NOTHING) != here.get(name, _NOTHING)]
+    settings = [name for name in names if name.startswith(SETTINGS)]
+    if settings:
+        names = [name for name in names if not name.startswith((SETTINGS, *FOLLOWING))]
+    return {
+        name.removeprefix(SETTINGS): (_shown(there.get(name, _NOTHING)), _shown(here.get(name, _NOTHING)))
+        for name in [*settings, *names]
+    }
+
+
+def _flag(name: str, settings: Mapping[str, Any]) -> str:
+    """Return the flag that gives a setting its value in the checkpoint; nothing for one that is not a plain value."""
+    value, flag = settings.get(name), f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {value}" if isinstance(value, str | int | float) else ""
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +139,8 @@ _NOTHING = object()
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is _NOTHING else json.dumps(value)
+    text = "nothing" if value is _NOTHING else json.dumps(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from elman.errors import ElmanError, ModelError, UsageError, os_errors_as
 from elman.tasks.task import Batch, Read
-from elman.training.checkpoint import check_identity, plain
+from elman.training.checkpoint import differences, plain
 from elman.training.interrupts import TrainingInterrupted
 from elman.training.processes import Alone, Figures, OtherProcessError
 
@@ -231,15 +231,13 @@ class Several(Alone):
 
         def compare() -> None:
             for rank, (host, found) in enumerate(every):
-                try:
-                    check_identity(Path(), found, own)
-                except ModelError as error:
-                    differing = "\n".join((error.where or "").splitlines()[1:])
+                if differing := differences(found, own):
+                    lines = [f"{name}: {there}, {here} in process 0" for name, (there, here) in differing.items()]
                     raise ModelError(
                         f"Process {rank} on {host} has other data, settings or files of code than process 0.",
-                        where=differing,
+                        where="\n".join(lines),
                         fix="Give every process the same command and the same files.",
-                    ) from None
+                    )
 
         self.from_first(compare)
 
