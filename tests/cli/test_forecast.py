@@ -39,7 +39,7 @@ def test_a_forecaster_is_trained_evaluated_and_used(elman, sales: Path, tmp_path
     model = tmp_path / "m"
     done = elman("train", "forecast", sales, *FLAGS, *SMALL, "--out", model, "--json")
     assert done.code == 0, done.err
-    assert done.json["judged_on"] == "validation data"
+    assert done.json["evaluated_on"] == "validation data"
     assert done.json["baseline"]["name"] == "ridge"
     assert {
         "mse",

@@ -71,7 +71,7 @@ def test_settings_reach_the_model_and_a_text_may_be_packed(elman, book: Path, tm
     size = ("--hidden-size", 16, "--streams", 2, "--window", 5, "--epochs", 1, "--validation-fraction", 0)
     done = elman("train", "language", packed, "--out", tmp_path / "m", *size, *given, "--json")
     assert done.code == 0, done.err
-    assert done.json["judged_on"].startswith("training text")
+    assert done.json["evaluated_on"].startswith("training text")
     settings = read_model(tmp_path / "m").config["settings"]
     assert (settings["tokens"], settings["split"], settings["cutoffs"]) == ("words", "blanks", [3, 6])
     assert settings["restore_best"] is False

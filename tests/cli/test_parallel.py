@@ -26,7 +26,7 @@ def test_a_translator_is_trained_and_evaluated_on_two_files(elman, files: list[P
     held = ("--validation", held_sources, "--validation", held_targets)
     done = elman("train", "translate", sources, targets, *held, "--out", tmp_path / "m", *SMALL, "--json")
     assert done.code == 0, done.err
-    assert done.json["judged_on"].startswith("validation")
+    assert done.json["evaluated_on"].startswith("validation")
     scores = elman("evaluate", tmp_path / "m", held_sources, held_targets, "--json")
     assert scores.code == 0, scores.err
     assert scores.json["data"] == [str(held_sources), str(held_targets)]

@@ -32,7 +32,7 @@ def test_the_json_of_a_run(elman, words: Path, tmp_path: Path):
     assert done.out.count("\n") == 1
     assert done.json["epochs"] == 2
     assert done.json["count"] == 6
-    assert done.json["judged_on"] == "validation data"
+    assert done.json["evaluated_on"] == "validation data"
     assert 0 <= done.json["accuracy"] <= 1
     assert done.json["parameters"] == sum(
         tensor.numel()
@@ -133,7 +133,7 @@ def test_numbers_are_recognised(elman, tmp_path: Path):
 
 def test_without_validation_the_scores_say_that_they_are_on_training_data(elman, words: Path, tmp_path: Path):
     done = elman("train", "classify", words, "--out", tmp_path / "m", *SMALL, "--validation-fraction", 0, "--json")
-    assert done.json["judged_on"] == "training data"
+    assert done.json["evaluated_on"] == "training data"
     assert done.json["count"] == 60
 
 

@@ -1,5 +1,6 @@
 """Cells that a target does not run are reported as skipped, and laws of one cell run together."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ CELL_NAMES = list(CELLS)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     laws = [item for item in items if item.path.parent == Path(__file__).parent]
     for item in laws:
-        if reason := refusal(drawn(item)):
+        parameters = drawn(item)
+        if reason := refusal(parameters["cell"], parameters.get("target")):
             item.add_marker(pytest.mark.skip(reason=reason))
     # Laws of one cell and dtype run one after another, while the kernels of its sizes are kept.
     together = iter(sorted(laws, key=lambda item: turn(drawn(item))))
@@ -28,13 +30,14 @@ def drawn(item: pytest.Item) -> dict[str, Any]:
     return {"cell": found.get("name"), **found}
 
 
-def refusal(parameters: dict[str, Any]) -> str:
-    """Return why the target of a test does not run its cell, "" if it does."""
-    cell, target = parameters["cell"], TARGETS.get(parameters.get("target", ""))
+@cache
+def refusal(cell: str | None, name: str | None) -> str:
+    """Return why a target does not run a cell, "" if it does."""
+    target = TARGETS.get(name or "")
     if cell not in CELLS or target is None or target.refusal is None:
         return ""
     reason = target.refusal(CELLS[cell].trace(3, 4))
-    return f"not supported by target {parameters['target']}: {reason}" if reason else ""
+    return f"not supported by target {name}: {reason}" if reason else ""
 
 
 def turn(parameters: dict[str, Any]) -> tuple[int, bool]:

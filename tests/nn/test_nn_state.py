@@ -31,7 +31,7 @@ def test_states_have_names():
     assert list(state) == ["h", "c"]
     assert state.h.shape == state["c"].shape == (3, SIZE)
     assert make(2).h.shape == (2, 3, SIZE)
-    assert (make(2, bidirectional=True).places, state.batch_size) == (4, 3)
+    assert (make(2, bidirectional=True).directed_layers, state.batch_size) == (4, 3)
     assert repr(state) == "State(h=(3, 4), c=(3, 4))"
 
 

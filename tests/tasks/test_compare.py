@@ -1,8 +1,10 @@
 """The comparer: both orders, targets of several kinds, vectors, files and wrong input."""
 
+import io
 import itertools
 import json
 import re
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from elman.cli.app import run
 from elman.errors import DataError, ElmanError, NotFittedError, UsageError
 from elman.models import SequenceComparer, open_model
 from elman.report.plots import Plot
@@ -210,19 +213,22 @@ ROWS = [f"{n}\t{a}\t{b}\t{y}\t{k}" for n, ((a, b), y, k) in enumerate(zip(PAIRS,
 FLAGS = ("--hidden-size", 4, "--embedding", 4, "--epochs", 1, "--tokens", "words", "--validation-fraction", 0)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "pairs.tsv"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.tsv"
     path.write_text("\n".join([HEADER, *ROWS]) + "\n")
     return path
 
 
-@pytest.fixture
-def model(elman: Any, data: Path, tmp_path: Path) -> Path:
-    done = elman("train", "compare", data, "--target", "score,kind", "--out", tmp_path / "m", *FLAGS)
-    assert done.code == 0, done.err
-    assert "one of 2 labels: other, same" in done.err
-    return tmp_path / "m"
+@pytest.fixture(scope="module")
+def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "m"
+    words = ("train", "compare", data, "--target", "score,kind", "--out", folder, *FLAGS)
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        code = run([str(word) for word in words])
+    assert code == 0, said.getvalue()
+    assert "one of 2 labels: other, same" in said.getvalue()
+    return folder
 
 
 def test_a_file_is_read_as_the_training_file(elman: Any, model: Path, data: Path, tmp_path: Path):

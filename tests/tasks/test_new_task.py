@@ -42,7 +42,7 @@ def test_it_trains_resumes_reports_evaluates_and_predicts(elman, data: Path, tmp
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     done = elman("train", "measure", data, *columns, "--out", whole, *SMALL, "--json")
     assert done.code == 0, done.err
-    assert (done.json["epochs"], done.json["judged_on"]) == (3, "validation data")
+    assert (done.json["epochs"], done.json["evaluated_on"]) == (3, "validation data")
     first = elman("train", "measure", data, *columns, "--out", parts, *SMALL[:2], "--epochs", 1, *SMALL[4:], "--json")
     assert first.code == 0, first.err
     more = elman("train", "measure", data, *columns, "--out", parts, *SMALL, "--resume", "--json")

@@ -109,7 +109,7 @@ def _concluded(run: Run, model: Any, begun: float) -> dict[str, Any]:
     result = {
         "model": str(run.folder),
         "report": str(run.folder / REPORT),
-        "judged_on": name,
+        "evaluated_on": name,
         **scores,
         "baseline": compared[-1].to_json() if compared else None,
         **_other_baseline(model, compared),
@@ -161,7 +161,7 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
         run: that was carried out.
     """
     rows = [(title, value) for title, value, _ in model.task_.figures(result)]
-    rows += [("evaluated on", result["judged_on"]), ("model", result["model"]), ("report", result["report"])]
+    rows += [("evaluated on", result["evaluated_on"]), ("model", result["model"]), ("report", result["report"])]
     yield from table(rows)
     if "concluded" in result:
         yield ""
@@ -227,7 +227,7 @@ def _write_report(
         title=f"{run.folder.name}: {task.title_of()}",
         parts=[*beside(task.report(found), task, compared), *gradient_parts(log), *curves_of(model.history_, log)],
         settings=task.settings.model_dump(exclude=set(MACHINE_SETTINGS)),
-        facts={**facts, "scores on": result["judged_on"], **about},
+        facts={**facts, "scores on": result["evaluated_on"], **about},
         command=run.command,
         best_epoch=result["best_epoch"] if model.restore_best else None,
     )

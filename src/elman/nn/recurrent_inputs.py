@@ -146,7 +146,7 @@ def read_state(initial: Any, zero: State) -> State:
             f"Expected initial states of {expected}, got {kinds}.",
             fix=f"Convert each: torch.as_tensor(value, dtype={expected}).",
         )
-    single = zero.places == 1
+    single = zero.directed_layers == 1
     given = {name: value.unsqueeze(0) if single and value.dim() == 2 else value for name, value in given.items()}
     wanted = {name: tuple(value.shape) for name, value in zero.tensors.items()}
     got = {name: tuple(value.shape) for name, value in given.items()}

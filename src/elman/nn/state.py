@@ -83,8 +83,8 @@ class State:
         return tuple(self.tensors)
 
     @property
-    def places(self) -> int:
-        """Layers times directions."""
+    def directed_layers(self) -> int:
+        """Number of layers times directions."""
         return next(iter(self.tensors.values())).shape[0]
 
     @property
@@ -96,7 +96,7 @@ class State:
         """Return the state of this name, shaped as the class says."""
         if name not in self.tensors:
             raise KeyError(f"no state `{name}`. {nearest(name, self.tensors)}")
-        return self.tensors[name][0] if self.places == 1 else self.tensors[name]
+        return self.tensors[name][0] if self.directed_layers == 1 else self.tensors[name]
 
     def __getattr__(self, name: str) -> Tensor:
         tensors = self.__dict__.get("tensors", {})
@@ -118,7 +118,7 @@ class State:
             ShapeError: there is no such layer or direction.
         """
         directions = 2 if self.bidirectional else 1
-        layers = self.places // directions
+        layers = self.directed_layers // directions
         if not -layers <= index < layers or (backward and not self.bidirectional):
             which = f"layer {index}" + (", backward" if backward else "")
             raise ShapeError(
@@ -192,7 +192,10 @@ class State:
         """
         for state in states:
             check_state(state)
-        if len({(state.names, state.places, state.bidirectional, tuple(state.attached)) for state in states}) != 1:
+        if (
+            len({(state.names, state.directed_layers, state.bidirectional, tuple(state.attached)) for state in states})
+            != 1
+        ):
             raise ShapeError(
                 "Expected one or more states of the same layer, with the same names attached.",
                 fix="Join the states of each layer for itself.",

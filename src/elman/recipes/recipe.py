@@ -261,7 +261,7 @@ def _measured(runs: list[dict[str, Any]], score: str) -> dict[str, Any]:
         runs: the result of each run.
         score: the figure that is listed for each run even if all are equal.
     """
-    kept = ("model", "report", "judged_on", "seed", "labels", "confusion", "epochs", "best_epoch")
+    kept = ("model", "report", "evaluated_on", "seed", "labels", "confusion", "epochs", "best_epoch")
     figures = [{name: value for name, value in run.items() if name not in kept} for run in runs]
     if len(runs) == 1:
         return figures[0]
