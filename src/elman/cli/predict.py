@@ -244,7 +244,8 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_model
 
     use_threads(values["threads"])
-    opened, wanted = open_model(values["model"]).to("cpu" if values["device"] is None else values["device"]), values["nearest"]
+    device, wanted = "cpu" if values["device"] is None else values["device"], values["nearest"]
+    opened = open_model(values["model"]).to(device)
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:
