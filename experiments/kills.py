@@ -38,13 +38,13 @@ class Moment(NamedTuple):
     Attributes:
         phase: of the run, one of `PHASES`.
         call: which time the run is in this phase, from 1.
-        seconds: after the phase begins.
+        after: seconds since the phase began.
         victim: rank of the process.
     """
 
     phase: str
     call: int
-    seconds: float
+    after: float
     victim: int
 
 
@@ -136,7 +136,7 @@ def _wait_for(moment: Moment, moments: Path, begun: float, started: Sequence[sub
         else:
             begins = [at for phase, edge, at in _read(moments) if (phase, edge) == (moment.phase, "begin")]
         if len(begins) >= moment.call:
-            time.sleep(max(0.0, begins[moment.call - 1] + moment.seconds - time.monotonic()))
+            time.sleep(max(0.0, begins[moment.call - 1] + moment.after - time.monotonic()))
             return True
         time.sleep(0.001)
     return False
@@ -150,15 +150,15 @@ def _read(moments: Path) -> Iterator[tuple[str, str, float]]:
             yield words[0], words[1], float(words[2])
 
 
-def draw(moments: Path, begun: float, times: int, seed: int) -> list[Moment]:
+def draw(moments: Path, begun: float, times: int, seed: int, phases: Sequence[str]) -> list[Moment]:
     """Return the moments of kills, drawn from the phases of a run that was not killed."""
     generator, spans = random.Random(seed), _spans(moments, begun)
     found = []
     for number in range(times):
-        phase = PHASES[number % len(PHASES)]
+        phase = phases[number % len(phases)]
         call = generator.randrange(len(spans[phase])) + 1
-        seconds = generator.uniform(0, spans[phase][call - 1])
-        found.append(Moment(phase, call, round(seconds, 4), number // len(PHASES) % SIZE))
+        after = generator.uniform(0, spans[phase][call - 1])
+        found.append(Moment(phase, call, round(after, 4), number // len(phases) % SIZE))
     return found
 
 
@@ -218,7 +218,7 @@ def kill_once(folder: Path, command: Sequence[str], moment: Moment, unbroken: An
     }
 
 
-def kill_all(times: int, seed: int, keep: Path | None) -> bool:
+def kill_all(times: int, seed: int, phases: Sequence[str], keep: Path | None) -> bool:
     """Print what was seen of so many kills, and return whether all of them ended well."""
     base = Path(tempfile.mkdtemp()) if keep is None else keep
     base.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,7 @@ def kill_all(times: int, seed: int, keep: Path | None) -> bool:
     if any(whole.codes):
         raise SystemExit(f"The unbroken run failed:\n{whole.said[0]}")
     unbroken, found = result_of(base / "whole"), []
-    for number, moment in enumerate(draw(base / "moments", begun, times, seed)):
+    for number, moment in enumerate(draw(base / "moments", begun, times, seed, phases)):
         folder = base / str(number)
         folder.mkdir()
         found.append(kill_once(folder, command, moment, unbroken))
@@ -245,13 +245,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--keep", type=Path, help="folder of the runs; a temporary one if not given")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work is not None:
         return work(given.work, given.arguments)
-    return 0 if kill_all(given.times, given.seed, given.keep) else 1
+    return 0 if kill_all(given.times, given.seed, given.phases, given.keep) else 1
 
 
 if __name__ == "__main__":

@@ -24,13 +24,15 @@ def check_launch() -> None:
         return
     size = _number("WORLD_SIZE")
     if size is None or size < 1:
-        raise _wrong("WORLD_SIZE", "a number of processes, at least 1")
+        raise _wrong("WORLD_SIZE", "the number of processes")
     rank = _number("RANK")
     if rank is None or not 0 <= rank < size:
-        raise _wrong("RANK", f"a number from 0 to {size - 1} for WORLD_SIZE={size}")
+        raise _wrong("RANK", f"a number from 0 to {size - 1} (WORLD_SIZE={size})")
     port = _number("MASTER_PORT")
     if port is None or not 0 < port <= _LARGEST_PORT:
         raise _wrong("MASTER_PORT", f"a port from 1 to {_LARGEST_PORT}")
+    if "LOCAL_RANK" in os.environ and _number("LOCAL_RANK") is None:
+        raise _wrong("LOCAL_RANK", "the number of this process on its machine")
 
 
 def _number(name: str) -> int | None:
@@ -41,7 +43,7 @@ def _number(name: str) -> int | None:
 
 def _wrong(name: str, expected: str) -> UsageError:
     return UsageError(
-        f"Expected {expected} for the environment variable {name}, got {os.environ[name]!r}.",
+        f"Expected the environment variable {name} to be {expected}, got {os.environ[name]!r}.",
         fix=f"Start the processes with torchrun, which sets {', '.join(_VARIABLES)}; for one process unset them.",
     )
 

@@ -54,6 +54,7 @@ def test_no_cluster_at_the_address(model: Path, capfd: pytest.CaptureFixture[str
     [
         (("words.csv", "--engine", "spark"), "Expected local or ray for --engine, got 'spark'."),
         (("words.csv", "--workers", "2"), "--workers: only with --engine ray."),
+        (("words.csv", "--engine", "ray", "--workers", "0"), "Expected at least 1 for --workers, got 0."),
         (("words.csv", "--out", "x.csv"), "--out: only with --engine ray."),
         (("words.csv", "--engine", "ray", "--shard", "1/2"), "--shard: not with --engine ray."),
         (("-", "--engine", "ray"), "A cluster does not read standard input."),

@@ -194,6 +194,20 @@ def test_hopeless_trials_are_pruned_by_the_epochs(journal: Path):
         hopeless.epoch(epoch(2, 9.0))
 
 
+def test_a_trial_that_others_gave_up_is_left_to_them(journal: Path):
+    trials = trials_on(journal)
+    trial = trials.claim()
+    # As another worker does after this one gave no sign of life.
+    trials_on(journal).give_back(trial)
+    record = EpochRecord(1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, {"mae": 1.0})
+    with pytest.raises(Pruned, match="another worker tries it again"):
+        Reports(trial, "mae", larger_is_better=False).epoch(EpochEvent(record, is_best=True))
+    trials.finish(trial, None, "another worker tries it again")
+    again = trials.claim()
+    assert again.user_attrs[RETRY_OF] == trial.number
+    assert again.params == trial.params
+
+
 def test_a_search_is_continued_and_its_command_trains_the_best_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -112,6 +112,9 @@ def elman(
     JSON object. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (after saving).
     """
     check_launch()
+    if is_one_of_several():
+        # torch prints its own account of every process that it cannot reach; it reads this when it is imported.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if context.invoked_subcommand not in (None, "train") and is_one_of_several():
         raise UsageError(
             f"`elman {context.invoked_subcommand}` runs in one process, and torchrun started several.",

@@ -61,7 +61,7 @@ def evaluate(**values: Any) -> None:
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
-    model = open_task_model(values["model"]).to(values["device"] or "cpu")
+    model = open_task_model(values["model"]).to("cpu" if values["device"] is None else values["device"])
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
     if model.task_.answer_header() is not None:

@@ -89,7 +89,7 @@ def generate(
     use_threads(threads)
     from elman.models import LanguageModel
 
-    estimator = LanguageModel.load(model).to(device or "cpu")
+    estimator = LanguageModel.load(model).to("cpu" if device is None else device)
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
     record = _Record(model, text, texts, save_state)

@@ -150,7 +150,7 @@ def predict(**values: Any) -> None:
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_task_model(model).to(values["device"] or "cpu"), UnknownTally()
+    opened, tally = open_task_model(model).to("cpu" if values["device"] is None else values["device"]), UnknownTally()
     options = answer_flags()
     others = {**how, **{name: values[name] for name in options}}
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
@@ -244,7 +244,8 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_task_model
 
     use_threads(values["threads"])
-    opened, wanted = open_task_model(values["model"]).to(values["device"] or "cpu"), values["nearest"]
+    device, wanted = "cpu" if values["device"] is None else values["device"], values["nearest"]
+    opened = open_task_model(values["model"]).to(device)
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:

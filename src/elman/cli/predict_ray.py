@@ -84,6 +84,8 @@ def by_ray(values: Mapping[str, Any]) -> bool:
     if wrong:
         how = "only with" if engine == "local" else "not with"
         raise UsageError(f"{', '.join(wrong)}: {how} --engine ray.", fix="Leave it out.")
+    if values["workers"] is not None and values["workers"] < 1:
+        raise UsageError(f"Expected at least 1 for --workers, got {values['workers']}.", fix="Correct it.")
     if engine == "ray" and values["data"] == "-":
         raise UsageError("A cluster does not read standard input.", fix="Give a file or a folder.")
     if engine == "ray" and values["as_json"] and values["out"] is None:

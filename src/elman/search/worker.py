@@ -14,7 +14,7 @@ from elman.tasks.rows import rows_named
 from elman.tasks.task import Metric, Task, Values, targets
 from elman.training.listener import EpochEvent, Silent
 
-NOT_FINITE = "the score is not finite"
+NOT_FINITE, PRUNED, GIVEN_UP = "the score is not finite", "pruned", "another worker tries it again"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Search:
 
 
 class Pruned(Exception):
-    """A trial that is worse than most were after as many epochs."""
+    """A trial that is not worth its further epochs; the message says why."""
 
 
 class Reports(Silent):
@@ -99,15 +99,20 @@ class Reports(Silent):
         """Report an epoch.
 
         Raises:
-            Pruned: the trial is hopeless.
+            Pruned: the trial is hopeless, or another worker gave it up and tries it again.
         """
         score = (event.record.validation or {}).get(self._metric, math.nan)
         if math.isfinite(score):
             self._best = score if self._best is None else self._better(self._best, score)
         if self._best is not None:
-            self._trial.report(self._best, event.record.epoch)
-            if self._trial.should_prune():
-                raise Pruned
+            try:
+                self._trial.report(self._best, event.record.epoch)
+                hopeless = self._trial.should_prune()
+            except RuntimeError:
+                # This worker gave no sign of life for a while, for instance while its machine slept.
+                raise Pruned(GIVEN_UP) from None
+            if hopeless:
+                raise Pruned(PRUNED)
 
 
 def best_score(history: Any) -> float:
@@ -155,8 +160,8 @@ def _tried(search: Search, values: Mapping[str, Value], reports: Reports) -> tup
     """Return the value of a trial, or why it has none."""
     try:
         value = search.value(values, reports)
-    except Pruned:
-        return None, "pruned"
+    except Pruned as error:
+        return None, str(error)
     except TrainingError as error:
         return None, error.problem
     except (MemoryError, RuntimeError) as error:

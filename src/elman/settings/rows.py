@@ -20,7 +20,9 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
     The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
     """
 
+    # With the usual data sets of rows, larger layers take many times as long and are no better.
     space: ClassVar[Space] = {
+        "hidden_size": Range(32, 256, log=True),
         "dropout": Range(0.0, 0.7),
         "input_dropout": Range(0.0, 0.5),
         "token_dropout": Range(0.0, 0.3),

@@ -3,30 +3,24 @@
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import rendezvous
 
 from elman.errors import ElmanError, ModelError, UsageError, os_errors_as
 from elman.tasks.task import Batch, Read
 from elman.training.checkpoint import differences, plain
 from elman.training.interrupts import TrainingInterrupted
+from elman.training.meeting import meet
 from elman.training.processes import Alone, Figures, OtherProcessError
 
 Result = TypeVar("Result")
 
-# Of the first process, until which the others wait for it.
-MEETING_SECONDS = 20
-# Between two messages: a process may read a long text in this time.
-WAITING_SECONDS = 1800
 WISHES = 2
 # The random numbers of two processes must not be those of two runs with neighbouring seeds.
 SEED_STEP = 1_000_003
@@ -46,51 +40,8 @@ def join() -> "Several":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        _within(MEETING_SECONDS, lambda: _meet("gloo" if device is None else "cpu:gloo,cuda:nccl"))
+        meet("gloo" if device is None else "cpu:gloo,cuda:nccl")
     return Several(dist.get_rank(), dist.get_world_size())
-
-
-def _meet(backend: str) -> None:
-    store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS)))
-    dist.init_process_group(
-        backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=WAITING_SECONDS)
-    )
-
-
-def _within(seconds: float, meet: Callable[[], None]) -> None:
-    """Meet the other processes, or raise an error after so many seconds.
-
-    torch itself waits for any time where another service answers at the address.
-    """
-    failures: list[Exception] = []
-
-    def attempt() -> None:
-        try:
-            meet()
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        failures.append(TimeoutError("no answer"))
-    if failures:
-        raise _not_met(failures[0]) from failures[0]
-
-
-def _not_met(error: Exception) -> ElmanError:
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    if "EADDRINUSE" in str(error) or "in use" in str(error):
-        return UsageError(
-            f"The port of {address} is in use.",
-            fix="Give another one: torchrun --master-port PORT; on one machine, torchrun --standalone finds one.",
-        )
-    return OtherProcessError(
-        f"The processes of the run did not meet at {address} within {MEETING_SECONDS} seconds.",
-        where=str(error).splitlines()[0],
-        fix="Start all of them at the same time, with the address of the first machine as --master-addr.",
-    )
 
 
 def says_first() -> bool:
