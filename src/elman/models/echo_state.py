@@ -198,7 +198,9 @@ class EchoStateNetwork:
         return np.stack([each.generate(int(steps), arrays) for each in self.members_])
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder: settings, weights, readout, and the state from which `generate` continues.
+        """Write the model folder.
+
+        It has the settings, the weights, the readout, and the state from which `generate` continues.
 
         The folder has no code and no pickle.
 
