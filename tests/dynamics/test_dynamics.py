@@ -179,3 +179,14 @@ def test_sequences_are_cut_and_empty_ones_refused():
     assert trajectory(recurrent, steps=2).lengths == [2, 2, 1]
     with pytest.raises(UsageError, match="with a step"):
         Trajectory(layers_of(recurrent, BATCH.select([2]))[0])
+
+
+def test_states_that_are_not_finite_are_refused_and_one_step_is_singular():
+    layer = Recurrent("simple_rnn", input_size=3, hidden_size=2)
+    (flow,) = flow_of(layers_of(layer, BATCH), steps=1)
+    assert "over 1 step it" in flow.summary
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.fill_(math.nan)
+    with pytest.raises(UsageError, match="Expected finite states of layer0, got others"):
+        list(flow_of(layers_of(layer, BATCH)))

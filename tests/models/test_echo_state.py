@@ -1,5 +1,7 @@
 """The echo state network against one written in NumPy, and on input that it must refuse."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -158,7 +160,7 @@ def with_gap():
     [
         (DataError, {}, (with_gap(),), r"finite numbers in series, got \[?nan(.|\n)*series 0, step 300"),
         (DataError, {}, (WAVE, with_gap()), "finite numbers in targets"),
-        (DataError, {"warmup_steps": 599}, (WAVE,), "warm-up of 599 steps leaves nothing"),
+        (DataError, {"warmup_steps": 599}, (WAVE,), "more steps than the warm-up of 599, got at most 599"),
         (DataError, {}, (WAVE, WAVE[1:]), "a target for each step, got series of 600 steps and targets of 599"),
         (DataError, {}, ([],), "at least one series"),
         (DataError, {}, ([WAVE, WAVE[:1]],), "in the last series, got none"),
@@ -203,3 +205,51 @@ def test_blocks_computed_by_another_thread_give_the_same_network():
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["products", "qr"])
+def test_states_that_grow_without_limit_are_refused(solver):
+    given = {**SMALL, "activation": "linear", "recurrent": "sparse(20.0, 0.5)", "ridges": (1e-6, 1e-3)}
+    with pytest.raises(DataError, match="finite"):
+        EchoStateNetwork(**given, solver=solver).fit(WAVE)
+
+
+def test_a_series_whose_squares_are_not_finite_is_refused():
+    with pytest.raises(DataError, match="products are finite, got larger ones"):
+        EchoStateNetwork(**SMALL).fit(WAVE * 1e200)
+
+
+def test_series_are_read_from_views_and_left_as_they_are():
+    backward, frozen = WAVE[::-1], WAVE.copy()
+    frozen.flags.writeable = False
+    network = EchoStateNetwork(**SMALL)
+    np.testing.assert_array_equal(network.fit(backward).generate(5), network.fit(backward.copy()).generate(5))
+    five: Any = np.int64(5)
+    np.testing.assert_array_equal(network.fit(frozen).generate(5), network.fit(WAVE).generate(five))
+    assert np.array_equal(frozen, WAVE)
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(DataError, match="Expected numbers in series"):
+        EchoStateNetwork(**SMALL).fit(WAVE + 1j)
+
+
+def test_settings_changed_after_the_fit_take_effect_at_the_next_one():
+    network = EchoStateNetwork(**SMALL).fit(WAVE)
+    before, score = network.generate(5), network.evaluate(WAVE)
+    network.set_params(bidirectional=True, warmup_steps=400)
+    np.testing.assert_array_equal(network.generate(5), before)
+    assert network.evaluate(WAVE) == score
+    with pytest.raises(UsageError, match="reads forward"):
+        network.fit(WAVE).generate(5)
+
+
+def test_force_learning_needs_a_ridge():
+    with pytest.raises(UsageError, match="force needs a ridge above 0"):
+        EchoStateNetwork(fitter="force", feedback_scaling=1.0, ridges=0.0).fit(WAVE, WAVE)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_series_without_a_next_value_is_refused(steps):
+    with pytest.raises(DataError, match="more steps than the warm-up of 0, got at most 0"):
+        EchoStateNetwork(hidden_size=5, warmup_steps=0).fit(WAVE[:steps])

@@ -87,11 +87,13 @@ def rows_of(flow: Any) -> list[tuple[str, str]]:
     while distance < flow.steps:
         distances.append(distance)
         distance *= 2
-    norms = [(f"norm {each} steps before the end", _power(flow.norms.logarithms[each])) for each in distances]
-    last = (f"norm {flow.steps} steps before the end", _power(flow.norms.logarithms[flow.steps]))
+    norms = [
+        (f"norm {each} step{'s' * (each != 1)} before the end", _power(flow.norms.logarithms[each]))
+        for each in [*distances, flow.steps]
+    ]
     exponents = ", ".join(f"{each:.3g}" for each in flow.exponents)
     directions = "all" if flow.norms.exact else "a random sample"
-    rows = [*norms, last, ("memory in steps", f"{flow.norms.memory:.3g}"), ("directions", directions)]
+    rows = [*norms, ("memory in steps", f"{flow.norms.memory:.3g}"), ("directions", directions)]
     return [*rows, ("Lyapunov exponents", exponents)] if exponents else rows
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from elman.dynamics.gradient_norms import GradientNorms, gradient_norms
 from elman.dynamics.lyapunov import lyapunov_exponents
 from elman.dynamics.trajectory import Layer, trajectories
+from elman.errors import UsageError
 from elman.report.plots import Panel, Plot, Trace
 
 Verdict = Literal["vanishing", "exploding", "healthy"]
@@ -63,7 +64,7 @@ class Flow:
         if self.norms.logarithms[-1] == -math.inf:
             lost = self.norms.logarithms.index(-math.inf)
             reach = f"is 0 from {lost} step{'s' * (lost != 1)} before the end"
-        return f"{self.layer}: {self.verdict}; over {self.steps:,} steps it {reach}."
+        return f"{self.layer}: {self.verdict}; over {self.steps:,} step{'s' * (self.steps != 1)} it {reach}."
 
     @property
     def sentence(self) -> str:
@@ -106,9 +107,15 @@ def flow_of(
         probes: as for `gradient_norms`.
 
     Raises:
-        UsageError: no sequence has a step.
+        UsageError: no sequence has a step, or the states of a layer are not finite.
     """
     for trajectory in trajectories(layers, steps):
+        if not trajectory.states.isfinite().all():
+            raise UsageError(
+                f"Expected finite states of {trajectory.layer.name}, got others.",
+                fix="Train the model again, with a lower learning rate or --clip-norm; its weights are damaged or its "
+                "states grow without limit.",
+            )
         found = lyapunov_exponents(trajectory, exponents) if exponents else []
         yield Flow(trajectory.layer.name, gradient_norms(trajectory, probes=probes), found)
 

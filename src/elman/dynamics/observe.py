@@ -49,7 +49,10 @@ def observed_layers(
         for hook in hooks:
             hook.remove()
     if not calls:
-        raise UsageError("Expected a network with a recurrent layer, got one without.", fix="Give a model with a cell.")
+        raise UsageError(
+            "Expected a network with a recurrent layer, got one without.",
+            fix="Train a model with a cell, such as lstm.",
+        )
     return [
         layer._replace(name=f"{name}.{layer.name}" if name else layer.name)
         for name, (recurrent, given, named) in calls.items()

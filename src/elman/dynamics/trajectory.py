@@ -125,8 +125,10 @@ class Trajectory:
         lengths = lengths if steps is None else lengths.clamp(max=steps)
         order = lengths.argsort(descending=True, stable=True)
         order = order[lengths[order] > 0]
-        if not len(order) or not self.width:
-            raise UsageError("Expected sequences with a step and a cell with a state, got none.", fix="Give others.")
+        if not len(order):
+            raise UsageError("Expected a sequence with a step, got none.", fix="Give data that are not empty.")
+        if not self.width:
+            raise UsageError("Expected a cell with a state, got one without.", fix="Give a cell with a state.")
         self.lengths: list[int] = lengths[order].tolist()
         self._inputs = [each.select(order).to_padded(batch_first=False) for each in layer.inputs]
         self.order = order

@@ -1,6 +1,7 @@
 """The echo state network as an estimator: fit, predict, and continue a series in closed loop."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -143,7 +144,7 @@ class EchoStateNetwork:
                 f"Expected targets of {self._outputs} numbers a step, got {wanted.channels}.",
                 fix="Give targets in the form of those of fit.",
             )
-        skipped = self.settings().warmup_steps
+        skipped = self._fitted_with.warmup_steps
         _require_steps(read, skipped)
         flat = np.concatenate([each[skipped:] for each in wanted.arrays])
         each = [
@@ -178,25 +179,28 @@ class EchoStateNetwork:
     def generate_each(self, steps: int, series: Any = None) -> np.ndarray:
         """Return what `generate` averages, `(seeds, series, steps, channels)`."""
         self._require_fitted()
-        if not (self._continues or self.feedback_scaling) or self.bidirectional:
+        fitted_with = self._fitted_with
+        if not (self._continues or fitted_with.feedback_scaling) or fitted_with.bidirectional:
             raise UsageError(
                 "Expected a network that was fitted to the next values and reads forward, got another.",
                 fix="Fit it without targets and without bidirectional: fit(series).",
             )
-        if self.feedback_scaling and series is not None:
+        if fitted_with.feedback_scaling and series is not None:
             raise UsageError(
                 "A network with feedback continues the series that it was fitted on alone, got another.",
                 fix="Leave out series, or call predict(series, known=…).",
             )
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
             raise UsageError(f"Expected steps to be a whole number of at least 0, got {steps!r}.", fix="Give one.")
         arrays = None if series is None else self._read(series).arrays
         if arrays is not None and not all(map(len, arrays)):
             raise DataError("Expected at least one step to continue from, got none.", fix="Give a longer series.")
-        return np.stack([each.generate(steps, arrays) for each in self.members_])
+        return np.stack([each.generate(int(steps), arrays) for each in self.members_])
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder: settings, weights, readout, and the state from which `generate` continues.
+        """Write the model folder.
+
+        It has the settings, the weights, the readout, and the state from which `generate` continues.
 
         The folder has no code and no pickle.
 
@@ -244,7 +248,7 @@ class EchoStateNetwork:
     def _known(self, known: Any, read: Series) -> list[np.ndarray] | None:
         if known is None:
             return None
-        if not self.feedback_scaling:
+        if not self._fitted_with.feedback_scaling:
             raise UsageError("Only a network with feedback reads known outputs.", fix="Leave out known.")
         given = read_series(known, "known")
         if given.channels != self._outputs or len(given.arrays) != len(read.arrays):
@@ -265,6 +269,11 @@ class EchoStateNetwork:
     def _require_fitted(self) -> None:
         if not hasattr(self, "members_"):
             raise NotFittedError("This echo state network has not been fitted.", fix="Call fit(series) first.")
+
+    @property
+    def _fitted_with(self) -> ReservoirSettings:
+        """The settings of the last fit, which may have changed since."""
+        return self.members_[0].settings
 
     def _set(self, settings: Mapping[str, Any]) -> None:
         for name, value in settings.items():
@@ -288,8 +297,8 @@ def _require_steps(read: Series, warmup_steps: int) -> None:
     longest = max((len(array) for array in read.arrays), default=0)
     if longest <= warmup_steps:
         raise DataError(
-            f"The warm-up of {warmup_steps} steps leaves nothing of the series, the longest of which has {longest} "
-            "steps with a target.",
+            f"Expected a series with more steps than the warm-up of {warmup_steps:,}, got at most {longest:,} with a "
+            "target.",
             fix="Give longer series, or a smaller warmup_steps.",
         )
 

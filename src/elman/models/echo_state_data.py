@@ -73,7 +73,10 @@ def read_pair(series: Any, targets: Any) -> tuple[Series, Series]:
 
 def _array(given: Any, name: str, number: int) -> np.ndarray:
     try:
-        array = np.asarray(given, dtype=np.float64)
+        if np.iscomplexobj(given):
+            raise TypeError
+        # A view that is reversed, or that may not be written to, is copied: torch does not take it.
+        array = np.require(given, np.float64, ["C", "W"])
     except (TypeError, ValueError):
         raise DataError(f"Expected numbers in {name}, got {given!r:.80}.", where=f"series {number}", fix=FIX) from None
     if array.ndim not in (1, 2) or array.shape[1:] == (0,):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.errors import DataError
 from elman.models.echo_state_data import Series
 from elman.nn.factored_ridge import Factor
 from elman.nn.intrinsic_plasticity import fit_plasticity
@@ -64,10 +65,15 @@ class Member:
             fit_plasticity(found.forward, steps, **spread, rate=settings.plasticity_rate)
         if settings.fitter == "force":
             found._learn_online(read, targets)
-            return found
-        with own_generators([], seed):
-            found.solution = cross_validate(found._summed(read, targets), settings.ridges)
-        if settings.feedback_scaling:
+        else:
+            with own_generators([], seed):
+                found.solution = cross_validate(found._summed(read, targets), settings.ridges)
+        if not (found.solution.weight.isfinite().all() and found.solution.bias.isfinite().all()):
+            raise DataError(
+                "The readout is not finite: the states or the targets are too large.",
+                fix="Scale the series, for example to a deviation of 1, or give a smaller spectral radius.",
+            )
+        if settings.feedback_scaling and settings.fitter == "ridge":
             found.held = torch.from_numpy(read.arrays[-1][-1]).to(found._dtype)
             found.fed = torch.from_numpy(targets.arrays[-1][-1])
         return found

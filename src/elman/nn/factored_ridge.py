@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from elman.errors import DataError, ShapeError
-from elman.nn.ridge import Solution
+from elman.errors import ShapeError
+from elman.nn.ridge import Solution, require_rows
 
 
 @dataclass
@@ -89,10 +89,9 @@ class Factor:
             ridges: the penalties; at least 0. With 0, directions without variance have no weight.
 
         Raises:
-            DataError: there are no rows.
+            DataError: there are no rows, or their products are not finite.
         """
-        if not self.rows:
-            raise DataError("Ridge regression has no rows to learn from.", fix="Give data, or a shorter warm-up.")
+        require_rows(self.rows, self.matrix)
         size = 1 + self.features
         left, values, right = torch.linalg.svd(self.matrix[1:size, 1:size])
         rotated = left.T @ self.matrix[1:size, size:]

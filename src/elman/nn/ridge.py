@@ -129,10 +129,9 @@ class Sums:
             penalised_bias: whether the penalty counts the bias too, which is then the weight of a feature that is 1.
 
         Raises:
-            DataError: there are no rows.
+            DataError: there are no rows, or their products are not finite.
         """
-        if not self.count:
-            raise DataError("Ridge regression has no rows to learn from.", fix="Give data, or a shorter warm-up.")
+        require_rows(self.count, self.products)
         known, centre = self.products, self.mean
         if penalised_bias:
             known, centre = self._with_ones()
@@ -165,6 +164,24 @@ class Sums:
         size = self.features
         squares = self.products[:, :size].trace() + self.count * self.mean[:size].square().sum()
         return (squares + self.count) / (size + 1)
+
+
+def require_rows(count: Any, summed: Tensor) -> None:
+    """Refuse to solve for nothing, or from numbers that are not finite.
+
+    Raises:
+        DataError: there are no rows, or what was summed up of them is not finite.
+    """
+    if not count:
+        raise DataError(
+            "Ridge regression has no rows to learn from.",
+            fix="Give data without missing values, or a shorter warm-up.",
+        )
+    if not summed.isfinite().all():
+        raise DataError(
+            "Expected features and targets whose products are finite, got larger ones.",
+            fix="Scale the data, for example to a deviation of 1, or give a smaller spectral radius.",
+        )
 
 
 def _products(rows: Tensor, block: Tensor, features: int) -> Tensor:

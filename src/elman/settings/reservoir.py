@@ -88,6 +88,8 @@ class ReservoirSettings(Settings):
     def _conflicts(self) -> Any:
         if self.fitter == "force" and not self.feedback_scaling:
             yield Conflict(("fitter", "feedback_scaling"), "force needs feedback; 1 is usual.")
+        if self.fitter == "force" and not self.ridges[len(self.ridges) // 2]:
+            yield Conflict(("fitter", "ridges"), "force needs a ridge above 0; 1 is usual.")
         if self.plasticity_rate and (self.feedback_scaling or self.bidirectional or self.activation != "tanh"):
             yield Conflict(("plasticity_rate",), "only tanh units that read forward and without feedback have it.")
         if self.lags is not None and (self.plasticity_rate or self.feedback_scaling or self.bidirectional):
