@@ -86,7 +86,8 @@ class TagNetwork(nn.Module):
         distinct = torch.empty(0)
         if self.characters is not None or self.affixes is not None or self.wide is not None:
             # What depends on the spelling alone is computed once for each distinct word of the batch.
-            distinct, rows, features = distinct_words(batch, ids)
+            distinct, rows = batch.forms.unique(return_inverse=True)
+            features = batch.features.index_select(0, distinct)
         steps = self._body(self._embedded(ids, batch, distinct, rows, features))
         scores = steps.map(self.dense).map(widened)
         if self.wide is not None and features is not None:
@@ -200,21 +201,6 @@ class TagEnsemble(nn.Module):
     def example(self) -> SpelledWords:
         """Return a small batch of the kind that the networks read."""
         return self.members[0].example()  # type: ignore[operator]
-
-
-def distinct_words(batch: SpelledWords, ids: Ragged) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the distinct words of a batch, the row of each word among them, and their features.
-
-    A word that is read as unknown is another one than the same word that is read as known: it lacks its first feature,
-    the word itself, as a word that training never saw.
-    """
-    is_hidden = ids.data != batch.ids.data
-    keys, rows = (2 * batch.forms + is_hidden).unique(return_inverse=True)
-    distinct, is_hidden = keys // 2, (keys % 2).bool()
-    features = batch.features.index_select(0, distinct)
-    if features.shape[1]:
-        features[:, 0].masked_fill_(is_hidden, 0)
-    return distinct, rows, features
 
 
 def _best(scores: Ragged, crf: CRF | None) -> Ragged:

@@ -13,7 +13,6 @@ from sklearn.preprocessing import FunctionTransformer
 from elman import SequenceTagger
 from elman.errors import UsageError
 from elman.settings.tagging import WordSettings
-from elman.tag_network import distinct_words
 
 SENTENCES = [["the", "dog", "ate"][: 2 + n % 2] if n % 3 else ["a", "cat", "slept"] for n in range(12)]
 TAGS = [["D", "N", "V"][: len(words)] for words in SENTENCES]
@@ -101,18 +100,3 @@ def test_an_ensemble_is_resumed_to_the_same_bits(tmp_path: Path):
 def test_only_gradients_train_an_ensemble(wrong: dict):
     with pytest.raises(UsageError, match="ensemble"):
         tagger(ensemble=2, **wrong).fit(SENTENCES, TAGS)
-
-
-def test_a_word_that_is_read_as_unknown_lacks_its_own_feature():
-    model = tagger(token_dropout=0.5, characters=0).fit(SENTENCES, TAGS)
-    words = model.task_.encoders["words"].encode(SENTENCES)
-    ids = words.ids.map(lambda data: data * (torch.arange(len(data)) % 2))
-    distinct, rows, features = distinct_words(words, ids)
-    assert torch.equal(distinct[rows], words.forms)
-    own = words.features[words.forms]
-    hidden = ids.data != words.ids.data
-    assert hidden.any()
-    assert not hidden.all()
-    found = features[rows]
-    assert torch.equal(found[:, 0], own[:, 0].masked_fill(hidden, 0))
-    assert torch.equal(found[:, 1:], own[:, 1:])
