@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from elman import Translator
+from elman import SequenceClassifier, Translator
 from elman.encoder_decoder import EncoderDecoder
 from elman.errors import UsageError
 from elman.minimum_risk import expected_risk, risk_of
@@ -138,3 +138,9 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path, how, said):
 def test_settings_that_make_no_sense(how, said):
     with pytest.raises(UsageError, match=said):
         Translator(**SMALL, **how).fit(*PAIRS)
+
+
+def test_a_classifier_cannot_start_from_a_translator(tmp_path):
+    Translator(**SMALL, epochs=1, validation_fraction=0).fit(*PAIRS).save(tmp_path / "first")
+    with pytest.raises(UsageError, match="A classifier cannot start from a translator"):
+        SequenceClassifier(tokens="words", epochs=1).fit(*PAIRS, start=OtherModel(tmp_path / "first"))

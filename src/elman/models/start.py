@@ -104,7 +104,7 @@ class OtherModel:
                 fix=f"Give another model, or --tokens {kinds[1]}.",
             )
         joint = [getattr(each.settings, "joint", None) for each in (task, self._other.task_)]
-        if joint[0] != joint[1]:
+        if task.starts_whole and joint[0] != joint[1]:
             raise UsageError(
                 f"Expected a model with joint={joint[0]} to start from, got one with joint={joint[1]}.",
                 where=str(self.folder),
@@ -129,6 +129,12 @@ class OtherModel:
             weights = {name: value for name, value in theirs.items() if not name.startswith(NOT_TAKEN_OVER)}
         else:
             weights = {name: value for name, value in theirs.items() if name.startswith(BODY)}
+        if not weights and EMBEDDING not in theirs:
+            raise UsageError(
+                f"A {task.noun} cannot start from a {other.task_.noun}: it has no such layers.",
+                where=str(self.folder),
+                fix="Give a model that reads one sequence with recurrent layers, such as a language model.",
+            )
         try:
             if not task.starts_whole and EMBEDDING in theirs:
                 rows = network.state_dict().get(EMBEDDING)
