@@ -19,8 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = drawn(item)
         if reason := refusal(parameters["cell"], parameters.get("target")):
             item.add_marker(pytest.mark.skip(reason=reason))
-    # Laws of one cell and dtype run one after another, while the kernels of its sizes are kept.
-    together = iter(sorted(laws, key=lambda item: turn(drawn(item))))
+    # Laws of one cell and dtype, or of one layer, run one after another, while their kernels are kept.
+    together = iter(sorted(laws, key=turn))
     items[:] = [next(together) if item.path.parent == Path(__file__).parent else item for item in items]
 
 
@@ -40,8 +40,10 @@ def refusal(cell: str | None, name: str | None) -> str:
     return f"not supported by target {name}: {reason}" if reason else ""
 
 
-def turn(parameters: dict[str, Any]) -> tuple[int, bool]:
-    """Return the position of the cell and of the dtype; tests of no cell are the last."""
+def turn(item: pytest.Item) -> tuple[Any, ...]:
+    """Return what laws are ordered by: a cell and its dtype; then the module of the test, and the name of its case."""
+    parameters = drawn(item)
     cell = parameters["cell"]
-    position = CELL_NAMES.index(cell) if cell in CELL_NAMES else len(CELL_NAMES)
-    return position, cell in CELL_NAMES and parameters.get("dtype") != torch.float32
+    if cell in CELL_NAMES:
+        return 0, CELL_NAMES.index(cell), parameters.get("dtype") != torch.float32
+    return 1, item.path.name, str(cell)

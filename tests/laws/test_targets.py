@@ -1,6 +1,7 @@
 """Every target means the same: that of the reference, forward and backward."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -70,6 +71,15 @@ def weighed(case: Case, results: tuple[Tensor, ...]) -> Tensor:
     return torch.stack([part.sum() for part in parts]).sum()
 
 
+@cache
+def differences_of_the_reference(cell: str, backward: bool) -> list[Tensor]:
+    """The central differences of one small case, which every target and dtype is compared with."""
+    graph = CELLS[cell].trace(SMALL.input_size, SMALL.hidden_size)
+    plain = leaves(graph, SMALL, torch.float64)
+    value = lambda: float(weighed(SMALL, run(graph, SMALL, plain, "reference", backward)))  # noqa: E731
+    return list(central_differences(value, plain))
+
+
 @every_cell
 @every_differentiable_target
 @every_dtype
@@ -78,10 +88,8 @@ def test_gradients_are_the_central_differences_of_the_reference(
     cell: str, target: str, dtype: torch.dtype, backward: bool
 ):
     graph = CELLS[cell].trace(SMALL.input_size, SMALL.hidden_size)
-    plain = leaves(graph, SMALL, torch.float64)
-    value = lambda: float(weighed(SMALL, run(graph, SMALL, plain, "reference", backward)))  # noqa: E731
-    expected = list(central_differences(value, plain))
-    asked = [tensor.to(dtype).requires_grad_() for tensor in plain]
+    expected = differences_of_the_reference(cell, backward)
+    asked = [tensor.to(dtype).requires_grad_() for tensor in leaves(graph, SMALL, torch.float64)]
     gradients = torch.autograd.grad(weighed(SMALL, run(graph, SMALL, asked, target, backward)), asked)
     assert all(gradient.abs().max() > 0 for gradient in gradients)
     assert_near_differences([item.double() for item in gradients], expected, dtype)

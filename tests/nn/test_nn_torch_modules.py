@@ -16,34 +16,21 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.nn import torch as mine
 
-with warnings.catch_warnings():
-    # Its import reads the processor's features and looks for optional packages, and warns of what is not there.
-    warnings.simplefilter("ignore")
-    from torch.testing._internal.common_modules import (
-        ModuleErrorEnum,
-        ModuleInfo,
-        ModuleInput,
-        module_db,
-    )
-    from torch.testing._internal.common_utils import freeze_rng_state
-
-# The import also forbids the whole process to set torch.backends' flags, which is for torch's own tests.
-setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
+if TYPE_CHECKING:
+    from torch.testing._internal.common_modules import ModuleInfo, ModuleInput
 
 NAMES = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
-INFOS: dict[str, ModuleInfo] = {
-    info.module_cls.__name__: info for info in module_db if info.module_cls in [getattr(nn, name) for name in NAMES]
-}
 DTYPES = (torch.float32, torch.float64)
 
 # torch says so once in a process, of its own layers.
@@ -53,15 +40,35 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 each_mode = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
 
-def samples(name: str, dtype: torch.dtype, *, training: bool = True, requires_grad: bool = False) -> list[ModuleInput]:
+@cache
+def common_modules() -> Any:
+    """Import torch's list, which takes seconds, only where its tests are run."""
+    with warnings.catch_warnings():
+        # Its import reads the processor's features and looks for optional packages, and warns of missing ones.
+        warnings.simplefilter("ignore")
+        from torch.testing._internal import common_modules
+    # The import also forbids the whole process to set torch.backends' flags, which is for torch's own tests.
+    setattr(torch.backends, "__allow_nonbracketed_mutation_flag", True)
+    return common_modules
+
+
+def entry(name: str) -> "ModuleInfo":
+    """Return torch's entry for a module."""
+    (found,) = (each for each in common_modules().module_db if each.module_cls is getattr(nn, name))
+    return found
+
+
+def samples(
+    name: str, dtype: torch.dtype, *, training: bool = True, requires_grad: bool = False
+) -> "list[ModuleInput]":
     """torch's inputs for a module, those of packed sequences among them."""
-    info = INFOS[name]
+    info = entry(name)
     settings = {"device": "cpu", "dtype": dtype, "requires_grad": requires_grad, "training": training}
     packed = {"with_packed_sequence": True} if name in ("RNN", "GRU") else {}
     return list(info.module_inputs_func(info, **settings, **packed))
 
 
-def build(sample: ModuleInput, kind: type, dtype: torch.dtype, **more: Any) -> nn.Module:
+def build(sample: "ModuleInput", kind: type, dtype: torch.dtype, **more: Any) -> nn.Module:
     torch.manual_seed(0)
     return kind(*sample.constructor_input.args, **sample.constructor_input.kwargs, **more).to(dtype)
 
@@ -70,7 +77,7 @@ def elmans(name: str) -> Any:
     return getattr(mine, name)
 
 
-def call(module: nn.Module, sample: ModuleInput) -> Any:
+def call(module: nn.Module, sample: "ModuleInput") -> Any:
     return module(*sample.forward_input.args, **sample.forward_input.kwargs)
 
 
@@ -88,15 +95,14 @@ def close(found: Any, expected: Any, dtype: torch.dtype) -> None:
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-def is_packed(sample: ModuleInput) -> bool:
+def is_packed(sample: "ModuleInput") -> bool:
     return isinstance(sample.forward_input.args[0], PackedSequence)
 
 
 def test_torch_has_entries_for_all_of_them():
-    assert set(INFOS) == set(NAMES)
     for name in NAMES:
-        assert issubclass(elmans(name), INFOS[name].module_cls)
-        assert INFOS[name].module_error_inputs_func is not None
+        assert issubclass(elmans(name), entry(name).module_cls)
+        assert entry(name).module_error_inputs_func is not None
         assert all(sample.forward_input is not None for sample in samples(name, torch.float32))
 
 
@@ -107,11 +113,11 @@ def test_forward(name: str, dtype: torch.dtype, training: bool):
     """The outputs are those of torch's module, and those of torch's reference for inputs without a batch."""
     for sample in samples(name, dtype, training=training):
         module = build(sample, elmans(name), dtype).train(training)
-        theirs = build(sample, INFOS[name].module_cls, dtype).train(training)
+        theirs = build(sample, entry(name).module_cls, dtype).train(training)
         outputs = call(module, sample)
         close(outputs, call(theirs, sample), dtype)
         if not is_packed(sample):
-            with freeze_rng_state():
+            with common_modules().freeze_rng_state():
                 reference = sample.reference_fn(module, *sample.forward_input.args)
             close(outputs, reference, dtype)
 
@@ -123,7 +129,7 @@ def test_backward(name: str, dtype: torch.dtype, training: bool):
     """The gradients of inputs, states and parameters are those of torch's module."""
     for sample in samples(name, dtype, training=training, requires_grad=True):
         gradients = []
-        for kind in (elmans(name), INFOS[name].module_cls):
+        for kind in (elmans(name), entry(name).module_cls):
             module = build(sample, kind, dtype).train(training)
             leaves = [*flat(sample.forward_input.args), *module.parameters()]
             outputs = flat(call(module, sample))
@@ -151,7 +157,7 @@ def test_repr(name: str):
     """The module prints as torch's does."""
     for sample in samples(name, torch.float32):
         module = build(sample, elmans(name), torch.float32)
-        assert repr(module) == repr(build(sample, INFOS[name].module_cls, torch.float32))
+        assert repr(module) == repr(build(sample, entry(name).module_cls, torch.float32))
         assert str(module) == repr(module)
 
 
@@ -164,7 +170,7 @@ def test_pickle(name: str, dtype: torch.dtype, training: bool):
         module = build(sample, elmans(name), dtype).train(training)
         for other in (pickle.loads(pickle.dumps(module)), copy.deepcopy(module)):
             assert other.training == training
-            with freeze_rng_state():
+            with common_modules().freeze_rng_state():
                 close(call(other, sample), call(module, sample), dtype)
 
 
@@ -173,7 +179,7 @@ def test_save_load(name: str):
     """Modules and state_dicts go through files, from elman to torch and back."""
     for sample in samples(name, torch.float64):
         module = build(sample, elmans(name), torch.float64)
-        theirs = build(sample, INFOS[name].module_cls, torch.float64)
+        theirs = build(sample, entry(name).module_cls, torch.float64)
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.normal_()
@@ -221,23 +227,25 @@ def test_non_contiguous_tensors(name: str, dtype: torch.dtype, training: bool):
 
 
 def gradient_samples(name: str) -> Iterator[tuple[Callable[..., Any], list[Tensor]]]:
-    """For each sample the outputs as a function of the input, the states and the parameters, and those."""
+    """For each sample the outputs as a function of the input, the states and a vector of all parameters, and those."""
     for sample in samples(name, torch.float64, requires_grad=True):
         # Without a batch it makes no difference which axis would be first; gradients of packed inputs: `test_backward`.
         if is_packed(sample) or sample.constructor_input.kwargs.get("batch_first"):
             continue
         module = build(sample, elmans(name), torch.float64)
         inputs = flat(sample.forward_input.args)
-        leaves = [*inputs, *(parameter.detach().requires_grad_() for parameter in module.parameters())]
-        yield partial(run_with, module, len(inputs)), leaves
+        # One vector is tried in one direction, which all parameters have a part in.
+        parameters = parameters_to_vector(module.parameters()).detach().requires_grad_()
+        yield partial(run_with, module), [*inputs, parameters]
 
 
-def run_with(module: nn.Module, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The outputs with these tensors: `count` of them the input and its states, the others the parameters."""
-    x, *states = tensors[:count]
+def run_with(module: nn.Module, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    """The outputs with these tensors: the input, its states, and a vector of all parameters."""
+    *states, vector = rest
     hx = None if not states else states[0] if len(states) == 1 else tuple(states)
-    names = [name for name, _ in module.named_parameters()]
-    weights = dict(zip(names, tensors[count:], strict=True))
+    named = dict(module.named_parameters())
+    pieces = vector.split([parameter.numel() for parameter in named.values()])
+    weights = {name: piece.view_as(named[name]) for name, piece in zip(named, pieces, strict=True)}
     return tuple(flat(torch.func.functional_call(module, weights, (x, hx))))
 
 
@@ -300,13 +308,13 @@ def test_to_empty(name: str):
 @each_mode
 def test_errors(name: str, dtype: torch.dtype, training: bool):
     """What torch lists as wrong is refused with torch's type of error and a message that its pattern finds."""
-    info = INFOS[name]
+    info = entry(name)
     settings = {"device": "cpu", "dtype": dtype, "requires_grad": False, "training": training}
     wrong = list(info.module_error_inputs_func(info, **settings))
     assert wrong
     for error in wrong:
         sample = error.module_error_input
-        if error.error_on is ModuleErrorEnum.CONSTRUCTION_ERROR:
+        if error.error_on is common_modules().ModuleErrorEnum.CONSTRUCTION_ERROR:
             with pytest.raises(error.error_type, match=error.error_regex):
                 build(sample, elmans(name), dtype)
         else:

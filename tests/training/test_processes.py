@@ -1,19 +1,21 @@
 """Several processes train one model as one process does; they end together."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from worker import launched
 
-WORKER = Path(__file__).parent / "worker.py"
 SECONDS = 240
+# Each process is a fork of a server that has imported torch already, which takes seconds.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["torch.distributed", "elman.data.text.token_text", "elman.training"])
 
 
 def free_port() -> int:
@@ -22,29 +24,37 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(scenario: str, folder: Path, size: int = 2, **more: str) -> list[subprocess.Popen[str]]:
+class Worker:
+    """A process that runs a scenario of `worker.py`, and what it writes to standard error."""
+
+    def __init__(self, scenario: str, folder: Path, variables: dict[str, str]):
+        self._said = folder / f"said-{variables.get('RANK', 'alone')}"
+        self.process = FORKS.Process(target=launched, args=(scenario, folder, variables, self._said))
+        self.process.start()
+
+    def signal(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def ended(self, seconds: float) -> tuple[int | None, str]:
+        """Wait for its end, and return its exit code and what it wrote."""
+        self.process.join(seconds)
+        return self.process.exitcode, self._said.read_text() if self._said.exists() else ""
+
+
+def start(scenario: str, folder: Path, size: int = 2, **more: str) -> list[Worker]:
     folder.mkdir(exist_ok=True, parents=True)
     shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **more}
-    path = os.pathsep.join([str(WORKER.parent), *sys.path])
-    variables = {**os.environ, **shared, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    return [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), scenario, str(folder)],
-            env={**variables, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(size)
-    ]
+    ranks = ({"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size))
+    return [Worker(scenario, folder, {**shared, **each}) for each in ranks]
 
 
-def ended(workers: list[subprocess.Popen[str]], seconds: float = SECONDS) -> list[tuple[int, str]]:
+def ended(workers: list[Worker], seconds: float = SECONDS) -> list[tuple[int | None, str]]:
     try:
-        said = [worker.communicate(timeout=seconds)[1] for worker in workers]
+        return [worker.ended(seconds) for worker in workers]
     finally:
         for worker in workers:
-            worker.kill()
-    return [(worker.returncode, text) for worker, text in zip(workers, said, strict=True)]
+            worker.process.kill()
 
 
 def results(scenario: str, folder: Path, size: int = 2, **more: str) -> list[Any]:
@@ -99,10 +109,10 @@ def unbroken(tmp_path_factory) -> Any:
     return results("trained", tmp_path_factory.mktemp("unbroken"), EPOCHS="4")[0]
 
 
-def wait_for(path: Path, workers: list[subprocess.Popen[str]]) -> None:
+def wait_for(path: Path, workers: list[Worker]) -> None:
     end = time.monotonic() + SECONDS
     while not path.exists() and time.monotonic() < end:
-        assert all(worker.poll() is None for worker in workers), ended(workers)
+        assert all(worker.process.is_alive() for worker in workers), ended(workers)
         time.sleep(0.05)
 
 
@@ -110,7 +120,7 @@ def wait_for(path: Path, workers: list[subprocess.Popen[str]]) -> None:
 def test_a_process_that_is_killed_ends_the_other_and_the_run_goes_on(victim: int, unbroken, tmp_path):
     workers = start("trained", tmp_path, EPOCHS="4000")
     wait_for(tmp_path / "going", workers)
-    workers[victim].kill()
+    workers[victim].process.kill()
     (code, said) = ended(workers, 30)[1 - victim]
     assert code == 3
     assert "OtherProcessError: Another process of the run has ended" in said
@@ -121,7 +131,7 @@ def test_a_process_that_is_killed_ends_the_other_and_the_run_goes_on(victim: int
 def test_ctrl_c_stops_all_after_the_same_minibatch_and_the_resumed_run_is_the_unbroken_one(unbroken, tmp_path):
     workers = start("trained", tmp_path, EPOCHS="4", SLOW="1")
     wait_for(tmp_path / "going", workers)
-    workers[1].send_signal(signal.SIGINT)
+    workers[1].signal(signal.SIGINT)
     said = [text for code, text in ended(workers) if code == 3]
     # A run that was over before the signal has nothing to stop.
     if said:
@@ -133,21 +143,13 @@ def test_ctrl_c_stops_all_after_the_same_minibatch_and_the_resumed_run_is_the_un
 def test_a_run_goes_on_with_another_number_of_processes(unbroken, tmp_path):
     first = start("trained", tmp_path, EPOCHS="4", SLOW="1")
     wait_for(tmp_path / "going", first)
-    first[0].send_signal(signal.SIGTERM)
+    first[0].signal(signal.SIGTERM)
     ended(first)
-    variables = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE")}
-    path = os.pathsep.join([str(WORKER.parent), *sys.path])
-    done = subprocess.run(
-        [sys.executable, str(WORKER), "trained", str(tmp_path)],
-        env={**variables, "EPOCHS": "4", "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
+    ((code, said),) = ended([Worker("trained", tmp_path, {"EPOCHS": "4"})])
+    assert code == 0, said
     found = json.loads((tmp_path / "trained-0.json").read_text())
     assert found["weights"] == pytest.approx(unbroken["weights"], abs=1e-12)
-    assert "was stopped with 2 processes and goes on with 1" in done.stderr
+    assert "was stopped with 2 processes and goes on with 1" in said
 
 
 def test_a_port_in_use_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""One of several processes of a test: `python worker.py SCENARIO FOLDER`, with the variables of torchrun."""
+"""One of several processes of a test: a scenario, with the variables of torchrun."""
 
 import json
 import os
@@ -196,12 +196,25 @@ def trained(folder: Path) -> dict[str, Any]:
     return {"weights": weights, "losses": [record.loss for record in history.epochs]}
 
 
-if __name__ == "__main__":
+SCENARIOS = {"same": same, "refused": refused, "trained": trained}
+
+
+def launched(scenario: str, folder: Path, variables: dict[str, str], said: Path) -> None:
+    """Do this as a process that a launcher started.
+
+    Args:
+        scenario: of `SCENARIOS`.
+        folder: for its files; the result is written there.
+        variables: of the environment.
+        said: the file for what it writes to standard error.
+    """
+    os.environ.update(variables)
+    with said.open("wb") as file:
+        os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
-    name, place = sys.argv[1], Path(sys.argv[2])
     try:
-        result = {"same": same, "refused": refused, "trained": trained}[name](place)
+        result = SCENARIOS[scenario](folder)
     except (ElmanError, KeyboardInterrupt) as problem:
         sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
         sys.exit(3)
-    (place / f"{name}-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(result))
+    (folder / f"{scenario}-{variables.get('RANK', 0)}.json").write_text(json.dumps(result))
