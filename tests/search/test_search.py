@@ -154,6 +154,27 @@ def test_another_search_is_refused(journal: Path):
         open_study(journal, {**IDENTITY, "seeds": 2}, larger_is_better=False)
 
 
+def test_half_a_line_of_a_killed_worker_is_removed(journal: Path):
+    first = trials_on(journal)
+    trial = first.claim()
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":8,"work')
+    # A worker that runs already, and one that starts.
+    first.finish(trial, 0.5)
+    assert journal.read_bytes().startswith(whole + b'{"op_code"')
+    journal.write_bytes(journal.read_bytes()[:-9])
+    again = trials_on(journal)
+    again.claim()
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+    assert len(trials_on(journal).study.trials) == 2
+
+
+def test_settings_that_differ_are_named(journal: Path):
+    open_study(journal, {"settings": {"seed": "1", "wide": "'off'"}}, larger_is_better=False)
+    with pytest.raises(ValueError, match=r"another search[.]\n  seed: 1 there, 2 here\n  cell: none there, 'gru' here"):
+        open_study(journal, {"settings": {"seed": "2", "wide": "'off'", "cell": "'gru'"}}, larger_is_better=False)
+
+
 @pytest.mark.parametrize("content", ["text,label\na,b\n", '{"a": 1}\n', "[1, 2]\n3\n"])
 def test_what_is_not_a_journal_is_refused_and_kept(journal: Path, content: str):
     journal.write_text(content)

@@ -162,6 +162,9 @@ def _check(task: Any, given: dict[str, Any]) -> None:
     if wrong:
         raise UsageError(f"{', '.join(wrong)}: only with --engine ray.", fix="Leave it out.")
     paths = [*(given["data"] if task.source.several else [given["data"]]), given["validation"]]
+    report = given["report"]
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"There is no folder {report.parent} for the page.", fix="Give another --report.")
     if "-" in paths:
         raise UsageError("A search reads its data again and again.", fix="Give a file in place of -.")
 
