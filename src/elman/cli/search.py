@@ -15,7 +15,7 @@ from elman.cli.output import say, say_notes
 from elman.cli.train import VALIDATION_FRACTION, TaskGroup
 from elman.errors import ElmanError, UsageError
 
-HELP = "Search good settings of a task: train many models, and print the command of the best."
+HELP = "Search for good settings of a task: train many models, and print the command of the best."
 STORAGE = Path("elman-search.log")
 ENGINES = ("local", "ray")
 
@@ -56,7 +56,7 @@ def command_of(task: Any) -> Any:
         _search_task(task, flags, {name: values.get(name) for name in reading}, values)
 
     search.__doc__ = (
-        f"Search good settings of a {task.noun} ({task.summary}).\n\n"
+        f"Search for good settings of a {task.noun} ({task.summary}).\n\n"
         "Each trial trains a model and is scored on the validation data; a hopeless one is ended early. The trials are "
         "in the file --storage, a journal. Start the same command again to continue, or at the same time, on any "
         "machine that sees the file, for a further worker: no setting is tried twice, and the trial of a worker that "
@@ -85,8 +85,8 @@ def _own_options() -> dict[str, Any]:
     fraction = "Fraction of the data held out to compare trials by. [0.1]"
     return {
         "trials": option("--trials", "N", "Trials of all workers together.", int | None),
-        "minutes": option("--minutes", "M", "Begin no trial after M minutes.", float | None),
-        "space": option("--space", "FILE", "What is searched, in TOML or JSON. [that of the task]", Path | None),
+        "minutes": option("--minutes", "M", "Start no trial after M minutes.", float | None),
+        "space": option("--space", "FILE", "Space of settings, in TOML or JSON. [that of the task]", Path | None),
         "storage": option("--storage", "FILE", f"Journal of the search. [{STORAGE}]", Path | None),
         "report": option("--report", "FILE", "Page of the search. [as the journal, with .html]", Path | None),
         "seeds": option("--seeds", "K", "Models of a trial, with K seeds; the mean is its score. [1]", int | None),
@@ -155,7 +155,7 @@ def _check(task: Any, given: dict[str, Any]) -> None:
         raise UsageError("A search needs an end.", fix="Give --trials N, --minutes M, or both.")
     for name in ("trials", "minutes", "seeds", "workers"):
         if given[name] is not None and not given[name] > 0:
-            raise UsageError(f"Expected a number above 0 for --{name}, got {given[name]}.", fix="Correct it.")
+            raise UsageError(f"Expected a number above 0 for --{name}, got {given[name]}.", fix="Give a larger number.")
     if given["engine"] not in (None, *ENGINES):
         raise UsageError(f"Expected local or ray for --engine, got {given['engine']!r}.", fix="Give one of the two.")
     wrong = [f"--{name}" for name in ("workers", "address") if given[name] is not None and given["engine"] != "ray"]
@@ -166,7 +166,7 @@ def _check(task: Any, given: dict[str, Any]) -> None:
     if report is not None and not report.parent.is_dir():
         raise UsageError(f"There is no folder {report.parent} for the page.", fix="Give another --report.")
     if "-" in paths:
-        raise UsageError("A search reads its data again and again.", fix="Give a file in place of -.")
+        raise UsageError("A search reads its data several times.", fix="Give a file in place of -.")
 
 
 def _fraction(given: dict[str, Any]) -> float:

@@ -22,7 +22,7 @@ def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: boo
 
     Args:
         path: the file.
-        identity: what makes two searches one, as JSON holds it.
+        identity: of the search, as JSON holds it; two searches with the same identity are one.
         larger_is_better: of two values.
 
     Raises:
@@ -51,12 +51,12 @@ def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: boo
 
 
 def sampler(seed: int, number: int, *, at_random: bool = False) -> Any:
-    """Return what draws the values of one trial, from those of the trials before.
+    """Return the sampler of one trial, which learns from the trials before.
 
     Args:
         seed: of the search.
         number: different for each trial, so that two workers draw differently.
-        at_random: without a look at the trials before.
+        at_random: whether the other trials are ignored.
 
     Source:
         S. Watanabe, Tree-Structured Parzen Estimator, 2023; several settings are drawn together.
@@ -102,7 +102,10 @@ def _storage(path: Path) -> Any:
 
 
 def _lock(path: Path) -> Any:
-    """Return the lock of a journal, which also removes half a line that a killed worker wrote at its end."""
+    """Return the lock of a journal, which also removes half a line at its end.
+
+    A worker that is killed while it writes may leave one.
+    """
     from optuna.storages.journal import JournalFileSymlinkLock
 
     class Lock(JournalFileSymlinkLock):

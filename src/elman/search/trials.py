@@ -155,7 +155,7 @@ class Trials:
 
     def _asked(self) -> Any:
         """Return a trial with new values, or None if it was dropped."""
-        # Draws that repeat themselves have learned all that there is.
+        # A sampler that repeats itself has nothing left to learn.
         number, at_random = self._next or len(self._all()), self._redraws >= FEW_REDRAWS
         self.study.sampler = sampler(self.seed, number, at_random=at_random)
         trial = self.study.ask()
@@ -173,7 +173,7 @@ class Trials:
         others = [each for each in trials if each.number != trial.number and each.state.name != "FAIL"]
         equal = [each for each in others if values_of(each, self.space) == values]
         if {RETRY_OF, DEFAULTS} & trial.user_attrs.keys():
-            # What is queued gives way only to what is surely tried.
+            # A queued trial is dropped only if an equal one was tried.
             equal = [each for each in equal if each.number < trial.number or done([each])]
         if equal:
             return TRIED

@@ -49,7 +49,7 @@ def read_tables(path: str | Path, *, known: TableFormat | None = None, **options
 
 
 def reader_of(*, known: TableFormat | None = None, **options: Any) -> Read:
-    """Return what reads tables, or blocks of them, with options of `read_table`."""
+    """Return a reader of tables, whole or in blocks, with options of `read_table`."""
 
     def read(source: Any, form: TableFormat | None) -> Table:
         if form is None:
