@@ -141,6 +141,24 @@ def test_the_trial_of_a_worker_elsewhere_is_tried_again_without_signs_of_life(
     assert here.study.trials[1].user_attrs[RETRY_OF] == 0
 
 
+def test_a_trial_that_was_given_up_and_not_queued_is_tried_again(journal: Path, monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(trials_module.time, "monotonic", lambda: now[0])
+    trials = trials_on(journal)
+    trials.enqueue_defaults({"rate": 0.01, "size": 2, "kind": "a"})
+    trial = trials.claim()
+    # Its worker was killed between the two entries of the journal.
+    trials.study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+    trials.requeue_lost()
+    now[0] += trials_module.GRACE_SECONDS + 1
+    trials.requeue_lost()
+    again = trials.claim()
+    assert again.user_attrs[RETRY_OF] == trial.number
+    assert again.user_attrs[DEFAULTS]
+    trials.requeue_lost()
+    assert len(trials.study.trials) == 2
+
+
 def test_a_trial_that_is_given_back_is_claimed_again(journal: Path):
     trials = trials_on(journal, limit=1)
     trial = trials.claim()

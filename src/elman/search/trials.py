@@ -120,7 +120,7 @@ class Trials:
             if trial.state.name == "RUNNING" and self._is_lost(trial):
                 self._requeue(trial)
             elif self._is_forgotten(trial) and trial.number not in retried:
-                self._enqueue(trial.params, {RETRY_OF: trial.number})
+                self._retry(trial)
 
     def _requeue(self, trial: Any) -> None:
         optuna = import_optuna()
@@ -130,8 +130,12 @@ class Trials:
             # It was finished, or another worker was faster.
             return
         if self.space.keys() <= trial.params.keys():
-            kept = {name: True for name in (DEFAULTS,) if name in trial.user_attrs}
-            self._enqueue(trial.params, {RETRY_OF: trial.number, **kept})
+            self._retry(trial)
+
+    def _retry(self, trial: Any) -> None:
+        """Queue the values of a trial again."""
+        kept = {name: True for name in (DEFAULTS,) if name in trial.user_attrs}
+        self._enqueue(trial.params, {RETRY_OF: trial.number, **kept})
 
     def _is_lost(self, trial: Any) -> bool:
         worker, beat = trial.user_attrs.get(WORKER, ""), trial.user_attrs.get(BEAT)
