@@ -115,10 +115,10 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     from elman.settings.space import described
 
     import_optuna()
-    if given["engine"] == "ray":
-        _work_by_ray(given)
-    use_threads(given["threads"])
     storage, seeds = given["storage"] or STORAGE, given["seeds"] or 1
+    if given["engine"] == "ray" and (stopped := _interrupted(lambda: _work_by_ray(given))) is not None:
+        raise Stopped(_stopped(given, storage), {}) from stopped
+    use_threads(given["threads"])
     train, held = _read(task, given, reading)
     settings_given = {**train.settings, **fixed, "validation_fraction": fraction}
     search = Search(task, settings_given, space, train, held, seeds)
@@ -135,10 +135,13 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     found = SearchResult(task, flags, fixed, given, reading, study, space, metric)
     result = found.conclude(storage, settings.model_dump())
     if interrupted is not None:
-        fix = f"Continue with: {given['context'].obj}"
-        problem = ElmanError("Stopped; the finished trials are kept.", where=str(storage), fix=fix)
-        raise Stopped(problem, result) from interrupted
+        raise Stopped(_stopped(given, storage), result) from interrupted
     found.show(result)
+
+
+def _stopped(given: Mapping[str, Any], storage: Path) -> ElmanError:
+    fix = f"Continue with: {given['context'].obj}"
+    return ElmanError("Stopped; the finished trials are kept.", where=str(storage), fix=fix)
 
 
 def _interrupted(run: Callable[[], None]) -> KeyboardInterrupt | None:
