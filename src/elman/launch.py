@@ -1,4 +1,4 @@
-"""Which processes a launcher such as torchrun started, as its environment variables say; no torch."""
+"""Which processes a launcher such as torchrun started, and the ports and cores that this one may use; no torch."""
 
 import os
 import socket
@@ -58,3 +58,9 @@ def find_free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    # Not on macOS and Windows.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -141,6 +141,24 @@ def test_the_trial_of_a_worker_elsewhere_is_tried_again_without_signs_of_life(
     assert here.study.trials[1].user_attrs[RETRY_OF] == 0
 
 
+def test_a_trial_that_was_given_up_and_not_queued_is_tried_again(journal: Path, monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(trials_module.time, "monotonic", lambda: now[0])
+    trials = trials_on(journal)
+    trials.enqueue_defaults({"rate": 0.01, "size": 2, "kind": "a"})
+    trial = trials.claim()
+    # Its worker was killed between the two entries of the journal.
+    trials.study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+    trials.requeue_lost()
+    now[0] += trials_module.GRACE_SECONDS + 1
+    trials.requeue_lost()
+    again = trials.claim()
+    assert again.user_attrs[RETRY_OF] == trial.number
+    assert again.user_attrs[DEFAULTS]
+    trials.requeue_lost()
+    assert len(trials.study.trials) == 2
+
+
 def test_a_trial_that_is_given_back_is_claimed_again(journal: Path):
     trials = trials_on(journal, limit=1)
     trial = trials.claim()
@@ -152,6 +170,27 @@ def test_another_search_is_refused(journal: Path):
     trials_on(journal)
     with pytest.raises(ValueError, match=r"is the journal of another search[.]\n  seeds: 1 there, 2 here"):
         open_study(journal, {**IDENTITY, "seeds": 2}, larger_is_better=False)
+
+
+def test_half_a_line_of_a_killed_worker_is_removed(journal: Path):
+    first = trials_on(journal)
+    trial = first.claim()
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":8,"work')
+    # A worker that runs already, and one that starts.
+    first.finish(trial, 0.5)
+    assert journal.read_bytes().startswith(whole + b'{"op_code"')
+    journal.write_bytes(journal.read_bytes()[:-9])
+    again = trials_on(journal)
+    again.claim()
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+    assert len(trials_on(journal).study.trials) == 2
+
+
+def test_settings_that_differ_are_named(journal: Path):
+    open_study(journal, {"settings": {"seed": "1", "wide": "'off'"}}, larger_is_better=False)
+    with pytest.raises(ValueError, match=r"another search[.]\n  seed: 1 there, 2 here\n  cell: none there, 'gru' here"):
+        open_study(journal, {"settings": {"seed": "2", "wide": "'off'", "cell": "'gru'"}}, larger_is_better=False)
 
 
 @pytest.mark.parametrize("content", ["text,label\na,b\n", '{"a": 1}\n', "[1, 2]\n3\n"])

@@ -14,6 +14,7 @@ import typer
 from elman.cli.commands import add
 from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json
+from elman.launch import usable_cores
 from elman.report.figures import table
 
 CPU_FEATURES = {
@@ -156,8 +157,7 @@ def _try_parquet() -> None:
 
 
 def _processor() -> Iterator[Finding]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("cores", f"{usable} usable of {os.cpu_count()}")
+    yield Finding("cores", f"{usable_cores()} usable of {os.cpu_count()}")
     if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
         yield Finding("memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB")
     flags = _cpu_flags()

@@ -15,7 +15,7 @@ from elman.cli.output import say, say_notes
 from elman.cli.train import VALIDATION_FRACTION, TaskGroup
 from elman.errors import ElmanError, UsageError
 
-HELP = "Search good settings of a task: train many models, and print the command of the best."
+HELP = "Search for good settings of a task: train many models, and print the command of the best."
 STORAGE = Path("elman-search.log")
 ENGINES = ("local", "ray")
 
@@ -56,7 +56,7 @@ def command_of(task: Any) -> Any:
         _search_task(task, flags, {name: values.get(name) for name in reading}, values)
 
     search.__doc__ = (
-        f"Search good settings of a {task.noun} ({task.summary}).\n\n"
+        f"Search for good settings of a {task.noun} ({task.summary}).\n\n"
         "Each trial trains a model and is scored on the validation data; a hopeless one is ended early. The trials are "
         "in the file --storage, a journal. Start the same command again to continue, or at the same time, on any "
         "machine that sees the file, for a further worker: no setting is tried twice, and the trial of a worker that "
@@ -85,8 +85,8 @@ def _own_options() -> dict[str, Any]:
     fraction = "Fraction of the data held out to compare trials by. [0.1]"
     return {
         "trials": option("--trials", "N", "Trials of all workers together.", int | None),
-        "minutes": option("--minutes", "M", "Begin no trial after M minutes.", float | None),
-        "space": option("--space", "FILE", "What is searched, in TOML or JSON. [that of the task]", Path | None),
+        "minutes": option("--minutes", "M", "Start no trial after M minutes.", float | None),
+        "space": option("--space", "FILE", "Space of settings, in TOML or JSON. [that of the task]", Path | None),
         "storage": option("--storage", "FILE", f"Journal of the search. [{STORAGE}]", Path | None),
         "report": option("--report", "FILE", "Page of the search. [as the journal, with .html]", Path | None),
         "seeds": option("--seeds", "K", "Models of a trial, with K seeds; the mean is its score. [1]", int | None),
@@ -115,10 +115,10 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     from elman.settings.space import described
 
     import_optuna()
-    if given["engine"] == "ray":
-        _work_by_ray(given)
-    use_threads(given["threads"])
     storage, seeds = given["storage"] or STORAGE, given["seeds"] or 1
+    if given["engine"] == "ray" and (stopped := _interrupted(lambda: _work_by_ray(given))) is not None:
+        raise Stopped(_stopped(given, storage), {}) from stopped
+    use_threads(given["threads"])
     train, held = _read(task, given, reading)
     settings_given = {**train.settings, **fixed, "validation_fraction": fraction}
     search = Search(task, settings_given, space, train, held, seeds)
@@ -135,10 +135,13 @@ def _search_task(task: Any, flags: Any, reading: dict[str, Any], given: dict[str
     found = SearchResult(task, flags, fixed, given, reading, study, space, metric)
     result = found.conclude(storage, settings.model_dump())
     if interrupted is not None:
-        fix = f"Continue with: {given['context'].obj}"
-        problem = ElmanError("Stopped; the finished trials are kept.", where=str(storage), fix=fix)
-        raise Stopped(problem, result) from interrupted
+        raise Stopped(_stopped(given, storage), result) from interrupted
     found.show(result)
+
+
+def _stopped(given: Mapping[str, Any], storage: Path) -> ElmanError:
+    fix = f"Continue with: {given['context'].obj}"
+    return ElmanError("Stopped; the finished trials are kept.", where=str(storage), fix=fix)
 
 
 def _interrupted(run: Callable[[], None]) -> KeyboardInterrupt | None:
@@ -155,15 +158,18 @@ def _check(task: Any, given: dict[str, Any]) -> None:
         raise UsageError("A search needs an end.", fix="Give --trials N, --minutes M, or both.")
     for name in ("trials", "minutes", "seeds", "workers"):
         if given[name] is not None and not given[name] > 0:
-            raise UsageError(f"Expected a number above 0 for --{name}, got {given[name]}.", fix="Correct it.")
+            raise UsageError(f"Expected a number above 0 for --{name}, got {given[name]}.", fix="Give a larger number.")
     if given["engine"] not in (None, *ENGINES):
         raise UsageError(f"Expected local or ray for --engine, got {given['engine']!r}.", fix="Give one of the two.")
     wrong = [f"--{name}" for name in ("workers", "address") if given[name] is not None and given["engine"] != "ray"]
     if wrong:
         raise UsageError(f"{', '.join(wrong)}: only with --engine ray.", fix="Leave it out.")
     paths = [*(given["data"] if task.source.several else [given["data"]]), given["validation"]]
+    report = given["report"]
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"There is no folder {report.parent} for the page.", fix="Give another --report.")
     if "-" in paths:
-        raise UsageError("A search reads its data again and again.", fix="Give a file in place of -.")
+        raise UsageError("A search reads its data several times.", fix="Give a file in place of -.")
 
 
 def _fraction(given: dict[str, Any]) -> float:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from elman.errors import ElmanError, MissingPackageError, UsageError
+from elman.launch import usable_cores
 
 CONNECT_SECONDS = 20
 _PROBE = "import ray, sys; ray.init(address=sys.argv[1], logging_level='ERROR', log_to_driver=False)"
@@ -64,7 +65,7 @@ def connected(address: str | None = None, workers: int | None = None) -> Iterato
         ray.init(address=address, **quiet)
         _quieten(ray)
     else:
-        cpus = workers or len(os.sched_getaffinity(0))
+        cpus = workers or usable_cores()
         try:
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
         except (RuntimeError, OSError, ValueError, TimeoutError) as error:

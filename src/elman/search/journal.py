@@ -1,6 +1,7 @@
 """The journal of a search: one file that all its workers append to."""
 
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ NAME = "elman"
 IDENTITY = "identity"
 # Trials that draw at random before the others learn from them, and that finish before hopeless ones are pruned.
 STARTUP, PRUNED_AFTER = 8, 5
+# After which the lock of a worker that was killed while it wrote is removed.
+GRACE_SECONDS = 15
 
 
 def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: bool) -> Any:
@@ -19,7 +22,7 @@ def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: boo
 
     Args:
         path: the file.
-        identity: what makes two searches one, as JSON holds it.
+        identity: of the search, as JSON holds it; two searches with the same identity are one.
         larger_is_better: of two values.
 
     Raises:
@@ -48,12 +51,12 @@ def open_study(path: Path, identity: Mapping[str, Any], *, larger_is_better: boo
 
 
 def sampler(seed: int, number: int, *, at_random: bool = False) -> Any:
-    """Return what draws the values of one trial, from those of the trials before.
+    """Return the sampler of one trial, which learns from the trials before.
 
     Args:
         seed: of the search.
         number: different for each trial, so that two workers draw differently.
-        at_random: without a look at the trials before.
+        at_random: whether the other trials are ignored.
 
     Source:
         S. Watanabe, Tree-Structured Parzen Estimator, 2023; several settings are drawn together.
@@ -93,9 +96,36 @@ def _storage(path: Path) -> Any:
     ):
         warnings.simplefilter("ignore")
         try:
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(JournalFileBackend(str(path), _lock(path)))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise _not_a_journal(path) from None
+
+
+def _lock(path: Path) -> Any:
+    """Return the lock of a journal, which also removes half a line at its end.
+
+    A worker that is killed while it writes may leave one.
+    """
+    from optuna.storages.journal import JournalFileSymlinkLock
+
+    class Lock(JournalFileSymlinkLock):
+        def acquire(self) -> bool:
+            acquired = super().acquire()
+            _remove_half_line(path)
+            return acquired
+
+    return Lock(str(path), grace_period=GRACE_SECONDS)
+
+
+def _remove_half_line(path: Path) -> None:
+    """Remove what follows the last line end of a journal."""
+    with path.open("r+b") as file:
+        if not file.seek(0, os.SEEK_END):
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _refuse_foreign(path: Path, storage: Any) -> None:
@@ -109,14 +139,26 @@ def _not_a_journal(path: Path) -> DataError:
 
 
 def _another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> UsageError:
-    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+    there, here = _flat(found), _flat(wanted)
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     return UsageError(
         f"{path} is the journal of another search.",
-        where="\n".join(f"{name}: {_short(found.get(name))} there, {_short(wanted.get(name))} here" for name in names),
+        where="\n".join(f"{name}: {_short(there, name)} there, {_short(here, name)} here" for name in names),
         fix="Give another file to --storage, or repeat the command of that search.",
     )
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity with the settings and options of the file by their own names."""
+    found: dict[str, Any] = {}
+    for name, value in identity.items():
+        found |= value if name in ("settings", "reading") else {name: value}
+    return found
+
+
+def _short(values: Mapping[str, Any], name: str) -> str:
+    if values.get(name) is None:
+        return "none"
+    # Settings are written as Python writes them.
+    text = values[name] if isinstance(values[name], str) else json.dumps(values[name], ensure_ascii=False)
     return text if len(text) <= 100 else f"{text[:100]} …"

@@ -1,4 +1,4 @@
-"""The page of a search: its best trials, their history, the settings side by side and what matters."""
+"""The page of a search: its best trials, their history, the settings side by side and their importance."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ from elman.search.trials import DEFAULTS, done, values_of
 from elman.settings.space import Choices, Range, Space
 
 BEST = 10
-# Fewer trials say nothing about what matters.
+# With fewer trials the importance of a setting is not computed.
 FEW = 5
 
 
@@ -56,14 +56,14 @@ def parts_of(study: Any, space: Space, metric: Any) -> list[Part]:
         bars = Trace(range(len(importance)), list(importance.values()), form="bars")
         panel = Panel("importance", "", "importance", [bars], is_wide=True, ticks=list(importance))
         note = "Share of the variance among good trials that each setting explains (PED-ANOVA)."
-        parts.append(Plot("What matters", [panel], note))
+        parts.append(Plot("Importance of the settings", [panel], note))
     return parts
 
 
 def importance_of(study: Any, space: Space) -> dict[str, float]:
     """Return how much each setting matters, the most important first.
 
-    There is nothing to say of few trials.
+    It is empty for few trials.
 
     Source:
         S. Watanabe, A. Bansal, F. Hutter, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary

@@ -120,7 +120,7 @@ class Trials:
             if trial.state.name == "RUNNING" and self._is_lost(trial):
                 self._requeue(trial)
             elif self._is_forgotten(trial) and trial.number not in retried:
-                self._enqueue(trial.params, {RETRY_OF: trial.number})
+                self._retry(trial)
 
     def _requeue(self, trial: Any) -> None:
         optuna = import_optuna()
@@ -130,8 +130,12 @@ class Trials:
             # It was finished, or another worker was faster.
             return
         if self.space.keys() <= trial.params.keys():
-            kept = {name: True for name in (DEFAULTS,) if name in trial.user_attrs}
-            self._enqueue(trial.params, {RETRY_OF: trial.number, **kept})
+            self._retry(trial)
+
+    def _retry(self, trial: Any) -> None:
+        """Queue the values of a trial again."""
+        kept = {name: True for name in (DEFAULTS,) if name in trial.user_attrs}
+        self._enqueue(trial.params, {RETRY_OF: trial.number, **kept})
 
     def _is_lost(self, trial: Any) -> bool:
         worker, beat = trial.user_attrs.get(WORKER, ""), trial.user_attrs.get(BEAT)
@@ -155,7 +159,7 @@ class Trials:
 
     def _asked(self) -> Any:
         """Return a trial with new values, or None if it was dropped."""
-        # Draws that repeat themselves have learned all that there is.
+        # A sampler that repeats itself has nothing left to learn.
         number, at_random = self._next or len(self._all()), self._redraws >= FEW_REDRAWS
         self.study.sampler = sampler(self.seed, number, at_random=at_random)
         trial = self.study.ask()
@@ -173,7 +177,7 @@ class Trials:
         others = [each for each in trials if each.number != trial.number and each.state.name != "FAIL"]
         equal = [each for each in others if values_of(each, self.space) == values]
         if {RETRY_OF, DEFAULTS} & trial.user_attrs.keys():
-            # What is queued gives way only to what is surely tried.
+            # A queued trial is dropped only if an equal one was tried.
             equal = [each for each in equal if each.number < trial.number or done([each])]
         if equal:
             return TRIED

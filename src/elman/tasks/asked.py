@@ -67,9 +67,12 @@ def _rows(tables: Iterator[Table]) -> Asked:
     # The first table shows mistakes that concern the whole file, and has the notes.
     first = next(tables)
     notes = [f"{first.source}: {'; '.join(first.notes)}"] if first.notes else []
-    return Asked(
-        notes, (row for each in chain([first], tables) for row in zip(each.positions, each.texts, strict=True))
-    )
+    return Asked(notes, chain(_rows_of(first), chain.from_iterable(map(_rows_of, tables))))
+
+
+def _rows_of(table: Table) -> Iterator[tuple[str, Any]]:
+    """Return the rows of a table with their positions."""
+    return zip(table.positions, table.texts, strict=True)
 
 
 def _input_tables(

@@ -1,4 +1,4 @@
-"""Series to forecast, from a file that is read whole or a block after the other."""
+"""Series to forecast, from a file that is read whole or in blocks."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from elman.data.tables.tables import Table
 def panel_reader(
     options: Mapping[str, Any], known: Layout | None
 ) -> tuple[Read, Callable[[Source, TableFormat], Cut | None]]:
-    """Return what reads a file of series, and how it is cut between two series.
+    """Return a reader of series, whole or in blocks, and how their files are cut.
 
     Notes on later blocks, such as those on missing steps, are warnings when the block is read.
 

@@ -1,4 +1,4 @@
-"""The sources of a translator, in a file of lines or a table, whole or a block after the other."""
+"""The sources of a translator, in a file of lines or a table, read whole or in blocks."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -57,7 +57,10 @@ def meet(backend: str) -> None:
 
 
 def _end_with(thread: threading.Thread) -> None:
-    """End this process at once if a thread still waits in torch, which aborts when the interpreter ends."""
+    """End this process at once if a thread still waits in torch.
+
+    Such a thread makes the process abort when the interpreter ends.
+    """
     if thread.is_alive():
         sys.stdout.flush()
         sys.stderr.flush()

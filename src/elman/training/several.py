@@ -56,7 +56,7 @@ def _noted_error() -> bool:
     if dist.is_initialized():
         with suppress(RuntimeError):
             return dist.distributed_c10d._get_default_store().add("elman/errors", 1) == 1
-    # The process that held the list has ended, and no one of the others can know of it.
+    # The process that held the list has ended, and the others cannot read it either.
     return True
 
 

@@ -49,7 +49,7 @@ def read_tables(path: str | Path, *, known: TableFormat | None = None, **options
 
 
 def reader_of(*, known: TableFormat | None = None, **options: Any) -> Read:
-    """Return what reads tables, or blocks of them, with options of `read_table`."""
+    """Return a reader of tables, whole or in blocks, with options of `read_table`."""
 
     def read(source: Any, form: TableFormat | None) -> Table:
         if form is None:
@@ -143,9 +143,11 @@ def tables_of(
         yield read(source if whole is None else whole, None)
         return
     # A count of empty texts would be that of the first block.
-    notes = [note for note in first.notes if "texts are empty" not in note]
+    notes, form = [note for note in first.notes if "texts are empty" not in note], first.format
+    # Its rows are read again, and take memory until then.
+    del first
     for block in _whole_rows(head, blocks, how):
-        yield replace(block.read(read, first.format), notes=notes)
+        yield replace(block.read(read, form), notes=notes)
         notes = []
 
 

@@ -82,7 +82,7 @@ def read_sentences(
 def sentence_reader(
     column: str | None = None, *, encoding: str | None = None, known: TableFormat | None = None
 ) -> tuple[Callable[[Any, TableFormat | None], Table], Callable[[Source, TableFormat], Cut]]:
-    """Return what reads a file of sentences, whole or a block after the other, and how it is cut.
+    """Return a reader of sentences, whole or in blocks, and how their files are cut.
 
     The beginning of a file decides for all of it whether a sentence is a line, and how many fields a word has.
 
