@@ -4,7 +4,10 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from elman import EchoStateNetwork
 
 FLAGS = (
     "--target",
@@ -91,3 +94,22 @@ def test_mistakes_of_files_end_with_one_message(elman, sales: Path, tmp_path: Pa
     typed = elman("predict", model, "--text", "3 4 5")
     assert typed.code == 2
     assert "sequences of numbers" in typed.err
+
+
+def test_a_reservoir_forecasts_and_segments_of_it_are_refused(elman, sales: Path, tmp_path: Path):
+    flags = (*FLAGS, "--window", 6, "--cell", "reservoir", "--hidden-size", 8)
+    done = elman("train", "forecast", sales, *flags, "--out", tmp_path / "m", "--json")
+    assert done.code == 0, done.err
+    rows = list(csv.reader(io.StringIO(elman("predict", tmp_path / "m", sales).out)))
+    assert len(rows) == 1 + 2 * 3
+    refused = elman("train", "forecast", sales, *flags, "--method", "segments", "--out", tmp_path / "n")
+    assert refused.code != 0
+    assert "ridge solves for the output layer of the method direct" in refused.err
+
+
+def test_an_echo_state_network_is_named_where_commands_do_not_read_it(elman, sales: Path, tmp_path: Path):
+    EchoStateNetwork(hidden_size=5, warmup_steps=5).fit(np.sin(np.arange(50.0))).save(tmp_path / "esn")
+    for command in (("predict", tmp_path / "esn", sales), ("evaluate", tmp_path / "esn", sales)):
+        refused = elman(*command)
+        assert refused.code != 0
+        assert "holds an EchoStateNetwork, which commands do not read" in refused.err
