@@ -211,7 +211,8 @@ def kill_once(folder: Path, command: Sequence[str], moment: Moment, unbroken: An
         "seconds": round(first.seconds, 1),
         "ended": first.seconds <= LIMIT_SECONDS,
         "message": errors[0] if len(errors) == 1 else other[-300:],
-        "one message": not first.killed or (len(errors) == 1 and "Traceback" not in other),
+        # A process that has received the last message of the run finishes it.
+        "one message": first.codes[1 - moment.victim] == 0 or (len(errors) == 1 and "Traceback" not in other),
         "saved": saved,
         "same": same,
         **({} if same else {"again": again.codes, "said": [text[-300:] for text in again.said]}),

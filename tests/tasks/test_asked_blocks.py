@@ -128,7 +128,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "PIECE_BYTES", 37)
 
 
-def rows_of(file: File, path: str) -> tuple[list[str], list[str], list[Any]]:
+def rows_of(file: File, path: str) -> tuple[list[str], list[Any], list[Any]]:
     """The notes, the names and the rows of a file."""
     source = find_task(file.task).source
     found = source.asked(path, {"column": None, **file.options}, file.known)
@@ -173,7 +173,7 @@ def test_standard_input_is_read_in_blocks_too(name: str, small: None, monkeypatc
     file, tables = FILES[name], []
     monkeypatch.setattr(blocks._Block, "read", _counted(tables))
 
-    def read() -> list[Any]:
+    def read() -> tuple[Any, ...]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.content.encode())))
         # A flag makes it a file: sentences are else read as they are typed.
         return rows_of(file._replace(options={"encoding": "utf-8"}), "-")[1:]

@@ -20,7 +20,7 @@ class RowSettings(EncoderSettings, SeriesSettings, NetworkSettings, TrainingSett
     The defaults are chosen for texts of ordinary length, see RESULTS.md; those that are None follow from the data.
     """
 
-    # With the usual data sets of rows, larger layers take many times as long and are no better.
+    # A trial with more units takes many times as long; `--space` can give more for large data sets.
     space: ClassVar[Space] = {
         "hidden_size": Range(32, 256, log=True),
         "dropout": Range(0.0, 0.7),
