@@ -34,7 +34,7 @@ def test_a_local_cluster(model: Path, tmp_path: Path):
     script = Path(__file__).with_name("on_a_cluster.py")
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     command = [sys.executable, script, model, tmp_path]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
 
 

@@ -114,7 +114,7 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bits(tmp_path):
         ({}, TEXT[:-1] + "x", "training data"),
         ({"hidden_size": 13}, TEXT, "hidden_size"),
         ({"streams": 5}, TEXT, "streams"),
-        ({"cell": "lstm"}, TEXT, "identity.cell"),
+        ({"cell": "lstm"}, TEXT, "--cell gru"),
         ({"lower_case": True}, TEXT, "lower_case"),
     ],
 )

@@ -97,7 +97,7 @@ def test_every_target_is_scored_once(same):
 def test_processes_that_do_not_fit_each_other_all_say_why(tmp_path):
     for found in results("refused", tmp_path):
         assert "Process 1 on" in found["data"]
-        assert "training data: found" in found["data"]
+        assert "training data: " in found["data"]
         assert "Not every process sees the folder" in found["folder"]
         assert "missing for process 1 on" in found["folder"]
         assert found["fits"] == "no error"

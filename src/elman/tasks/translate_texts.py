@@ -146,7 +146,10 @@ class TargetText(MarkedText):
         self.growth = max(((target - extra) / source for source, target in pairs if source), default=0.0)
 
     def allowing(self, options: DecodingOptions) -> DecodingOptions:
-        """Return options that allow targets as long as those of training, unless their limits were given."""
+        """Return options that allow targets as long as those of training.
+
+        Limits that were given stay as they are.
+        """
         needed = {"max_length": math.ceil(SPARE * self.longest), "max_length_factor": SPARE * self.growth}
         longer = {
             name: value

@@ -107,9 +107,9 @@ def check_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, 
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the fields of two identities that differ, with both values as they are shown; settings first.
+    """Return the fields of two identities that differ, with both values as they are shown.
 
-    Where settings differ, the network is another one too: its weights and its cell are left out.
+    Settings are first. Where they differ, the network is another one too: its weights and its cell are left out.
     """
     there, here = dict(_flat(found)), dict(_flat(plain(expected)))
     names = [name for name in sorted(there | here) if there.get(name, _NOTHING) != here.get(name, _NOTHING)]
@@ -123,7 +123,7 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
 
 
 def _flag(name: str, settings: Mapping[str, Any]) -> str:
-    """Return the flag that gives a setting its value in the checkpoint; nothing for one that is not a plain value."""
+    """Return the flag that gives a setting the value of the checkpoint, "" if it is not a plain one."""
     value, flag = settings.get(name), f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return flag if value else flag.replace("--", "--no-", 1)
