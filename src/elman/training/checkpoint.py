@@ -123,7 +123,10 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
 
 
 def _flag(name: str, settings: Mapping[str, Any]) -> str:
-    """Return the flag that gives a setting the value of the checkpoint, "" if it is not a plain one."""
+    """Return the flag that gives a setting its value in the checkpoint.
+
+    "" if the value is not a plain one.
+    """
     value, flag = settings.get(name), f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return flag if value else flag.replace("--", "--no-", 1)
