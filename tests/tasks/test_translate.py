@@ -353,3 +353,11 @@ def test_other_columns_of_vectors_are_refused(capsys, houses, header, said, comm
     capsys.readouterr()
     assert run([command, str(houses / "model"), str(houses / "other.csv")]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_the_encoding_of_a_table_of_vectors_is_that_which_was_given(capsys, houses):
+    path = houses / "utf16.csv"
+    path.write_text("floors,age,garden\n0,4,1\n", encoding="utf-16")
+    capsys.readouterr()
+    assert run(["predict", str(houses / "model"), str(path), "--encoding", "utf-16", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 1

@@ -65,7 +65,8 @@ class VectorRows(Rows):
         form = form_of(known)
         if path == "-":
             return super().asked(path, options, known)
-        how = {**given_options({"text": options.get("column")}), **given_options(options, ("header", "separator"))}
+        names = [option.name for option in self.options]
+        how = {**given_options({"text": options.get("column")}), **given_options(options, names)}
         read = reader_of(known=form, labelled=False, **how)
 
         def checked(source: Any, found: Any) -> Any:
@@ -73,7 +74,7 @@ class VectorRows(Rows):
             _check_names(table.source, table.format, form)
             return table
 
-        return read_rows(path, checked, encoding=options.get("encoding"), known=form)
+        return read_rows(path, checked, encoding=how.get("encoding"), known=form)
 
     def facts(self, values: Values) -> str:
         """Return the number of vectors."""
