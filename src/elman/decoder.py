@@ -65,15 +65,9 @@ class DecoderState(NamedTuple):
         Args:
             rows: of a state with one row for each sequence.
         """
-        there = rows.to(next(iter(self.states[0].tensors.values())).device)
-        return DecoderState(
-            tuple(state.select(there) for state in self.states),
-            torch.arange(len(rows)),
-            None if self.memory is None else self.memory.select(there),
-            None if self.source is None else self.source[there],
-            None if self.context is None else self.context[there],
-            None if self.covered is None else self.covered[there],
-        )
+        own = (None if each is None else _rows_of(each, rows) for each in (self.source, self.context, self.covered))
+        memory = None if self.memory is None else self.memory.select(rows.to(self.memory.values.device))
+        return DecoderState(tuple(state.select(rows) for state in self.states), torch.arange(len(rows)), memory, *own)
 
     def detach(self) -> "DecoderState":
         """Return the state without the history that gradients flow through."""
