@@ -253,6 +253,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.work is not None:
         return work(given.work, given.arguments)
+    if given.arguments:
+        parser.error(f"unrecognized arguments: {' '.join(given.arguments)}")
     return 0 if kill_all(given.times, given.seed, given.phases, given.keep) else 1
 
 
