@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily
-from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, device_or_cpu, use_threads
 from elman.cli.output import emit, emit_json, say_notes, say_references, say_unknown
 from elman.errors import UsageError
 
@@ -61,7 +61,7 @@ def evaluate(**values: Any) -> None:
 
     use_threads(values["threads"])
     reading, options = reading_flags(), option_flags()
-    model = open_task_model(values["model"]).to("cpu" if values["device"] is None else values["device"])
+    model = open_task_model(values["model"]).to(device_or_cpu(values["device"]))
     task = model.task
     refuse_others(task, {name: values[name] for name in (*reading, *options)}, values["model"])
     if model.task_.answer_header() is not None:

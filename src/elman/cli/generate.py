@@ -14,7 +14,7 @@ import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.failures import Stopped
-from elman.cli.options import AsJson, Device, Model, Threads, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, device_or_cpu, use_threads
 from elman.cli.output import emit, emit_json, say
 from elman.errors import DataError, ElmanError, ModelError, ShapeError, UsageError
 
@@ -89,7 +89,7 @@ def generate(
     use_threads(threads)
     from elman.models import LanguageModel
 
-    estimator = LanguageModel.load(model).to("cpu" if device is None else device)
+    estimator = LanguageModel.load(model).to(device_or_cpu(device))
     with _naming(f"--state {state}" if state else None):
         texts = estimator.generate_samples(text, state=None if state is None else _load(state), **given)
     record = _Record(model, text, texts, save_state)

@@ -54,6 +54,11 @@ Unknown = Annotated[
 ]
 
 
+def device_or_cpu(name: str | None) -> str:
+    """Return the name of a device that was given, the CPU if none was."""
+    return "cpu" if name is None else name
+
+
 def use_threads(count: int | None) -> None:
     """Set the number of threads that torch computes with, unless it is `None`."""
     if count is not None:

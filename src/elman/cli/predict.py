@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli.commands import Parameters, add_lazily, option
-from elman.cli.options import AsJson, Device, Model, Threads, Unknown, use_threads
+from elman.cli.options import AsJson, Device, Model, Threads, Unknown, device_or_cpu, use_threads
 from elman.cli.output import emit, emit_json, emit_rows, say, say_unknown
 from elman.cli.predict_ray import by_ray, predict_by_ray
 from elman.cli.shards import Shard, answers_of_part, parse_shard
@@ -150,7 +150,7 @@ def predict(**values: Any) -> None:
     from elman.tasks.task import inputs, targets
 
     use_threads(values["threads"])
-    opened, tally = open_task_model(model).to("cpu" if values["device"] is None else values["device"]), UnknownTally()
+    opened, tally = open_task_model(model).to(device_or_cpu(values["device"])), UnknownTally()
     options = answer_flags()
     others = {**how, **{name: values[name] for name in options}}
     refuse_others(opened.task, {name: value for name, value in others.items() if name != "column"}, model)
@@ -244,8 +244,7 @@ def _nearest(values: dict[str, Any], how: dict[str, Any]) -> None:
     from elman.models import open_task_model
 
     use_threads(values["threads"])
-    device, wanted = "cpu" if values["device"] is None else values["device"], values["nearest"]
-    opened = open_task_model(values["model"]).to(device)
+    opened, wanted = open_task_model(values["model"]).to(device_or_cpu(values["device"])), values["nearest"]
     if not hasattr(opened, "nearest"):
         raise UsageError("--nearest: only for a comparer.", where=str(values["model"]), fix="Leave it out.")
     if values["data"] is None:
