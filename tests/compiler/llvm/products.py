@@ -5,8 +5,9 @@ import numpy as np
 from elman.compiler.targets.llvm import gemm, panels
 
 
-def _address_and_strides(matrix: np.ndarray) -> tuple[int, ...]:
-    return matrix.ctypes.data, *(stride // matrix.itemsize for stride in matrix.strides)
+def _address_and_strides(matrix: np.ndarray) -> tuple[int, int, int]:
+    row, column = matrix.strides
+    return matrix.ctypes.data, row // matrix.itemsize, column // matrix.itemsize
 
 
 def pack(matrix: np.ndarray) -> np.ndarray:
@@ -25,14 +26,11 @@ def pack_parts(parts: list[np.ndarray], *, beside: bool) -> np.ndarray:
     rows, columns = np.concatenate(parts, axis).shape
     # What is not written remains visible.
     packed = np.full(rows * gemm.vectors(columns, dtype) * native.lanes, np.nan, dtype)
-    first = 0
+    first, fields = 0, []
     for part in parts:
-        address, row, column = _address_and_strides(part)
-        if beside:
-            native.pack_beside(*part.shape, address, row, packed.ctypes.data, first, columns)
-        else:
-            native.pack(*part.shape, address, row, column, packed.ctypes.data, rows, first)
+        fields += [*part.shape, *_address_and_strides(part), packed.ctypes.data, columns if beside else rows, first]
         first += part.shape[axis]
+    native.pack_parts(fields, beside=beside)
     return packed
 
 

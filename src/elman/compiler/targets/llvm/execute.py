@@ -55,17 +55,19 @@ class Products:
         if is_transposed:
             rows, columns = columns, rows
         target = new_memory(rows, self.kernel.width(columns), self.kernel.type)
-        first, address = 0, target.data_ptr()
+        is_beside, address, first = len(parts) > 1 and not is_transposed, target.data_ptr(), 0
+        # Rows that had to be made contiguous, until they are packed.
+        parts = [_with_rows(part) for part in parts] if is_beside else parts
+        fields: list[int] = []
         for part in parts:
             row, column = part.stride()
+            height, width = part.shape
             if is_transposed:
-                native.pack(part.shape[1], columns, part.data_ptr(), column, row, address, rows, first)
-            elif len(parts) == 1:
-                native.pack(rows, columns, part.data_ptr(), row, column, address)
+                fields += (width, height, part.data_ptr(), column, row, address, rows, first)
             else:
-                part = _with_rows(part)
-                native.pack_beside(rows, part.shape[1], part.data_ptr(), part.stride(0), address, first, columns)
-            first += part.shape[1]
+                fields += (height, width, part.data_ptr(), row, column, address, columns if is_beside else rows, first)
+            first += width
+        native.pack_parts(fields, beside=is_beside)
         return target
 
     def by_matrix(self, operand: Tensor, name: str) -> Tensor:
@@ -227,18 +229,21 @@ def _call(
     count = len(tiles.edges) - 1
     scratch = new_memory(count * rows, kernel.scratch, kernel.type)
     edges, sequences, lengths, starts, ends = tiles.addresses
+    first_step, direction = (ends, -1) if backward else (starts, 1)
+    given = [edges, lengths, first_step, direction, sequences, scratch.data_ptr(), rows]
+    given.append(0 if ids is None else ids.data_ptr())
+    # Copies in contiguous memory, until the kernel has read them.
     entering = [_with_rows(values[node]) for node in arguments.entering]
     vectors = [products.parts[name][0].contiguous() for name in arguments.vectors]
-    given = [
-        *(edges, lengths, *((ends, -1) if backward else (starts, 1))),
-        *(sequences, scratch.data_ptr(), rows, 0 if ids is None else ids.data_ptr()),
-        *(number for value in entering for number in (value.data_ptr(), value.stride(0))),
-        *(products.packed(name).data_ptr() for name in arguments.matrices),
-        *(vector.data_ptr() for vector in vectors),
-        *(state.data_ptr() for state in last),
-        *(state.data_ptr() for state in last),
-        *(number for value in kept for number in (value.data_ptr(), value.stride(0))),
-    ]
+    for value in entering:
+        given += (value.data_ptr(), value.stride(0))
+    given += [products.packed(name).data_ptr() for name in arguments.matrices]
+    given += [vector.data_ptr() for vector in vectors]
+    states = [state.data_ptr() for state in last]
+    given += states  # where the kernel reads the initial states, and where it writes the last ones
+    given += states
+    for value in kept:
+        given += (value.data_ptr(), value.stride(0))
     array = (ctypes.c_int64 * arguments.count)(*given)
     parallel(kernel.address, ctypes.addressof(array), count, threads)
 

@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from elman.compiler.targets.llvm import machine
-from elman.compiler.targets.llvm.panels import WIDTH, tile_rows, write_pack, write_pack_beside
+from elman.compiler.targets.llvm.panels import PART, WIDTH, tile_rows, write_pack, write_pack_parts
 from elman.compiler.targets.llvm.scatter import SUM, VECTORS, write_sum_by_id
 from elman.compiler.targets.llvm.threads import parallel
 from elman.compiler.targets.llvm.tiles import PRODUCT, SHARE, Product, write_share
@@ -29,7 +29,7 @@ def library(dtype: Any) -> machine.Library:
 
     `product(m, n, k, a, a_row, a_column, b, packed, b_row, c, c_row, accumulate)`: `n` counts vectors; `a_row` and the
     like are distances between rows or columns in numbers; `packed` and `accumulate` are 0 or 1.
-    `pack` and `pack_beside`: see `panels`; `n` counts columns, and `target` has room for `rows·vectors·lanes` numbers.
+    `pack` and `pack_parts`: see `panels`; `n` counts columns, and `target` has room for `rows·vectors·lanes` numbers.
     All arguments are 64-bit integers and pointers.
 
     Raises:
@@ -45,8 +45,7 @@ def library(dtype: Any) -> machine.Library:
 def _build(dtype: np.dtype) -> machine.Library:
     module = ir.Module(name="gemm")
     write_share(module, dtype, Product(module, dtype).code.function)
-    write_pack(module, dtype)
-    write_pack_beside(module, dtype)
+    write_pack_parts(module, dtype, write_pack(module, dtype))
     write_sum_by_id(module, dtype)
     return machine.compile(module, f"the {dtype} products", optimise=False)
 
@@ -72,7 +71,7 @@ class Native:
         bits = machine.host().bits
         self._product = _native(dtype, bits, "product", len(PRODUCT))
         self._pack = _native(dtype, bits, "pack", 8)
-        self._pack_beside = _native(dtype, bits, "pack_beside", 7)
+        self._pack_parts = _native(dtype, bits, "pack_parts", 3)
         self._share = library(dtype).address("share")
 
     def product(self, *given: int, threads: int = 1) -> None:
@@ -107,21 +106,18 @@ class Native:
         tasks = -(-m // row_share) * across
         parallel(self._share, ctypes.addressof(array), tasks, threads)
 
-    def pack(
-        self, k: int, n: int, matrix: int, row: int, column: int, target: int, rows: int | None = None, first: int = 0
-    ) -> None:
-        """Pack a matrix (k, n) at `target`, as the rows from `first` of a matrix of `rows` rows.
+    def pack(self, k: int, n: int, matrix: int, row: int, column: int, target: int) -> None:
+        """Pack a matrix (k, n) at `target`; `row` and `column` are the distances of its rows and columns."""
+        self._pack(k, n, matrix, row, column, target, k, 0)
 
-        `row` and `column` are the distances of its rows and columns.
+    def pack_parts(self, parts: Sequence[int], *, beside: bool) -> None:
+        """Pack all parts of a matrix, given by the fields of `panels.PART` one after the other.
+
+        They are one below the other, or side by side; rows of the latter are contiguous, and the last part also writes
+        what is beyond the last column.
         """
-        self._pack(k, n, matrix, row, column, target, k if rows is None else rows, first)
-
-    def pack_beside(self, k: int, n: int, matrix: int, row: int, target: int, first: int, columns: int) -> None:
-        """Pack a matrix (k, n) as the columns from `first` of a matrix of `columns` columns.
-
-        Its rows are contiguous. The last of the matrices also writes what is beyond the last column.
-        """
-        self._pack_beside(k, n, matrix, row, target, first, columns)
+        array = (ctypes.c_int64 * len(parts))(*parts)
+        self._pack_parts(ctypes.addressof(array), len(parts) // len(PART), beside)
 
     def sum_by_id(self, vectors: int, *given: int, threads: int = 1) -> None:
         """Sum the rows of each id.

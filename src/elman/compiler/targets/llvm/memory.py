@@ -34,18 +34,17 @@ class Block:
         self.memory = mmap.mmap(-1, size)
         if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
             self.memory.madvise(mmap.MADV_HUGEPAGE)
-        self.address = np.frombuffer(self.memory, np.uint8).__array_interface__["data"]
 
 
-class Lease:
-    """A block while arrays and tensors use it; it is returned when the last of them is deleted."""
+class Lease(np.ndarray):
+    """An array on a block, which is returned when the last array or tensor on it is deleted."""
 
-    def __init__(self, block: Block, returned: deque[Block], shape: tuple[int, ...], dtype: np.dtype):
-        self.block, self.returned = block, returned
-        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": block.address, "version": 3}
+    block: Block | None = None  # None for a view of a lease, which keeps the lease itself alive
+    returned: deque[Block]
 
     def __del__(self) -> None:
-        self.returned.append(self.block)
+        if self.block is not None:
+            self.returned.append(self.block)
 
 
 class Pool:
@@ -58,8 +57,9 @@ class Pool:
     def __init__(self, limit: int = IDLE):
         self.limit = limit
         self._lock = threading.Lock()
-        self._idle: dict[int, list[Block]] = {}  # by size, in the order of their return
-        self._sizes: list[int] = []  # of the idle ones, in order
+        # By size, in the order of their return. Sizes stay in both: there are few, since `block_size` rounds them.
+        self._idle: dict[int, list[Block]] = {}
+        self._sizes: list[int] = []  # in order
         self._total = self._count = 0
         # A tensor may be deleted at any moment, even while this thread holds the lock: its block waits here.
         self._returned: deque[Block] = deque()
@@ -69,10 +69,22 @@ class Pool:
         wanted = block_size(math.prod(shape) * dtype.itemsize)
         with self._lock:
             self._collect()
-            index = bisect_left(self._sizes, wanted)
-            fits = index < len(self._sizes) and self._sizes[index] <= wanted + wanted // SPARE
-            block = self._pop(self._sizes[index], -1) if fits else None
-        return np.asarray(Lease(block or Block(wanted), self._returned, shape, dtype))
+            size = wanted if self._idle.get(wanted) else self._next_size(wanted)
+            block = self._pop(size, -1) if size else None
+        if block is None:
+            block = Block(wanted)
+        lease = Lease(shape, dtype, block.memory)  # type: ignore[call-overload]
+        lease.block, lease.returned = block, self._returned
+        return lease
+
+    def _next_size(self, wanted: int) -> int:
+        """Return the smallest size of an idle block that is hardly larger than wanted, 0 if there is none."""
+        for index in range(bisect_left(self._sizes, wanted), len(self._sizes)):
+            if self._sizes[index] > wanted + wanted // SPARE:
+                break
+            if self._idle[self._sizes[index]]:
+                return self._sizes[index]
+        return 0
 
     def _collect(self) -> None:
         while self._returned:
@@ -81,19 +93,16 @@ class Pool:
             block.returned = self._count
             if block.size not in self._idle:
                 insort(self._sizes, block.size)
-            self._idle.setdefault(block.size, []).append(block)
+                self._idle[block.size] = []
+            self._idle[block.size].append(block)
             self._total += block.size
         while self._total > self.limit:
-            self._pop(min(self._idle.values(), key=lambda blocks: blocks[0].returned)[0].size, 0)
+            oldest = min((blocks for blocks in self._idle.values() if blocks), key=lambda blocks: blocks[0].returned)
+            self._pop(oldest[0].size, 0)
 
     def _pop(self, size: int, index: int) -> Block:
-        blocks = self._idle[size]
-        block = blocks.pop(index)
         self._total -= size
-        if not blocks:
-            del self._idle[size]
-            self._sizes.remove(size)
-        return block
+        return self._idle[size].pop(index)
 
     @property
     def idle(self) -> int:

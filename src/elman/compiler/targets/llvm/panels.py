@@ -14,6 +14,13 @@ from elman.compiler.targets.llvm.vectors import INDEX, POINTER, Code, Value, beg
 
 WIDTH = 3  # vectors in a panel
 
+# A part of a packed matrix. `whole` counts the rows of the packed matrix where parts are one below the other, else its
+# columns; `first` is the row or the column at which the part begins.
+PART = [
+    (name, POINTER if name in ("b", "target") else INDEX)
+    for name in ["k", "n", "b", "b_row", "b_column", "target", "whole", "first"]
+]
+
 
 def tile_rows(width: int = WIDTH) -> int:
     """Return how many rows of C a tile of that many vectors has: what fits the registers."""
@@ -83,7 +90,7 @@ def _pack_column(module: ir.Module, dtype: Any) -> ir.Function:
     return code.function
 
 
-def write_pack(module: ir.Module, dtype: Any) -> None:
+def write_pack(module: ir.Module, dtype: Any) -> ir.Function:
     """Write `pack(k, n, b, b_row, b_column, target, rows, first)`, with `n` in columns.
 
     The packed matrix has `rows` rows, and `b` becomes `k` of them, from the row `first`.
@@ -105,6 +112,7 @@ def write_pack(module: ir.Module, dtype: Any) -> None:
     for width, start, stop in panel_ranges(code, vectors):
         code.loop(start, stop, width, partial(panel, width))
     code.end()
+    return code.function
 
 
 def _vector_address(code: Code, target: Value, rows: Value, panel: Value, j: int) -> Value:
@@ -112,14 +120,14 @@ def _vector_address(code: Code, target: Value, rows: Value, panel: Value, j: int
     return code.at(target, code.plus(code.times(code.times(panel, code.lanes), rows), j * code.lanes))
 
 
-def write_pack_beside(module: ir.Module, dtype: Any) -> None:
+def _pack_beside(module: ir.Module, dtype: Any) -> ir.Function:
     """Write `pack_beside(k, n, b, b_row, target, first, columns)`.
 
     It packs one of several matrices that are side by side in one of `columns` columns: `b`, whose rows are contiguous,
     becomes the `n` columns from the column `first`. The last matrix also writes the zeros beyond the last column.
     """
     names = [("k", INDEX), ("n", INDEX), ("b", POINTER), ("b_row", INDEX), ("target", POINTER), ("first", INDEX)]
-    code = begin(module, "pack_beside", [*names, ("columns", INDEX)], dtype)
+    code = begin(module, "pack_beside", [*names, ("columns", INDEX)], dtype, local=True)
     k, n, b, b_row, target, first_column, columns = code.arguments
     end = code.plus(first_column, n)
     is_last = code.compare(end, "==", columns)
@@ -145,4 +153,27 @@ def write_pack_beside(module: ir.Module, dtype: Any) -> None:
     vectors = code.quotient(code.plus(columns, code.lanes - 1), code.lanes)
     for width, start, stop in panel_ranges(code, vectors):
         code.loop(start, stop, width, partial(panel, width))
+    code.end()
+    return code.function
+
+
+def write_pack_parts(module: ir.Module, dtype: Any, pack: ir.Function) -> None:
+    """Write `pack_parts(array, count, is_beside)`: pack all parts of a matrix, of which the array has the fields PART.
+
+    Parts are one below the other, or with `is_beside` side by side, where their rows are contiguous.
+    """
+    beside = _pack_beside(module, dtype)
+    code = begin(module, "pack_parts", [("array", POINTER), ("count", INDEX), ("is_beside", INDEX)], dtype)
+    array, count, is_beside = code.arguments
+
+    def part(index: Value, _: list[Value]) -> None:
+        start = code.times(index, len(PART))
+        load = {POINTER: code.load_pointer, INDEX: code.load_index}
+        given = {name: load[type_](array, code.plus(start, i)) for i, (name, type_) in enumerate(PART)}
+        below = lambda: code.builder.call(pack, [given[name] for name, _ in PART]) and None  # noqa: E731
+        names = ("k", "n", "b", "b_row", "target", "first", "whole")
+        across = lambda: code.builder.call(beside, [given[name] for name in names]) and None  # noqa: E731
+        code.when(code.compare(is_beside, "!=", 0), across, below)
+
+    code.loop(0, count, 1, part)
     code.end()
