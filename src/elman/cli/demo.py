@@ -1,7 +1,5 @@
 """`elman demo`: a first model in two minutes, offline."""
 
-import csv
-import io
 import random
 import shlex
 import sys
@@ -13,7 +11,7 @@ import typer
 
 from elman.cli.commands import add
 from elman.cli.options import AsJson, Seed, use_threads
-from elman.cli.output import emit, emit_json, say, say_missing_baseline
+from elman.cli.output import emit, emit_json, rows_as_csv, say, say_missing_baseline
 from elman.errors import UsageError, nearest
 from elman.report.figures import figure, table
 
@@ -131,9 +129,7 @@ def _write_rows(path: Path, rows: "Values") -> None:
     """Write the test rows to a file, for `elman evaluate`."""
     from elman.files import atomic_write
 
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([tuple(rows.columns), *zip(*rows.columns.values(), strict=True)])
-    atomic_write(path, lines.getvalue())
+    atomic_write(path, rows_as_csv([tuple(rows.columns), *zip(*rows.columns.values(), strict=True)]))
 
 
 def _some_predictions(made: _Demo, seed: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from elman.files import print_if_read
 
@@ -29,7 +29,18 @@ def emit(line: str = "") -> None:
 
 def emit_rows(rows: Iterable[Sequence[Any]]) -> None:
     """Print rows of data as CSV, each when it is given."""
-    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    _write_rows(sys.stdout, rows)
+
+
+def rows_as_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows of data as CSV, as `emit_rows` prints them."""
+    text = io.StringIO()
+    _write_rows(text, rows)
+    return text.getvalue()
+
+
+def _write_rows(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def emit_json(value: Mapping[str, Any]) -> None:

@@ -1,14 +1,12 @@
 """`elman predict --engine ray`: the same lines from a Ray cluster, or the rows with their answers as files."""
 
-import csv
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.cli.output import emit, emit_json, emit_rows, say
+from elman.cli.output import emit, emit_json, emit_rows, rows_as_csv, say
 from elman.errors import UsageError
 
 ENGINES = ("local", "ray")
@@ -37,20 +35,14 @@ class Lines:
         several = len(inputs(model.task.columns)) > 1
         answers = model.answers(list(rows), **self.options)
         if model.task_.answer_header() is not None:
-            return {LINE: [_lines_of(model.task_.answer_rows(*each)) for each in zip(rows, answers, strict=True)]}
+            lines = (rows_as_csv(model.task_.answer_rows(*each)) for each in zip(rows, answers, strict=True))
+            return {LINE: [text.removesuffix("\n") for text in lines]}
         weights = (model.explain_answer(row) if self.explain else None for row in rows)
         found = []
         for row, answer, pieces in zip(rows, answers, weights, strict=True):
             lines = [as_line(row, each, pieces, several=several, every=self.every) for each in (answer, *answer.others)]
             found.append("\n".join(lines))
         return {LINE: found}
-
-
-def _lines_of(rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows of a table as CSV, without the last line end."""
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(rows)
-    return lines.getvalue().removesuffix("\n")
 
 
 @dataclass(frozen=True)
