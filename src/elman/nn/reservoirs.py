@@ -143,4 +143,4 @@ class Reservoirs(nn.Module):
                 found.append(read)
                 last.append(after)
                 back = None
-        return torch.cat(found, -1), last
+        return found[0] if len(found) == 1 else torch.cat(found, -1), last
