@@ -38,8 +38,9 @@ def test_several_files_wait_for_the_last(tmp_path: Path):
 
 
 def test_a_missing_folder_is_an_error_of_the_system(tmp_path: Path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         atomic_write(tmp_path / "none" / "file", "text")
+    assert caught.value.filename == str(tmp_path / "none" / "file")
 
 
 def test_the_checksum_is_the_published_one(tmp_path: Path):

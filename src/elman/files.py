@@ -100,6 +100,12 @@ def _staged(folder: Path, contents: Mapping[str, Content]) -> Iterator[dict[str,
         for name, content in contents.items():
             _write_through(waiting[name], content)
         yield waiting
+    except OSError as error:
+        # The caller knows the files by their own names.
+        named = {str(path): str(folder / name) for name, path in waiting.items()}
+        if (own := named.get(str(error.filename))) is not None:
+            error.filename = own
+        raise
     finally:
         for path in waiting.values():
             with suppress(FileNotFoundError):

@@ -100,6 +100,7 @@ def test_a_reservoir_forecasts_and_segments_of_it_are_refused(elman, sales: Path
     flags = (*FLAGS, "--window", 6, "--cell", "reservoir", "--hidden-size", 8)
     done = elman("train", "forecast", sales, *flags, "--out", tmp_path / "m", "--json")
     assert done.code == 0, done.err
+    assert "A reservoir keeps the weights that are drawn; ridge regression solves for the output layer." in done.err
     rows = list(csv.reader(io.StringIO(elman("predict", tmp_path / "m", sales).out)))
     assert len(rows) == 1 + 2 * 3
     refused = elman("train", "forecast", sales, *flags, "--method", "segments", "--out", tmp_path / "n")

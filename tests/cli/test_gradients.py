@@ -30,3 +30,9 @@ def test_everything_as_json_and_a_plot(elman, model: Path, words: Path, tmp_path
 @pytest.mark.parametrize("wrong", [["--steps", 0], ["--exponents", -1]])
 def test_counts_out_of_range_are_refused(elman, model: Path, words: Path, wrong: list):
     assert elman("gradients", model, words, *wrong).code == 2
+
+
+def test_a_plot_in_a_missing_folder_is_refused_before_the_model_is_read(elman, words: Path, tmp_path: Path):
+    done = elman("gradients", tmp_path / "no-model", words, "--plot", tmp_path / "missing" / "page.html")
+    assert done.code == 2
+    assert f"There is no folder {tmp_path / 'missing'} for the page." in done.err

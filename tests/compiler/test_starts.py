@@ -198,3 +198,32 @@ def test_what_is_no_start_is_refused(value, shape, reason):
 def test_a_start_of_wrong_numbers_is_refused(make, reason):
     with pytest.raises(UsageError, match=reason):
         make()
+
+
+@pytest.mark.parametrize(
+    "written", ["uniform(-0.1, 0.1)", "uniform(low=-0.1, high=0.1)", "sparse(0.5)", "ring", "small_world(0.9, 4, 0.1)"]
+)
+def test_a_start_is_written_as_an_option_of_a_cell(written: str):
+    layer = Recurrent(CELLS["reservoir"].with_options(recurrent=written), 2, 10)
+    assert layer.weights()["recurrent"].abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("spars(0.9)", "Did you mean `sparse`"),
+        (
+            "relu",
+            "Valid: chrono, delay_line, glorot, identity, normal, ones, opposite, orthogonal, ring, small_world, ",
+        ),
+        ("sparse(0.9, 0.1, 3)", r"Write sparse\(spectral_radius, density\)"),
+        ("uniform(1)", r"needs `high`.\nWrite uniform\(low, high\)"),
+        ("ring(a=1)", "has no option `a`"),
+        ("sparse(0, 0.1)", "the spectral radius of sparse is 0"),
+        ("opposite(3)", "Expected a text for `name`"),
+    ],
+)
+def test_an_option_that_is_not_a_start_is_refused(written: str, reason: str):
+    with pytest.raises(UsageError, match=reason) as caught:
+        CELLS["reservoir"].with_options(recurrent=written)
+    assert caught.value.problem == f"The option `recurrent` of `reservoir` is {written!r}."

@@ -190,3 +190,11 @@ def test_states_that_are_not_finite_are_refused_and_one_step_is_singular():
             weight.fill_(math.nan)
     with pytest.raises(UsageError, match="Expected finite states of layer0, got others"):
         list(flow_of(layers_of(layer, BATCH)))
+
+
+@pytest.mark.parametrize(("cell", "word"), [("reservoir", "spectral radius"), ("simple_rnn", "hessian-free")])
+def test_the_advice_is_about_what_can_be_changed(cell: str, word: str):
+    (flow,) = flow_of(layers_of(Recurrent(cell, 3, 4), BATCH))
+    vanishing = Flow("body", GradientNorms([0.0, -4.0, -8.0], [1] * 3, True), [], flow.is_fixed)
+    assert word in vanishing.sentence
+    assert Flow.from_json(json.loads(json.dumps(vanishing.to_json()))) == vanishing

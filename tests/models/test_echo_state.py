@@ -158,7 +158,7 @@ def with_gap():
 @pytest.mark.parametrize(
     ("error", "settings", "given", "message"),
     [
-        (DataError, {}, (with_gap(),), r"finite numbers in series, got \[?nan(.|\n)*series 0, step 300"),
+        (DataError, {}, (with_gap(),), r"finite numbers in series, got \[?nan(.|\n)*series 1, step 301"),
         (DataError, {}, (WAVE, with_gap()), "finite numbers in targets"),
         (DataError, {"warmup_steps": 599}, (WAVE,), "more steps than the warm-up of 599, got at most 599"),
         (DataError, {}, (WAVE, WAVE[1:]), "a target for each step, got series of 600 steps and targets of 599"),
@@ -169,6 +169,7 @@ def with_gap():
         (UsageError, {"feedback_scaling": 0.5}, (WAVE,), "Expected targets, since feedback_scaling"),
         (UsageError, {"feedback_scaling": 0.5, "bidirectional": True}, (WAVE, WAVE), "no output before it"),
         (UsageError, {"leak": 0.0}, (WAVE,), "leak"),
+        (UsageError, {"recurrent": "spars(0.9)"}, (WAVE,), "`recurrent` of `reservoir`(.|\n)*Did you mean `sparse`"),
         (CellError, {"recurrent": "small_world(0.9, 40, 0.1)"}, (WAVE,), "30 units cannot have 40 neighbours"),
     ],
 )

@@ -21,7 +21,7 @@ from elman.search import trials as trials_module  # noqa: E402
 from elman.search.journal import open_study  # noqa: E402
 from elman.search.trials import DEFAULTS, RETRY_OF, VOID, WORKER, Trials, done, values_of  # noqa: E402
 from elman.search.worker import Pruned, Reports  # noqa: E402
-from elman.settings.space import Choices, Range  # noqa: E402
+from elman.settings.space import Choices, Form, Range  # noqa: E402
 from elman.training.listener import EpochEvent  # noqa: E402
 from elman.training.record import EpochRecord  # noqa: E402
 
@@ -290,6 +290,17 @@ def test_several_seeds_are_averaged_and_the_defaults_are_tried(
     assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2)
 
 
+def test_defaults_of_options_and_texts_are_tried_first(journal: Path):
+    start = Form("sparse({radius}, {density})", {"radius": Range(0.1, 1.5), "density": Range(0.01, 0.5)})
+    space = {"recurrent": start, "text": Range(1, 9, form="size({})")}
+    trials = trials_on(journal, space, 2)
+    trials.enqueue_defaults({"recurrent": "sparse(0.9, 0.1)", "text": "size(3)"})
+    trial = trials.claim()
+    assert values_of(trial, space) == {"recurrent": "sparse(0.9, 0.1)", "text": "size(3)"}
+    trials.finish(trial, 1.0)
+    assert trials.claim().params.keys() == {"recurrent.radius", "recurrent.density", "text"}
+
+
 def test_a_reservoir_is_searched(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     rows = [
@@ -297,10 +308,12 @@ def test_a_reservoir_is_searched(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]
     (tmp_path / "waves.jsonl").write_text("\n".join(rows))
     code, out, err = call(
-        capsys, "search", "regress", "waves.jsonl", "--cell", "reservoir", "--trials", 2, "--seeds", 2, "--json"
-    )
+        capsys, "search", "regress", "waves.jsonl", "--cell", "reservoir", "--trials", 2, "--seeds", 2, "--json",
+        "--cell-options", "bias_scaling=0.2",
+    )  # fmt: skip
     assert code == 0, err
     found = json.loads(out.splitlines()[-1])
+    assert found["defaults"] is not None
     assert found["best"]["settings"]["cell_options.recurrent"].startswith("sparse(")
     code, out, err = call(capsys, *shlex.split(found["command"])[1:], "--json")
     assert code == 0, err

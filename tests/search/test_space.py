@@ -6,7 +6,19 @@ from typing import ClassVar
 import pytest
 
 from elman.errors import DataError, UsageError
-from elman.settings.space import Choices, Range, changed, described, read_space, space_of, with_values
+from elman.settings.space import (
+    Choices,
+    Form,
+    Range,
+    changed,
+    described,
+    drawn_of,
+    numbers_of,
+    read_space,
+    space_of,
+    values_from,
+    with_values,
+)
 from elman.settings.training import TrainingSettings
 from elman.tasks import TASKS, find_task
 from elman.tasks.classify import ClassifierSettings
@@ -40,7 +52,8 @@ def test_a_reservoir_has_its_own():
         "hidden_size",
         *(f"cell_options.{name}" for name in ("recurrent", "leak", "input_scaling", "bias_scaling")),
     }
-    assert all(domain.log for domain in space.values())
+    assert {"cell_options.recurrent.spectral_radius", "cell_options.recurrent.density"} <= drawn_of(space).keys()
+    assert all(domain.log for domain in drawn_of(space).values())
     trained = space_of(find_task("regress").settings_class(cell="reservoir", fitter="gradient"))
     assert {"learning_rate", "cell_options.leak"} <= trained.keys()
 
@@ -54,6 +67,18 @@ def test_values_of_domains():
     assert settings == {"cell_options": {"a": 1, "b": 2}, "x": 3}
 
 
+def test_texts_with_several_drawn_values():
+    start = Form("sparse({radius}, {density})", {"radius": Range(0.1, 1.5), "density": Choices((0.1, 0.5))})
+    assert start.ends == ("sparse(0.1, 0.1)", "sparse(1.5, 0.5)")
+    space = {"start": start, "leak": Range(0.1, 1.0)}
+    assert drawn_of(space).keys() == {"start.radius", "start.density", "leak"}
+    drawn = {"start.radius": 0.7, "start.density": 1, "leak": 0.5}
+    assert values_from(space, drawn) == {"start": "sparse(0.7, 0.5)", "leak": 0.5}
+    assert values_from(space, {"start.radius": 0.7, "leak": 0.5}) == {"leak": 0.5}
+    assert numbers_of("sparse(0.7, 0.5)", start.text) == [0.7, 0.5]
+    assert numbers_of("ring(0.7)", start.text) == numbers_of(None, start.text) == []
+
+
 TOML = """
 learning_rate = {low = 0.001, high = 0.1, log = true}
 hidden_size = {low = 8, high = 64, step = 8}
@@ -62,6 +87,10 @@ cell = ["lstm", "gru"]
 [cell_options.leak]
 low = 0.1
 high = 1.0
+[cell_options.recurrent]
+form = "sparse({radius}, {density})"
+radius = {low = 0.1, high = 1.5, log = true}
+density = [0.05, 0.1]
 """
 
 
@@ -72,6 +101,9 @@ def test_a_file(tmp_path: Path):
     assert space["dense"] == Choices(((16,), ()))
     assert space["cell_options.leak"] == Range(0.1, 1.0)
     assert space["hidden_size"].whole
+    parts = {"radius": Range(0.1, 1.5, log=True), "density": Choices((0.05, 0.1))}
+    assert space["cell_options.recurrent"] == Form("sparse({radius}, {density})", parts)
+    assert described(space)["cell_options.recurrent"]["density"] == [0.05, 0.1]
     json = tmp_path / "space.json"
     json.write_text('{"dropout": {"low": 0, "high": 0.5}, "cell_options.leak": [0.1, 0.5]}')
     again = read_space(json, ClassifierSettings)
@@ -91,6 +123,11 @@ def test_a_file(tmp_path: Path):
         ("hidden_size = {low = 1.5, high = 3.5}", "hidden_size: expected an integer, got a number with"),
         ("hidden_sise = [1, 2]", "Did you mean `hidden_size`?"),
         ("cell = []", "cell: expected a range or a list of values, got []."),
+        ('cell_options.a = {form = "f({b})", c = [1]}', "cell_options.a: expected a range or a list for each name in"),
+        (
+            'cell_options.a = {form = "f({b})", b = 1}',
+            "cell_options.a: b: expected a range or a list of values, got 1.",
+        ),
         ("cell = 3", "cell: expected a range or a list of values, got 3."),
         ('optimizer = ["adam", "adan"]', "got 'adan'."),
         ("", "has no settings"),

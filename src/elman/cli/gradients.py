@@ -9,6 +9,7 @@ import typer
 from elman.cli.commands import Parameters, add_lazily, option
 from elman.cli.options import AsJson, Model, Threads, use_threads
 from elman.cli.output import emit, emit_json, say_notes
+from elman.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +59,9 @@ def gradients(**values: Any) -> None:
     from elman.report.figures import table
     from elman.report.page import write_page
 
+    plot = values["plot"]
+    if plot is not None and not plot.parent.is_dir():
+        raise UsageError(f"There is no folder {plot.parent} for the page.", fix="Give another --plot.")
     use_threads(values["threads"])
     reading = reading_flags()
     model = open_task_model(values["model"])
@@ -67,9 +71,9 @@ def gradients(**values: Any) -> None:
     say_notes(data)
     names = ("sequences", "steps", "exponents", "probes")
     flows = gradient_flow(model, data, **{name: values[name] for name in names if values[name] is not None})
-    if values["plot"] is not None:
+    if plot is not None:
         title = f"{values['model'].name}: gradients"
-        write_page(values["plot"], title=title, parts=[plot_of(flows)], settings={}, facts={"data": values["data"]})
+        write_page(plot, title=title, parts=[plot_of(flows)], settings={}, facts={"data": values["data"]})
     if values["as_json"]:
         layers = [flow.to_json() for flow in flows]
         emit_json({"model": str(values["model"]), "data": values["data"], "layers": layers})

@@ -277,20 +277,23 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
         if option not in defaults:
             hint = nearest(option, defaults) if defaults else "It has no options."
             raise UsageError(f"The cell `{name}` has no option `{option}`.", fix=hint)
-        valid = _words_like(defaults[option])
+        valid, refused = _words_like(defaults[option]), f"The option `{option}` of `{name}` is {value!r}."
         if isinstance(defaults[option], bool) and not isinstance(value, bool):
-            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix="Give True or False.")
+            raise UsageError(refused, fix="Give True or False.")
         if isinstance(value, str) and value in WITHOUT_ARGUMENTS and value in valid:
             continue
         if isinstance(value, str) and valid:
             try:
-                read_word(value, valid)
+                word = read_word(value, valid)
+                if isinstance(defaults[option], Start):
+                    word()
             except UsageError as reason:
-                raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=reason.fix) from None
+                where = None if reason.problem.startswith("Expected a word") else reason.problem
+                raise UsageError(refused, where=where, fix=reason.fix) from None
         elif isinstance(value, str):
-            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix="Give a number.")
+            raise UsageError(refused, fix="Give a number.")
         if callable(defaults[option]) and isinstance(value, int | float):
-            raise UsageError(f"The option `{option}` of `{name}` is {value!r}.", fix=nearest("", valid))
+            raise UsageError(refused, fix=nearest("", valid))
     return dict(options)
 
 
@@ -301,8 +304,10 @@ def _words_like(default: Any) -> list[str]:
     """
     if isinstance(default, int | float):
         return []
+    if isinstance(default, Start):
+        return list(dict.fromkeys([*WITHOUT_ARGUMENTS, *(start.__name__ for start in STARTS)]))
     if not callable(default):
-        return [*WORDS, *WITHOUT_ARGUMENTS]
+        return list(dict.fromkeys([*WORDS, *WITHOUT_ARGUMENTS]))
     return [name for name, word in WORDS.items() if _values_taken(word) == _values_taken(default)]
 
 

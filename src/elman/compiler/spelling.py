@@ -33,21 +33,37 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
         known = OTHER_NAMES.get(name)
         fix = f"It is called `{known}` here." if known in valid else nearest(name, valid)
         raise UsageError(f"Expected a word of the cell language, got {name!r}.", fix=fix)
-    defaults = {item.name: item.default for item in inspect.signature(WORDS[name]).parameters.values()}
-    taken = [option for option, default in defaults.items() if default is not inspect.Parameter.empty]
+    is_start = WORDS[name] in STARTS
+    taken = _options_of(WORDS[name], with_required=is_start)
     # Initial values are spelled without the names of their options, as `str` shows them.
-    most = len(taken) if WORDS[name] in STARTS else 0
-    if len(given) > most or set(taken[: len(given)]) & set(options):
-        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW)
+    most = len(taken) if is_start else 0
+    if len(given) > most or set([*taken][: len(given)]) & set(options):
+        fix = f"Write {name}({', '.join(taken)})." if is_start else HOW
+        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=fix)
     options = dict(zip(taken, given, strict=False)) | options
     for option, value in options.items():
         if option not in taken:
             fix = nearest(option, taken) if taken else f"`{name}` has no options."
             raise UsageError(f"The word `{name}` has no option `{option}`.", fix=fix)
-        if not isinstance(value, type(defaults[option])) and not _are_numbers(value, defaults[option]):
-            kind = "a text" if isinstance(defaults[option], str) else "a number"
+        if not isinstance(value, taken[option]) and not _are_numbers(value, taken[option]()):
+            kind = "a text" if taken[option] is str else "a number"
             raise UsageError(f"Expected {kind} for `{option}` of `{name}`, got {value!r}.", fix=HOW)
+    if is_start and (missing := [option for option in _required(WORDS[name]) if option not in options]):
+        fix = f"Write {name}({', '.join(taken)})."
+        raise UsageError(f"The word `{name}` needs {' and '.join(f'`{each}`' for each in missing)}.", fix=fix)
     return functools.partial(WORDS[name], **options) if options else WORDS[name]
+
+
+def _options_of(word: Callable[..., Any], *, with_required: bool) -> dict[str, type]:
+    """Return the type of each option of a word, by name."""
+    items = inspect.signature(word).parameters.values()
+    found = {item.name: type(item.default) for item in items if item.default is not item.empty}
+    return {name: str if name == "name" else float for name in _required(word)} | found if with_required else found
+
+
+def _required(word: Callable[..., Any]) -> list[str]:
+    """Return the names of the parameters of a word that have no default."""
+    return [item.name for item in inspect.signature(word).parameters.values() if item.default is item.empty]
 
 
 def _are_numbers(*values: object) -> bool:

@@ -23,6 +23,14 @@ ADVICE: dict[Verdict, str] = {
     "orthogonal (--recurrent-start), or let gradients go back fewer steps (--backpropagation-steps).",
     "healthy": "Gradients reach the first steps; what is not learned has other reasons.",
 }
+RESERVOIR_ADVICE: dict[Verdict, str] = {
+    "vanishing": "The reservoir forgets its beginning. For a longer memory give a spectral radius nearer to 1 or a "
+    'smaller leaking rate (--cell-options "recurrent=sparse(0.99, 0.1),leak=0.3").',
+    "exploding": "States that differ drift apart, and the output depends on the initial state. Give a smaller spectral "
+    'radius (--cell-options "recurrent=sparse(0.8, 0.1)"), or a larger input_scaling.',
+    "healthy": "The last state still depends on the first. A regressor of steps can leave the first ones out of the "
+    "fit (--warmup-steps).",
+}
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,13 @@ class Flow:
         layer: its name.
         norms: of ∂h_T/∂h_t.
         exponents: the largest Lyapunov exponents, in descending order.
+        is_fixed: whether the layer is a reservoir, whose weights are not learned.
     """
 
     layer: str
     norms: GradientNorms
     exponents: Sequence[float]
+    is_fixed: bool = False
 
     @property
     def steps(self) -> int:
@@ -69,7 +79,8 @@ class Flow:
     @property
     def sentence(self) -> str:
         """What was found, and what to do."""
-        return f"The gradient of {self.summary} {ADVICE[self.verdict]}"
+        advice = RESERVOIR_ADVICE if self.is_fixed else ADVICE
+        return f"The gradient of {self.summary} {advice[self.verdict]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON holds it, with None for infinity."""
@@ -83,6 +94,7 @@ class Flow:
             "exact": self.norms.exact,
             "log_norms": self.norms.logarithms,
             "sequences": self.norms.sequences,
+            "fixed": self.is_fixed,
         }
         return {name: _finite(value) for name, value in found.items()}
 
@@ -92,7 +104,7 @@ class Flow:
         logarithms = [-math.inf if value is None else value for value in document["log_norms"]]
         norms = GradientNorms(logarithms, document["sequences"], document["exact"])
         exponents = [-math.inf if value is None else value for value in document["lyapunov_exponents"]]
-        return cls(document["layer"], norms, exponents)
+        return cls(document["layer"], norms, exponents, document.get("fixed", False))
 
 
 def flow_of(
@@ -117,7 +129,9 @@ def flow_of(
                 "states grow without limit.",
             )
         found = lyapunov_exponents(trajectory, exponents) if exponents else []
-        yield Flow(trajectory.layer.name, gradient_norms(trajectory, probes=probes), found)
+        graph = trajectory.layer.graph
+        is_fixed = graph.fixed.issuperset(graph.parameter_names)
+        yield Flow(trajectory.layer.name, gradient_norms(trajectory, probes=probes), found, is_fixed)
 
 
 def plot_of(flows: Sequence[Flow]) -> Plot:

@@ -78,7 +78,9 @@ def _array(given: Any, name: str, number: int) -> np.ndarray:
         # A view that is reversed, or that may not be written to, is copied: torch does not take it.
         array = np.require(given, np.float64, ["C", "W"])
     except (TypeError, ValueError):
-        raise DataError(f"Expected numbers in {name}, got {given!r:.80}.", where=f"series {number}", fix=FIX) from None
+        raise DataError(
+            f"Expected numbers in {name}, got {given!r:.80}.", where=f"series {number + 1}", fix=FIX
+        ) from None
     if array.ndim not in (1, 2) or array.shape[1:] == (0,):
         raise DataError(f"Expected arrays of one or two axes in {name}, got {array.shape}.", fix=FIX)
     finite = np.isfinite(array) if array.ndim == 1 else np.isfinite(array).all(1)
@@ -86,7 +88,7 @@ def _array(given: Any, name: str, number: int) -> np.ndarray:
         step = int(finite.argmin())
         raise DataError(
             f"Expected finite numbers in {name}, got {array[step]}.",
-            where=f"series {number}, step {step}",
+            where=f"series {number + 1}, step {step + 1}",
             fix="Fill the gap, or split the series there and give a list of series.",
         )
     return array

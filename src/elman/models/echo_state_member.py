@@ -81,17 +81,17 @@ class Member:
     def _summed(self, read: Series, targets: Series) -> list[Any]:
         """Return the data in parts, as ridge regression reads them.
 
-        The blocks are dealt to the parts in turn.
+        The blocks are dealt to the parts in turn. A single ridge is compared with none, and needs one part.
         """
-        kind = SUMMARIES[self.settings.solver]
-        parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(PARTS)]
+        kind, count = SUMMARIES[self.settings.solver], PARTS if len(self.settings.ridges) > 1 else 1
+        parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(count)]
         blocks = 0
         for array, wanted in zip(read.arrays, targets.arrays, strict=True):
             steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
             for first, features in _ahead(self.features(steps, values, noisy=True)):
                 skipped = max(self.settings.warmup_steps - first, 0)
                 block = values[first : first + len(features)]
-                parts[blocks % PARTS].add(features[skipped:], block[skipped:])
+                parts[blocks % count].add(features[skipped:], block[skipped:])
                 blocks += 1
         return parts
 

@@ -150,7 +150,11 @@ def _trainer(
 
 
 def _notes(task: Task) -> list[str]:
-    return [note for encoder in task.encoders.values() for note in getattr(encoder, "notes", [])]
+    """Return notes on what was learned from the data, and on weights that will not be learned."""
+    notes = [note for encoder in task.encoders.values() for note in getattr(encoder, "notes", [])]
+    if task.settings.fitter is None and task.settings.closed_form:
+        notes.append("A reservoir keeps the weights that are drawn; ridge regression solves for the output layer.")
+    return notes
 
 
 def _identities(task: Task) -> dict[str, str]:

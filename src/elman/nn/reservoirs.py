@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elman.cells.reservoir import RECURRENT
+from elman.cells.reservoir import RECURRENT, reservoir
 from elman.compiler.cell import cell
 from elman.compiler.language import matrix, product, tanh
 from elman.nn.recurrent import Recurrent
@@ -51,6 +51,8 @@ class Reservoir(nn.Module):
         super().__init__()
         units = settings.hidden_size
         options = {name: getattr(settings, name) for name in ("recurrent", "leak", "activation")}
+        # The messages of this cell have the name that users know.
+        reservoir.with_options(**options)
         self.layer = Recurrent(driven_reservoir.with_options(**options), units, units)
         self.noise, self.leak, self.is_linear = settings.noise, settings.leak, settings.activation == "linear"
         self._compressed: tuple[Any, SparseMatrix | None] | None = None
@@ -137,10 +139,10 @@ class Reservoirs(nn.Module):
         last: list[State] = []
         for stack in self.side:
             read, back = inputs, fed
-            for reservoir in stack:  # pyright: ignore[reportGeneralTypeIssues]
+            for one in stack:  # pyright: ignore[reportGeneralTypeIssues]
                 before: Any = None if states is None else states[len(last)]
-                read, after = reservoir(read, back, before, noisy=noisy)
+                read, after = one(read, back, before, noisy=noisy)
                 found.append(read)
                 last.append(after)
                 back = None
-        return torch.cat(found, -1), last
+        return found[0] if len(found) == 1 else torch.cat(found, -1), last

@@ -77,6 +77,32 @@ adding_rnn = _adding(
     learning_rate=1e-3,
     epochs=30,
 )
+SIMPLE: dict[str, Any] = {"cell": "simple_rnn", "hidden_size": 64, "batch_size": 50, "learning_rate": 1e-3}
+adding_identity = _adding(
+    "adding-identity",
+    200,
+    "100 ReLU units that start from the identity, Adam",
+    **{**SIMPLE, "hidden_size": 100, "learning_rate": 3e-4},
+    cell_options={"activation": "relu"},
+    recurrent_start="identity",
+    epochs=10,
+)
+adding_penalty = _adding(
+    "adding-penalty",
+    200,
+    "simple network of 64 units, Adam, penalty on vanishing gradients",
+    **SIMPLE,
+    vanishing_penalty=1.0,
+    epochs=4,
+)
+adding_flossing = _adding(
+    "adding-flossing",
+    200,
+    "simple network of 64 units, Adam after gradient flossing",
+    **SIMPLE,
+    flossing_steps=200,
+    epochs=8,
+)
 adding_hessian_free = _adding(
     "adding-hessian-free", 100, "simple network of 32 units, Hessian-free", **HESSIAN_FREE, epochs=4
 )
@@ -134,6 +160,9 @@ LONG_MEMORY = (
     adding_lstm,
     adding_gru,
     adding_rnn,
+    adding_identity,
+    adding_penalty,
+    adding_flossing,
     adding_hessian_free,
     temporal_order_lstm,
     copy_memory_gru,

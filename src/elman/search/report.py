@@ -11,7 +11,7 @@ from elman.report.page import write_page
 from elman.report.parts import Examples, Numbers, Part
 from elman.report.plots import Panel, Plot, Trace
 from elman.search.trials import DEFAULTS, done, values_of
-from elman.settings.space import Choices, Range, Space
+from elman.settings.space import Choices, Range, Space, drawn_of
 
 BEST = 10
 # With fewer trials the importance of a setting is not computed.
@@ -69,7 +69,7 @@ def importance_of(study: Any, space: Space) -> dict[str, float]:
         S. Watanabe, A. Bansal, F. Hutter, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
         Subspaces, 2023.
     """
-    if len(ranked(study)) < FEW or len(space) < 2:
+    if len(ranked(study)) < FEW or len(drawn_of(space)) < 2:
         return {}
     # An optional package, which takes a second to import.
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -130,15 +130,15 @@ def _side_by_side(best: Sequence[Any], space: Space, metric: Any) -> Plot:
     good = max(1, len(best) // 5)
     values = [trial.value for trial in best]
     low, high = min(values), max(values)
-    traces = []
+    traces, drawn = [], drawn_of(space)
     for number, trial in reversed(list(enumerate(best))):
-        heights = [_height(domain, trial.params[name]) for name, domain in space.items()]
+        heights = [_height(domain, trial.params[name]) for name, domain in drawn.items()]
         heights.append((trial.value - low) / (high - low) if high > low else 0.5)
         look: dict[str, Any] = (
             {"form": "line", "colour": "train"} if number < good else {"form": "dashes", "colour": "ink"}
         )
         traces.append(Trace(range(len(heights)), heights, **look))
-    ticks = [f"{name.rpartition('.')[2]}\n{_ends(domain)}".replace("_", "_\n", 1) for name, domain in space.items()]
+    ticks = [f"{name.rpartition('.')[2]}\n{_ends(domain)}".replace("_", "_\n", 1) for name, domain in drawn.items()]
     ticks.append(f"{metric.heading}\n{metric.shown(low)} – {metric.shown(high)}")
     panel = Panel("parallel coordinates", "", "low to high", traces, is_wide=True, ticks=ticks)
     return Plot("Settings side by side", [panel], "A line for each finished trial; the best fifth in colour.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from elman.errors import UsageError
 from elman.search.journal import import_optuna, sampler
-from elman.settings.space import Choices, Range, Space, Value
+from elman.settings.space import Choices, Form, Range, Space, Value, drawn_of, numbers_of, values_from
 
 # Seconds between two signs of life of a worker, and after its last one until its trial is tried again.
 BEAT_SECONDS, GRACE_SECONDS = 10.0, 60.0
@@ -27,7 +27,7 @@ WORKER, BEAT, VOID, RETRY_OF, DEFAULTS, PROBLEM = "worker", "beat", "void", "ret
 
 def values_of(trial: Any, space: Space) -> dict[str, Value]:
     """Return the values of the settings of a trial, as it is trained with them."""
-    return {name: domain.value(trial.params[name]) for name, domain in space.items() if name in trial.params}
+    return values_from(space, trial.params)
 
 
 def done(trials: Sequence[Any]) -> list[Any]:
@@ -58,9 +58,15 @@ class Trials:
     _seen: dict[int, tuple[Any, float]] = field(default_factory=dict)
     _redraws: int = 0
 
+    @property
+    def _drawn(self) -> dict[str, Range | Choices]:
+        return drawn_of(self.space)
+
     def enqueue_defaults(self, defaults: Mapping[str, Value]) -> None:
         """Try the defaults first, if they are in the space and nothing was tried."""
-        drawn = {name: _drawn(domain, defaults.get(name)) for name, domain in self.space.items()}
+        drawn = {}
+        for name, domain in self.space.items():
+            drawn |= _all_drawn(name, domain, defaults.get(name))
         if not self._all() and None not in drawn.values():
             self._enqueue(drawn, {DEFAULTS: True})
 
@@ -129,7 +135,7 @@ class Trials:
         except (RuntimeError, KeyError, ValueError):
             # It was finished, or another worker was faster.
             return
-        if self.space.keys() <= trial.params.keys():
+        if self._drawn.keys() <= trial.params.keys():
             self._retry(trial)
 
     def _retry(self, trial: Any) -> None:
@@ -151,7 +157,7 @@ class Trials:
 
     def _is_forgotten(self, trial: Any) -> bool:
         """Return whether a worker was lost after it gave a trial up and before it queued it again."""
-        if trial.state.name != "FAIL" or VOID in trial.user_attrs or not self.space.keys() <= trial.params.keys():
+        if trial.state.name != "FAIL" or VOID in trial.user_attrs or not self._drawn.keys() <= trial.params.keys():
             return False
         if trial.number not in self._seen or self._seen[trial.number][0] != "failed":
             self._seen[trial.number] = ("failed", time.monotonic())
@@ -165,7 +171,7 @@ class Trials:
         trial = self.study.ask()
         self._next = trial.number + 1
         trial.set_user_attr(WORKER, f"{_home()}:{os.getpid()}")
-        for name, domain in self.space.items():
+        for name, domain in self._drawn.items():
             _suggest(trial, name, domain)
         if reason := self._superfluous(trial):
             self.refuse(trial, reason)
@@ -187,7 +193,7 @@ class Trials:
 
     def _check_size(self, trials: Sequence[Any]) -> None:
         """Note that every setting of a space of single values was tried."""
-        size = math.prod(map(_size, self.space.values()))
+        size = math.prod(map(_size, self._drawn.values()))
         if len(done(trials)) >= size:
             self.exhausted = TRIED
 
@@ -243,11 +249,22 @@ def _suggest(trial: Any, name: str, domain: Range | Choices) -> None:
         trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=domain.step)
 
 
+def _all_drawn(name: str, domain: Range | Choices | Form, value: Any) -> dict[str, Any]:
+    """Return what is drawn for a value by name, None where it is not in the domain."""
+    if not isinstance(domain, Form):
+        return {name: _drawn(domain, value)}
+    numbers = numbers_of(value, domain.text) or [None] * len(domain.parts)
+    order = [each.split("}")[0] for each in domain.text.split("{")[1:]]
+    return {f"{name}.{key}": _drawn(domain.parts[key], each) for key, each in zip(order, numbers, strict=True)}
+
+
 def _drawn(domain: Range | Choices, value: Any) -> Any:
     """Return what is drawn for a value, None if it is not in the domain."""
     if isinstance(domain, Choices):
         return domain.values.index(value) if value in domain.values else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or domain.form is not None:
+    if domain.form is not None:
+        value = next(iter(numbers_of(value, domain.form)), None)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     inside = domain.low <= value <= domain.high and (isinstance(value, int) or not domain.whole)
     return value if inside and (domain.step is None or (value - domain.low) % domain.step == 0) else None

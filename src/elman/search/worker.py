@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from elman.cells import CELLS
+from elman.compiler.cell import describe_options
 from elman.data.text.start_rows import with_vector_size
 from elman.errors import TrainingError, UsageError
 from elman.models import model_for
@@ -42,7 +44,7 @@ class Search:
         settings: Any = self.model({}).settings()
         with rows_named(self.train):
             resolved, _ = self.task.resolve(with_vector_size(settings), self.train, validated=self.held is not None)
-        return {name: getattr(resolved, name, None) for name in self.space}
+        return {name: _default(resolved, name) for name in self.space}
 
     def metric(self) -> Metric:
         """Return the score by which trials are compared, which may depend on the targets."""
@@ -75,6 +77,15 @@ class Search:
             model.fit_values(self.train, self.held, listener=reports if seed == first else None, conclude=False)
             scores.append(best_score(model.history_))
         return sum(scores) / len(scores)
+
+
+def _default(settings: Any, name: str) -> Value:
+    """Return the value of a setting, or of an option of the cell."""
+    outer, dot, option = name.partition(".")
+    if not dot:
+        return getattr(settings, name, None)
+    known = describe_options(CELLS[settings.cell]) if settings.cell in CELLS else {}
+    return {**known, **getattr(settings, outer)}.get(option)
 
 
 class Pruned(Exception):

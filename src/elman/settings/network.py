@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PositiveInt, field_validator
 
 from elman.settings.base import Conflict, Settings
-from elman.settings.space import Range, Space
+from elman.settings.space import Form, Range, Space
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +31,10 @@ class BodySettings(Settings):
     closed_form_space: ClassVar[Space] = {"hidden_size": Range(50, 1000, log=True)}
     cell_spaces: ClassVar[Mapping[str, Space]] = {
         "reservoir": {
-            "cell_options.recurrent": Range(0.1, 1.5, log=True, form="sparse({}, 0.1)"),
+            "cell_options.recurrent": Form(
+                "sparse({spectral_radius}, {density})",
+                {"spectral_radius": Range(0.1, 1.5, log=True), "density": Range(0.01, 0.5, log=True)},
+            ),
             "cell_options.leak": Range(0.05, 1.0, log=True),
             "cell_options.input_scaling": Range(0.05, 5.0, log=True),
             "cell_options.bias_scaling": Range(0.01, 1.0, log=True),

@@ -1,6 +1,7 @@
 """Spaces of settings to search: which are drawn, from where, and on which scale."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,10 +84,76 @@ class Choices:
         return self.values
 
 
-Space = Mapping[str, Range | Choices]
+@dataclass(frozen=True)
+class Form:
+    """A text with several drawn values, such as `sparse({spectral_radius}, {density})`.
+
+    Attributes:
+        text: with the names of the values in braces.
+        parts: what is drawn, by these names.
+    """
+
+    text: str
+    parts: Mapping[str, Range | Choices]
+
+    def value(self, drawn: Mapping[str, Any]) -> Value:
+        """Return the text for the values that were drawn, by name."""
+        return self.text.format(**{name: part.value(drawn[name]) for name, part in self.parts.items()})
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The texts of all first values and of all last values."""
+        ends = {name: part.ends for name, part in self.parts.items()}
+        return tuple(self.text.format(**{name: each[at] for name, each in ends.items()}) for at in (0, -1))
 
 
-def space_of(settings: Settings) -> dict[str, Range | Choices]:
+Domain = Range | Choices | Form
+Space = Mapping[str, Domain]
+
+
+def drawn_of(space: Space) -> dict[str, Range | Choices]:
+    """Return what is drawn for a space, in which each part of a text has a name of its own.
+
+    >>> list(drawn_of({"start": Form("uniform({low}, {high})", {"low": Range(-1.0, 0.0), "high": Range(0.0, 1.0)})}))
+    ['start.low', 'start.high']
+    """
+    found: dict[str, Range | Choices] = {}
+    for name, domain in space.items():
+        found |= (
+            {f"{name}.{key}": part for key, part in domain.parts.items()}
+            if isinstance(domain, Form)
+            else {name: domain}
+        )
+    return found
+
+
+def values_from(space: Space, drawn: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the values of the settings of which everything was drawn."""
+    found: dict[str, Value] = {}
+    for name, domain in space.items():
+        if isinstance(domain, Form):
+            parts = {key: drawn[f"{name}.{key}"] for key in domain.parts if f"{name}.{key}" in drawn}
+            found |= {name: domain.value(parts)} if len(parts) == len(domain.parts) else {}
+        elif name in drawn:
+            found[name] = domain.value(drawn[name])
+    return found
+
+
+def numbers_of(text: Any, form: str) -> list[int | float]:
+    """Return the numbers of a text at the braces of a form, none if the text differs from it.
+
+    >>> numbers_of("sparse(0.9, 0.1)", "sparse({}, 0.1)"), numbers_of("ring(0.9)", "sparse({}, 0.1)")
+    ([0.9], [])
+    """
+    pattern = r"([^,()]+)".join(map(re.escape, re.split(r"\{\w*\}", form)))
+    found = re.fullmatch(pattern, str(text))
+    try:
+        return [json.loads(each) for each in found.groups()] if found else []
+    except ValueError:
+        return []
+
+
+def space_of(settings: Settings) -> dict[str, Domain]:
     """Return what is searched for settings like these.
 
     It is the `space` of their class and of its bases, or their `closed_form_space` if the output layer is solved for,
@@ -100,7 +167,7 @@ def space_of(settings: Settings) -> dict[str, Range | Choices]:
     ['batch_size', 'learning_rate']
     """
     name = "closed_form_space" if getattr(settings, "closed_form", False) else "space"
-    found: dict[str, Range | Choices] = {}
+    found: dict[str, Domain] = {}
     for base in reversed(type(settings).__mro__):
         found |= vars(base).get(name, {})
         found |= vars(base).get("cell_spaces", {}).get(getattr(settings, "cell", None), {})
@@ -135,10 +202,11 @@ def changed(settings: SettingsType, drawn: Mapping[str, Value]) -> SettingsType:
     return check_settings(type(settings), with_values(settings.model_dump(), drawn))
 
 
-def read_space(path: Path, settings: type[Settings]) -> dict[str, Range | Choices]:
+def read_space(path: Path, settings: type[Settings]) -> dict[str, Domain]:
     """Read a space from a file in TOML or JSON.
 
-    Each setting has a table with `low` and `high`, and `log`, `step` or `form` if need be; or a list of values.
+    Each setting has a table with `low` and `high`, and `log`, `step` or `form` if need be; or a list of values; or a
+    table with a `form` and a range or list for each name in its braces.
 
     Args:
         path: ends in .toml or .json.
@@ -165,18 +233,31 @@ def read_space(path: Path, settings: type[Settings]) -> dict[str, Range | Choice
 
 def described(space: Space) -> dict[str, Any]:
     """Return a space as JSON holds it."""
-    return {
-        name: list(domain.values) if isinstance(domain, Choices) else domain.model_dump()
-        for name, domain in space.items()
-    }
+    return {name: _described(domain) for name, domain in space.items()}
 
 
-def _parsed(written: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Range | Choices], list[str]]:
+def _described(domain: Domain) -> Any:
+    if isinstance(domain, Form):
+        return {"form": domain.text, **{name: _described(part) for name, part in domain.parts.items()}}
+    return list(domain.values) if isinstance(domain, Choices) else domain.model_dump()
+
+
+def _parsed(written: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
     space, mistakes = {}, []
     for key, each in written.items():
         name = f"{prefix}{key}"
         if isinstance(each, list) and each:
             space[name] = Choices(tuple(tuple(value) if isinstance(value, list) else value for value in each))
+        elif isinstance(each, dict) and isinstance(each.get("form"), str) and "low" not in each:
+            parts, wrong = _parsed({part: value for part, value in each.items() if part != "form"})
+            named = set(re.findall(r"\{(\w*)\}", each["form"]))
+            if named != parts.keys() and not wrong:
+                wrong = [
+                    f"expected a range or a list for each name in {each['form']!r}, got {', '.join(parts) or 'none'}."
+                ]
+            mistakes += [f"{name}: {mistake}" for mistake in wrong]
+            if not wrong:
+                space[name] = Form(each["form"], parts)
         elif isinstance(each, dict) and "low" not in each and "high" not in each and not prefix:
             # The options of a cell: [cell_options.leak] in TOML is a table within a table.
             inner, wrong = _parsed(each, f"{name}.")
@@ -197,7 +278,7 @@ def _reason(error: ValidationError) -> str:
     return f"{where}{found['msg'].removeprefix('Value error, ')}."
 
 
-def _mistakes(settings: type[Settings], name: str, domain: Range | Choices) -> Iterator[str]:
+def _mistakes(settings: type[Settings], name: str, domain: Domain) -> Iterator[str]:
     for value in domain.ends:
         wrong = field_mistakes(settings, with_values({}, {name: value}))
         if wrong:
@@ -205,7 +286,7 @@ def _mistakes(settings: type[Settings], name: str, domain: Range | Choices) -> I
             return
 
 
-def _fits(settings: Settings, name: str, domain: Range | Choices) -> bool:
+def _fits(settings: Settings, name: str, domain: Domain) -> bool:
     for value in domain.ends:
         try:
             changed(settings, {name: value})
