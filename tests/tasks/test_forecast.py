@@ -145,8 +145,8 @@ def test_a_series_has_the_same_forecast_alone_and_with_others(method: str, loss:
 def test_a_copy_of_the_value_some_steps_back_is_learned(method: str, lag: int):
     # The values repeat with a period, so that each one ahead is the one a period before.
     rng = np.random.default_rng(lag)
-    series = [np.tile(rng.normal(size=lag), 40) for _ in range(6)]
-    how: dict[str, Any] = {"linear": False, "scaling": "standard", "hidden_size": 24, "epochs": 60, "batch_size": 16}
+    series = [np.tile(rng.normal(size=lag), 40 // lag) for _ in range(6)]
+    how: dict[str, Any] = {"linear": False, "scaling": "standard", "hidden_size": 24, "epochs": 40, "batch_size": 16}
     how |= {"output_dropout": 0.0, "learning_rate": 0.02, "average_decay": None, "seed": 1}
     if method == "segments":
         how["segment"] = lag

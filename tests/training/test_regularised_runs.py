@@ -151,7 +151,7 @@ def test_a_language_network_regularises_what_its_head_reads():
 def classifier(average: str, **changes: Any) -> SequenceClassifier:
     settings = NETWORK | REGULARISERS | AVERAGES[average] | changes
     return SequenceClassifier(
-        **settings, epochs=4, batch_size=20, learning_rate=0.3, optimizer="sgd", clip_norm=0.25,
+        **settings, epochs=3, batch_size=20, learning_rate=0.3, optimizer="sgd", clip_norm=0.25,
         weight_decay=1.2e-6, validation_fraction=0.25, report_every=2, adversarial=0.5, virtual_adversarial=0.5,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ A `Code` writes one function and adds to its end. Wherever it takes an integer, 
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,31 @@ Integer = Any  # a value of type i64, or a Python int
 
 INDEX, BIT, POINTER, VOID = ir.IntType(64), ir.IntType(1), ir.PointerType(), ir.VoidType()
 LANE = ir.IntType(32)
+
+
+# Constants are kept, with the text that LLVM reads: kernels repeat a few hundred, and writing them takes longest.
+@lru_cache(maxsize=4096, typed=True)
+def constant(bits: int, value: int) -> Value:
+    """Return an integer."""
+    return ir.Constant(ir.IntType(bits), value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def constants(bits: int, values: tuple[int, ...]) -> Value:
+    """Return a vector of integers."""
+    return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), list(values))
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _equal_numbers(dtype: np.dtype, lanes: int, value: float) -> Value:
+    """Return a vector of equal numbers, rounded to the dtype; not of 0.0, which would share an entry with -0.0."""
+    with np.errstate(over="ignore"):
+        rounded = float(dtype.type(value))
+    return ir.Constant(ir.VectorType(_scalar(dtype), lanes), [rounded] * lanes)
+
+
+def _scalar(dtype: np.dtype) -> ir.Type:
+    return ir.FloatType() if dtype.itemsize == 4 else ir.DoubleType()
 
 
 class Code:
@@ -51,11 +77,12 @@ class Code:
         self.host = machine.host()
         self.lanes = self.host.lanes(self.dtype)
         self.bytes = self.dtype.itemsize
-        self.scalar = ir.FloatType() if self.bytes == 4 else ir.DoubleType()
+        self.scalar = _scalar(self.dtype)
         self.vector = ir.VectorType(self.scalar, self.lanes)
         self.whole = ir.IntType(8 * self.bytes)
         self.wholes = ir.VectorType(self.whole, self.lanes)
         self.mask_type = ir.VectorType(BIT, self.lanes)
+        self.zero = ir.Constant(self.vector, None)
         self.arguments = function.args
         self.builder: Any = ir.IRBuilder(function.append_basic_block("entry"))
 
@@ -67,7 +94,7 @@ class Code:
 
     def index(self, value: Integer) -> Value:
         """Return a count or an offset as a value."""
-        return ir.Constant(INDEX, value) if isinstance(value, int) else value
+        return constant(64, value) if isinstance(value, int) else value
 
     def plus(self, a: Integer, b: Integer) -> Value:
         """Add two integers."""
@@ -106,24 +133,22 @@ class Code:
     def number(self, value: float) -> Value:
         """Return a vector of equal numbers."""
         if str(value) == "0.0":
-            return ir.Constant(self.vector, None)
-        with np.errstate(over="ignore"):
-            rounded = float(self.dtype.type(value))
-        return ir.Constant(self.vector, [rounded] * self.lanes)
+            return self.zero
+        return _equal_numbers(self.dtype, self.lanes, value)
 
     def whole_number(self, value: int) -> Value:
         """Return a vector of equal integers as wide as the numbers."""
-        return ir.Constant(self.wholes, [value] * self.lanes)
+        return constants(8 * self.bytes, (value,) * self.lanes)
 
     def splat(self, value: Value) -> Value:
         """Return a vector with one number in every lane."""
         nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
+        first = self.builder.insert_element(nothing, value, constant(32, 0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(LANE, self.lanes), None))
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """Pick lanes from two vectors side by side."""
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes)))
+        return self.builder.shuffle_vector(a, b, constants(32, tuple(lanes)))
 
     def intrinsic(self, name: str, *values: Value) -> Value:
         """Call LLVM's `name` on vectors, with a vector as its result."""
@@ -163,7 +188,7 @@ class Code:
     def any(self, mask: Value) -> Value:
         """Return whether any lane's bit is set."""
         bits = ir.IntType(self.lanes)
-        return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, bits), ir.Constant(bits, 0))
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, bits), constant(self.lanes, 0))
 
     def bits_of(self, value: Value) -> Value:
         """Return a vector's numbers as integers of the same bits."""
@@ -189,7 +214,7 @@ class Code:
             width //= 2
             low, high = (self.shuffle(value, value, range(at, at + width)) for at in (0, width))
             value = combine(low, high)
-        return self.builder.extract_element(value, ir.Constant(LANE, 0))
+        return self.builder.extract_element(value, constant(32, 0))
 
     def turned(self, rows: Sequence[Value]) -> list[Value]:
         """Transpose a square of as many vectors as each has lanes."""
@@ -250,7 +275,7 @@ class Code:
 
     def first_lanes(self, count: Integer) -> Value:
         """Return a mask of the first `count` lanes, of all if `count` is large enough."""
-        lane = ir.Constant(ir.VectorType(INDEX, self.lanes), list(range(self.lanes)))
+        lane = constants(64, tuple(range(self.lanes)))
         return self.builder.icmp_signed("<", lane, self.splat(self.index(count)))
 
     def lanes_between(self, low: Integer, high: Integer) -> Value:
@@ -261,19 +286,19 @@ class Code:
         """Load the masked lanes of a vector, and zeros without touching memory for the others."""
         name = f"llvm.masked.load.v{self.lanes}f{8 * self.bytes}.p0"
         load = self.declared(name, self.vector, [POINTER, LANE, self.mask_type, self.vector])
-        align = ir.Constant(LANE, self.bytes)
+        align = constant(32, self.bytes)
         return self.builder.call(load, [self.at(pointer, index), align, mask, self.number(0.0)])
 
     def store_some(self, value: Value, mask: Value, pointer: Value, index: Integer = 0) -> None:
         """Store the masked lanes of a vector, without touching the memory of the others."""
         name = f"llvm.masked.store.v{self.lanes}f{8 * self.bytes}.p0"
         store = self.declared(name, VOID, [self.vector, POINTER, LANE, self.mask_type])
-        self.builder.call(store, [value, self.at(pointer, index), ir.Constant(LANE, self.bytes), mask])
+        self.builder.call(store, [value, self.at(pointer, index), constant(32, self.bytes), mask])
 
     def prefetch(self, pointer: Value, index: Integer = 0, *, write: bool = False, near: int = 3) -> None:
         """Ask for memory ahead of its use: `near` 3 for the nearest cache, 1 for the farthest."""
         ask = self.declared("llvm.prefetch.p0", VOID, [POINTER, LANE, LANE, LANE])
-        self.builder.call(ask, [self.at(pointer, index), *(ir.Constant(LANE, n) for n in (int(write), near, 1))])
+        self.builder.call(ask, [self.at(pointer, index), *(constant(32, n) for n in (int(write), near, 1))])
 
     def scratch(self, count: int) -> Value:
         """Reserve that many numbers on the stack, aligned to 64 bytes, once a call."""
@@ -363,7 +388,7 @@ class Code:
         chosen = self.builder.switch(self.index(value), done)
         for key, write in ways.items():
             block = self.block(f"case{key}")
-            chosen.add_case(ir.Constant(INDEX, key), block)
+            chosen.add_case(constant(64, key), block)
             self.builder.position_at_end(block)
             write()
             self.builder.branch(done)
