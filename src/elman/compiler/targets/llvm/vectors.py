@@ -43,9 +43,12 @@ def constants(bits: int, values: tuple[int, ...]) -> Value:
     return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), list(values))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def _equal_numbers(dtype: np.dtype, lanes: int, value: float) -> Value:
-    """Return a vector of equal numbers, rounded to the dtype; 0.0 and -0.0 would be one entry."""
+    """Return a vector of equal numbers, rounded to the dtype.
+
+    It is not given 0.0, which the cache would take to be -0.0.
+    """
     with np.errstate(over="ignore"):
         rounded = float(dtype.type(value))
     return ir.Constant(ir.VectorType(_scalar(dtype), lanes), [rounded] * lanes)
