@@ -66,6 +66,8 @@ class Code:
         lanes: how many numbers a vector holds.
         scalar, vector: LLVM's types of a number and of a vector.
         whole, wholes: the integers of the same width.
+        zero: a vector of zeros.
+        first_everywhere: the lanes by which a shuffle repeats the first one.
         arguments: of the function.
         builder: llvmlite's, for everything that has no method here.
     """
@@ -83,6 +85,7 @@ class Code:
         self.wholes = ir.VectorType(self.whole, self.lanes)
         self.mask_type = ir.VectorType(BIT, self.lanes)
         self.zero = ir.Constant(self.vector, None)
+        self.first_everywhere = ir.Constant(ir.VectorType(LANE, self.lanes), None)
         self.arguments = function.args
         self.builder: Any = ir.IRBuilder(function.append_basic_block("entry"))
 
@@ -144,7 +147,7 @@ class Code:
         """Return a vector with one number in every lane."""
         nothing = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(nothing, value, constant(32, 0))
-        return self.builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(LANE, self.lanes), None))
+        return self.builder.shuffle_vector(first, nothing, self.first_everywhere)
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """Pick lanes from two vectors side by side."""
