@@ -133,6 +133,7 @@ def table(rows) -> str:
             "expected a number, got 'many'",
             "--missing",
         ),
+        ([*ROWS[:4], '2024-01-05,"1,5"', *ROWS[5:]], "line 6, column `value`", "a decimal comma", "--missing"),
         ([*ROWS[:4], "2024-01-05,inf", *ROWS[5:]], "line 6, column `value`", "finite", "--missing"),
         ([*ROWS[:4], "2024-01-05,", *ROWS[5:]], "line 6, column `value`", "missing value", "--missing"),
         ([*ROWS[:4], "2024-01-05,1e300", *ROWS[5:]], "line 6, column `value`", "float32 holds", "Correct"),
