@@ -119,6 +119,12 @@ def table(rows) -> str:
     return "day,value\n" + "\n".join(rows) + "\n"
 
 
+def test_a_column_with_decimal_commas_is_not_left_out(tmp_path: Path):
+    rows = "".join(f"2024-01-{day:02d};{day},5;{day}\n" for day in range(1, 11))
+    error = mistake(tmp_path, f"day;load;price\n{rows}", separator=";")
+    assert "line 2, column `load`: expected a number, got '1,5', which has a decimal comma" in (error.where or "")
+
+
 @pytest.mark.parametrize(
     ("rows", "where", "problem", "fix"),
     [
