@@ -66,6 +66,9 @@ SEGMENTS: dict[str, Any] = {
     "checkpoint_seconds": 120.0,
 }
 
+# Fewer units learn as much from smaller batches, in a fraction of the time.
+SMALL: dict[str, Any] = {"hidden_size": 256, "batch_size": 64}
+
 etth1_96 = Recipe(
     name="etth1-96",
     summary="96 hours of seven channels ahead: GRU(512) over four segments of 24 hours",
@@ -79,14 +82,50 @@ etth1_96 = Recipe(
 
 etth1_720 = Recipe(
     name="etth1-720",
-    summary="720 hours of seven channels ahead: three GRU(512) over two segments of 48 hours",
+    summary="720 hours of seven channels ahead: GRU(256) over two segments of 48 hours, averaged with ridge regression",
     task="forecast",
     data=("time-series",),
     read=read_etth1,
     # Squared errors, as the published network learns for windows of 96 hours, are better here on the validation rows.
-    settings={**SEGMENTS, "horizon": 720, "segment": 48, "loss": "squared", "ensemble": 3, "epochs": 5},
+    settings={
+        **SEGMENTS,
+        **SMALL,
+        "horizon": 720,
+        "segment": 48,
+        "loss": "squared",
+        "ridge_weight": 0.5,
+        "epochs": 3,
+    },
     reported={"mse": 0.446},
     source=ETTH1_SOURCE,
+)
+
+LONG: dict[str, Any] = {**SEGMENTS, **SMALL, "window": 336, "segment": 48}
+LONG_SOURCE = (
+    "the best linear maps of longer windows; all 2,881 - H test windows, seven channels standardised on the training "
+    "rows"
+)
+
+etth1_96_long = Recipe(
+    name="etth1-96-long",
+    summary="96 hours of seven channels ahead, from the 14 days before: GRU(256) over seven segments of 48 hours",
+    task="forecast",
+    data=("time-series",),
+    read=read_etth1,
+    settings={**LONG, "horizon": 96, "epochs": 4},
+    reported={"mse": 0.370},
+    source=LONG_SOURCE,
+)
+
+etth1_720_long = Recipe(
+    name="etth1-720-long",
+    summary="720 hours of seven channels ahead, from the 14 days before: GRU(256) over seven segments of 48 hours",
+    task="forecast",
+    data=("time-series",),
+    read=read_etth1,
+    settings={**LONG, "horizon": 720, "loss": "squared", "epochs": 3},
+    reported={"mse": 0.430},
+    source=LONG_SOURCE,
 )
 
 sunspots = Recipe(
