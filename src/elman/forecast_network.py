@@ -107,7 +107,7 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, weights: np.ndarray) -> None:
-        """Begin the linear map with a map between differences from the last value, and average with the same map.
+        """Begin the linear map with one between differences from the last value, or average with it.
 
         Args:
             weights: `(window + 1, horizon)`, those of the last row constant.
@@ -130,10 +130,10 @@ class Forecaster(nn.Module):
         raise NotImplementedError
 
     def added(self, raw: Tensor, scaled: Ragged) -> Tensor:
-        """Return outputs with the linear map of the window, outside training averaged with ridge regression.
+        """Return outputs with the linear map of the window, or averaged with ridge regression.
 
         Args:
-            raw: outputs of the network, `(batch, horizon, targets, parameters)`.
+            raw: outputs of the network, `(batch, horizon, targets, parameters)`; averaged outside training alone.
             scaled: the windows.
 
         Source:
