@@ -108,7 +108,7 @@ etth1_96_long = Recipe(
     read=read_etth1,
     settings={**SEGMENTS, **SMALL, "horizon": 96, "window": 336, "segment": 48, "ridge_weight": 0.35, "epochs": 3},
     reported={"mse": 0.370},
-    source="the best linear map of a longer window, on the same test windows and standardisation",
+    source="the best linear map of a longer window; ridge regression on windows of 336 hours has 0.3696",
 )
 
 sunspots = Recipe(
