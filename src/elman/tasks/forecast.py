@@ -143,7 +143,7 @@ class Forecast(Task):
         return NETWORKS[settings.method](settings, sizes, cell)
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Fit the scaling of the network, and the ridge regression that it begins as or is averaged with."""
+        """Fit the scaling of the network and the ridge regression beside it."""
         from elman.data.ragged.ragged import Ragged
         from elman.forecast_ensemble import forecasters_of
         from elman.tasks.forecast_start import first_map
