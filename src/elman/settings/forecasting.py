@@ -70,8 +70,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         0.0,
         ge=0,
         lt=1,
-        description="Weight of ridge regression on the window, with which the forecasts of the trained network are "
-        "averaged. For errors of a number.",
+        description="Weight of ridge regression in an average with the network. For errors of a number.",
     )
     scaling: Scaling | None = Field(
         None,
