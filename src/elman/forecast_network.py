@@ -64,10 +64,13 @@ class Forecaster(nn.Module):
     Attributes:
         margins: `(horizon, targets)` by which intervals are widened, as a fraction of the scale.
         calibrated: whether the margins were fitted, a truth value.
+        ridge: map of the window whose forecasts are averaged with those of the network, `(horizon, window + 1)`, its
+            last column constant; None without a `ridge_weight`.
     """
 
     margins: Tensor
     calibrated: Tensor
+    ridge: Tensor | None
 
     def __init__(self, settings: ForecastNetworkSettings, sizes: Sizes):
         super().__init__()
@@ -78,6 +81,8 @@ class Forecaster(nn.Module):
         self.scaling = Scaling(settings.scaling or "last", sizes.targets)
         self.register_buffer("margins", torch.zeros(self.horizon, sizes.targets))
         self.register_buffer("calibrated", torch.tensor(False))
+        ridge = torch.zeros(self.horizon, self.window + 1) if settings.ridge_weight else None
+        self.register_buffer("ridge", ridge)
         self.output_dropout = nn.Dropout(settings.output_dropout)
         self.input_dropout = SequenceDropout(settings.input_dropout) if settings.input_dropout else None
         self.activation = build_activation_regulariser(settings)
@@ -102,16 +107,19 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, weights: np.ndarray) -> None:
-        """Begin the linear map with a map between differences from the last value of the window.
+        """Begin the linear map with one between differences from the last value, or average with it.
 
         Args:
             weights: `(window + 1, horizon)`, those of the last row constant.
         """
-        assert self.linear is not None
-        start = torch.from_numpy(weights[:-1].T.copy())
-        start[:, -1] += 1 - start.sum(1)
-        self.linear.weight.copy_(start)
-        self.linear.bias.copy_(torch.from_numpy(weights[-1]))
+        start = torch.from_numpy(weights.T.copy())
+        start[:, -2] += 1 - start[:, :-1].sum(1)
+        if self.ridge is not None:
+            self.ridge.copy_(start)
+        if self.linear is None:
+            return
+        self.linear.weight.copy_(start[:, :-1])
+        self.linear.bias.copy_(start[:, -1])
         # The rest of the network begins as nothing that is added to the map.
         nn.init.zeros_(self.last_layer.weight)
         nn.init.zeros_(self.last_layer.bias)
@@ -122,15 +130,31 @@ class Forecaster(nn.Module):
         raise NotImplementedError
 
     def added(self, raw: Tensor, scaled: Ragged) -> Tensor:
-        """Return outputs `(batch, horizon, targets, parameters)` with the linear map of the window."""
-        if self.linear is None:
+        """Return outputs with the linear map of the window, or averaged with ridge regression.
+
+        Args:
+            raw: outputs of the network, `(batch, horizon, targets, parameters)`; averaged outside training alone.
+            scaled: the windows.
+
+        Source:
+            J. Bates, C. Granger, The Combination of Forecasts, 1969: a weighted mean of two forecasts whose errors
+            differ. Difference: the weight is a setting.
+        """
+        if self.linear is not None:
+            line = self._line(scaled, self.linear.weight, self.linear.bias)
+            if self.settings.loss == "quantile":
+                return raw + line
+            raw = torch.cat([raw[..., :1] + line, raw[..., 1:]], -1)
+        if self.ridge is None or self.training:
             return raw
+        ridge = self.ridge.to(scaled.data.dtype)
+        return raw + self.settings.ridge_weight * (self._line(scaled, ridge[:, :-1], ridge[:, -1]) - raw)
+
+    def _line(self, scaled: Ragged, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return a map of each window, `(batch, horizon, targets, 1)`."""
         padded = scaled.map(lambda data: data[:, :, 0]).to_padded(side="left")[:, -self.window :]
-        weight = self.linear.weight[:, self.window - padded.shape[1] :]
-        line = functional.linear(padded.transpose(1, 2), weight, self.linear.bias).transpose(1, 2).unsqueeze(-1)
-        if self.settings.loss == "quantile":
-            return raw + line
-        return torch.cat([raw[..., :1] + line, raw[..., 1:]], -1)
+        weight = weight[:, self.window - padded.shape[1] :]
+        return functional.linear(padded.transpose(1, 2), weight, bias).transpose(1, 2).unsqueeze(-1)
 
     @torch.no_grad()
     def remainder(self, columns: Mapping[str, Any], future: Tensor) -> Tensor:

@@ -119,6 +119,12 @@ def table(rows) -> str:
     return "day,value\n" + "\n".join(rows) + "\n"
 
 
+def test_a_column_with_decimal_commas_is_not_left_out(tmp_path: Path):
+    rows = "".join(f"2024-01-{day:02d};{day},5;{day}\n" for day in range(1, 11))
+    error = mistake(tmp_path, f"day;load;price\n{rows}", separator=";")
+    assert "line 2, column `load`: expected a number, got '1,5', which has a decimal comma" in (error.where or "")
+
+
 @pytest.mark.parametrize(
     ("rows", "where", "problem", "fix"),
     [
@@ -133,6 +139,7 @@ def table(rows) -> str:
             "expected a number, got 'many'",
             "--missing",
         ),
+        ([*ROWS[:4], '2024-01-05,"1,5"', *ROWS[5:]], "line 6, column `value`", "a decimal comma", "--missing"),
         ([*ROWS[:4], "2024-01-05,inf", *ROWS[5:]], "line 6, column `value`", "finite", "--missing"),
         ([*ROWS[:4], "2024-01-05,", *ROWS[5:]], "line 6, column `value`", "missing value", "--missing"),
         ([*ROWS[:4], "2024-01-05,1e300", *ROWS[5:]], "line 6, column `value`", "float32 holds", "Correct"),

@@ -9,6 +9,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from elman import SequenceForecaster
+from elman.errors import UsageError
 from elman.models import open_model
 from elman.tasks.forecast_baselines import STRENGTHS, parts_of
 from elman.tasks.forecast_start import first_map
@@ -79,6 +80,34 @@ def test_the_first_map_weighs_windows_by_the_scale_of_the_scores():
     features = np.column_stack([features[:, :-1] / width * ratio, ratio])
     expected = expected_map(features, targets / width * ratio, share > np.quantile(share, 0.8))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize("linear", [False, True])
+def test_the_mean_of_a_network_and_ridge_regression(tmp_path: Path, linear: bool, ensemble: int):
+    values = walk(120, 5)
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 2, "season": 1, "loss": "squared"}
+    how |= {"linear": linear, "scaling": "standard", "validation_fraction": 0.0, "ensemble": ensemble}
+    alone = SequenceForecaster(**how).fit(values)
+    both = SequenceForecaster(**how, ridge_weight=0.25).fit(values)
+    assert [each.loss for each in both.history_.epochs] == [each.loss for each in alone.history_.epochs]
+    both.fit_baselines()
+    (ridge,) = (each for each in both.baselines_ if each.name == "ridge")
+    units = both.task_.encoders["series"]
+    window = (values[-WINDOW:] - units.middle[0]) / units.spread[0]
+    line = np.append(window - window[-1], 1) @ ridge.arrays()["weights"] + window[-1]
+    line = line * units.spread[0] + units.middle[0]
+    expected = 0.75 * alone.predict(values)[:, 0] + 0.25 * line
+    np.testing.assert_allclose(both.predict(values)[:, 0], expected, rtol=1e-4, atol=1e-5)
+    both.save(tmp_path / "both")
+    again = open_model(tmp_path / "both").predict(values)
+    np.testing.assert_array_equal(again, both.predict(values))
+
+
+def test_ridge_regression_is_averaged_with_numbers_alone():
+    for how in ({"loss": "quantile"}, {"method": "recursive"}, {}):
+        with pytest.raises(UsageError, match="ridge_weight"):
+            SequenceForecaster(**how, ridge_weight=0.5, window=WINDOW, horizon=HORIZON).fit(walk(90, 0))
 
 
 def test_a_reservoir_forecasts_from_what_is_before_the_origin(tmp_path: Path):

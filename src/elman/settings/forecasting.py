@@ -66,6 +66,12 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         True,
         description="Add a linear map of the window. It begins as ridge regression; recursive networks have none.",
     )
+    ridge_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Weight of ridge regression in an average with the network. For errors of a number.",
+    )
     scaling: Scaling | None = Field(
         None,
         description="Scaling of the windows. By the training data (standard, robust), the window itself (series, "
@@ -118,6 +124,10 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
                 ("method", "dense"),
                 "a network of segments has no dense layers: leave dense out, or give method direct.",
             )
+        if self.ridge_weight and self.loss not in (None, "squared", "absolute", "huber"):
+            yield Conflict(("ridge_weight", "loss"), "ridge regression forecasts a number: squared, absolute or huber.")
+        if self.ridge_weight and self.method == "recursive":
+            yield Conflict(("ridge_weight", "method"), "ridge regression forecasts all steps at once, as direct does.")
         if self.method in ("direct", "recursive") and self.segment is not None:
             yield Conflict(
                 ("method", "segment"),

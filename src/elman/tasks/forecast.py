@@ -43,6 +43,8 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
     def _conflicts(self) -> Iterator[Conflict]:
         if self.closed_form and self.method not in (None, "direct"):
             yield Conflict(("fitter", "method"), "ridge solves for the output layer of the method direct.")
+        if self.closed_form and self.ridge_weight:
+            yield Conflict(("fitter", "ridge_weight"), "the fitter ridge adds a map of the window already.")
         if self.closed_form and self.loss not in (None, "squared"):
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
 
@@ -141,7 +143,7 @@ class Forecast(Task):
         return NETWORKS[settings.method](settings, sizes, cell)
 
     def prepare(self, network: Any, encoded: Mapping[str, Any], *, fit: bool) -> Mapping[str, Any]:
-        """Fit the scaling of the network, and the ridge regression that its linear map begins as."""
+        """Fit the scaling of the network and the ridge regression beside it."""
         from elman.data.ragged.ragged import Ragged
         from elman.forecast_ensemble import forecasters_of
         from elman.tasks.forecast_start import first_map
@@ -151,7 +153,7 @@ class Forecast(Task):
             each = forecasters_of(network)
             for one in each:
                 one.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
-            if each[0].linear is not None:
+            if each[0].linear is not None or each[0].ridge is not None:
                 first = first_map(each[0], panel, self.settings)
                 for one in each:
                     one.start_linear(first)

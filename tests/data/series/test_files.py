@@ -160,6 +160,21 @@ def test_files_that_cannot_be_series_are_refused(tmp_path: Path):
     assert "which column is the target" in refused(tmp_path, "a.csv", "a,b,c,d\n1,2,3,4\n").problem
 
 
+def test_a_header_without_rows_is_named(tmp_path: Path):
+    known = table(tmp_path, "train.csv", "a,b,c,d,label\n1,2,3,4,x\n2,3,4,6,y\n").format
+    for how in ({}, {"known": known, "labelled": False}):
+        assert "has a header but no rows" in refused(tmp_path, "a.csv", "a,b,c,d,label\n", **how).problem
+
+
+def test_a_step_a_row_is_not_read_as_a_series_a_row(tmp_path: Path):
+    known = table(tmp_path, "train.csv", "a,b,c,d,label\n1,2,3,4,x\n2,3,4,6,y\n").format
+    long = "series,time,v\n0,0,5\n0,1,6\n1,0,7\n1,1,8\n"
+    found = refused(tmp_path, "a.csv", long, known=known, labelled=False)
+    assert "got one with a step a row" in found.problem
+    assert found.fix.startswith("Give --series series")
+    assert len(table(tmp_path, "a.csv", long, known=known, labelled=False, series="series")) == 2
+
+
 LONG_WRONG = [
     ("id,time,v\nx,1,1\nx,1,2\n", {"time": "time"}, "line 3, column `time`: series `x` has '1' twice, first in line 2"),
     ("id,time,v\nx,1,1\nx,z,2\n", {"time": "time"}, "line 3, column `time`: expected a number, got 'z'"),

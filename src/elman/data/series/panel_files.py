@@ -174,7 +174,9 @@ def _has_stamps(cells: Sequence[str]) -> bool:
 
 
 def _has_numbers(cells: Sequence[str]) -> bool:
+    """Report whether a column has numbers, also with decimal commas, which are refused later."""
     shown = [cell.strip() for cell in cells[:_LOOKED_AT]]
+    shown = [cell.replace(",", ".") if cell.count(",") == 1 else cell for cell in shown]
     return any(map(_is_number, shown)) and all(_is_value(cell) for cell in shown)
 
 

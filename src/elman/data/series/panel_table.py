@@ -17,6 +17,7 @@ from elman.data.series.panel_missing import (
 )
 from elman.data.series.panel_stamps import stamps_of, with_frequency
 from elman.data.series.timestamps import Frequency
+from elman.data.series.values import problem_of
 from elman.errors import DataError, UsageError, nearest
 
 # Of float32, in which networks compute.
@@ -126,7 +127,7 @@ def _numbers(table: Table, columns: Sequence[str]) -> dict[str, np.ndarray]:
             values = np.fromiter((_number(cell) for cell in cells), np.float64, table.rows)
             for row in np.flatnonzero(np.isnan(values)).tolist():
                 if str(cells[row]).strip().lower() not in MISSING_WORDS:
-                    mistakes.at(row, column, f"expected a number, got {str(cells[row])[:40]!r}")
+                    mistakes.at(row, column, problem_of(str(cells[row])))
         for row in np.flatnonzero(np.isinf(values)).tolist():
             mistakes.at(row, column, f"expected a finite number, got {cells[row]}")
         for row in np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST)).tolist():

@@ -8,9 +8,12 @@ import numpy as np
 from elman.data.files import Source
 from elman.data.series.arff import read_arff
 from elman.data.series.long import LongColumns, check_long_options, read_long
+from elman.data.series.panel import SERIES_NAMES
 from elman.data.series.ts import Read, read_ts
-from elman.data.series.wide import WideColumns, is_wide, read_wide
+from elman.data.series.values import is_number
+from elman.data.series.wide import FEWEST_COLUMNS, LOOKED_AT, WideColumns, is_wide, read_wide
 from elman.data.tables import delimited
+from elman.data.tables.header import LABEL_NAMES, named_like
 from elman.data.tables.table_format import TableFormat
 from elman.errors import DataError
 
@@ -72,13 +75,53 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
     target = options.label
     if target is None and known in KINDS and options.known is not None:
         target = options.known.label_name
+    _refuse_header_alone(source, separator or ",", is_known=known in KINDS)
     # A table of a model that reads numbers may have fewer.
     fewest = {"fewest": 1} if known in KINDS else {}
     if is_wide(source, separator or ",", target, **fewest):
+        _refuse_steps(source, separator or ",", options.known)
         return "wide"
     if known in KINDS:
         raise _not_series(source)
     return None
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return [field.strip().strip('"') for field in line.rstrip("\r\n").split(separator)]
+
+
+def _refuse_header_alone(source: Source, separator: str, *, is_known: bool) -> None:
+    """Refuse a table of one row with names of columns.
+
+    Args:
+        source: the file.
+        separator: between its fields.
+        is_known: whether a model reads series; otherwise the row has many fields, of which one is a usual name of
+            targets.
+    """
+    rows = [line for line in source.lines if line.strip()]
+    names = _fields(rows[0], separator) if len(rows) == 1 else []
+    if not names or any(map(is_number, names)):
+        return
+    if is_known or (len(names) >= FEWEST_COLUMNS and named_like(names, LABEL_NAMES)):
+        raise DataError(f"{source.name} has a header but no rows.", where="line 1", fix="Give at least one row.")
+
+
+def _refuse_steps(source: Source, separator: str, known: TableFormat | None) -> None:
+    """Refuse a table with a step a row where a series a row is expected.
+
+    It has a column with a usual name of series, which are the same in several rows.
+    """
+    rows = [_fields(line, separator) for line in source.lines[: LOOKED_AT + 1] if line.strip()]
+    steps = known.steps if known is not None else ()
+    for column, name in enumerate(rows[0]):
+        values = [row[column] for row in rows[1:] if column < len(row)]
+        if name.lower() in SERIES_NAMES and name not in steps and len(set(values)) < len(values):
+            raise DataError(
+                f"Expected a table with a series a row, got one with a step a row: {source.name}.",
+                where=f"line 1, column `{name}`: its values repeat",
+                fix=f"Give --series {name}, or a table with a series a row.",
+            )
 
 
 def _not_series(source: Source) -> DataError:

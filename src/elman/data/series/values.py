@@ -98,8 +98,18 @@ def _number(field: str) -> tuple[float, str]:
         return value, ""
     if math.isinf(value):
         return math.nan, f"expected a finite number, got {bare[:SHOWN]}"
+    return math.nan, problem_of(bare)
+
+
+def problem_of(field: str) -> str:
+    """Return the message for a field that is not a number.
+
+    >>> problem_of("load"), problem_of("1,5")
+    ("expected a number, got 'load'", "expected a number, got '1,5', which has a decimal comma")
+    """
+    bare = field.strip()
     comma = ", which has a decimal comma" if bare.count(",") == 1 and is_number(bare.replace(",", ".")) else ""
-    return math.nan, f"expected a number, got {bare[:SHOWN]!r}{comma}"
+    return f"expected a number, got {bare[:SHOWN]!r}{comma}"
 
 
 def targets_in(
