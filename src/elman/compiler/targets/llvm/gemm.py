@@ -107,11 +107,14 @@ class Native:
         parallel(self._share, ctypes.addressof(array), tasks, threads)
 
     def pack(self, k: int, n: int, matrix: int, row: int, column: int, target: int) -> None:
-        """Pack a matrix (k, n) at `target`; `row` and `column` are the distances of its rows and columns."""
+        """Pack a matrix (k, n) at `target`.
+
+        `row` and `column` are the distances of its rows and columns.
+        """
         self._pack(k, n, matrix, row, column, target, k, 0)
 
     def pack_parts(self, parts: Sequence[int], *, beside: bool) -> None:
-        """Pack all parts of a matrix, given by the fields of `panels.PART` one after the other.
+        """Pack all parts of a matrix, given by their fields `panels.PART` in turn.
 
         They are one below the other, or side by side; rows of the latter are contiguous, and the last part also writes
         what is beyond the last column.

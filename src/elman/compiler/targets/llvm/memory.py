@@ -78,7 +78,7 @@ class Pool:
         return lease
 
     def _next_size(self, wanted: int) -> int:
-        """Return the smallest size of an idle block that is hardly larger than wanted, 0 if there is none."""
+        """Return the smallest size of an idle block that is hardly larger than wanted, or 0."""
         for index in range(bisect_left(self._sizes, wanted), len(self._sizes)):
             if self._sizes[index] > wanted + wanted // SPARE:
                 break

@@ -158,9 +158,10 @@ def _pack_beside(module: ir.Module, dtype: Any) -> ir.Function:
 
 
 def write_pack_parts(module: ir.Module, dtype: Any, pack: ir.Function) -> None:
-    """Write `pack_parts(array, count, is_beside)`: pack all parts of a matrix, of which the array has the fields PART.
+    """Write `pack_parts(array, count, is_beside)`: pack all parts of a matrix.
 
-    Parts are one below the other, or with `is_beside` side by side, where their rows are contiguous.
+    The array has the fields PART of each. Parts are one below the other, or with `is_beside` side by side, where their
+    rows are contiguous.
     """
     beside = _pack_beside(module, dtype)
     code = begin(module, "pack_parts", [("array", POINTER), ("count", INDEX), ("is_beside", INDEX)], dtype)

@@ -45,7 +45,10 @@ def constants(bits: int, values: tuple[int, ...]) -> Value:
 
 @lru_cache(maxsize=4096, typed=True)
 def _equal_numbers(dtype: np.dtype, lanes: int, value: float) -> Value:
-    """Return a vector of equal numbers, rounded to the dtype; not of 0.0, which would share an entry with -0.0."""
+    """Return a vector of equal numbers, rounded to the dtype.
+
+    It is not called for 0.0, which would share an entry with -0.0.
+    """
     with np.errstate(over="ignore"):
         rounded = float(dtype.type(value))
     return ir.Constant(ir.VectorType(_scalar(dtype), lanes), [rounded] * lanes)
