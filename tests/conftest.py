@@ -9,6 +9,7 @@ import torch
 from hypothesis import settings
 
 import tests.examples  # noqa: F401 (registers the profiles)
+from tests.refusals import drawn, refusal
 
 settings.load_profile("elman")
 
@@ -23,6 +24,15 @@ def pytest_configure() -> None:
         if not device.is_available():
             # `torch.manual_seed` keeps the stack of its caller for a device that may come, which takes a millisecond.
             setattr(device, "manual_seed_all", lambda seed: None)  # noqa: B010
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Report cells that a target does not run as skipped."""
+    for item in items:
+        parameters = drawn(item)
+        named = [each if isinstance(each, str) else None for each in (parameters["cell"], parameters.get("target"))]
+        if reason := refusal(*named):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish() -> None:
