@@ -22,7 +22,6 @@ from elman.tensors import is_recorded, is_transformed, read
 
 # Attributes of all tensors of a call are read by `map`, which is faster than a loop.
 _shape_of, _requires_grad = attrgetter("shape"), attrgetter("requires_grad")
-_dtype_of, _device_of = attrgetter("dtype"), attrgetter("device")
 
 # Outputs at every step and last states of a step; see `targets.eager.run`.
 Result = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
@@ -287,7 +286,8 @@ def check_kinds(tensors: Sequence[Tensor]) -> None:
     Raises:
         ShapeError: the types or the devices differ.
     """
-    if len(set(map(_dtype_of, tensors))) > 1 or len(set(map(_device_of, tensors))) > 1:
+    dtype, device = tensors[0].dtype, tensors[0].device
+    if any(tensor.dtype != dtype or tensor.device != device for tensor in tensors):
         kinds = {(tensor.dtype, tensor.device) for tensor in tensors}
         got = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
         raise ShapeError(
