@@ -348,9 +348,9 @@ def test_two_processes_share_a_journal_and_one_is_killed(tmp_path: Path):
     assert len(tried) == 5
     assert len({json.dumps(trial.params, sort_keys=True) for trial in tried}) == 5
     lost = [each for each in study.trials if each.state.name == "FAIL" and VOID not in each.user_attrs]
-    # Each lost trial was tried by the other worker.
+    # A lost trial is tried by the other worker, unless that has finished enough others before.
     whole = [each for each in lost if len(each.params) == len(tried[-1].params)]
-    assert {each.number for each in whole} == {each.user_attrs.get(RETRY_OF) for each in tried} - {None}
+    assert {each.user_attrs.get(RETRY_OF) for each in tried} - {None} <= {each.number for each in whole}
 
 
 @pytest.mark.parametrize(
