@@ -254,8 +254,7 @@ def _all_drawn(name: str, domain: Range | Choices | Form, value: Any) -> dict[st
     if not isinstance(domain, Form):
         return {name: _drawn(domain, value)}
     numbers = numbers_of(value, domain.text) or [None] * len(domain.parts)
-    order = [each.split("}")[0] for each in domain.text.split("{")[1:]]
-    return {f"{name}.{key}": _drawn(domain.parts[key], each) for key, each in zip(order, numbers, strict=True)}
+    return {f"{name}.{key}": _drawn(domain.parts[key], each) for key, each in zip(domain.names, numbers, strict=True)}
 
 
 def _drawn(domain: Range | Choices, value: Any) -> Any:

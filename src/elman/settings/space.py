@@ -96,6 +96,11 @@ class Form:
     text: str
     parts: Mapping[str, Range | Choices]
 
+    @property
+    def names(self) -> list[str]:
+        """The names in braces, in their order in the text."""
+        return re.findall(r"\{(\w*)\}", self.text)
+
     def value(self, drawn: Mapping[str, Any]) -> Value:
         """Return the text for the values that were drawn, by name."""
         return self.text.format(**{name: part.value(drawn[name]) for name, part in self.parts.items()})
@@ -250,14 +255,14 @@ def _parsed(written: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any
             space[name] = Choices(tuple(tuple(value) if isinstance(value, list) else value for value in each))
         elif isinstance(each, dict) and isinstance(each.get("form"), str) and "low" not in each:
             parts, wrong = _parsed({part: value for part, value in each.items() if part != "form"})
-            named = set(re.findall(r"\{(\w*)\}", each["form"]))
-            if named != parts.keys() and not wrong:
+            form = Form(each["form"], parts)
+            if {*form.names} != parts.keys() and not wrong:
                 wrong = [
                     f"expected a range or a list for each name in {each['form']!r}, got {', '.join(parts) or 'none'}."
                 ]
             mistakes += [f"{name}: {mistake}" for mistake in wrong]
             if not wrong:
-                space[name] = Form(each["form"], parts)
+                space[name] = form
         elif isinstance(each, dict) and "low" not in each and "high" not in each and not prefix:
             # The options of a cell: [cell_options.leak] in TOML is a table within a table.
             inner, wrong = _parsed(each, f"{name}.")
