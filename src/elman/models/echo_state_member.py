@@ -1,8 +1,11 @@
 """One fitted echo state network of one seed."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +22,8 @@ from elman.nn.ridge import RecursiveLeastSquares, Solution, Sums, cross_validate
 from elman.settings.reservoir import ReservoirSettings
 from elman.training.generators import own_generators
 
-PARTS = 5
+PARTS = 5  # of the data, each left out in turn to choose a ridge
+AHEAD = 2  # blocks that wait for each thread that adds them up
 SUMMARIES: dict[str, Any] = {"products": Sums, "qr": Factor}
 
 
@@ -83,16 +87,17 @@ class Member:
 
         The blocks are dealt to the parts in turn. A single ridge is compared with none, and needs one part.
         """
-        kind, count = SUMMARIES[self.settings.solver], PARTS if len(self.settings.ridges) > 1 else 1
+        kind, count = SUMMARIES[self.settings.solver], PARTS if len(self.settings.ridges) > 1 else 2
         parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(count)]
         blocks = 0
-        for array, wanted in zip(read.arrays, targets.arrays, strict=True):
-            steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
-            for first, features in _ahead(self.features(steps, values, noisy=True)):
-                skipped = max(self.settings.warmup_steps - first, 0)
-                block = values[first : first + len(features)]
-                parts[blocks % count].add(features[skipped:], block[skipped:])
-                blocks += 1
+        with _adding(parts) as add:
+            for array, wanted in zip(read.arrays, targets.arrays, strict=True):
+                steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
+                for first, features in self.features(steps, values, noisy=True):
+                    skipped = max(self.settings.warmup_steps - first, 0)
+                    block = values[first : first + len(features)]
+                    add(blocks % count, features[skipped:], block[skipped:])
+                    blocks += 1
         return parts
 
     def _learn_online(self, read: Series, targets: Series) -> None:
@@ -204,6 +209,34 @@ class Member:
     @property
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.settings.precision)
+
+
+@contextmanager
+def _adding(parts: Sequence[Any]) -> Iterator[Callable[[int, Tensor, Tensor], None]]:
+    """Add rows to the parts on other threads, if torch may use several.
+
+    The function that it gives takes the number of a part, features and targets. The rows of a part are added in their
+    order, by one thread. Meanwhile each of torch's operators uses one thread.
+    """
+    count = torch.get_num_threads()
+    if count == 1:
+        yield lambda part, features, targets: parts[part].add(features, targets)
+        return
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, count)
+        torch.set_num_threads(1)
+        pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in parts[:count]]
+        waiting: list[deque[Future[None]]] = [deque() for _ in pools]
+
+        def add(part: int, features: Tensor, targets: Tensor) -> None:
+            own = waiting[part % len(pools)]
+            if len(own) == AHEAD:
+                own.popleft().result()
+            own.append(pools[part % len(pools)].submit(parts[part].add, features, targets))
+
+        yield add
+        for future in chain(*waiting):
+            future.result()
 
 
 def _ahead(blocks: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:

@@ -11,8 +11,8 @@ from elman.compiler.targets.llvm.memory import new_memory
 from elman.errors import DataError, ShapeError, UsageError
 
 NAMES = ("count", "mean", "products", "squares")
-# Columns of the products that are computed at a time.
-BAND = 256
+# Columns whose products are computed at a time, and numbers of a vector: rows of whole vectors take less time.
+BAND, LANES = 192, 8
 # A ridge so many times the rounding of the largest product is not lost in it.
 SAFE = 10.0
 
@@ -42,7 +42,6 @@ class Sums:
         features: number of features; the other columns are targets.
         count: number of rows, or the sum of their weights.
         mean: of each column, `(columns,)`.
-        products: Σ (feature - mean)ᵀ(row - mean), `(features, columns)`.
         squares: Σ (target - mean)² of each target, `(targets,)`.
 
     Source:
@@ -53,15 +52,15 @@ class Sums:
     features: int
     count: Tensor
     mean: Tensor
-    products: Tensor
     squares: Tensor
+    _total: Tensor
 
     @classmethod
     def empty(cls, features: int, targets: int) -> Self:
         """Return the sums of no rows."""
         columns = features + targets
-        shapes = (), (columns,), (features, columns), (targets,)
-        return cls(features, *(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+        count, mean, squares = (torch.zeros(shape, dtype=torch.float64) for shape in ((), columns, targets))
+        return cls(features, count, mean, squares, _new_rows(features, columns).zero_())
 
     def emptied(self) -> Self:
         """Return the sums of no rows, for the same numbers of features and targets."""
@@ -86,38 +85,47 @@ class Sums:
                 fix="Give a row of targets for each row of features.",
             )
         if rows:
-            block = new_memory(rows, self.features + columns, torch.float64)
-            block[:, : self.features], block[:, self.features :] = features, targets
+            block = _new_rows(rows + 1, self.features + columns)
+            own = block[:-1, : self.features + columns]
+            own[:, : self.features], own[:, self.features :] = features, targets
             each = torch.ones(rows, dtype=torch.float64) if weights is None else weights.double()
             count = each.sum()
-            mean = each @ block / count
-            block -= mean
-            weighed = block if weights is None else block * each.unsqueeze(1)
-            squares = (weighed[:, self.features :] * block[:, self.features :]).sum(0)
-            self._merge(count, mean, _products(weighed, block, self.features), squares)
+            mean = each @ own / count
+            own -= mean
+            if weights is not None:
+                own *= each.sqrt().unsqueeze(1)
+            self._merge(count, mean, block)
 
     def merge(self, others: "Sums") -> None:
         """Count in the rows of other sums."""
         if others.count:
-            self._merge(others.count, others.mean, others.products, others.squares)
+            self._total += others._total
+            self.squares += others.squares
+            self._merge(others.count, others.mean, _new_rows(1, len(self.mean)))
 
-    def _merge(self, count: Tensor, mean: Tensor, products: Tensor, squares: Tensor) -> None:
+    def _merge(self, count: Tensor, mean: Tensor, block: Tensor) -> None:
+        """Count in centred rows, and in the last row of the block the distance between the means."""
         total = self.count + count
-        shift, share = mean - self.mean, self.count * count / total
-        self.products += products
-        self.products.addr_(shift[: self.features], shift, alpha=float(share))
-        self.squares += squares + share * shift[self.features :].square()
+        shift = mean - self.mean
+        block[-1, : len(mean)] = shift * (self.count * count / total).sqrt()
+        _add_products(block, self._total)
+        self.squares += block[:, self.features : len(mean)].square().sum(0)
         self.mean += shift * (count / total)
         self.count = total
 
+    @property
+    def products(self) -> Tensor:
+        """Σ (feature - mean)ᵀ(row - mean), `(features, columns)`."""
+        return _mirrored(self._total, len(self.mean))
+
     def tensors(self) -> dict[str, Tensor]:
-        """Return the sums by name, not copied."""
+        """Return the sums by name."""
         return {name: getattr(self, name) for name in NAMES}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` gave."""
-        for name in NAMES:
-            setattr(self, name, tensors[name].clone())
+        self.count, self.mean, products, self.squares = (tensors[name].clone() for name in NAMES)
+        self._total[:, : len(self.mean)] = products
 
     def solve(self, ridges: Sequence[float], *, penalised_bias: bool = False) -> Iterator[Solution]:
         """Yield the solution of each ridge, all of them from one decomposition.
@@ -131,8 +139,8 @@ class Sums:
         Raises:
             DataError: there are no rows, or their products are not finite.
         """
-        require_rows(self.count, self.products)
         known, centre = self.products, self.mean
+        require_rows(self.count, known)
         if penalised_bias:
             known, centre = self._with_ones()
         gram, cross = known[:, : len(known)], known[:, len(known) :]
@@ -145,15 +153,16 @@ class Sums:
     def _with_ones(self) -> tuple[Tensor, Tensor]:
         """Return the products about zero with a feature of ones, and zeros as the mean."""
         mean = torch.cat([self.mean[: self.features], self.mean.new_ones(1), self.mean[self.features :]])
-        products = self.count * torch.outer(mean[: self.features + 1], mean)
-        products[:-1, : self.features] += self.products[:, : self.features]
-        products[:-1, self.features + 1 :] += self.products[:, self.features :]
+        products, own = self.count * torch.outer(mean[: self.features + 1], mean), self.products
+        products[:-1, : self.features] += own[:, : self.features]
+        products[:-1, self.features + 1 :] += own[:, self.features :]
         return products, torch.zeros_like(mean)
 
     def squared_error(self, solution: Solution) -> Tensor:
         """Return the sum of squared errors of a solution on these rows, over all targets."""
         weight, size = solution.weight, self.features
-        gram, cross = self.products[:, :size], self.products[:, size:]
+        products = self.products
+        gram, cross = products[:, :size], products[:, size:]
         shift = self.mean[size:] - self.mean[:size] @ weight - solution.bias
         explained = (weight * (2 * cross - gram @ weight)).sum()
         return self.squares.sum() - explained + self.count * shift.square().sum()
@@ -162,7 +171,7 @@ class Sums:
     def mean_square(self) -> Tensor:
         """The mean over the features, and a feature of ones, of the sum of squares."""
         size = self.features
-        squares = self.products[:, :size].trace() + self.count * self.mean[:size].square().sum()
+        squares = self._total[:, :size].trace() + self.count * self.mean[:size].square().sum()
         return (squares + self.count) / (size + 1)
 
 
@@ -184,21 +193,30 @@ def require_rows(count: Any, summed: Tensor) -> None:
         )
 
 
-def _products(rows: Tensor, block: Tensor, features: int) -> Tensor:
-    """Return rowsᵀ·block for the first `features` columns of the rows.
+def _new_rows(rows: int, columns: int) -> Tensor:
+    """Allocate `(rows, columns)`, not filled, and columns of zeros up to whole vectors."""
+    found = new_memory(rows, -(-columns // LANES) * LANES, torch.float64)
+    found[:, columns:] = 0.0
+    return found
 
-    The products of features are symmetric: those on one side of the diagonal are copied.
+
+def _add_products(block: Tensor, total: Tensor) -> None:
+    """Add the products of the columns of a block, on and above the diagonal.
 
     Args:
-        rows: the rows of the block, each times its weight.
-        block: `(rows, columns)`.
-        features: number of columns that are features.
+        block: `(rows, width)`.
+        total: `(columns, width)`, of the first columns with all; below the diagonal its numbers have no meaning.
     """
-    found = new_memory(features, block.shape[1], block.dtype)
-    for first in range(0, features, BAND):
-        last = min(first + BAND, features)
-        torch.mm(rows[:, first:last].T, block[:, first:], out=found[first:last, first:])
-        found[last:features, first:last] = found[first:last, last:features].T
+    for first in range(0, len(total), BAND):
+        last = min(first + BAND, len(total))
+        total[first:last, first:].addmm_(block[:, first:last].T, block[:, first:])
+
+
+def _mirrored(total: Tensor, columns: int) -> Tensor:
+    """Return the products, `(len(total), columns)`, from those on and above the diagonal."""
+    found = total[:, :columns].triu()
+    square = found[:, : len(total)]
+    square += square.triu(1).T
     return found
 
 
