@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from elman.data.series.given import series_of
+from elman.data.series.panel import Layout
+from elman.data.series.panel_values import panel_of
 from elman.errors import DataError
 from elman.models import SequenceClassifier, SequenceRegressor
 
@@ -16,9 +18,9 @@ SERIES = [np.random.default_rng(n).normal(size=(6, 2)) for n in range(8)]
 class Frame:
     """What elman needs of a data frame."""
 
-    def __init__(self, values: Any, names: Any = None):
+    def __init__(self, values: Any, names: Any = None, columns: Any = None):
         self._values = values
-        self.columns = list(range(values.shape[1]))
+        self.columns = columns or list(range(values.shape[1]))
         self.index = SimpleNamespace(nlevels=1 if names is None else 2, get_level_values=lambda level: names)
 
     def to_numpy(self) -> Any:
@@ -33,9 +35,21 @@ def nested(series: list[np.ndarray]) -> Frame:
     return Frame(cells)
 
 
+def long(series: list[np.ndarray]) -> Frame:
+    """A value a row, in no order but that the first rows of the series are."""
+    rows = [
+        (value, f"s{number}", step, f"dim_{channel}")
+        for number, each in enumerate(series)
+        for channel, values in reversed(list(enumerate(each.T)))
+        for step, value in reversed(list(enumerate(values)))
+    ]
+    return Frame(np.array(rows, dtype=object), columns=["value", "case_id", "reading_id", "dim_id"])
+
+
 FORMS = {
     "numpy3D": lambda: np.stack([each.T for each in SERIES]),
     "nested_univ": lambda: nested(SERIES),
+    "pd-long": lambda: long(SERIES),
     "pd-multiindex": lambda: Frame(np.concatenate(SERIES), np.repeat([f"s{n}" for n in range(8)], 6)),
 }
 
@@ -68,6 +82,30 @@ def test_frames_that_are_wrong_are_refused():
     deep.index.nlevels = 3
     with pytest.raises(DataError, match="two levels"):
         series_of(deep)
+
+
+@pytest.mark.parametrize(("row", "count"), [(slice(0, -1), "none"), ([*range(12), 3], "2")])
+def test_a_long_frame_has_each_value_once(row: Any, count: str):
+    frame = long(SERIES[:1])
+    frame._values = frame._values[row]
+    with pytest.raises(DataError, match=rf"(?s)one value for each step of each channel, got {count}.*case_id 's0'"):
+        series_of(frame)
+
+
+def test_a_long_frame_of_texts_is_refused():
+    frame = long(SERIES[:1])
+    frame._values[2, 0] = "much"
+    with pytest.raises(DataError, match="column `value`"):
+        series_of(frame)
+
+
+def test_a_forecaster_reads_a_long_frame_as_its_series():
+    series = {f"s{number}": each for number, each in enumerate(SERIES)}
+    found, _, _ = panel_of(long(SERIES), Layout())
+    expected, _, _ = panel_of(series, Layout())
+    assert [each.name for each in found] == [each.name for each in expected] == list(series)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.target, other.target)
 
 
 def test_pandas_frames_are_read():

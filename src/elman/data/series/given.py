@@ -9,6 +9,7 @@ from elman.data.series.cells import numbers_or_none
 from elman.errors import DataError
 
 SHOWN = 60
+LONG = ("case_id", "dim_id", "reading_id", "value")
 
 
 def series_of(given: Any) -> list[np.ndarray] | None:
@@ -19,6 +20,7 @@ def series_of(given: Any) -> list[np.ndarray] | None:
     | NumPy array `(instance, channel, time)`                         | sktime's numpy3D             |
     | data frame with a series in each cell, a column a channel       | sktime's nested_univ         |
     | data frame with two levels of index, a column a channel         | sktime's pd-multiindex       |
+    | data frame of `LONG`: a value a row                             | sktime's pd-long             |
     | data frame of numbers alone, a row a series                     | scikit-learn's tables        |
 
     Args:
@@ -26,7 +28,8 @@ def series_of(given: Any) -> list[np.ndarray] | None:
 
     Raises:
         DataError: cells of one row that differ in their steps or are not of numbers, columns that are not of numbers,
-            an index of more than two levels, or rows that are not in the order of series and time.
+            an index of more than two levels, rows that are not in the order of series and time, or a long frame in
+            which a value is missing or comes twice.
 
     >>> series_of(np.zeros((5, 2, 7)))[0].shape
     (7, 2)
@@ -35,6 +38,8 @@ def series_of(given: Any) -> list[np.ndarray] | None:
         return [each.T for each in given] if given.ndim == 3 else None
     if isinstance(given, Mapping) or not all(hasattr(given, name) for name in ("columns", "index", "to_numpy")):
         return None
+    if (long := long_series(given)) is not None:
+        return list(long.values())
     levels = getattr(given.index, "nlevels", 1)
     if levels > 2:
         raise DataError(
@@ -50,6 +55,53 @@ def series_of(given: Any) -> list[np.ndarray] | None:
         return [_joined(row, number) for number, row in enumerate(values, start=1)]
     found = numbers_or_none(values)
     return None if found is None else [row[:, None] for row in found]
+
+
+def long_series(given: Any) -> dict[Any, np.ndarray] | None:
+    """Return the series `(time, channel)` of a frame with a value a row, by name.
+
+    Other values give None. Series are in the order of their first rows, channels and steps in their own.
+
+    Args:
+        given: a data frame with the columns `LONG`: the names of series, channel and step, and the value.
+
+    Raises:
+        DataError: values that are not numbers, or a series in which a step of a channel is missing or comes twice.
+    """
+    names = [str(name) for name in getattr(given, "columns", ())]
+    if isinstance(given, Mapping) or sorted(names) != sorted(LONG) or not hasattr(given, "to_numpy"):
+        return None
+    values = given.to_numpy()
+    series, channels, steps, numbers = (values[:, names.index(name)] for name in LONG)
+    found = numbers_or_none(numbers)
+    if found is None:
+        raise DataError(
+            "Expected numbers in the column `value`, got others.",
+            fix="Give numbers, with NaN where a value is missing.",
+        )
+    kinds = np.unique(channels)
+    rows: dict[Any, list[int]] = {}
+    for row, name in enumerate(series):
+        rows.setdefault(name, []).append(row)
+    return {name: _pivoted(name, kinds, channels[own], steps[own], found[own]) for name, own in rows.items()}
+
+
+def _pivoted(name: Any, kinds: np.ndarray, channels: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    times, row = np.unique(steps, return_inverse=True)
+    column = np.searchsorted(kinds, channels)
+    counts = np.zeros((len(times), len(kinds)), int)
+    np.add.at(counts, (row, column), 1)
+    if (counts != 1).any():
+        step, channel = np.argwhere(counts != 1)[0]
+        times_read = "none" if not counts[step, channel] else f"{counts[step, channel]}"
+        raise DataError(
+            f"Expected one value for each step of each channel, got {times_read}.",
+            where=f"case_id {name!r}, dim_id {kinds[channel]!r}, reading_id {times[step]!r}",
+            fix="Give every channel of a series the same steps, each once, with NaN where a value is missing.",
+        )
+    found = np.empty(counts.shape)
+    found[row, column] = values
+    return found
 
 
 def _is_series(cell: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from elman.data.series.given import long_series
 from elman.data.series.panel import Layout, Series, carried, first_complete
 from elman.data.series.panel_frames import frames_of, table_of
 from elman.data.series.panel_table import assemble
@@ -18,7 +19,8 @@ def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], L
 
     Args:
         data: a data frame (a row a step; its index may have the time stamps, or the names of the series and the time
-            stamps; or, as sktime nests them, a row a series with a column of steps in each cell); an array `(steps,)`
+            stamps; or, as sktime nests them, a row a series with a column of steps in each cell; or, as its long
+            frames, a value a row); an array `(steps,)`
             or `(steps, targets)`; a list of frames or arrays, or a mapping from names to them; an array `(series,
             targets, steps)`, as sktime has it; or a list of `Series`.
         layout: the columns of a data frame; for arrays only the numbers of targets and covariates are known.
@@ -32,7 +34,9 @@ def panel_of(data: Any, layout: Layout, role: str = "") -> tuple[list[Series], L
         return list(data), layout, []
     if isinstance(data, Series):
         return [data], layout, []
-    if (parts := frames_of(data)) is not None:
+    if (long := long_series(data)) is not None:
+        data = long
+    elif (parts := frames_of(data)) is not None:
         return _from_frames(parts, source, layout)
     names, arrays = _arrays(data)
     series = [
