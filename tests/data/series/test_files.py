@@ -62,6 +62,15 @@ def test_every_form_gives_the_same_series(tmp_path: Path, name: str):
     assert unlabelled.labels is None
 
 
+def test_labels_may_hold_separators_between_quotes(tmp_path: Path):
+    text = 'class,t0,t1,t2\n"off, cold",1,2,3\n"on, ""warm""",4,5,6\n"off, cold",7,8,9\n'
+    found = table(tmp_path, "quoted.csv", text)
+    assert found.labels == ["off, cold", 'on, "warm"', "off, cold"]
+    assert values(found.texts) == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
+    other = table(tmp_path, "other.csv", text.replace('""warm""', "warm").replace('"', "'"), quote="'")
+    assert other.labels == ["off, cold", "on, warm", "off, cold"]
+
+
 def test_packed_files_are_read(tmp_path: Path):
     path = tmp_path / "data.ts.xz"
     path.write_bytes(lzma.compress(FILES["data.ts"].encode()))

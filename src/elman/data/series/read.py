@@ -70,55 +70,52 @@ def kind_of_series(source: Source, separator: str | None, options: SeriesOptions
     known = options.known.kind if options.known is not None else None
     if separator in (None, delimited.LINES) or texts:
         return None
-    if known == "long" and options.known is not None and _is_long(source, separator or ",", options.known):
+    rows = delimited.first_rows(source, separator, _quote(options, separator), count=LOOKED_AT + 1)
+    if not rows:
+        return None
+    if known == "long" and options.known is not None and _is_long(rows[0], options.known):
         return "long"
     target = options.label
     if target is None and known in KINDS and options.known is not None:
         target = options.known.label_name
-    _refuse_header_alone(source, separator or ",", is_known=known in KINDS)
+    _refuse_header_alone(source.name, rows, is_known=known in KINDS)
     # A table of a model that reads numbers may have fewer.
     fewest = {"fewest": 1} if known in KINDS else {}
-    if is_wide(source, separator or ",", target, **fewest):
-        _refuse_steps(source, separator or ",", options.known)
+    if is_wide(rows, target, **fewest):
+        _refuse_steps(source.name, rows, options.known)
         return "wide"
     if known in KINDS:
         raise _not_series(source)
     return None
 
 
-def _fields(line: str, separator: str) -> list[str]:
-    return [field.strip().strip('"') for field in line.rstrip("\r\n").split(separator)]
-
-
-def _refuse_header_alone(source: Source, separator: str, *, is_known: bool) -> None:
+def _refuse_header_alone(source: str, rows: Sequence[list[str]], *, is_known: bool) -> None:
     """Refuse a table of one row with names of columns.
 
     Args:
-        source: the file.
-        separator: between its fields.
+        source: name of the file.
+        rows: its first rows.
         is_known: whether a model reads series; otherwise the row has many fields, of which one is a usual name of
             targets.
     """
-    rows = [line for line in source.lines if line.strip()]
-    names = _fields(rows[0], separator) if len(rows) == 1 else []
+    names = rows[0] if len(rows) == 1 else []
     if not names or any(map(is_number, names)):
         return
     if is_known or (len(names) >= FEWEST_COLUMNS and named_like(names, LABEL_NAMES)):
-        raise DataError(f"{source.name} has a header but no rows.", where="line 1", fix="Give at least one row.")
+        raise DataError(f"{source} has a header but no rows.", where="line 1", fix="Give at least one row.")
 
 
-def _refuse_steps(source: Source, separator: str, known: TableFormat | None) -> None:
+def _refuse_steps(source: str, rows: Sequence[list[str]], known: TableFormat | None) -> None:
     """Refuse a table with a step a row where a series a row is expected.
 
     It has a column with a usual name of series, which are the same in several rows.
     """
-    rows = [_fields(line, separator) for line in source.lines[: LOOKED_AT + 1] if line.strip()]
     steps = known.steps if known is not None else ()
     for column, name in enumerate(rows[0]):
         values = [row[column] for row in rows[1:] if column < len(row)]
         if name.lower() in SERIES_NAMES and name not in steps and len(set(values)) < len(values):
             raise DataError(
-                f"Expected a table with a series a row, got one with a step a row: {source.name}.",
+                f"Expected a table with a series a row, got one with a step a row: {source}.",
                 where=f"line 1, column `{name}`: its values repeat",
                 fix=f"Give --series {name}, or a table with a series a row.",
             )
@@ -218,13 +215,12 @@ def _long_columns(options: SeriesOptions) -> LongColumns:
     )
 
 
-def _is_long(source: Source, separator: str, known: TableFormat) -> bool:
+def _is_long(header: Sequence[str], known: TableFormat) -> bool:
     """Report whether a header has columns of a long training file.
 
     `read_long` names those that are missing.
     """
-    names = {name.strip().strip('"') for name in source.lines[0].rstrip("\r\n").split(separator)}
-    return not names.isdisjoint({known.time, *known.channels} - {None})
+    return not {known.time, *known.channels}.isdisjoint(header)
 
 
 def _quote(options: SeriesOptions, separator: str) -> str | None:

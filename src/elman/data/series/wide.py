@@ -43,21 +43,18 @@ class WideColumns(NamedTuple):
     width: int | None = None
 
 
-def is_wide(source: Source, separator: str, target: str | int | None = None, fewest: int = FEWEST_COLUMNS) -> bool:
+def is_wide(rows: Sequence[list[str]], target: str | int | None = None, fewest: int = FEWEST_COLUMNS) -> bool:
     """Report whether a table has a series a row.
 
     It has at least four columns, with numbers in all but one, which has labels, of which some repeat. A few fields that
     are not numbers are mistakes that `read_wide` names.
 
     Args:
-        source: the file.
-        separator: between fields.
+        rows: the fields of the first rows.
         target: column that is known to have the targets, a name or a number from 1: they need not repeat.
         fewest: columns that the table has at least.
     """
-    first = [line for line in source.lines[: LOOKED_AT + 1] if line.strip()]
-    rows = [line.rstrip("\r\n").split(separator) for line in first]
-    body, names = rows[1:] or rows, [name.strip().strip('"') for name in rows[0]]
+    body, names = rows[1:] or rows, rows[0]
     width = max(map(len, body))
     known = target - 1 if isinstance(target, int) else names.index(target) if target in names else None
     if width < fewest or named_like([name for n, name in enumerate(names) if n != known], TEXT_NAMES - {"x"}):

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from elman.data.files import Mistakes, Source, position
@@ -126,6 +127,25 @@ def read_rows(source: Source, separator: str, quote: str | None = QUOTE, *, span
             blank.add(row.line, None, "expected a row, got a blank line")
     blank.raise_any('Remove the blank lines; write a row that is one empty text as "".')
     return rows
+
+
+def first_rows(source: Source, separator: str, quote: str | None = QUOTE, *, count: int) -> list[list[str]]:
+    """Return the fields of the first rows that are not blank, without blanks around them.
+
+    It serves to find what a table has: with quotes that are not closed, each line is a row.
+
+    Args:
+        source: the file.
+        separator: between two fields.
+        quote: around a field that holds separators.
+        count: of rows, at most.
+    """
+    filled = (row.fields for row in _Reader(source.name, source.lines, separator, quote, spans=True).rows())
+    try:
+        rows = list(islice((fields for fields in filled if any(map(str.strip, fields))), count))
+    except DataError:
+        rows = [_bare(line).split(separator) for line in source.lines[:count] if line.strip()]
+    return [[field.strip() for field in fields] for fields in rows]
 
 
 def begin_of_last_row(name: str, lines: Sequence[str], separator: str, quote: str | None) -> int:
