@@ -9,7 +9,7 @@ from elman.compiler.graph import Graph, Source
 from elman.compiler.language import WORDS
 from elman.compiler.lines import quote
 from elman.compiler.pickling import reduce_cell
-from elman.compiler.spelling import read_word, spell
+from elman.compiler.spelling import NotAWord, read_word, spell
 from elman.compiler.starts import STARTS, WITHOUT_ARGUMENTS, Start
 from elman.compiler.trace import check_sizes, trace
 from elman.compiler.value import Next, Value
@@ -288,7 +288,7 @@ def _check_options(name: str, defaults: Mapping[str, Any], options: Mapping[str,
                 if isinstance(defaults[option], Start):
                     word()
             except UsageError as reason:
-                where = None if reason.problem.startswith("Expected a word") else reason.problem
+                where = None if isinstance(reason, NotAWord) else reason.problem
                 raise UsageError(refused, where=where, fix=reason.fix) from None
         elif isinstance(value, str):
             raise UsageError(refused, fix="Give a number.")

@@ -14,6 +14,10 @@ from elman.errors import UsageError, nearest
 HOW = "Write a word, and its options by name: leaky_relu(slope=0.2)."
 
 
+class NotAWord(UsageError):
+    """A text that is not an accepted word."""
+
+
 def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., Any]:
     """Return the word that a text names, with the options that the text gives.
 
@@ -32,14 +36,14 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
     if name not in valid:
         known = OTHER_NAMES.get(name)
         fix = f"It is called `{known}` here." if known in valid else nearest(name, valid)
-        raise UsageError(f"Expected a word of the cell language, got {name!r}.", fix=fix)
+        raise _not_a_word(name, fix)
     is_start = WORDS[name] in STARTS
     taken = _options_of(WORDS[name], with_required=is_start)
     # Initial values are spelled without the names of their options, as `str` shows them.
     most = len(taken) if is_start else 0
     if len(given) > most or set([*taken][: len(given)]) & set(options):
         fix = f"Write {name}({', '.join(taken)})." if is_start else HOW
-        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=fix)
+        raise _not_a_word(text, fix)
     options = dict(zip(taken, given, strict=False)) | options
     for option, value in options.items():
         if option not in taken:
@@ -52,6 +56,10 @@ def read_word(text: str, valid: Collection[str] | None = None) -> Callable[..., 
         fix = f"Write {name}({', '.join(taken)})."
         raise UsageError(f"The word `{name}` needs {' and '.join(f'`{each}`' for each in missing)}.", fix=fix)
     return functools.partial(WORDS[name], **options) if options else WORDS[name]
+
+
+def _not_a_word(text: str, fix: str) -> NotAWord:
+    return NotAWord(f"Expected a word of the cell language, got {text!r}.", fix=fix)
 
 
 def _options_of(word: Callable[..., Any], *, with_required: bool) -> dict[str, type]:
@@ -78,9 +86,9 @@ def _parse(text: str) -> tuple[str, list[Any], dict[str, Any]]:
         values = [ast.literal_eval(item) for item in given]
         options = {str(item.arg): ast.literal_eval(item.value) for item in named}
     except (SyntaxError, ValueError):
-        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW) from None
+        raise _not_a_word(text, HOW) from None
     if not isinstance(called, ast.Name):
-        raise UsageError(f"Expected a word of the cell language, got {text!r}.", fix=HOW)
+        raise _not_a_word(text, HOW)
     return called.id, values, options
 
 
