@@ -12,10 +12,11 @@ from elman.data.text.spelling import SpelledWords
 from elman.devices import widened
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
 from elman.nn.crf import CRF, mean_crf
+from elman.nn.neighbours import NeighbourModel
 from elman.nn.penalties import read_each
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.truncation import read_in_windows
-from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.nn.words import CharacterEncoder, FeatureSum
 from elman.settings.tagging import WordSettings
 
 
@@ -32,6 +33,9 @@ class TagNetwork(nn.Module):
         rare: the ids of words that training has once, which are also read as unknown.
         allowed: which tags may be first, follow which and be last, for the CRF; all if not given.
         cell: the cell itself, where `settings.cell` only names it.
+
+    Attributes:
+        wide: a linear model that is added to the scores, None at first.
     """
 
     def __init__(
@@ -55,7 +59,8 @@ class TagNetwork(nn.Module):
         embedding = build_embedding(settings.model_copy(update={"token_dropout": 0.0}), vocabulary_size, unused_ids)
         assert embedding is not None
         self.embedding, width = embedding, embedding.output_size
-        self.characters = self.affixes = self.wide = self.body = None
+        self.characters = self.affixes = self.body = None
+        self.wide: NeighbourModel | None = None
         if settings.characters:
             self.characters = CharacterEncoder(
                 characters, settings.character_embedding, settings.characters, settings.character_dropout
@@ -71,8 +76,6 @@ class TagNetwork(nn.Module):
         self.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
         self.activation = build_activation_regulariser(settings)
         self.dense = dense_layers(settings, width, tags)
-        if settings.wide:
-            self.wide = NeighbourScores(features, tags, dropout=settings.feature_dropout)
         self.crf = _crf(tags, allowed) if settings.crf else None
         share = torch.full((vocabulary_size,), settings.token_dropout)
         share[list(rare)] = max(settings.token_dropout, settings.rare_dropout)
@@ -80,19 +83,20 @@ class TagNetwork(nn.Module):
         self.register_buffer("unknown_share", share, persistent=False)
 
     def forward(self, batch: SpelledWords) -> Ragged:
-        """Return scores `(total, tags)`."""
+        """Return scores `(total, tags)`, in training without those of the linear model."""
+        return _read_wide(self, batch)
+
+    def read(self, batch: SpelledWords) -> Ragged:
+        """Return the scores without those of the linear model."""
         ids = self._some_unknown(batch.ids)
         rows, features = batch.features[:0], None
         distinct = torch.empty(0)
-        if self.characters is not None or self.affixes is not None or self.wide is not None:
+        if self.characters is not None or self.affixes is not None:
             # What depends on the spelling alone is computed once for each distinct word of the batch.
             distinct, rows = batch.forms.unique(return_inverse=True)
             features = batch.features.index_select(0, distinct)
         steps = self._body(self._embedded(ids, batch, distinct, rows, features))
-        scores = steps.map(self.dense).map(widened)
-        if self.wide is not None and features is not None:
-            scores = scores.replace(scores.data + self.wide(ids.replace(rows), features))
-        return scores
+        return steps.map(self.dense).map(widened)
 
     def parts(self, scores: Ragged) -> list[tuple[Ragged, CRF | None]]:
         """Return the scores with the CRF that reads them."""
@@ -157,6 +161,9 @@ class TagEnsemble(nn.Module):
         members: number of networks.
         how: as for `TagNetwork`.
 
+    Attributes:
+        wide: one linear model beside all networks, as for `TagNetwork`.
+
     Source:
         B. Lakshminarayanan et al., 2017, see `elman.networks.Ensemble`. Difference: the mean is geometric, which a CRF
         can compute for whole sequences.
@@ -166,6 +173,7 @@ class TagEnsemble(nn.Module):
         super().__init__()
         self.settings = settings
         self.members = nn.ModuleList(TagNetwork(settings, tags, **how) for _ in range(members))
+        self.wide: NeighbourModel | None = None
 
     @property
     def body(self) -> nn.Module | None:
@@ -179,8 +187,12 @@ class TagEnsemble(nn.Module):
         return mean_crf(found) if found else None
 
     def forward(self, batch: SpelledWords) -> Ragged:
-        """Return scores `(total, tags)`, in training `(total, members, tags)`."""
-        found = read_each(self.members, lambda member: member(batch).data)
+        """Return scores `(total, tags)`, in training `(total, members, tags)` without those of the linear model."""
+        return _read_wide(self, batch)
+
+    def read(self, batch: SpelledWords) -> Ragged:
+        """Return the scores without those of the linear model."""
+        found = read_each(self.members, lambda member: member.read(batch).data)
         scores = torch.stack(found, 1)
         return batch.ids.replace(scores if self.training else scores.mean(1))
 
@@ -201,6 +213,14 @@ class TagEnsemble(nn.Module):
     def example(self) -> SpelledWords:
         """Return a small batch of the kind that the networks read."""
         return self.members[0].example()  # type: ignore[operator]
+
+
+def _read_wide(network: Any, batch: SpelledWords) -> Ragged:
+    """Return the scores of a network, with those of its linear model outside training."""
+    scores = network.read(batch)
+    if network.wide is None or network.training:
+        return scores
+    return scores.map(lambda rows: network.wide.add(rows, batch))
 
 
 def _best(scores: Ragged, crf: CRF | None) -> Ragged:

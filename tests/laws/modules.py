@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elman import CELLS, GRU, LSTM, Ragged, Recurrent, SimpleRNN, State, affine, cell, tanh
 from elman.compiler.zoneout import zoneout
+from elman.data.text.neighbours import learn_neighbours
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.spelling import SpelledWords
 from elman.encoder_decoder import EncoderDecoder
@@ -38,13 +39,14 @@ from elman.nn.alignment import Alignment
 from elman.nn.crf import CRF
 from elman.nn.cross_attention import CrossAttention
 from elman.nn.linear_cross_entropy import linear_cross_entropy
+from elman.nn.neighbours import NeighbourModel
 from elman.nn.penalties import collected_penalties
 from elman.nn.regularisers import ActivationRegulariser, RareDropout
 from elman.nn.scaling import Scaling
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.stack import Stack
 from elman.nn.wide import Wide
-from elman.nn.words import CharacterEncoder, FeatureSum, NeighbourScores
+from elman.nn.words import CharacterEncoder, FeatureSum
 from elman.pair_network import PairEnsemble, PairNetwork
 from elman.settings.pairs import PairSettings
 from elman.settings.series import SCALINGS, VIEWS, SeriesSettings
@@ -294,8 +296,16 @@ def ngrams_of(batch: Ragged) -> NgramRows:
     return NgramRows(batch, 0.5 + batch.step_index())
 
 
-def neighbour_scores() -> nn.Module:
-    return randomised(NeighbourScores(TOKENS, 2))
+def neighbour_model() -> nn.Module:
+    words = Ragged(torch.arange(20) * 3 % TOKENS, [8, 1, 11])
+    found = NeighbourModel(learn_neighbours(with_features(words)), 2)
+    nn.init.normal_(found.weight[1:])
+    return found
+
+
+def with_features(words: Ragged) -> SpelledWords:
+    features = (torch.arange(TOKENS * 12) % 5).view(TOKENS, 12)
+    return SpelledWords(words, words.data, Ragged(words.data[:0], [0] * TOKENS), features)
 
 
 def drawn_crf() -> nn.Module:
@@ -458,7 +468,7 @@ MODULES: dict[str, Case] = {
     "FeatureSum that drops": Case(
         lambda: FeatureSum(TOKENS, 3, dropout=0.3), lambda m, b: [b.map(m)], ids=2, draws=True
     ),
-    "NeighbourScores": Case(neighbour_scores, lambda m, b: [b.map(lambda _: m(b, SPELLED))], ids=1),
+    "NeighbourModel": Case(neighbour_model, lambda m, b: [b.map(lambda _: m(with_features(b)))], ids=1),
     **RECURRENT,
     **NETWORKS,
 }

@@ -136,16 +136,12 @@ class Wide(nn.Module):
             linear: those of the linear model.
             targets: as for `fit`.
         """
-        first = torch.tensor(self.expected, dtype=torch.float64)
-        factors = first.clone().requires_grad_()
         network, linear = network.double(), linear.double()
 
-        def objective() -> Tensor:
-            loss = _losses(self.loss, factors[0] * network + factors[1] * linear, targets).sum()
-            return loss + ((factors - first) / DEVIATION).square().sum() / 2
+        def loss(a: Tensor, b: Tensor) -> Tensor:
+            return _losses(self.loss, a * network + b * linear, targets).sum()
 
-        _minimised(objective, [factors])
-        self.factors.copy_(factors.clamp(min=0))
+        self.factors.copy_(weigh(loss, self.expected))
 
     def _rows(self, rows: NgramRows, chosen: Tensor, targets: Tensor, weights: Tensor) -> "_Rows":
         """Return some of the rows as a matrix."""
@@ -183,6 +179,21 @@ class _Rows(NamedTuple):
         outputs = _Product.apply(self.matrix, self.transposed, weight) + bias
         losses = _losses(self.kind, outputs, self.targets)
         return (losses * self.weights).sum() / self.weights.sum()
+
+
+def weigh(loss: Callable[[Tensor, Tensor], Tensor], expected: tuple[float, float]) -> Tensor:
+    """Return the factors a and b, at least 0, by which the outputs of two models fit held-out data.
+
+    They minimise the loss plus a prior that keeps them near the expected ones where data are few.
+
+    Args:
+        loss: gives the sum of the losses of the data for the two factors, float64.
+        expected: the factors without any data.
+    """
+    first = torch.tensor(expected, dtype=torch.float64)
+    factors = first.clone().requires_grad_()
+    _minimised(lambda: loss(*factors) + ((factors - first) / DEVIATION).square().sum() / 2, [factors])
+    return factors.detach().clamp(min=0)
 
 
 def _losses(kind: Loss, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.data.ragged.ragged import Ragged
-from elman.nn.checks import check_ragged, refuse, wrong_probability, wrong_size
+from elman.nn.checks import refuse, wrong_probability, wrong_size
 from elman.nn.embedding import Embedding
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import scaled_mask
@@ -86,47 +86,3 @@ class FeatureSum(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes for printing the module."""
         return f"{len(self.table)}, {self.output_size}, dropout={self.dropout}"
-
-
-class NeighbourScores(nn.Module):
-    """A linear model of the features of each word and of the words around it.
-
-    y_t = Σ_d Σ_f W_d[f] / √n, over the distances d from -reach to reach and the features f of word t + d
-
-    n is the number of all features that are read for a word, so that an optimizer changes the scores as much as it
-    would with a row of inputs of norm 1. Words beyond the ends of a sentence have no features. All weights start from
-    zeros.
-
-    Args:
-        features: number of ids; id 0 is every unknown feature, and adds nothing.
-        outputs: number of scores of a word.
-        reach: words on each side that are read. Default 2.
-        dropout: probability, from 0 to 1, of leaving a feature of a word out in training. Default 0.
-    """
-
-    def __init__(self, features: int, outputs: int, reach: int = 2, dropout: float = 0.0):
-        super().__init__()
-        refuse(wrong_size("outputs", outputs), wrong_size("reach", reach, 0))
-        self.reach = reach
-        self.outputs = outputs
-        self.sums = FeatureSum(features, outputs * (2 * reach + 1), 0.0, dropout)
-
-    def forward(self, words: Ragged, features: Tensor) -> Tensor:
-        """Return scores `(total, outputs)`.
-
-        Args:
-            words: the row of each word among `features`, `(total,)`.
-            features: ids `(distinct words, features)`.
-        """
-        check_ragged(self, words, "rows (total,)")
-        distances = 2 * self.reach + 1
-        # Row n of the scores of distinct words is that of word n at one distance.
-        scores = self.sums(features).view(-1, distances, self.outputs) / max(1, distances * features.shape[1]) ** 0.5
-        step, total = words.step_index(), words.total
-        length = words.lengths.to(words.data.device).index_select(0, words.sequence_index())
-        found = scores.new_zeros(total, self.outputs)
-        for number, distance in enumerate(range(-self.reach, self.reach + 1)):
-            inside = ((step + distance >= 0) & (step + distance < length)).nonzero().squeeze(1)
-            rows = words.data.index_select(0, inside + distance)
-            found = found.index_add(0, inside, scores[:, number].index_select(0, rows))
-        return found

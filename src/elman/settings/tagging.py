@@ -39,7 +39,9 @@ class WordSettings(StepSettings):
         64, description="Size of the learned vectors of prefixes, suffixes and shapes. 0 for none."
     )
     wide: bool = Field(
-        True, description="Add a linear model of the spelling of words and neighbours. The fitter ridge leaves it out."
+        True,
+        description="Add a linear model of words, their spellings and their neighbours. It is fitted to the training "
+        "sentences, and both are weighed on the validation sentences. The fitter ridge leaves it out.",
     )
     feature_dropout: Share = Field(0.2, description="Fraction of the prefixes, suffixes and shapes to leave out.")
     crf: bool = Field(

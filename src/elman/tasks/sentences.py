@@ -15,6 +15,8 @@ from elman.tasks.task import ENCODING, Asked, Column, Known, Option, Unknown, Va
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from elman.data.text.spelling import SpelledWords
     from elman.data.text.vocabulary import Vocabulary
     from elman.tasks.tag import TagSettings
@@ -121,7 +123,9 @@ class Words:
         vocabulary: the words that are known.
         characters: the characters that are known; None if the network does not read them.
         features: the features of spellings that are known; None if the network does not read them.
+        neighbours: the features of neighbouring words that a linear model knows; None without one.
         rare: ids of the words that training has once; empty for a loaded model.
+        notes: on what was learned, a line each.
     """
 
     def __init__(self, settings: "TagSettings"):
@@ -129,7 +133,9 @@ class Words:
         self.vocabulary: Vocabulary | None = None
         self.characters: Vocabulary | None = None
         self.features: Vocabulary | None = None
+        self.neighbours: Tensor | None = None
         self.rare: list[int] = []
+        self.notes: list[str] = []
 
     def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "SpelledWords":
         """Learn the words and their spellings, and encode the sentences.
@@ -152,7 +158,18 @@ class Words:
             self.characters = learn_characters(spellings)
         if self._settings.affixes or self._settings.wide:
             self.features = learn_features(spellings)
-        return self.encode(values)
+        encoded = self.encode(values)
+        # The outputs that ridge regression finds are not scores that the linear model could be added to.
+        if self._settings.wide and not self._settings.closed_form:
+            self.learn_neighbours(encoded)
+        return encoded
+
+    def learn_neighbours(self, words: "SpelledWords") -> None:
+        """Learn the features of neighbouring words of encoded sentences, in place of those that are known."""
+        # This imports torch.
+        from elman.data.text.neighbours import learn_neighbours
+
+        self.neighbours = learn_neighbours(words)
 
     def encode(
         self,
@@ -197,14 +214,20 @@ class Words:
 
     def to_json(self) -> dict[str, Any]:
         """Return the words, characters and features that are known."""
-        return {name: None if known is None else known.to_json() for name, known in self._known().items()}
+        found = {name: None if known is None else known.to_json() for name, known in self._known().items()}
+        return {**found, "neighbours": None if self.neighbours is None else self.neighbours.tolist()}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
+        # Imported late: torch is needed only for training.
+        import torch
+
         from elman.data.text.vocabulary import Vocabulary
 
         for name in self._known():
             setattr(self, name, None if document[name] is None else Vocabulary.from_json(document[name]))
+        hashes = document["neighbours"]
+        self.neighbours = None if hashes is None else torch.tensor(hashes, dtype=torch.int64)
 
     def _known(self) -> dict[str, "Vocabulary | None"]:
         return {"vocabulary": self.vocabulary, "characters": self.characters, "features": self.features}

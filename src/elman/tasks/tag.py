@@ -15,7 +15,8 @@ from elman.tasks.baselines import FrequentTag
 from elman.tasks.sentences import Sentences, Words
 from elman.tasks.tag_labels import TagLabels
 from elman.tasks.tag_report import tagged_sentences
-from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
+from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read
+from elman.tasks.wide_tags import WideTagTask
 
 
 class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings):
@@ -34,7 +35,7 @@ class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSe
     clip_norm: float | None = Field(5.0, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
 
 
-class Tag(Task):
+class Tag(WideTagTask):
     """One label per word: cross entropy of each word, or of the tags of a sentence together.
 
     The metric that compares epochs is the F1 of spans where the tags are spans, and else the accuracy.
@@ -84,17 +85,17 @@ class Tag(Task):
         return spans if self.settings.metric is None and self.encoders["tags"].scheme is not None else chosen
 
     def network(self, cell: Any) -> Any:
-        """Build the network: spelled words, recurrent body, dense layers on each word, CRF."""
+        """Build the network: spelled words, recurrent body, dense layers on each word, CRF; the linear model."""
         from elman.tag_network import TagEnsemble, TagNetwork
 
         sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
-        settings = self.settings
-        if settings.closed_form:
-            # Ridge regression solves for one output layer; the linear model would stay as it is drawn.
-            settings = settings.model_copy(update={"wide": False})
-        if settings.ensemble > 1:
-            return TagEnsemble(settings, len(self.tags), settings.ensemble, cell=cell, allowed=allowed, **sizes)
-        return TagNetwork(settings, len(self.tags), cell=cell, allowed=allowed, **sizes)
+        how = {"cell": cell, "allowed": allowed, **sizes}
+        if self.settings.ensemble > 1:
+            network = TagEnsemble(self.settings, len(self.tags), self.settings.ensemble, **how)
+        else:
+            network = TagNetwork(self.settings, len(self.tags), **how)
+        network.wide = self.new_wide(len(self.tags))
+        return network
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
         """Read a batch, with `Tagged` outputs."""

@@ -39,15 +39,21 @@ def read_tags(network: Any, batch: Batch) -> Read:
     training, and the mean of them is learned.
     """
     scores, targets = network(batch["words"]), batch["tags"]
-    losses, counts = zip(*(_losses(part, targets, crf) for part, crf in network.parts(scores)), strict=True)
+    losses, counts = zip(*(tag_losses(part, targets, crf) for part, crf in network.parts(scores)), strict=True)
     # What a CRF allows is the same for all networks.
     total, counted = torch.stack(losses).mean(), counts[0]
     outputs = Tagged(scores.data, network.best(scores).data, total.detach())
     return Read(total / max(1, counted), counted, outputs)
 
 
-def _losses(scores: Ragged, targets: Ragged, crf: CRF | None) -> tuple[Tensor, int]:
-    """Return the sum of the losses of all words, and how many words are counted."""
+def tag_losses(scores: Ragged, targets: Ragged, crf: CRF | None) -> tuple[Tensor, int]:
+    """Return the sum of the losses of all words, and how many words are counted.
+
+    Args:
+        scores: of the tags, `(total, tags)`.
+        targets: the true tags, `(total,)`.
+        crf: that reads the scores of a sentence together.
+    """
     if crf is None:
         return functional.cross_entropy(scores.data, targets.data, reduction="sum"), targets.total
     each = crf(scores, targets)

@@ -75,7 +75,8 @@ def spell(
     spellings = list(distinct) if characters is not None else [""] * len(distinct)
     encoded = (characters or Vocabulary("")).encode_batch(spellings)
     found = [features.encode(features_of(word)) for word in distinct] if features is not None else []
-    table = np.array(found, np.int64).reshape(len(distinct), -1 if found else 0)
+    width = 0 if features is None else len(features_of(""))
+    table = np.array(found, np.int64).reshape(len(distinct), width)
     return SpelledWords(ids, torch.tensor(forms, dtype=torch.int64), encoded, torch.from_numpy(table))
 
 
