@@ -63,7 +63,7 @@ class RowNetwork(nn.Module):
         self.max_length = settings.max_length
         self.pooling = Pooling(settings.pooling, width, settings.max_length)
         self.dense = dense_layers(settings, self.pooling.output_size, outputs)
-        self.wide = None if wide is None else Wide(wide, outputs)
+        self.wide = None if wide is None else Wide(wide, outputs, "margin")
 
     def forward(self, batch: Ragged | TextsWithNgrams) -> Tensor:
         """Return rows `(batch, outputs)` of ids `(total,)` or numbers `(total, feature)`.
@@ -111,7 +111,7 @@ class Ensemble(nn.Module):
         self.settings = settings
         self.average = average or _mean_probabilities
         self.members = nn.ModuleList(RowNetwork(settings, outputs, **how) for _ in range(members))
-        self.wide = None if wide is None else Wide(wide, outputs)
+        self.wide = None if wide is None else Wide(wide, outputs, "margin")
 
     @property
     def body(self) -> Recurrent | None:

@@ -13,7 +13,7 @@ from elman.data.text.ngrams import Ngrams
 from elman.errors import DataError, ModelError
 from elman.models import OtherModel
 from elman.nn import wide as wide_module
-from elman.nn.wide import Wide
+from elman.nn.wide import Fit, Wide
 from elman.tasks.choices import kind_of_tokens
 from elman.tasks.task import Values
 from elman.training.listener import Silent
@@ -230,11 +230,11 @@ def test_a_fit_of_many_features_reads_a_sample_of_the_rows(monkeypatch):
     targets = torch.tensor([n % 2 for n in range(120)])
     monkeypatch.setattr(wide_module, "LARGEST", rows.ids.total // 2)
     wide = Wide(len(grams), 2)
-    wide.fit(rows, targets, strength=3.0)
+    wide.fit(rows, targets, how=Fit(3.0))
     count = int(120 * (rows.ids.total // 2) / rows.ids.total)
     some = torch.randperm(120, generator=torch.Generator().manual_seed(0))[:count].sort().values
     monkeypatch.undo()
     expected = Wide(len(grams), 2)
-    expected.fit(rows.select(some.tolist()), targets[some], strength=3.0)
+    expected.fit(rows.select(some.tolist()), targets[some], how=Fit(3.0))
     assert torch.equal(wide.weight, expected.weight)
     assert wide(rows).argmax(1).eq(targets).float().mean() > 0.9

@@ -15,7 +15,8 @@ from elman.recipes.language import (
 )
 from elman.recipes.long_memory_runs import LONG_MEMORY
 from elman.recipes.mackey_glass import mackey_glass_step
-from elman.recipes.news import news_best, news_bilstm, news_lstm, news_rnn, news_rnn_titles
+from elman.recipes.news import news_bilstm, news_lstm, news_rnn, news_rnn_titles
+from elman.recipes.news_best import news_best
 from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
 from elman.recipes.recipe import Recipe as Recipe

@@ -114,15 +114,3 @@ news_bilstm = Recipe(
     source=SOURCE,
     most_epochs=8,
 )
-
-news_best = Recipe(
-    name="news-best",
-    summary="titles and descriptions; the defaults of elman train classify, with the adversarial loss",
-    task="classify",
-    threads=2,
-    data=("ag-news",),
-    read=read_news,
-    settings={"tokens": "words", "adversarial": 1.0, "epochs": 4},
-    reported={"accuracy": 0.920},
-    source="TF-IDF of words and characters with logistic regression on the same rows (scikit-learn)",
-)

@@ -126,7 +126,7 @@ class Classify(WideRowTask):
         # This imports torch.
         from elman.nn.wide import Wide
 
-        return Wide(features, len(self.labels))
+        return Wide(features, len(self.labels), "margin")
 
     def wide_weights(self, encoded: Any) -> "Tensor | None":
         """Return the weight of the label of each row, where the settings weight the labels."""

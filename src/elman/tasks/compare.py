@@ -206,8 +206,8 @@ class Compare(Task):
             first, second = rows.select(range(size)), rows.select(range(size, 2 * size))
             text.crosses = text.pairs().learn(first, second)
             wide = PairWide(text.pairs(), self.kind.wide())
-            strengths = {kind: part.strength.item() for kind, part in network.wide.parts.items()}
-            self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]), strengths)
+            fits = {kind: part.fit_of for kind, part in network.wide.parts.items()}
+            self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]), fits)
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
             text.ngrams, text.crosses = before

@@ -76,8 +76,8 @@ class WideRowTask(Task):
         try:
             rows = text.learn_ngrams(values.columns["text"], before.least)
             wide = self.new_wide(len(text.ngrams))
-            strength, each = network.wide.strength.item(), self.wide_weights(found)
-            wide.fit(rows, self.wide_targets(found), each, strength=strength, seed=self.settings.seed)
+            each = self.wide_weights(found)
+            wide.fit(rows, self.wide_targets(found), each, how=network.wide.fit_of, seed=self.settings.seed)
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
             text.ngrams = before
