@@ -42,7 +42,7 @@ def test_plasticity_spreads_the_units_as_asked():
     reservoirs = Reservoirs(1, 0, settings).double()
     inputs = torch.randn(4000, 1, dtype=torch.float64)
     before = reservoirs(inputs[None])[0].std(1)
-    fit_plasticity(reservoirs, inputs, mean=0.0, deviation=0.2, rate=5e-4)
+    fit_plasticity(reservoirs, [inputs], mean=0.0, deviation=0.2, rate=5e-4)
     states = reservoirs(inputs[None])[0][0, 500:]
     assert before.max() < 0.1
     assert 0.15 < float(states.std()) < 0.25
@@ -55,7 +55,7 @@ def test_one_step_of_plasticity_is_its_formula():
     reservoirs = Reservoirs(1, 0, settings).double()
     (reservoir,) = next(iter(reservoirs.side))  # pyright: ignore[reportGeneralTypeIssues]
     weight, bias = reservoir.input_weight.clone(), reservoir.bias[0].clone()
-    fit_plasticity(reservoirs, torch.full((1, 1), 0.7, dtype=torch.float64), mean=0.1, deviation=0.5, rate=0.01)
+    fit_plasticity(reservoirs, [torch.full((1, 1), 0.7, dtype=torch.float64)], mean=0.1, deviation=0.5, rate=0.01)
     net = 0.7 * weight[0] + bias
     y = net.tanh()
     change = -0.01 * (-0.1 / 0.25 + y / 0.25 * (2 * 0.25 + 1 - y**2 + 0.1 * y))

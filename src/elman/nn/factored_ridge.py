@@ -1,6 +1,6 @@
 """Ridge regression from a triangular factor of the data, for nearly dependent features."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -77,6 +77,14 @@ class Factor:
         """Count in the rows of another factor."""
         if others.rows:
             self._stack(others.rows, others.matrix)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the number of rows and the matrix by name, not copied."""
+        return {"rows": torch.tensor(self.rows), "matrix": self.matrix}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        self.rows, self.matrix = int(tensors["rows"]), tensors["matrix"].clone()
 
     def _stack(self, rows: int, block: Tensor) -> None:
         self.matrix = torch.linalg.qr(torch.cat([self.matrix, block]), mode="r").R

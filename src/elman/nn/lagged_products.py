@@ -6,6 +6,9 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor, nn
 
+from elman.data.ragged.ragged import Ragged
+from elman.nn.reservoirs import Steps, with_rows
+
 
 class LaggedProducts(nn.Module):
     """The last inputs of a series, and the products of them up to a degree.
@@ -41,20 +44,34 @@ class LaggedProducts(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, inputs: Tensor, fed: Tensor | None = None, states: Sequence[Tensor] | None = None, *, noisy: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, inputs: Steps, fed: Steps | None = None, states: Sequence[Tensor] | None = None, *, noisy: bool = False
+    ) -> tuple[Steps, list[Tensor]]:
         """Return the features at every step, `(batch, time, size)`, and the last inputs.
 
         Args:
-            inputs: `(batch, time, inputs)`.
+            inputs: `(batch, time, inputs)`, dense or ragged.
             fed: not read.
-            states: the last inputs of an earlier call, to continue from.
+            states: the last inputs of an earlier call, to continue from; of a dense batch alone.
             noisy: has no effect.
         """
+        if isinstance(inputs, Ragged):
+            return with_rows(inputs, self._products(self._lagged_in_ragged(inputs))), []
         kept = (self.lags - 1) * self.stride
         before = inputs.new_zeros(len(inputs), kept, inputs.shape[2]) if states is None else states[0]
         whole, time = torch.cat([before, inputs], 1), inputs.shape[1]
         starts = [kept - lag * self.stride for lag in range(self.lags)]
         lagged = torch.cat([whole[:, start : start + time] for start in starts], 2)
-        products = [lagged[:, :, factors].prod(-1) for factors in self.factors]
-        return torch.cat(products, 2), [whole[:, whole.shape[1] - kept :]]
+        return self._products(lagged), [whole[:, whole.shape[1] - kept :]]
+
+    def _lagged_in_ragged(self, inputs: Ragged) -> Tensor:
+        """Return the last inputs of each step, `(total, lags · inputs)`."""
+        positions, steps = torch.arange(inputs.total, device=inputs.data.device), inputs.step_index()
+        lagged = []
+        for lag in range(self.lags):
+            back = lag * self.stride
+            before = inputs.data[(positions - back).clamp(min=0)]
+            lagged.append(torch.where((steps >= back).unsqueeze(1), before, 0.0))
+        return torch.cat(lagged, 1)
+
+    def _products(self, lagged: Tensor) -> Tensor:
+        return torch.cat([lagged[..., factors].prod(-1) for factors in self.factors], -1)

@@ -304,6 +304,7 @@ class RecursiveLeastSquares:
     Attributes:
         weight: `(features, targets)`.
         bias: `(targets,)`.
+        ridge: the penalty.
 
     Raises:
         UsageError: a ridge or a factor outside its range.
@@ -319,7 +320,7 @@ class RecursiveLeastSquares:
                 f"Expected a ridge above 0 and a forgetting factor above 0 to 1, got {ridge!r} and {forgetting!r}.",
                 fix="Give such numbers, for example ridge=1.0, forgetting=0.999.",
             )
-        self._forgetting = forgetting
+        self.ridge, self._forgetting = ridge, forgetting
         self._inverse = torch.eye(features + 1, dtype=torch.float64) / ridge
         self._weights = torch.zeros(features + 1, targets, dtype=torch.float64)
 
@@ -332,6 +333,19 @@ class RecursiveLeastSquares:
     def bias(self) -> Tensor:
         """The bias, `(targets,)`."""
         return self._weights[-1]
+
+    @property
+    def solution(self) -> Solution:
+        """The solution on the rows so far, a copy."""
+        return Solution(self.weight.clone(), self.bias.clone(), self.ridge)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was learned by name, not copied."""
+        return {"inverse": self._inverse, "weights": self._weights}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        self._inverse, self._weights = tensors["inverse"].clone(), tensors["weights"].clone()
 
     def update(self, features: Tensor, targets: Tensor) -> Tensor:
         """Learn from one row, and return the error before it, `(targets,)`.

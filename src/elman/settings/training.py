@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from elman.settings.base import Conflict, Settings
+from elman.settings.base import Conflict
+from elman.settings.readout import LEAST_SQUARES, ReadoutSettings
 from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
@@ -19,7 +20,7 @@ DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
 FLOSSING_EXPONENTS = 8
 
 
-class RunSettings(Settings):
+class RunSettings(ReadoutSettings):
     """How a network is trained, for any task."""
 
     space: ClassVar[Space] = {"learning_rate": Range(1e-4, 3e-2, log=True)}
@@ -104,16 +105,11 @@ class RunSettings(Settings):
     validation_fraction: BelowOne = Field(
         0.0, description="Fraction of the training data to hold out. Epochs are compared by it."
     )
-    fitter: Literal["gradient", "ridge"] | None = Field(
+    fitter: Literal["gradient", "ridge", "rls", "force"] | None = Field(
         None,
-        description="How the weights are found. ridge solves for the output layer alone, in one pass over the data. By "
-        "default ridge for the cell reservoir, else gradient.",
-    )
-    ridges: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        None,
-        min_length=1,
-        description="Penalties that ridge chooses from. It cross-validates them in the same pass. By default 1e-8, "
-        "1e-7, … 100.",
+        description="How the weights are found: gradient, ridge, rls or force. ridge solves for the output layer "
+        "alone, in one pass over the data; rls (recursive least squares) does so step by step, and force while the "
+        "network reads its own output. By default ridge for the cell reservoir, else gradient.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     device: str = Field(
@@ -141,10 +137,10 @@ class RunSettings(Settings):
     )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
-    @field_validator("freeze", "ridges", mode="before")
+    @field_validator("freeze", mode="before")
     @classmethod
     def _one_is_a_list_as_well(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | float) else value
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod
@@ -156,7 +152,7 @@ class RunSettings(Settings):
     @property
     def closed_form(self) -> bool:
         """Whether the output layer is solved for, and nothing else is learned."""
-        return self.fitter == "ridge" or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
+        return self.fitter in LEAST_SQUARES or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
 
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.schedule == "step") != (self.step_epochs is not None):

@@ -1,0 +1,92 @@
+"""Rows for ridge regression in parts, each of which is left out once to compare the ridges."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.nn.factored_ridge import Factor
+from elman.nn.ridge import Solution, Sums, cross_validate, joined
+
+PARTS = 5
+SUMMARIES: dict[str, Any] = {"products": Sums, "qr": Factor}
+
+
+class Parts:
+    """Summaries of rows of features and targets, to which the rows are dealt in turn.
+
+    Args:
+        features: number of features.
+        targets: number of targets.
+        ridges: penalties to choose from.
+        solver: `products` keeps sums of products, `qr` a triangular factor.
+
+    >>> parts = Parts(1, 1, ridges=[1e-6, 100.0])
+    >>> rows = torch.arange(10.0).unsqueeze(1)
+    >>> parts.add(rows, 2 * rows, lengths=[10])
+    >>> parts.solution().ridge
+    1e-06
+    """
+
+    def __init__(self, features: int, targets: int, *, ridges: Sequence[float], solver: str = "products"):
+        self.ridges = ridges
+        # A single ridge is compared with none.
+        count = PARTS if len(ridges) > 1 else 1
+        self._each = [SUMMARIES[solver].empty(features, targets) for _ in range(count)]
+        self._dealt = 0
+
+    def add(self, features: Tensor, targets: Tensor, *, lengths: Sequence[int] | None = None) -> None:
+        """Count rows in.
+
+        Args:
+            features: `(rows, features)`.
+            targets: `(rows, targets)`.
+            lengths: how many of the rows each sequence has, to deal the sequences one by one; fewer sequences than
+                parts are cut into stretches. If not given, all rows are dealt to one part.
+        """
+        stretches = [len(features)] if lengths is None else _stretches(lengths, len(self._each))
+        turns = torch.arange(self._dealt, self._dealt + len(stretches)) % len(self._each)
+        of_rows = turns.repeat_interleave(torch.tensor(stretches, dtype=torch.int64))
+        for number in turns.unique().tolist():
+            rows = of_rows == number
+            whole = bool(rows.all())
+            self._each[number].add(features if whole else features[rows], targets if whole else targets[rows])
+        self._dealt += len(stretches)
+
+    def solution(self) -> Solution:
+        """Return the solution on all rows with the ridge of the least cross-validated error.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        return cross_validate(self._each, self.ridges)
+
+    def solution_so_far(self) -> Solution | None:
+        """Return the solution with the middle ridge, None without rows: to compare the ridges takes longer."""
+        whole = joined(self._each)
+        return next(whole.solve([self.ridges[len(self.ridges) // 2]])) if whole.count else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that was summed up, by name, not copied."""
+        found = {
+            f"{number}/{name}": each for number, part in enumerate(self._each) for name, each in part.tensors().items()
+        }
+        return {**found, "dealt": torch.tensor(self._dealt)}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        for number, part in enumerate(self._each):
+            start = f"{number}/"
+            part.load({name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)})
+        self._dealt = int(tensors["dealt"])
+
+
+def _stretches(lengths: Sequence[int], parts: int) -> list[int]:
+    """Return the lengths of the sequences, each cut into nearly equal stretches if there are fewer than the parts.
+
+    >>> _stretches([7], 3), _stretches([4, 1], 2)
+    ([2, 2, 3], [4, 1])
+    """
+    cuts = -(-parts // max(1, len(lengths)))
+    return [length * (cut + 1) // cuts - length * cut // cuts for length in lengths for cut in range(cuts)]
