@@ -46,7 +46,7 @@ class Member:
             dtype = getattr(torch, settings.precision)
             forward = build_features(inputs, outputs, settings).to(dtype)
             backward = build_features(inputs, 0, settings).to(dtype) if settings.bidirectional else None
-        size = inputs * (settings.read_input and settings.lags is None) + forward.size * (1 + settings.bidirectional)
+        size = inputs * settings.has_input_beside + forward.size * (1 + settings.bidirectional)
         zeros = torch.zeros(size, outputs, dtype=torch.float64)
         return cls(settings, forward, backward, Solution(zeros, zeros[0], settings.ridges[0]))
 
@@ -200,7 +200,7 @@ class Member:
         return torch.cat([before, outputs[first : first + count - 1]]).to(self._dtype).unsqueeze(0)
 
     def _joined(self, block: Tensor, forward: Tensor, backward: Tensor | None) -> Tensor:
-        parts = [block] if self.settings.read_input and self.settings.lags is None else []
+        parts = [block] if self.settings.has_input_beside else []
         return torch.cat([*parts, forward, *([] if backward is None else [backward])], -1)
 
     def _read_out(self, features: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class ReservoirBody(nn.Module):
         self.settings, self.outputs = settings, outputs if settings.feedback_scaling else 0
         self.onward = build_features(inputs, self.outputs, settings)
         self.backward = build_features(inputs, 0, settings) if settings.bidirectional else None
-        self.output_size = inputs * settings.read_input + self.onward.size * (1 + settings.bidirectional)
+        self.output_size = inputs * settings.has_input_beside + self.onward.size * (1 + settings.bidirectional)
         self.to(torch.get_default_dtype())
 
     def forward(
@@ -83,7 +83,7 @@ class ReservoirBody(nn.Module):
             parts.append(turned.reverse().data)
             ends.append(turned.last())
             states = [*states, *others]
-        if self.settings.read_input:
+        if self.settings.has_input_beside:
             parts.insert(0, rows.data)
             ends.insert(0, rows.last())
         units = [state.tensors["h"] for state in states] or [rows.data.new_zeros(0, len(rows), 0)]
@@ -101,7 +101,7 @@ class ReservoirBody(nn.Module):
         for step in range(inputs.longest):
             row = padded[:, step : step + 1]
             features, states = self.onward(row, fed.unsqueeze(1), states, noisy=self.training)
-            parts = [row, features] if self.settings.read_input else [features]
+            parts = [row, features] if self.settings.has_input_beside else [features]
             fed = read_out(torch.cat(parts, 2)[:, 0])
             found.append(fed)
         every = torch.stack(found, 1) if found else padded.new_zeros(len(inputs), 0, self.outputs)

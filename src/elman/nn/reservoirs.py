@@ -159,4 +159,4 @@ def rows_of(steps: Tensor | Ragged) -> Tensor:
 
 def with_rows(steps: Steps, rows: Tensor) -> Steps:
     """Return a batch of the same lengths with other rows."""
-    return steps.replace(rows) if isinstance(steps, Ragged) else rows
+    return steps.replace(rows) if isinstance(steps, Ragged) else rows  # pyright: ignore[reportReturnType]

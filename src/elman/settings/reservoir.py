@@ -60,6 +60,11 @@ class ReservoirOptions(Settings):
     lag_stride: PositiveInt = Field(1, description="Steps between two lagged inputs.")
     degree: PositiveInt = Field(2, description="Largest number of factors of a product of lagged inputs.")
 
+    @property
+    def has_input_beside(self) -> bool:
+        """Whether the output layer reads the input beside the features; lagged products have it among them."""
+        return self.read_input and self.lags is None
+
     def _conflicts(self) -> Iterator[Conflict]:
         if self.plasticity_rate and self.feedback_scaling:
             yield Conflict(("plasticity_rate", "feedback_scaling"), "only units without feedback have plasticity.")
@@ -164,6 +169,8 @@ class ReservoirTaskSettings(ReservoirOptions):
         for name in ("noise", "num_reservoirs"):
             if self.lags is not None and name in given:
                 yield Conflict(("lags", name), "a next-generation reservoir has no units.")
+        if self.lags is not None and self.read_input:
+            yield Conflict(("lags", "read_input"), "the lagged inputs have that of the step already.")
         for name, unchanged in ABSENT.items():
             if given and settings.get(name, unchanged[0]) not in unchanged:
                 yield Conflict((given[0], name), f"reservoirs with {given[0]} have no {name}.")

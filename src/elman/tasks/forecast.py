@@ -1,7 +1,7 @@
 """The task of forecasting series of numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -10,14 +10,19 @@ from elman.report.parts import Part
 from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.training import TrainingSettings
 from elman.tasks.panel_encoder import PanelEncoder
 from elman.tasks.panels import Panels
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 
 
-class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettings):
+class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettings, ReservoirTaskSettings):
     """Every setting of a forecaster: its windows, the network's layers and the training."""
+
+    no_feedback: ClassVar[str] = (
+        "a forecaster reads the values of its window already, and gives all steps ahead at once."
+    )
 
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer.")
     output_dropout: float = Field(
@@ -47,6 +52,11 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
             yield Conflict(("fitter", "ridge_weight"), "the fitter ridge adds a map of the window already.")
         if self.closed_form and self.loss not in (None, "squared"):
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
+        if self.reservoir_options and self.method not in (None, "direct"):
+            name = self.reservoir_options[0]
+            yield Conflict(("method", name), f"reservoirs with {name} are for the method direct.")
+        if self.lags is not None and self.window is not None and (self.lags - 1) * self.lag_stride >= self.window:
+            yield Conflict(("lags", "window"), "the lagged inputs must be within the window.")
 
 
 class Forecast(Task):

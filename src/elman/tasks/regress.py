@@ -12,6 +12,7 @@ from elman.settings import check_settings
 from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
 from elman.settings.network import Share
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
 from elman.tasks.numbers import METRICS, WITHIN
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 QUANTILES = (0.1, 0.5, 0.9)
 
 
-class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class RegressorSettings(RowSettings, EnsembleSettings, ReservoirTaskSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Every setting of a regressor: those of `RowSettings`, and these."""
 
     loss: NumberLoss = Field(
@@ -76,6 +77,8 @@ class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[repor
             yield Conflict(("loss", "quantiles"), "quantiles are for the loss quantile.")
         if self.closed_form and self.loss != "squared":
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
+        if self.feedback_scaling and self.loss == "quantile":
+            yield Conflict(("feedback_scaling", "loss"), "one number is fed back, and not several quantiles.")
         if self.metric == WITHIN.name and self.tolerance is None:
             yield Conflict(("metric", "tolerance"), f"{WITHIN.name} needs a tolerance.")
         if list(self.quantiles) != sorted(set(self.quantiles)):
@@ -178,6 +181,11 @@ class Regress(WideRowTask):
         sizes, outputs = self.encoders["text"].sizes(), max(1, len(self.quantiles))
         features, members = sizes.pop("wide", None), self.settings.ensemble
         if not self.encoders["target"].each_step:
+            if self.settings.feedback_scaling:
+                raise UsageError(
+                    "Feedback needs a target for each step, got one for each sequence.",
+                    fix="Leave out feedback_scaling (--feedback-scaling).",
+                )
             if members > 1:
                 network = Ensemble(self.settings, outputs, members, average=mean_numbers, cell=cell, **sizes)
             else:
@@ -289,7 +297,11 @@ class Regress(WideRowTask):
         from elman.devices import widened
         from elman.nn.regression import without_crossing
 
-        outputs = network(batch["text"])
+        known = {}
+        if network.training and self.settings.feedback_scaling and self.settings.fitter != "force":
+            # Teacher forcing: the targets are fed back.
+            known["known"] = self.readout(network, batch).map(lambda rows: rows.to(next(network.parameters()).dtype))
+        outputs = network(batch["text"], **known)
         outputs = widened(outputs.data if self.encoders["target"].each_step else outputs)
         return without_crossing(outputs) if self.quantiles else outputs.squeeze(-1)
 

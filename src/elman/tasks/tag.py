@@ -1,13 +1,14 @@
 """The task of giving each word of a sentence a label."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from elman.errors import UsageError
 from elman.report.parts import Confusion, Numbers, Part
 from elman.settings.ensemble import EnsembleSettings
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
@@ -18,8 +19,10 @@ from elman.tasks.tag_report import tagged_sentences
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task
 
 
-class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings):
+class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings, ReservoirTaskSettings):
     """Every setting of a tagger: which words are known, the network's layers and the training."""
+
+    no_feedback: ClassVar[str] = "a tagger chooses the tags of all words at once, and feeds none back."
 
     scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
         None, description="Scheme of tags that are spans. The strict score reads them by it; found if not given."
