@@ -13,7 +13,7 @@ from elman.compiler.zoneout import zoneout
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
-from elman.errors import ShapeError, UsageError
+from elman.errors import DataError, ShapeError, UsageError
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.memory_starts import start_with_memory
 from elman.nn.number_input import NumberInput
@@ -77,7 +77,8 @@ class RowNetwork(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the rows without those of the linear model."""
-        return self.dense(self.pooling(*read_steps(self, batch)))
+        steps, end = read_steps(self, batch)
+        return self.dense(self.pooling(without_first(steps, getattr(self.settings, "warmup_steps", 0)), end))
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
@@ -399,9 +400,26 @@ def read_steps(
     return dropped, end
 
 
+def without_first(steps: Ragged, count: int) -> Ragged:
+    """Return the steps of each sequence after so many first ones.
+
+    Raises:
+        DataError: a sequence has no more steps than that.
+    """
+    if not count:
+        return steps
+    if len(steps) and (least := int(steps.lengths.min())) <= count:
+        raise DataError(
+            f"Expected sequences with more steps than the warm-up of {count:,}, got one of {least:,}.",
+            fix="Give longer sequences, or a smaller warmup_steps (--warmup-steps).",
+        )
+    return Ragged(steps.data[steps.step_index() >= count], steps.lengths - count)
+
+
 def example_of(network: Any, max_length: int | None) -> Ragged:
     """Return a small batch of the kind that the layers of `build_steps` read."""
-    lengths = [min(length, max_length or length) for length in (3, 1)]
+    first = getattr(network.settings, "warmup_steps", 0)
+    lengths = [first + min(length, max_length or length) for length in (3, 1)]
     if network.features is None:
         shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)
         return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)

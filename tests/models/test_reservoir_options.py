@@ -186,6 +186,18 @@ def test_tasks_without_an_output_for_each_step_refuse_feedback(kind, data, messa
 
 
 @pytest.mark.parametrize(
+    ("kind", "data", "message"),
+    [
+        (SequenceForecaster, ([TARGETS],), "give a longer window"),
+        (SequenceTagger, ([["a"]], [["b"]]), "a tag for every word"),
+    ],
+)
+def test_tasks_in_which_every_step_counts_refuse_a_warm_up(kind, data, message):
+    with pytest.raises(UsageError, match=message):
+        kind(cell="reservoir", warmup_steps=1).fit(*data)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [({"method": "recursive"}, "the method direct"), ({"lags": 9, "window": 8, "horizon": 2}, "within the window")],
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import ShapeError
-from elman.nn.ridge import Solution, require_rows
+from elman.nn.ridge_sums import Agreement, Solution, require_rows
 
 
 @dataclass
@@ -116,3 +116,15 @@ class Factor:
         size = 1 + self.features
         ahead = torch.cat([solution.bias[None], solution.weight])
         return (self.matrix[:, size:] - self.matrix[:, :size] @ ahead).square().sum()
+
+    @property
+    def target_mean(self) -> Tensor:
+        """The mean of each target, `(targets,)`."""
+        return self.matrix[0, 1 + self.features :] / self.matrix[0, 0]
+
+    def agreement(self, solution: Solution, centre: Tensor) -> Agreement:
+        """Return how the outputs of a solution on these rows agree with the targets, as `Sums.agreement` does."""
+        size = 1 + self.features
+        outputs = self.matrix[:, :size] @ torch.cat([(solution.bias - centre)[None], solution.weight])
+        targets = self.matrix[:, size:] - self.matrix[:, :1] * centre
+        return Agreement((outputs * targets).sum(), outputs.square().sum())

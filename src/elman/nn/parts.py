@@ -21,6 +21,7 @@ class Parts:
         targets: number of targets.
         ridges: penalties to choose from.
         solver: `products` keeps sums of products, `qr` a triangular factor.
+        scale_free: how the ridges are compared, as for `elman.nn.ridge.cross_validate`.
 
     >>> parts = Parts(1, 1, ridges=[1e-6, 100.0])
     >>> rows = torch.arange(10.0).unsqueeze(1)
@@ -29,8 +30,16 @@ class Parts:
     1e-06
     """
 
-    def __init__(self, features: int, targets: int, *, ridges: Sequence[float], solver: str = "products"):
-        self.ridges = ridges
+    def __init__(
+        self,
+        features: int,
+        targets: int,
+        *,
+        ridges: Sequence[float],
+        solver: str = "products",
+        scale_free: bool = False,
+    ):
+        self.ridges, self._scale_free = ridges, scale_free
         # A single ridge is compared with none.
         count = PARTS if len(ridges) > 1 else 1
         self._each = [SUMMARIES[solver].empty(features, targets) for _ in range(count)]
@@ -60,7 +69,7 @@ class Parts:
         Raises:
             DataError: there are no rows.
         """
-        return cross_validate(self._each, self.ridges)
+        return cross_validate(self._each, self.ridges, scale_free=self._scale_free)
 
     def solution_so_far(self) -> Solution | None:
         """Return the solution with the middle ridge, None without rows: to compare the ridges takes longer."""

@@ -1,7 +1,7 @@
-"""How an output layer is found by least squares, as settings."""
+"""How the weights of a network are found, as settings."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -13,22 +13,24 @@ LEAST_SQUARES = ("ridge", *ONLINE)
 
 
 class ReadoutSettings(Settings):
-    """How an output layer is found by least squares. A subclass has the setting `fitter`."""
+    """How weights are found: by gradients, or by least squares for the output layer alone."""
 
-    if TYPE_CHECKING:
-        fitter: Any
-
+    fitter: Literal["gradient", "ridge", "rls", "force"] | None = Field(
+        None,
+        description="How the weights are found: gradient, ridge, rls or force. ridge solves for the output layer "
+        "alone, in one pass over the data; rls (recursive least squares) does so step by step, and force while the "
+        "network reads its own output. By default ridge for the cell reservoir, else gradient.",
+    )
     ridges: tuple[Ridge, ...] | None = Field(
         None,
         min_length=1,
         description="Penalties that ridge chooses from. It cross-validates them in the same pass. By default 1e-8, "
-        "1e-7, … 100. rls and force have the middle one.",
+        "1e-7, … 100. rls and force take the middle one.",
     )
     solver: Literal["products", "qr"] = Field(
         "products",
-        description="How ridge regression is solved. From sums of products, or by qr, which takes about three times "
-        "as long and uses directions of the states that products lose to rounding: for forecasts of smooth series in "
-        "closed loop.",
+        description="How ridge regression is solved: products or qr. qr takes about three times as long, and uses "
+        "directions of the states that sums of products lose to rounding.",
     )
     forgetting: float = Field(
         1.0,
@@ -45,7 +47,7 @@ class ReadoutSettings(Settings):
     @property
     def closed_form(self) -> bool:
         """Whether the output layer is found by least squares, and nothing else is learned."""
-        return self.fitter in LEAST_SQUARES
+        return self.fitter in LEAST_SQUARES or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
 
     @property
     def is_online(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from elman.settings.base import Conflict, Settings
 from elman.settings.readout import ReadoutSettings
@@ -34,7 +34,7 @@ class ReservoirOptions(Settings):
     num_reservoirs: PositiveInt = Field(
         1, description="Reservoirs side by side, each of num_layers in depth. The output layer reads all of them."
     )
-    read_input: bool = Field(True, description="Let the output layer read the input of each step beside the states.")
+    read_input: bool = Field(True, description="Let the output layer read the input of each step too.")
     feedback_scaling: NotNegative = Field(
         0.0,
         description="Range of the weights that feed the output back. They are drawn uniformly from minus this to this, "
@@ -114,10 +114,10 @@ class ReservoirSettings(ReservoirUnits, ReadoutSettings):
 
     model_config = ConfigDict(title="ReservoirSettings")
 
-    fitter: Literal["ridge", "rls", "force"] = Field(
+    fitter: Literal["ridge", "rls", "force"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         "ridge",
         description="How the readout is found. rls is recursive least squares, step by step; force is the same while "
-        "the network reads its own output. Both have the middle one of ridges.",
+        "the network reads its own output. Both take the middle one of ridges.",
     )
     ridges: tuple[NotNegative, ...] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0),
@@ -139,18 +139,22 @@ class ReservoirSettings(ReservoirUnits, ReadoutSettings):
 class ReservoirTaskSettings(ReservoirOptions):
     """The options of reservoirs that a task has besides those of the cell `reservoir`."""
 
-    # Why there is nothing to feed back, in a task without an output for each step.
+    # Why a task has no feedback, and why it has no warm-up.
     no_feedback: ClassVar[str] = ""
+    no_warmup: ClassVar[str] = ""
 
-    read_input: bool = Field(
-        False, description="Let the output layer read the input of each step beside the states. Of the cell reservoir."
+    read_input: bool = Field(False, description="Let the output layer read the input of each step too.")
+    warmup_steps: NonNegativeInt = Field(
+        0,
+        description="First steps of each sequence that do not count. They are neither learned from nor scored where "
+        "each step has a target, and pooling leaves them out where each sequence has one.",
     )
 
     @property
     def reservoir_options(self) -> list[str]:
         """The settings that the cell `reservoir` alone does not have, and that are given."""
         fields = ReservoirTaskSettings.model_fields
-        return [name for name, field in fields.items() if getattr(self, name) != field.default]
+        return [name for name in ReservoirOptions.model_fields if getattr(self, name) != fields[name].default]
 
     def _conflicts(self) -> Iterator[Conflict]:
         given, settings = self.reservoir_options, vars(self)
@@ -160,6 +164,10 @@ class ReservoirTaskSettings(ReservoirOptions):
             )
         if self.feedback_scaling and self.no_feedback:
             yield Conflict(("feedback_scaling",), self.no_feedback)
+        if self.warmup_steps and self.no_warmup:
+            yield Conflict(("warmup_steps",), self.no_warmup)
+        if self.warmup_steps and settings.get("segment", 1) != 1:
+            yield Conflict(("segment", "warmup_steps"), "a segment has several steps; leave one of the two out.")
         if self.plasticity_rate and settings.get("fitter") == "gradient":
             problem = "plasticity comes before least squares; leave fitter out, or give ridge or rls."
             yield Conflict(("fitter", "plasticity_rate"), problem)

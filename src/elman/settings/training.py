@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from elman.settings.base import Conflict
-from elman.settings.readout import LEAST_SQUARES, ReadoutSettings
+from elman.settings.readout import ReadoutSettings
 from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
@@ -105,12 +105,6 @@ class RunSettings(ReadoutSettings):
     validation_fraction: BelowOne = Field(
         0.0, description="Fraction of the training data to hold out. Epochs are compared by it."
     )
-    fitter: Literal["gradient", "ridge", "rls", "force"] | None = Field(
-        None,
-        description="How the weights are found: gradient, ridge, rls or force. ridge solves for the output layer "
-        "alone, in one pass over the data; rls (recursive least squares) does so step by step, and force while the "
-        "network reads its own output. By default ridge for the cell reservoir, else gradient.",
-    )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     device: str = Field(
         "cpu",
@@ -148,11 +142,6 @@ class RunSettings(ReadoutSettings):
         if not _DEVICE.fullmatch(value):
             raise ValueError("expected cpu, cuda, cuda:1 or auto")
         return value
-
-    @property
-    def closed_form(self) -> bool:
-        """Whether the output layer is solved for, and nothing else is learned."""
-        return self.fitter in LEAST_SQUARES or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
 
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.schedule == "step") != (self.step_epochs is not None):

@@ -91,6 +91,7 @@ class Classify(WideRowTask):
     source = Rows()
     baseline_names = ("majority", "linear")
     asked_baselines = ("reservoir",)
+    has_scale_free_readout = True
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric(

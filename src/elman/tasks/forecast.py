@@ -23,6 +23,7 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
     no_feedback: ClassVar[str] = (
         "a forecaster reads the values of its window already, and gives all steps ahead at once."
     )
+    no_warmup: ClassVar[str] = "a forecast is made from the last state of its window; give a longer window."
 
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer.")
     output_dropout: float = Field(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
@@ -44,9 +44,6 @@ class RegressorSettings(RowSettings, EnsembleSettings, ReservoirTaskSettings):  
     )
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (), description="Quantiles to predict with the loss quantile. By default 0.1, 0.5 and 0.9."
-    )
-    warmup_steps: NonNegativeInt = Field(
-        0, description="First steps of each sequence to neither learn from nor score. Targets must be of steps."
     )
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
@@ -184,7 +181,8 @@ class Regress(WideRowTask):
             if self.settings.feedback_scaling:
                 raise UsageError(
                     "Feedback needs a target for each step, got one for each sequence.",
-                    fix="Leave out feedback_scaling (--feedback-scaling).",
+                    fix="Leave out feedback_scaling (--feedback-scaling). A column that is the same at all steps of "
+                    "each series is read as a target of the series.",
                 )
             if members > 1:
                 network = Ensemble(self.settings, outputs, members, average=mean_numbers, cell=cell, **sizes)
@@ -217,19 +215,10 @@ class Regress(WideRowTask):
         return Read(loss, count, outputs.mean(0) if is_ensemble else outputs)
 
     def counted(self, batch: Batch) -> "Tensor | None":
-        """Return which steps are after the warm-up, None for all of them.
-
-        Raises:
-            UsageError: there is a warm-up, and the targets are of whole sequences.
-        """
+        """Return which steps are after the warm-up, None for all of them, or where the targets are of sequences."""
         first = self.settings.warmup_steps
-        if not first:
+        if not first or not self.encoders["target"].each_step:
             return None
-        if not self.encoders["target"].each_step:
-            raise UsageError(
-                "The targets are of whole sequences, which have no first steps to leave out.",
-                fix="Leave out warmup_steps (--warmup-steps).",
-            )
         return batch["target"].step_index() >= first
 
     def readout(self, network: Any, batch: Batch) -> Any:

@@ -23,6 +23,7 @@ class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSe
     """Every setting of a tagger: which words are known, the network's layers and the training."""
 
     no_feedback: ClassVar[str] = "a tagger chooses the tags of all words at once, and feeds none back."
+    no_warmup: ClassVar[str] = "a tagger has a tag for every word."
 
     scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
         None, description="Scheme of tags that are spans. The strict score reads them by it; found if not given."
@@ -50,6 +51,7 @@ class Tag(Task):
     columns = (Column("words", Words), Column("tags", TagLabels, "target"))
     source = Sentences()
     baseline_names = (FrequentTag.name,)
+    has_scale_free_readout = True
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("unknown_accuracy", True, True, "Of the words that training never saw.", "unknown words"),

@@ -60,7 +60,8 @@ class ReadoutLearner:
         for weight in self._layer.parameters():
             weight.zero_()
         sizes = self._layer.in_features, self._layer.out_features
-        self._readout = build_readout(*sizes, self._settings, len(self.data.plan(0)))
+        batches, scale_free = len(self.data.plan(0)), self.task.has_scale_free_readout
+        self._readout = build_readout(*sizes, self._settings, batches, scale_free=scale_free)
 
     def freeze_for(self, epoch: int) -> None:
         """Freeze nothing: only the output layer changes."""

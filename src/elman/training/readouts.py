@@ -56,11 +56,14 @@ class RidgeReadout:
         targets: number of targets.
         settings: with `ridges` and `solver`.
         batches: number of minibatches of the data.
+        scale_free: how the ridges are compared, as for `elman.nn.ridge.cross_validate`.
     """
 
-    def __init__(self, features: int, targets: int, settings: ReadoutSettings, batches: int):
-        ridges = settings.ridges or RIDGES
-        self._parts = Parts(features, targets, ridges=ridges, solver=settings.solver)
+    def __init__(
+        self, features: int, targets: int, settings: ReadoutSettings, batches: int, *, scale_free: bool = False
+    ):
+        how = {"ridges": settings.ridges or RIDGES, "solver": settings.solver}
+        self._parts = Parts(features, targets, scale_free=scale_free, **how)
         self._by_sequence = batches < PARTS
         self._batches = 0
 
@@ -135,7 +138,9 @@ class RecursiveReadout:
         self._rows = int(tensors["rows"])
 
 
-def build_readout(features: int, targets: int, settings: ReadoutSettings, batches: int) -> Readout:
+def build_readout(
+    features: int, targets: int, settings: ReadoutSettings, batches: int, *, scale_free: bool = False
+) -> Readout:
     """Build what learns an output layer, as the settings say.
 
     Args:
@@ -143,10 +148,11 @@ def build_readout(features: int, targets: int, settings: ReadoutSettings, batche
         targets: number of targets.
         settings: of the run.
         batches: number of minibatches of the data.
+        scale_free: how ridges are compared, as for `elman.nn.ridge.cross_validate`.
     """
     if settings.is_online:
         return RecursiveReadout(features, targets, settings)
-    return RidgeReadout(features, targets, settings, batches)
+    return RidgeReadout(features, targets, settings, batches, scale_free=scale_free)
 
 
 @contextmanager

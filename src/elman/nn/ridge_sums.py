@@ -1,0 +1,253 @@
+"""Sums over rows of features and targets, from which ridge regression is solved."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from elman.compiler.targets.llvm.memory import new_memory
+from elman.errors import DataError, ShapeError
+
+NAMES = ("count", "mean", "products", "squares")
+# Columns of the products that are computed at a time.
+BAND = 256
+# A ridge so many times the rounding of the largest product is not lost in it.
+SAFE = 10.0
+
+
+class Solution(NamedTuple):
+    """A linear map from features to targets: `features @ weight + bias`.
+
+    Attributes:
+        weight: `(features, targets)`.
+        bias: `(targets,)`.
+        ridge: the penalty it was found with.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    ridge: float
+
+
+class Agreement(NamedTuple):
+    """Sums over rows and targets, both of deviations from a centre.
+
+    Attributes:
+        both: Σ output · target.
+        outputs: Σ output².
+    """
+
+    both: Tensor
+    outputs: Tensor
+
+
+@dataclass
+class Sums:
+    """The count, the means and the centred products of rows of features and targets, in float64.
+
+    Rows are counted in block by block. Each block is centred before it is multiplied, so that data far from zero lose
+    nothing: with a mean of 1e6 the products are as exact as with a mean of 0.
+
+    Attributes:
+        features: number of features; the other columns are targets.
+        count: number of rows, or the sum of their weights.
+        mean: of each column, `(columns,)`.
+        products: Σ (feature - mean)ᵀ(row - mean), `(features, columns)`.
+        squares: Σ (target - mean)² of each target, `(targets,)`.
+
+    Source:
+        T. F. Chan, G. H. Golub, R. J. LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
+        Variances, 1982, equation 2.1, for vectors.
+    """
+
+    features: int
+    count: Tensor
+    mean: Tensor
+    products: Tensor
+    squares: Tensor
+
+    @classmethod
+    def empty(cls, features: int, targets: int) -> Self:
+        """Return the sums of no rows."""
+        columns = features + targets
+        shapes = (), (columns,), (features, columns), (targets,)
+        return cls(features, *(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+
+    def emptied(self) -> Self:
+        """Return the sums of no rows, for the same numbers of features and targets."""
+        return self.empty(self.features, len(self.mean) - self.features)
+
+    def add(self, features: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
+        """Count rows in.
+
+        Args:
+            features: `(rows, features)`.
+            targets: `(rows, targets)`.
+            weights: of the squared error of each row, `(rows,)`, above 0; 1 if not given.
+
+        Raises:
+            ShapeError: other numbers of rows or columns.
+        """
+        rows, columns = len(features), len(self.mean) - self.features
+        if features.shape != (rows, self.features) or targets.shape != (rows, columns):
+            raise ShapeError(
+                f"Expected features (rows, {self.features}) and targets (rows, {columns}), got "
+                f"{tuple(features.shape)} and {tuple(targets.shape)}.",
+                fix="Give a row of targets for each row of features.",
+            )
+        if rows:
+            block = new_memory(rows, self.features + columns, torch.float64)
+            block[:, : self.features], block[:, self.features :] = features, targets
+            each = torch.ones(rows, dtype=torch.float64) if weights is None else weights.double()
+            count = each.sum()
+            mean = each @ block / count
+            block -= mean
+            weighed = block if weights is None else block * each.unsqueeze(1)
+            squares = (weighed[:, self.features :] * block[:, self.features :]).sum(0)
+            self._merge(count, mean, _products(weighed, block, self.features), squares)
+
+    def merge(self, others: "Sums") -> None:
+        """Count in the rows of other sums."""
+        if others.count:
+            self._merge(others.count, others.mean, others.products, others.squares)
+
+    def _merge(self, count: Tensor, mean: Tensor, products: Tensor, squares: Tensor) -> None:
+        total = self.count + count
+        shift, share = mean - self.mean, self.count * count / total
+        self.products += products
+        self.products.addr_(shift[: self.features], shift, alpha=float(share))
+        self.squares += squares + share * shift[self.features :].square()
+        self.mean += shift * (count / total)
+        self.count = total
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the sums by name, not copied."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        for name in NAMES:
+            setattr(self, name, tensors[name].clone())
+
+    def solve(self, ridges: Sequence[float], *, penalised_bias: bool = False) -> Iterator[Solution]:
+        """Yield the solution of each ridge, all of them from one decomposition.
+
+        W minimises Σ ‖y - x·W - b‖² + ridge·‖W‖², as scikit-learn's `Ridge(alpha=ridge)`.
+
+        Args:
+            ridges: the penalties; at least 0. With 0, directions without variance have no weight.
+            penalised_bias: whether the penalty counts the bias too, which is then the weight of a feature that is 1.
+
+        Raises:
+            DataError: there are no rows, or their products are not finite.
+        """
+        require_rows(self.count, self.products)
+        known, centre = self.products, self.mean
+        if penalised_bias:
+            known, centre = self._with_ones()
+        gram, cross = known[:, : len(known)], known[:, len(known) :]
+        for ridge, weight in zip(ridges, _weights(gram, cross, ridges), strict=True):
+            if penalised_bias:
+                yield Solution(weight[:-1], weight[-1], ridge)
+            else:
+                yield Solution(weight, centre[self.features :] - centre[: self.features] @ weight, ridge)
+
+    def _with_ones(self) -> tuple[Tensor, Tensor]:
+        """Return the products about zero with a feature of ones, and zeros as the mean."""
+        mean = torch.cat([self.mean[: self.features], self.mean.new_ones(1), self.mean[self.features :]])
+        products = self.count * torch.outer(mean[: self.features + 1], mean)
+        products[:-1, : self.features] += self.products[:, : self.features]
+        products[:-1, self.features + 1 :] += self.products[:, self.features :]
+        return products, torch.zeros_like(mean)
+
+    def squared_error(self, solution: Solution) -> Tensor:
+        """Return the sum of squared errors of a solution on these rows, over all targets."""
+        weight, size = solution.weight, self.features
+        gram, cross = self.products[:, :size], self.products[:, size:]
+        shift = self.mean[size:] - self.mean[:size] @ weight - solution.bias
+        explained = (weight * (2 * cross - gram @ weight)).sum()
+        return self.squares.sum() - explained + self.count * shift.square().sum()
+
+    @property
+    def target_mean(self) -> Tensor:
+        """The mean of each target, `(targets,)`."""
+        return self.mean[self.features :]
+
+    def agreement(self, solution: Solution, centre: Tensor) -> Agreement:
+        """Return how the outputs of a solution on these rows agree with the targets.
+
+        Args:
+            solution: whose outputs are compared.
+            centre: what is subtracted from outputs and targets, `(targets,)`.
+        """
+        weight, size = solution.weight, self.features
+        gram, cross = self.products[:, :size], self.products[:, size:]
+        output = self.mean[:size] @ weight + solution.bias - centre
+        both = (weight * cross).sum() + self.count * output @ (self.target_mean - centre)
+        return Agreement(both, (weight * (gram @ weight)).sum() + self.count * output.square().sum())
+
+    @property
+    def mean_square(self) -> Tensor:
+        """The mean over the features, and a feature of ones, of the sum of squares."""
+        size = self.features
+        squares = self.products[:, :size].trace() + self.count * self.mean[:size].square().sum()
+        return (squares + self.count) / (size + 1)
+
+
+def require_rows(count: Any, summed: Tensor) -> None:
+    """Refuse to solve for nothing, or from numbers that are not finite.
+
+    Raises:
+        DataError: there are no rows, or what was summed up of them is not finite.
+    """
+    if not count:
+        raise DataError(
+            "Ridge regression has no rows to learn from.",
+            fix="Give data without missing values, or a shorter warm-up.",
+        )
+    if not summed.isfinite().all():
+        raise DataError(
+            "Expected features and targets whose products are finite, got larger ones.",
+            fix="Scale the data, for example to a deviation of 1, or give a smaller spectral radius.",
+        )
+
+
+def _products(rows: Tensor, block: Tensor, features: int) -> Tensor:
+    """Return rowsᵀ·block for the first `features` columns of the rows.
+
+    The products of features are symmetric: those on one side of the diagonal are copied.
+
+    Args:
+        rows: the rows of the block, each times its weight.
+        block: `(rows, columns)`.
+        features: number of columns that are features.
+    """
+    found = new_memory(features, block.shape[1], block.dtype)
+    for first in range(0, features, BAND):
+        last = min(first + BAND, features)
+        torch.mm(rows[:, first:last].T, block[:, first:], out=found[first:last, first:])
+        found[last:features, first:last] = found[first:last, last:features].T
+    return found
+
+
+def _weights(gram: Tensor, cross: Tensor, ridges: Sequence[float]) -> Iterator[Tensor]:
+    """Yield the solution of (gram + ridge)·W = cross for each ridge.
+
+    The eigenvalues serve all ridges. A single ridge above the rounding errors of `gram` needs none.
+    """
+    precision = torch.finfo(gram.dtype).eps
+    if len(ridges) == 1 and ridges[0] > SAFE * precision * float(gram.trace()):
+        factor, failed = torch.linalg.cholesky_ex(gram + ridges[0] * torch.eye(len(gram), dtype=gram.dtype))
+        if not failed:
+            yield torch.cholesky_solve(cross, factor).clone(memory_format=torch.contiguous_format)
+            return
+    values, vectors = torch.linalg.eigh(gram)
+    rotated = vectors.T @ cross
+    # Rounding leaves eigenvalues of this size where there are none.
+    least = len(gram) * precision * values[-1].clamp(min=0.0)
+    for ridge in ridges:
+        scale = values.clamp(min=0.0) + ridge
+        inverse = torch.where(scale > (least if ridge == 0 else 0.0), 1.0 / scale, 0.0)
+        yield vectors @ (inverse[:, None] * rotated)
