@@ -73,7 +73,7 @@ class Member:
         return found
 
     def _ridge(self, read: Series, targets: Series) -> Solution:
-        """Return the solution of ridge regression. The blocks are dealt to the parts of the data in turn."""
+        """Return the solution of ridge regression, with the blocks dealt to the parts in turn."""
         settings, size = self.settings, self.settings.block_steps
         parts = Parts(len(self.solution.weight), targets.channels, ridges=settings.ridges, solver=settings.solver)
         is_short = sum(-(-len(array) // size) for array in read.arrays) == 1

@@ -123,7 +123,7 @@ class Factor:
         return self.matrix[0, 1 + self.features :] / self.matrix[0, 0]
 
     def agreement(self, solution: Solution, centre: Tensor) -> Agreement:
-        """Return how the outputs of a solution on these rows agree with the targets, as `Sums.agreement` does."""
+        """Return how outputs on these rows agree with the targets, as `Sums.agreement` does."""
         size = 1 + self.features
         outputs = self.matrix[:, :size] @ torch.cat([(solution.bias - centre)[None], solution.weight])
         targets = self.matrix[:, size:] - self.matrix[:, :1] * centre

@@ -92,7 +92,7 @@ class Parts:
 
 
 def _stretches(lengths: Sequence[int], parts: int) -> list[int]:
-    """Return the lengths of the sequences, each cut into nearly equal stretches if there are fewer than the parts.
+    """Return the lengths, each cut into nearly equal stretches if they are fewer than the parts.
 
     >>> _stretches([7], 3), _stretches([4, 1], 2)
     ([2, 2, 3], [4, 1])

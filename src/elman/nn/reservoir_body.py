@@ -15,7 +15,7 @@ from elman.settings.reservoir import ReservoirUnits
 
 
 def build_features(inputs: int, outputs: int, settings: ReservoirUnits) -> Reservoirs | LaggedProducts:
-    """Build the reservoirs of one direction, or the lagged products in their place.
+    """Build the reservoirs of one direction, or lagged products instead.
 
     Args:
         inputs: number of features of a step.
@@ -90,7 +90,9 @@ class ReservoirBody(nn.Module):
         return rows.replace(torch.cat(parts, 1)), State({"h": torch.cat(units)}, output=torch.cat(ends, 1))
 
     def run_closed(self, inputs: Ragged, read_out: Callable[[Tensor], Tensor]) -> Ragged:
-        """Return the outputs of all steps while each reads the output of the step before, zeros at the first.
+        """Return the outputs of all steps in closed loop.
+
+        Each step reads the output of the step before it, and the first step reads zeros.
 
         Args:
             inputs: `(total, inputs)`.

@@ -153,7 +153,7 @@ class Reservoirs(nn.Module):
 
 
 def rows_of(steps: Tensor | Ragged) -> Tensor:
-    """Return the rows of all steps of a batch: `(total, feature)` of a ragged one, a dense one as it is."""
+    """Return the rows of a ragged batch, `(total, feature)`, or a dense batch as it is."""
     return steps.data if isinstance(steps, Ragged) else steps
 
 

@@ -83,7 +83,7 @@ def cross_validate(parts: Sequence[Rows], ridges: Sequence[float], *, scale_free
 
 
 def _enlarged(solution: Solution, factor: Tensor, centre: Tensor) -> Solution:
-    """Return a solution whose deviations from a centre are multiplied by a factor, if that is above 1."""
+    """Return a solution with its deviations from a centre enlarged by a factor above 1."""
     if not (factor.isfinite() and factor > 1):
         return solution
     return Solution(solution.weight * factor, centre + factor * (solution.bias - centre), solution.ridge)

@@ -215,7 +215,10 @@ class Regress(WideRowTask):
         return Read(loss, count, outputs.mean(0) if is_ensemble else outputs)
 
     def counted(self, batch: Batch) -> "Tensor | None":
-        """Return which steps are after the warm-up, None for all of them, or where the targets are of sequences."""
+        """Return which steps are after the warm-up, None for all of them.
+
+        Targets of whole sequences are all counted.
+        """
         first = self.settings.warmup_steps
         if not first or not self.encoders["target"].each_step:
             return None

@@ -13,7 +13,7 @@ from elman.training.readout_learner import ReadoutLearner
 def build_learner(
     model: nn.Module, task: Task, settings: RunSettings, data: Data, processes: Alone = ALONE
 ) -> Learner | ReadoutLearner:
-    """Build what trains a model: by gradients, by curvature, or by least squares for the output layer.
+    """Build what trains a model: gradients, curvature, or least squares for the output layer.
 
     The arguments are those of `Learner`.
     """

@@ -168,7 +168,9 @@ def given_to(layer: nn.Linear) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def taught_in_closed_loop(layer: nn.Linear, readout: Readout, targets: Ragged, kept: Tensor) -> Iterator[None]:
-    """Let an output layer learn at every step that a network takes in closed loop, and give the new output.
+    """Let an output layer learn at every step of a closed loop.
+
+    Its output at the step is that after it has learned.
 
     Args:
         layer: is called once for each step of the longest sequence.
