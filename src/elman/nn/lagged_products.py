@@ -74,4 +74,5 @@ class LaggedProducts(nn.Module):
         return torch.cat(lagged, 1)
 
     def _products(self, lagged: Tensor) -> Tensor:
-        return torch.cat([lagged[..., factors].prod(-1) for factors in self.factors], -1)
+        factors = [each.to(lagged.device) for each in self.factors]
+        return torch.cat([lagged[..., each].prod(-1) for each in factors], -1)

@@ -72,7 +72,7 @@ class Parts:
         return cross_validate(self._each, self.ridges, scale_free=self._scale_free)
 
     def solution_so_far(self) -> Solution | None:
-        """Return the solution with the middle ridge, None without rows: to compare the ridges takes longer."""
+        """Return the solution with the middle ridge, None without rows."""
         whole = joined(self._each)
         return next(whole.solve([self.ridges[len(self.ridges) // 2]])) if whole.count else None
 
@@ -92,7 +92,7 @@ class Parts:
 
 
 def _stretches(lengths: Sequence[int], parts: int) -> list[int]:
-    """Return the lengths, each cut into nearly equal stretches if they are fewer than the parts.
+    """Return the lengths, each cut into nearly equal stretches if they are too few.
 
     >>> _stretches([7], 3), _stretches([4, 1], 2)
     ([2, 2, 3], [4, 1])

@@ -90,7 +90,7 @@ def _enlarged(solution: Solution, factor: Tensor, centre: Tensor) -> Solution:
 
 
 def _left_out(part: Rows, parts: Sequence[Rows], ridges: Sequence[float], *, scale_free: bool) -> Tensor:
-    """Return the errors on a part of the solutions on the others, `(ridges,)`, or their agreements, `(ridges, 2)`."""
+    """Return the errors on a part, `(ridges,)`, or the agreements, `(ridges, 2)`."""
     others = joined([each for each in parts if each is not part])
     if scale_free:
         return torch.stack([torch.stack(part.agreement(each, others.target_mean)) for each in others.solve(ridges)])

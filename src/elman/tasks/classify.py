@@ -210,7 +210,7 @@ class Classify(WideRowTask):
         """Return 1 for the label of each sequence, and 0 for the others."""
         from torch.nn import functional
 
-        return functional.one_hot(batch["label"], len(self.labels))
+        return functional.one_hot(batch["label"].cpu(), len(self.labels))
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
         """Return the logits of the labels, and the positions of the true ones."""

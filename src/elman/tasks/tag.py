@@ -120,7 +120,7 @@ class Tag(Task):
                 "Ridge regression solves for the scores of single words, and a CRF chooses tags together.",
                 fix="Leave out crf (--no-crf), or give fitter='gradient' (--fitter gradient).",
             )
-        return batch["tags"].map(lambda tags: functional.one_hot(tags, len(self.tags)))
+        return batch["tags"].to("cpu").map(lambda tags: functional.one_hot(tags, len(self.tags)))
 
     def scores(self, data: Data) -> Any:
         """Return the scores of all words, of unknown words and of spans."""

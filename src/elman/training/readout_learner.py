@@ -177,7 +177,7 @@ class ReadoutLearner:
 
 
 def _first_inputs(learner: ReadoutLearner, body: ReservoirBody, steps: int) -> Iterator[Tensor]:
-    """Yield what a body reads of the first minibatches, a sequence each, until there are enough steps."""
+    """Yield each sequence that a body reads until there are enough steps."""
     read: list[Ragged] = []
     hook = body.register_forward_pre_hook(
         lambda module, given, named: read.append(with_table(given[0], named.get("table"))), with_kwargs=True

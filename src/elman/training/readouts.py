@@ -189,12 +189,13 @@ def taught_in_closed_loop(layer: nn.Linear, readout: Readout, targets: Ragged, k
         is_read = lengths > step
         steps = targets.offsets[:-1][is_read] + step
         chosen = kept[steps]
-        rows = given[0][is_read][chosen].cpu()
+        features = given[0].cpu()
+        rows = features[is_read][chosen]
         readout.add(rows, targets.data[steps][chosen], [1] * len(rows))
         step += 1
         found = readout.so_far()
         assert found is not None
-        return (given[0].double() @ found.weight + found.bias).to(output.dtype)
+        return (features.double() @ found.weight + found.bias).to(output)
 
     hook = layer.register_forward_hook(teach)
     try:
