@@ -93,6 +93,30 @@ def test_a_forecaster_gives_the_steps_of_an_echo_state_network(options):
     np.testing.assert_allclose(model.predict([series])[0][:, 0], wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{"num_reservoirs": 2, "num_layers": 2, "read_input": True}, {"lags": 3}])
+def test_a_recursive_forecaster_is_an_echo_state_network_in_closed_loop(options, tmp_path):
+    window, horizon = 12, 4
+    series = np.sin(np.arange(90) / 3) + 0.1 * RANDOM.standard_normal(90)
+    given = {"hidden_size": 30, "seed": 2, "ridges": 0.1, **options}
+    how = {"horizon": horizon, "window": window, "method": "recursive", "batch_size": 200}
+    model = SequenceForecaster(**TASK, cell_options=CELL, **given, **how).fit([series])
+    found = model.predict([series])[0][:, 0]
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(SequenceForecaster.load(tmp_path / "model").predict([series])[0][:, 0], found)
+    units = {} if "lags" in options else CELL
+    network = EchoStateNetwork(**{"read_input": False, **units, **given}, warmup_steps=window - 1)
+    starts = range(90 - window - horizon + 1)
+    network.fit([series[start : start + window + horizon] for start in starts])
+    np.testing.assert_allclose(found, network.generate(horizon, series[-window:]), atol=1e-4)
+
+
+def test_the_plain_cell_forecasts_in_closed_loop():
+    series = np.sin(np.arange(200) / 3)
+    model = SequenceForecaster(**TASK, hidden_size=50, horizon=20, window=40, method="recursive").fit([series])
+    assert model.task_.settings.loss == "squared"
+    np.testing.assert_allclose(model.predict([series])[0][:, 0], np.sin(np.arange(200, 220) / 3), atol=0.05)
+
+
 @pytest.mark.parametrize("options", [{"num_reservoirs": 2}, {"lags": 2}, {"read_input": True}])
 def test_the_scores_of_a_classifier_are_those_of_an_echo_state_network(options):
     series = [INPUTS[first : first + 10] for first in range(0, 300, 10)]
@@ -174,7 +198,7 @@ def test_options_that_do_not_go_together_are_refused(options, message):
     ("kind", "data", "message"),
     [
         (SequenceClassifier, ([INPUTS], ["a"]), "one label for a sequence"),
-        (SequenceForecaster, ([TARGETS],), "all steps ahead at once"),
+        (SequenceForecaster, ([TARGETS],), "its own forecasts too"),
         (SequenceTagger, ([["a"]], [["b"]]), "feeds none back"),
         (SequenceRegressor, ([INPUTS], [1.0]), "a target for each step"),
     ],
@@ -199,7 +223,10 @@ def test_tasks_in_which_every_step_counts_refuse_a_warm_up(kind, data, message):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"method": "recursive"}, "the method direct"), ({"lags": 9, "window": 8, "horizon": 2}, "within the window")],
+    [
+        ({"method": "segments"}, "the methods direct and recursive"),
+        ({"lags": 9, "window": 8, "horizon": 2}, "within the window"),
+    ],
 )
 def test_a_forecaster_refuses_reservoirs_that_it_cannot_have(options, message):
     with pytest.raises(UsageError, match=message):
@@ -241,4 +268,26 @@ def test_both_directions_are_those_of_two_reservoirs():
         torch.testing.assert_close(row[:, 6:], body.backward(one.flip(0)[None])[0][0].flip(0))
         torch.testing.assert_close(last.output[number], torch.cat([row[-1, :6], row[0, 6:]]))
     assert not last.output[1].any()
+
+
+@pytest.mark.parametrize("options", [{"num_reservoirs": 2, "num_layers": 2}, {"lags": 3, "lag_stride": 2}])
+def test_a_body_continues_from_its_last_states(options):
+    settings = check_settings(ReservoirUnits, {"hidden_size": 4, "read_input": True, **options})
+    torch.manual_seed(0)
+    body = ReservoirBody(settings, 2)
+    series = [torch.randn(length, 2) for length in (6, 3, 9)]
+    whole, end = body(Ragged.from_list(series))
+    _, last = body(Ragged.from_list([each[:2] for each in series]))
+    rest, after = body(Ragged.from_list([each[2:] for each in series]), last)
+    for one, other in zip(whole, rest, strict=True):
+        torch.testing.assert_close(one[2:], other)
+    for name, tensor in end.tensors.items():
+        torch.testing.assert_close(after.tensors[name], tensor)
+    dense, _ = body(torch.stack([each[:3] for each in series]))
+    torch.testing.assert_close(dense[2], whole[2][:3])
+
+
+def test_a_body_takes_no_sequences():
+    settings = check_settings(ReservoirUnits, {"hidden_size": 4, "bidirectional": True, "read_input": True})
+    body = ReservoirBody(settings, 2)
     assert body(Ragged(torch.zeros(0, 2), []))[1].output.shape == (0, 10)

@@ -286,8 +286,7 @@ def test_windows_with_missing_values_ahead_are_not_learned_from(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"method": "segments"}, "the method direct"),
-        ({"method": "recursive"}, "the method direct"),
+        ({"method": "segments"}, "the methods direct and recursive"),
         ({"loss": "quantile"}, "squared errors"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.data.ragged.ragged import Ragged
-from elman.nn.reservoirs import Steps, with_rows
+from elman.nn.reservoirs import Steps, rows_of, with_rows
 
 
 class LaggedProducts(nn.Module):
@@ -51,27 +51,30 @@ class LaggedProducts(nn.Module):
         Args:
             inputs: `(batch, time, inputs)`, dense or ragged.
             fed: not read.
-            states: the last inputs of an earlier call, to continue from; of a dense batch alone.
+            states: the last inputs of an earlier call, `(batch, kept, inputs)`, to continue from.
             noisy: has no effect.
         """
-        if isinstance(inputs, Ragged):
-            return with_rows(inputs, self._products(self._lagged_in_ragged(inputs))), []
         kept = (self.lags - 1) * self.stride
-        before = inputs.new_zeros(len(inputs), kept, inputs.shape[2]) if states is None else states[0]
+        rows = rows_of(inputs)
+        before = rows.new_zeros(len(inputs), kept, rows.shape[-1]) if states is None else states[0]
+        if isinstance(inputs, Ragged):
+            lagged, last = self._lagged_in_ragged(inputs, before)
+            return with_rows(inputs, self._products(lagged)), [last]
         whole, time = torch.cat([before, inputs], 1), inputs.shape[1]
         starts = [kept - lag * self.stride for lag in range(self.lags)]
         lagged = torch.cat([whole[:, start : start + time] for start in starts], 2)
         return self._products(lagged), [whole[:, whole.shape[1] - kept :]]
 
-    def _lagged_in_ragged(self, inputs: Ragged) -> Tensor:
-        """Return the last inputs of each step, `(total, lags · inputs)`."""
-        positions, steps = torch.arange(inputs.total, device=inputs.data.device), inputs.step_index()
-        lagged = []
-        for lag in range(self.lags):
-            back = lag * self.stride
-            before = inputs.data[(positions - back).clamp(min=0)]
-            lagged.append(torch.where((steps >= back).unsqueeze(1), before, 0.0))
-        return torch.cat(lagged, 1)
+    def _lagged_in_ragged(self, inputs: Ragged, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last inputs of each step, `(total, lags · inputs)`, and those of each sequence."""
+        lengths, kept = inputs.lengths, before.shape[1]
+        # The rows of each sequence follow those that were kept before it.
+        whole = torch.cat([before, inputs.data.new_zeros(len(inputs), inputs.longest, inputs.data.shape[1])], 1)
+        sequences, steps = inputs.sequence_index(), inputs.step_index() + kept
+        whole[sequences, steps] = inputs.data
+        lagged = torch.cat([whole[sequences, steps - lag * self.stride] for lag in range(self.lags)], 1)
+        ends = (lengths.unsqueeze(1) + torch.arange(kept)).to(whole.device)
+        return lagged, whole[torch.arange(len(inputs), device=whole.device).unsqueeze(1), ends]
 
     def _products(self, lagged: Tensor) -> Tensor:
         factors = [each.to(lagged.device) for each in self.factors]

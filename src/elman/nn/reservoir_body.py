@@ -1,6 +1,6 @@
 """Reservoirs with options as the recurrent layers of a network, and their run in closed loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,18 +65,23 @@ class ReservoirBody(nn.Module):
         self.to(torch.get_default_dtype())
 
     def forward(
-        self, inputs: Ragged, initial: Any = None, table: Tensor | None = None, *, fed: Ragged | None = None
-    ) -> tuple[Ragged, State]:
+        self, inputs: Ragged | Tensor, initial: Any = None, table: Tensor | None = None, *, fed: Ragged | None = None
+    ) -> tuple[Any, State]:
         """Return the outputs of all steps, `(total, output_size)`, and the last states.
 
         Args:
-            inputs: `(total, inputs)`, or ids `(total,)` of the rows of a table.
-            initial: not read: sequences begin with states of zeros.
+            inputs: `(total, inputs)`, ids `(total,)` of the rows of a table, or a dense batch `(batch, time, inputs)`,
+                for which the outputs are dense too.
+            initial: a `State`, or its tensors, to continue from in one direction; zeros if not given.
             table: the rows of the ids, `(rows, inputs)`.
             fed: what is fed back at each step, `(total, outputs)`.
         """
+        if isinstance(inputs, Tensor):
+            steps, last = self(Ragged.from_dense(inputs), initial)
+            return steps.data.unflatten(0, inputs.shape[:2]), last
         rows = with_table(inputs, table)
-        found, states = self.onward(rows, fed, noisy=self.training)
+        before = None if initial is None else self._states_in(getattr(initial, "tensors", initial))
+        found, states = self.onward(rows, fed, before, noisy=self.training)
         parts, ends = [found.data], [found.last()]
         if self.backward is not None:
             turned, others = self.backward(rows.reverse(), noisy=self.training)
@@ -86,8 +91,19 @@ class ReservoirBody(nn.Module):
         if self.settings.has_input_beside:
             parts.insert(0, rows.data)
             ends.insert(0, rows.last())
-        units = [state.tensors["h"] for state in states] or [rows.data.new_zeros(0, len(rows), 0)]
-        return rows.replace(torch.cat(parts, 1)), State({"h": torch.cat(units)}, output=torch.cat(ends, 1))
+        return rows.replace(torch.cat(parts, 1)), State(self._tensors_of(states), output=torch.cat(ends, 1))
+
+    def _tensors_of(self, states: Sequence[Any]) -> dict[str, Tensor]:
+        """Return states by name, the layers of all reservoirs first, or the last inputs, time first."""
+        if self.settings.lags is None:
+            return {"h": torch.cat([each.tensors["h"] for each in states])}
+        return {"inputs": torch.cat([each.transpose(0, 1) for each in states])}
+
+    def _states_in(self, tensors: Mapping[str, Tensor]) -> list[Any]:
+        """Return the states of one direction that `_tensors_of` has put together."""
+        if self.settings.lags is None:
+            return [State({"h": each}) for each in tensors["h"].split(1)]
+        return [tensors["inputs"].transpose(0, 1)]
 
     def run_closed(self, inputs: Ragged, read_out: Callable[[Tensor], Tensor]) -> Ragged:
         """Return the outputs of all steps in closed loop.

@@ -17,9 +17,9 @@ class ReadoutSettings(Settings):
 
     fitter: Literal["gradient", "ridge", "rls", "force"] | None = Field(
         None,
-        description="How the weights are found: gradient, ridge, rls or force. ridge solves for the output layer "
-        "alone, in one pass over the data; rls (recursive least squares) does so step by step, and force while the "
-        "network reads its own output. By default ridge for the cell reservoir, else gradient.",
+        description="How the weights are found. ridge solves for the output layer alone, in one pass over the data; "
+        "rls (recursive least squares) does so step by step, and force while the network reads its own output. By "
+        "default ridge for the cell reservoir, else gradient.",
     )
     ridges: tuple[Ridge, ...] | None = Field(
         None,
@@ -29,8 +29,8 @@ class ReadoutSettings(Settings):
     )
     solver: Literal["products", "qr"] = Field(
         "products",
-        description="How ridge regression is solved: products or qr. qr takes about three times as long, and uses "
-        "directions of the states that sums of products lose to rounding.",
+        description="How ridge regression is solved. qr takes about three times as long, and uses directions of the "
+        "states that sums of products lose to rounding.",
     )
     forgetting: float = Field(
         1.0,

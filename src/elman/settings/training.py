@@ -34,22 +34,24 @@ class RunSettings(ReadoutSettings):
     )
     betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
     damping: float = Field(
-        DAMPING, gt=0, description="First damping of hessian-free. It adapts to how well the curvature predicts."
+        DAMPING,
+        gt=0,
+        description="Damping that hessian-free begins with. It adapts to how well the curvature predicts.",
     )
     structural_damping: float = Field(
         0.0,
         ge=0,
-        description="Weight of the change of the states in the damping. Of hessian-free; the outputs of all recurrent "
-        "layers are observed.",
+        description="Weight of structural damping in hessian-free. It penalises changes of the outputs of all "
+        "recurrent layers.",
     )
     cg_iterations: PositiveInt = Field(
-        CG_ITERATIONS, description="Most conjugate gradient iterations of a step of hessian-free."
+        CG_ITERATIONS, description="Largest number of conjugate gradient iterations, of hessian-free."
     )
     curvature_fraction: float = Field(
         CURVATURE_FRACTION,
         gt=0,
         le=1,
-        description="Fraction of a minibatch to take the curvature from. Of hessian-free; the gradient is that of the "
+        description="Fraction of a minibatch for the curvature of hessian-free. The gradient is that of the "
         "whole minibatch.",
     )
     schedule: Schedule = Field(
@@ -59,7 +61,7 @@ class RunSettings(ReadoutSettings):
     step_epochs: PositiveInt | None = Field(None, description="Epochs between two drops of the step schedule.")
     step_factor: float = Field(0.1, gt=0, le=1, description="Factor of the learning rate at each drop.")
     final_fraction: float = Field(
-        0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
+        0.0, ge=0, le=1, description="Fraction of the learning rate that linear and cosine end with."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
     clip_value: float | None = Field(
@@ -90,7 +92,7 @@ class RunSettings(ReadoutSettings):
     )
     average_after: NonNegativeInt = Field(0, description="Epochs after which asgd begins.")
     nonmonotone_interval: PositiveInt = Field(
-        NONMONOTONE_INTERVAL, description="Latest epochs that nt-asgd leaves out of its comparison."
+        NONMONOTONE_INTERVAL, description="Number of the latest epochs that nt-asgd does not compare with."
     )
     patience: PositiveInt | None = Field(None, description="Stop after N epochs without a better one.")
     metric: str | None = Field(None, description="The score that decides the best epoch.")

@@ -102,7 +102,7 @@ class ReadoutLearner:
             read = self.task.read(self.model, batch.to(device_of(self.model))).on_cpu()
         if not read.targets:
             return read
-        features, targets = given[-1].cpu(), wanted.data if isinstance(wanted, Ragged) else wanted
+        features, targets = given[-1].flatten(0, -2).cpu(), wanted.data if isinstance(wanted, Ragged) else wanted
         counted = self.task.counted(batch)
         if counted is not None:
             features, targets = features[counted], targets[counted]
