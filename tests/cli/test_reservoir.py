@@ -63,6 +63,15 @@ def test_a_series_is_forecast_with_the_options(elman, tmp_path):
         np.testing.assert_allclose(found, np.sin(np.arange(120, 124) / 4), atol=0.15)
 
 
+@pytest.mark.parametrize("flags", [["--lags", 2], ["--feedback-scaling", 0.2]])
+def test_gradients_of_networks_that_have_none_are_refused(flags, elman, tmp_path):
+    steps, out = table(tmp_path / "steps.csv"), tmp_path / "model"
+    assert elman("train", "regress", steps, "--out", out, *LONG, *PLAIN, *SMALL, *flags).code == 0
+    done = elman("gradients", out, steps)
+    assert done.code == 2
+    assert "recurrent layer" in done.err or "output feedback" in done.err
+
+
 def with_gap(path: Path) -> Path:
     lines = table(path).read_text().splitlines()
     lines[40] = lines[40].replace(lines[40].split(",")[2], "nan")

@@ -168,6 +168,7 @@ REFUSED = [
     ({"cell": "gru", "num_reservoirs": 2}, "only the cell reservoir has them"),
     ({"lags": 2, "num_reservoirs": 2}, "has no units"),
     ({"lags": 2, "noise": 0.1}, "has no units"),
+    ({"lags": 400}, "at most 20,000 products of lagged inputs, got 321,200"),
     ({"lags": 2, "read_input": True}, "have that of the step already"),
     ({"degree": 3}, "only lags has degree"),
     ({"plasticity_steps": 10}, "only plasticity_rate has plasticity_steps"),

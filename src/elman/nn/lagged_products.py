@@ -1,5 +1,6 @@
 """Lagged products: the features of a next-generation reservoir, which has no recurrence."""
 
+import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
@@ -7,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from elman.data.ragged.ragged import Ragged
+from elman.errors import UsageError
 from elman.nn.reservoirs import Steps, rows_of, with_rows
+
+# Ridge regression on so many features sums up 3 GB of products.
+MOST = 20_000
 
 
 class LaggedProducts(nn.Module):
@@ -24,6 +29,9 @@ class LaggedProducts(nn.Module):
     Attributes:
         size: number of features at a step.
 
+    Raises:
+        UsageError: there would be more than 20,000 products.
+
     Source:
         D. J. Gauthier, E. Bollt, A. Griffith, W. A. S. Barbosa, Next Generation Reservoir Computing, 2021, equations 5
         and 6. Difference: the constant is the bias of the readout.
@@ -37,10 +45,17 @@ class LaggedProducts(nn.Module):
         super().__init__()
         self.lags, self.stride = lags, stride
         columns = range(inputs * lags)
+        count = math.comb(len(columns) + degree, degree) - 1
+        if count > MOST:
+            raise UsageError(
+                f"Expected at most {MOST:,} products of lagged inputs, got {count:,}: those of {len(columns):,} inputs "
+                f"up to {degree} factors.",
+                fix="Give fewer lags, or a smaller degree.",
+            )
         self.factors = [
             torch.tensor(list(combinations_with_replacement(columns, count))) for count in range(1, degree + 1)
         ]
-        self.size = sum(map(len, self.factors))
+        self.size = count
 
     @torch.no_grad()
     def forward(
