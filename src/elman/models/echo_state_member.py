@@ -56,7 +56,7 @@ class Member:
         found = cls.drawn(settings, seed, read.channels, targets.channels)
         if settings.plasticity_rate:
             directions = [each for each in (found.forward, found.backward) if each is not None]
-            adapt_units(directions, [torch.from_numpy(each).to(found._dtype) for each in read.arrays], settings)
+            adapt_units(directions, (torch.from_numpy(each).to(found._dtype) for each in read.arrays), settings)
         if settings.fitter == "force":
             found._learn_in_closed_loop(read, targets)
         else:

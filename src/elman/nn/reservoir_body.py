@@ -1,6 +1,6 @@
 """Reservoirs with options as the recurrent layers of a network, and their run in closed loop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ def build_features(inputs: int, outputs: int, settings: ReservoirUnits) -> Reser
     return Reservoirs(inputs, outputs, settings)
 
 
-def adapt_units(directions: Sequence[Any], series: Sequence[Tensor], settings: ReservoirUnits) -> None:
+def adapt_units(directions: Sequence[Any], series: Iterable[Tensor], settings: ReservoirUnits) -> None:
     """Fit the units of reservoirs by intrinsic plasticity, as the settings say.
 
     Args:
@@ -125,7 +125,7 @@ class ReservoirBody(nn.Module):
         every = torch.stack(found, 1) if found else padded.new_zeros(len(inputs), 0, self.outputs)
         return inputs.replace(every[inputs.mask().to(every.device)])
 
-    def adapt(self, series: Sequence[Tensor]) -> None:
+    def adapt(self, series: Iterable[Tensor]) -> None:
         """Fit the units by intrinsic plasticity to the first of these series, each `(time, inputs)`."""
         directions = [self.onward] if self.backward is None else [self.onward, self.backward]
         adapt_units(directions, series, self.settings)

@@ -132,7 +132,7 @@ class ReadoutLearner:
     def _adapt(self) -> None:
         """Fit the units of reservoirs by intrinsic plasticity to the first steps of the data."""
         for body in [module for module in self.model.modules() if isinstance(module, ReservoirBody)]:
-            body.adapt([*_first_inputs(self, body, body.settings.plasticity_steps)])
+            body.adapt(list(_first_inputs(self, body, body.settings.plasticity_steps)))
         self._is_adapted = True
 
     def complete(self) -> None:
