@@ -13,7 +13,7 @@ from elman.compiler.zoneout import zoneout
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.start_rows import StartRows
-from elman.errors import ShapeError, UsageError
+from elman.errors import DataError, ShapeError, UsageError
 from elman.nn.embedding import EachStep, Embedding, OneHot
 from elman.nn.memory_starts import start_with_memory
 from elman.nn.number_input import NumberInput
@@ -21,6 +21,7 @@ from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import ActivationRegulariser, RareDropout, SequenceDropout
+from elman.nn.reservoir_body import ReservoirBody, shifted, with_table
 from elman.nn.segments import Segments
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax
 from elman.nn.stack import Stack
@@ -28,9 +29,11 @@ from elman.nn.state import State
 from elman.nn.token_stream import TokenStream
 from elman.nn.truncation import read_in_windows
 from elman.nn.wide import Wide
+from elman.settings import check_settings
 from elman.settings.network import BodySettings, StepSettings
 from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
 from elman.settings.network import NetworkSettings as NetworkSettings
+from elman.settings.reservoir import ReservoirTaskSettings, ReservoirUnits
 from elman.settings.series import SeriesSettings
 
 Head = Softmax | AdaptiveSoftmax
@@ -74,7 +77,8 @@ class RowNetwork(nn.Module):
 
     def read(self, batch: Ragged) -> Tensor:
         """Return the rows without those of the linear model."""
-        return self.dense(self.pooling(*read_steps(self, batch)))
+        steps, end = read_steps(self, batch)
+        return self.dense(self.pooling(without_first(steps, getattr(self.settings, "warmup_steps", 0)), end))
 
     def example(self) -> Ragged | TextsWithNgrams:
         """Return a small batch of the kind that the network reads."""
@@ -169,11 +173,19 @@ class StepNetwork(nn.Module):
 
     def __init__(self, settings: StepSettings, outputs: int, *, cell: Cell | None = None, **sizes: Any):
         super().__init__()
-        self.dense = dense_layers(settings, build_steps(self, settings, cell, **sizes), outputs)
+        self.dense = dense_layers(settings, build_steps(self, settings, cell, fed=outputs, **sizes), outputs)
 
-    def forward(self, batch: Ragged) -> Ragged:
-        """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`."""
-        steps, _ = read_steps(self, batch)
+    def forward(self, batch: Ragged, known: Ragged | None = None) -> Ragged:
+        """Return rows `(total, outputs)` of ids `(total,)` or numbers `(total, feature)`.
+
+        Args:
+            batch: ids or numbers.
+            known: of a network with feedback, the rows `(total, outputs)` to feed back, each at the step after it; its
+                own rows if not given.
+        """
+        if known is None and isinstance(self.body, ReservoirBody) and self.body.outputs:
+            return self.body.run_closed(with_table(*read_inputs(self, batch)), self.dense)
+        steps, _ = read_steps(self, batch, fed=None if known is None else shifted(known))
         return steps.map(self.dense)
 
     def example(self) -> Ragged:
@@ -294,11 +306,13 @@ def build_steps(
     start: StartRows | None = None,
     rare: Sequence[int] = (),
     extra: int = 0,
+    fed: int = 0,
     numbers: SeriesSettings | None = None,
 ) -> int:
     """Give a network its layers up to the outputs of the steps, whose size is returned.
 
-    The sizes are those of `StepNetwork`; `extra` features are added to each step before the recurrent layers.
+    The sizes are those of `StepNetwork`; `extra` features are added to each step before the recurrent layers, and
+    `fed` outputs are fed back to them if the settings say so.
     """
     network.settings = settings
     network.vocabulary_size = vocabulary_size
@@ -323,22 +337,23 @@ def build_steps(
         network.rare_dropout = RareDropout(vocabulary_size, rare, settings.rare_dropout)
     network.body = None
     if settings.cell != "none":
-        network.body = build_body(settings, width, cell, bidirectional=settings.bidirectional, merge=settings.merge)
+        directions = {"bidirectional": settings.bidirectional, "merge": settings.merge}
+        network.body = build_body(settings, width, cell, fed=fed, **directions)
         width = network.body.output_size
     network.output_dropout = SequenceDropout(settings.output_dropout) if settings.output_dropout else None
     network.activation = build_activation_regulariser(settings)
     return width
 
 
-def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tuple[Ragged, Tensor | None]:
-    """Return the outputs of all steps and the last outputs, None without a recurrent layer.
+def read_inputs(network: Any, batch: Ragged, extra: Tensor | None = None) -> tuple[Ragged, Tensor | None]:
+    """Return what the recurrent body reads: rows, or ids and the table of their rows.
 
     Args:
         network: that `build_steps` gave its layers.
         batch: ids or numbers.
         extra: further features of each step, `(total, extra)`.
     """
-    dropout, body = network.dropout, network.body
+    dropout = network.dropout
     if network.numbers is not None:
         batch = network.numbers(batch)
     if network.features is not None:
@@ -347,19 +362,35 @@ def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tupl
         batch = network.segments(batch)
     if network.rare_dropout is not None:
         batch = network.rare_dropout(batch)
-    plain = body is None or extra is not None or (network.training and dropout is not None)
+    plain = network.body is None or extra is not None or (network.training and dropout is not None)
     steps, table = embed(network.embedding, batch, plain=plain)
     if dropout is not None:
         steps = dropout(steps)
     if extra is not None:
         steps = steps.replace(torch.cat([steps.data, extra], 1))
+    return steps, table
+
+
+def read_steps(
+    network: Any, batch: Ragged, extra: Tensor | None = None, fed: Ragged | None = None
+) -> tuple[Ragged, Tensor | None]:
+    """Return the outputs of all steps and the last outputs, None without a recurrent layer.
+
+    Args:
+        network: that `build_steps` gave its layers.
+        batch: ids or numbers.
+        extra: further features of each step, `(total, extra)`.
+        fed: of a network with feedback, what is fed back at each step, `(total, outputs)`.
+    """
+    body = network.body
+    steps, table = read_inputs(network, batch, extra)
     if body is None:
         return steps, None
     window = network.settings.backpropagation_steps
     if window is not None and network.training:
         steps, end = read_in_windows(body, steps, window, table=table)
     else:
-        steps, last = body(steps, table=table)
+        steps, last = body(steps, table=table) if fed is None else body(steps, table=table, fed=fed)
         end = last.output
     dropped = steps
     if network.output_dropout is not None:
@@ -369,9 +400,26 @@ def read_steps(network: Any, batch: Ragged, extra: Tensor | None = None) -> tupl
     return dropped, end
 
 
+def without_first(steps: Ragged, count: int) -> Ragged:
+    """Return the steps of each sequence after so many first ones.
+
+    Raises:
+        DataError: a sequence has no more steps than that.
+    """
+    if not count:
+        return steps
+    if len(steps) and (least := int(steps.lengths.min())) <= count:
+        raise DataError(
+            f"Expected sequences with more steps than the warm-up of {count:,}, got one of {least:,}.",
+            fix="Give longer sequences, or a smaller warmup_steps (--warmup-steps).",
+        )
+    return Ragged(steps.data[steps.step_index() >= count], steps.lengths - count)
+
+
 def example_of(network: Any, max_length: int | None) -> Ragged:
     """Return a small batch of the kind that the layers of `build_steps` read."""
-    lengths = [min(length, max_length or length) for length in (3, 1)]
+    first = getattr(network.settings, "warmup_steps", 0)
+    lengths = [first + min(length, max_length or length) for length in (3, 1)]
     if network.features is None:
         shape = (sum(lengths),) if network.ngrams == 1 else (sum(lengths), network.ngrams)
         return Ragged(torch.zeros(shape, dtype=torch.int64), lengths)
@@ -429,15 +477,18 @@ def build_embedding(
     return OneHot(size, zeros=unused)
 
 
-def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **directions: Any) -> Any:
+def build_body(settings: BodySettings, width: int, cell: Cell | None = None, fed: int = 0, **directions: Any) -> Any:
     """Build the recurrent layers of the settings.
 
     Args:
         settings: the layers.
         width: features of a step that they read.
         cell: the cell itself, where `settings.cell` only names it.
+        fed: number of outputs that are fed back, if the settings say so.
         directions: `bidirectional` and `merge`, where both are read.
     """
+    if isinstance(settings, ReservoirTaskSettings) and settings.reservoir_options:
+        return ReservoirBody(_reservoir_units(settings), width, fed)
     if cell is None:
         cell = find_cell(settings.cell).with_options(**settings.cell_options)
     # The cell of a saved model was saved with its zoneout.
@@ -450,6 +501,14 @@ def build_body(settings: BodySettings, width: int, cell: Cell | None = None, **d
         body = Recurrent(cell, width, settings.hidden_size, num_layers=settings.num_layers, dropout=dropout, **how)
     start_with_memory(body, recurrent=settings.recurrent_start, longest_memory=settings.longest_memory)
     return body
+
+
+def _reservoir_units(settings: Any) -> ReservoirUnits:
+    """Return the reservoirs of a network's settings and of the options of its cell, checked."""
+    names = ReservoirUnits.model_fields.keys() & type(settings).model_fields.keys()
+    # The activation of the settings is that of the dense layers.
+    given = {name: getattr(settings, name) for name in names - {"activation"}}
+    return check_settings(ReservoirUnits, {**given, **settings.cell_options})
 
 
 def build_activation_regulariser(settings: BodySettings) -> ActivationRegulariser | None:

@@ -481,5 +481,6 @@ NOT_ALONE = {
     "NamedParameters": "what Weights keeps its parameters in",
     "Reservoir": "fixed units of EchoStateNetwork, without gradients, see tests/models/test_echo_state.py",
     "Reservoirs": "those of EchoStateNetwork, see tests/models/test_echo_state.py",
+    "ReservoirBody": "reservoirs of tasks, without gradients, see tests/models/test_reservoir_options.py",
     "LaggedProducts": "features of EchoStateNetwork, without gradients, see tests/models/test_echo_state_options.py",
 }

@@ -9,6 +9,7 @@ from elman.errors import UsageError
 from elman.nn.intrinsic_plasticity import fit_plasticity
 from elman.nn.lagged_products import LaggedProducts
 from elman.nn.reservoirs import Reservoirs
+from elman.nn.ridge import Sums
 from elman.recipes.reservoir_series import lorenz
 from elman.settings import check_settings
 from elman.settings.reservoir import ReservoirSettings
@@ -42,7 +43,7 @@ def test_plasticity_spreads_the_units_as_asked():
     reservoirs = Reservoirs(1, 0, settings).double()
     inputs = torch.randn(4000, 1, dtype=torch.float64)
     before = reservoirs(inputs[None])[0].std(1)
-    fit_plasticity(reservoirs, inputs, mean=0.0, deviation=0.2, rate=5e-4)
+    fit_plasticity(reservoirs, [inputs], mean=0.0, deviation=0.2, rate=5e-4)
     states = reservoirs(inputs[None])[0][0, 500:]
     assert before.max() < 0.1
     assert 0.15 < float(states.std()) < 0.25
@@ -55,7 +56,7 @@ def test_one_step_of_plasticity_is_its_formula():
     reservoirs = Reservoirs(1, 0, settings).double()
     (reservoir,) = next(iter(reservoirs.side))  # pyright: ignore[reportGeneralTypeIssues]
     weight, bias = reservoir.input_weight.clone(), reservoir.bias[0].clone()
-    fit_plasticity(reservoirs, torch.full((1, 1), 0.7, dtype=torch.float64), mean=0.1, deviation=0.5, rate=0.01)
+    fit_plasticity(reservoirs, [torch.full((1, 1), 0.7, dtype=torch.float64)], mean=0.1, deviation=0.5, rate=0.01)
     net = 0.7 * weight[0] + bias
     y = net.tanh()
     change = -0.01 * (-0.1 / 0.25 + y / 0.25 * (2 * 0.25 + 1 - y**2 + 0.1 * y))
@@ -94,3 +95,58 @@ def test_lagged_products_forecast_the_lorenz_system():
 def test_settings_that_do_not_go_together(settings):
     with pytest.raises(UsageError, match=next(iter(settings)) if "lags" not in settings else "noise"):
         EchoStateNetwork(**settings).fit(PATTERN, PATTERN)
+
+
+def test_recursive_least_squares_are_ridge_with_a_penalised_bias():
+    network = EchoStateNetwork(hidden_size=30, fitter="rls", ridges=0.1, seed=2, warmup_steps=50)
+    network.fit(PATTERN[:400], PATTERN[1:401])
+    (member,) = network.members_
+    rows = torch.cat([each for _, each in member.features(torch.from_numpy(PATTERN[:400, None]), None)])[50:]
+    sums = Sums.empty(rows.shape[1], 1)
+    sums.add(rows, torch.from_numpy(PATTERN[51:401, None]))
+    (wanted,) = sums.solve([0.1], penalised_bias=True)
+    torch.testing.assert_close(member.solution.weight, wanted.weight, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(member.solution.bias, wanted.bias, rtol=1e-5, atol=1e-7)
+
+
+def test_forgetting_follows_the_end_of_a_series():
+    """The target changes its sign in the middle, and the later half is predicted."""
+    series = np.random.default_rng(0).uniform(-1, 1, 1000)
+    targets = np.where(np.arange(1000) < 500, 1.0, -1.0) * np.roll(series, 1)
+    given = {"hidden_size": 20, "fitter": "rls", "ridges": 1e-3, "seed": 1}
+    errors = []
+    for forgetting in (1.0, 0.95):
+        found = EchoStateNetwork(**given, forgetting=forgetting).fit(series, targets).predict(series)
+        errors.append(np.abs(found - targets)[600:].mean())
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_short_series_compare_the_ridges_on_five_stretches():
+    """The first of the ridges, once taken for every series of one block, leaves an error many times as large."""
+    random = np.random.default_rng(3)
+    inputs = random.standard_normal(600)
+    targets = np.roll(inputs, 1) + random.standard_normal(600)
+    given = {"hidden_size": 150, "warmup_steps": 20, "seed": 1}
+    wanted = [EchoStateNetwork(**given, **more).fit(inputs[:250], targets[:250]) for more in ({}, {"ridges": 1e-12})]
+    chosen, first = (network.evaluate(inputs[250:], targets[250:])["rmse"].mean for network in wanted)
+    assert chosen < 0.8 * first
+
+
+def test_plasticity_reads_series_until_it_has_its_steps():
+    halves = [PATTERN[:100], PATTERN[100:200]]
+    given = {"hidden_size": 10, "plasticity_rate": 1e-2, "warmup_steps": 10, "ridges": 1e-6}
+    both, one = (EchoStateNetwork(**given, plasticity_steps=steps).fit(halves) for steps in (150, 99))
+    alone = EchoStateNetwork(**given, plasticity_steps=99).fit(halves[:1])
+    weights = [network.members_[0].forward.side[0][0].input_weight for network in (both, one, alone)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_lagged_products_of_both_directions_are_those_of_the_reversed_series():
+    network = EchoStateNetwork(lags=2, bidirectional=True, warmup_steps=5, ridges=1e-3).fit(
+        PATTERN[:200], PATTERN[:200]
+    )
+    (member,) = network.members_
+    ((_, rows),) = member.features(torch.from_numpy(PATTERN[:200, None]), None)
+    torch.testing.assert_close(rows[20, 5:7], torch.from_numpy(PATTERN[[20, 21]]))
+    assert rows.shape == (200, 10)

@@ -27,6 +27,9 @@ KINDS: dict[str, Any] = {
     "force": ({"feedback_scaling": 1.0, "fitter": "force", "ridges": 1.0}, np.zeros(300), WAVE),
     "plasticity": ({"plasticity_rate": 1e-3}, WAVE, None),
     "lagged products": ({"lags": 3, "lag_stride": 2}, WAVE, None),
+    "lagged products in both directions": ({"lags": 2, "bidirectional": True}, WAVE, BOTH),
+    "plasticity in both directions": ({"plasticity_rate": 1e-3, "bidirectional": True}, WAVE, BOTH),
+    "recursive least squares": ({"fitter": "rls", "forgetting": 0.99}, WAVE, None),
     "linear ring": ({"recurrent": "ring(0.9)", "activation": "linear"}, WAVE, np.roll(WAVE, 3)),
 }
 

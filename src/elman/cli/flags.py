@@ -73,7 +73,9 @@ def help_of(flag: Flag) -> str:
         return flag.help if not flag.default else f"Do not {flag.help[0].lower()}{flag.help[1:]}"
     shown = _shown(flag.default)
     choices = ", ".join(word for kind in flag.kinds for word in _choices(kind))
-    line = f"{flag.help.removesuffix('.')}: {choices}." if choices and len(flag.kinds) == 1 else flag.help
+    # The default that the data decide is in brackets at the end.
+    said, bracket, default = flag.help.partition(" [")
+    line = f"{said.removesuffix('.')}: {choices}.{bracket}{default}" if choices and len(flag.kinds) == 1 else flag.help
     return f"{line} [{shown}]" if shown else line
 
 

@@ -10,6 +10,7 @@ from elman.data.ragged.ragged import Ragged
 from elman.dynamics.trajectory import Layer, layers_of
 from elman.errors import UsageError
 from elman.nn.recurrent import Recurrent
+from elman.nn.reservoir_body import ReservoirBody
 
 
 def observed_layers(
@@ -28,8 +29,13 @@ def observed_layers(
         dtype: the type to compute in.
 
     Raises:
-        UsageError: no recurrent layer read anything.
+        UsageError: no recurrent layer read anything, or the network feeds its output back.
     """
+    if any(isinstance(module, ReservoirBody) and module.outputs for module in network.modules()):
+        raise UsageError(
+            "The gradients of a network with output feedback are not measured: they also flow through the outputs.",
+            fix="Train it without feedback_scaling (--feedback-scaling) to measure its reservoirs.",
+        )
     calls: dict[str, tuple[Recurrent, tuple, dict[str, Any]]] = {}
     hooks = []
     for name, module in network.named_modules():

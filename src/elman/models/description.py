@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.cells.archive import cell_to_json
 from elman.models.card import write_card
-from elman.nn.recurrent import Recurrent
+from elman.nn.reservoir_body import ReservoirBody
 from elman.settings import summary_of
 from elman.settings.training import MACHINE_SETTINGS
 
@@ -76,10 +76,11 @@ def use_lines(model: "Model", folder: str | Path, data: str = "", text: str = "T
 def archive_cell(network: Any) -> dict[str, Any] | None:
     """Return the cell of a network as plain data, with its equations for each layer.
 
-    A network may have several recurrent bodies of one cell, `bodies`, in place of its `body`.
+    A network may have several recurrent bodies of one cell, `bodies`, in place of its `body`. Reservoirs with options
+    are built from the settings alone, and have no cell.
     """
-    bodies: list[Recurrent | None] = getattr(network, "bodies", None) or [getattr(network, "body", None)]
-    found = [body for body in bodies if body is not None]
+    bodies: list[Any] = getattr(network, "bodies", None) or [getattr(network, "body", None)]
+    found = [body for body in bodies if body is not None and not isinstance(body, ReservoirBody)]
     if not found:
         return None
     sizes = [size for body in found for size in body.cell_sizes]

@@ -1,11 +1,8 @@
 """One fitted echo state network of one seed."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -14,17 +11,11 @@ from torch import Tensor
 
 from elman.errors import DataError
 from elman.models.echo_state_data import Series
-from elman.nn.factored_ridge import Factor
-from elman.nn.intrinsic_plasticity import fit_plasticity
-from elman.nn.lagged_products import LaggedProducts
-from elman.nn.reservoirs import Reservoirs
-from elman.nn.ridge import RecursiveLeastSquares, Solution, Sums, cross_validate
+from elman.nn.parts import Parts
+from elman.nn.reservoir_body import adapt_units, build_features
+from elman.nn.ridge import RecursiveLeastSquares, Solution
 from elman.settings.reservoir import ReservoirSettings
 from elman.training.generators import own_generators
-
-PARTS = 5  # of the data, each left out in turn to choose a ridge
-AHEAD = 2  # blocks that wait for each thread that adds them up
-SUMMARIES: dict[str, Any] = {"products": Sums, "qr": Factor}
 
 
 @dataclass
@@ -42,7 +33,7 @@ class Member:
 
     settings: ReservoirSettings
     forward: Any
-    backward: Reservoirs | None
+    backward: Any
     solution: Solution
     states: list[Any] | None = None
     fed: Tensor | None = None
@@ -53,9 +44,9 @@ class Member:
         """Return a network whose readout is zeros."""
         with own_generators([], seed):
             dtype = getattr(torch, settings.precision)
-            forward = _features(inputs, outputs, settings).to(dtype)
-            backward = Reservoirs(inputs, 0, settings).to(dtype) if settings.bidirectional else None
-        size = inputs * (settings.read_input and settings.lags is None) + forward.size * (1 + settings.bidirectional)
+            forward = build_features(inputs, outputs, settings).to(dtype)
+            backward = build_features(inputs, 0, settings).to(dtype) if settings.bidirectional else None
+        size = inputs * settings.has_input_beside + forward.size * (1 + settings.bidirectional)
         zeros = torch.zeros(size, outputs, dtype=torch.float64)
         return cls(settings, forward, backward, Solution(zeros, zeros[0], settings.ridges[0]))
 
@@ -64,51 +55,61 @@ class Member:
         """Return the network of a seed, fitted to series."""
         found = cls.drawn(settings, seed, read.channels, targets.channels)
         if settings.plasticity_rate:
-            steps = torch.from_numpy(read.arrays[0][: settings.plasticity_steps]).to(found._dtype)
-            spread = {"mean": 0.0, "deviation": settings.plasticity_deviation}
-            fit_plasticity(found.forward, steps, **spread, rate=settings.plasticity_rate)
+            directions = [each for each in (found.forward, found.backward) if each is not None]
+            adapt_units(directions, (torch.from_numpy(each).to(found._dtype) for each in read.arrays), settings)
         if settings.fitter == "force":
-            found._learn_online(read, targets)
+            found._learn_in_closed_loop(read, targets)
         else:
             with own_generators([], seed):
-                found.solution = cross_validate(found._summed(read, targets), settings.ridges)
+                found.solution = found._recursive(read, targets) if settings.is_online else found._ridge(read, targets)
         if not (found.solution.weight.isfinite().all() and found.solution.bias.isfinite().all()):
             raise DataError(
                 "The readout is not finite: the states or the targets are too large.",
                 fix="Scale the series, for example to a deviation of 1, or give a smaller spectral radius.",
             )
-        if settings.feedback_scaling and settings.fitter == "ridge":
+        if settings.feedback_scaling and settings.fitter != "force":
             found.held = torch.from_numpy(read.arrays[-1][-1]).to(found._dtype)
             found.fed = torch.from_numpy(targets.arrays[-1][-1])
         return found
 
-    def _summed(self, read: Series, targets: Series) -> list[Any]:
-        """Return the data in parts, as ridge regression reads them.
+    def _ridge(self, read: Series, targets: Series) -> Solution:
+        """Return the solution of ridge regression, with the blocks dealt to the parts in turn."""
+        settings, size = self.settings, self.settings.block_steps
+        parts = Parts(len(self.solution.weight), targets.channels, ridges=settings.ridges, solver=settings.solver)
+        is_short = sum(-(-len(array) // size) for array in read.arrays) == 1
+        with parts.side_by_side():
+            for features, wanted in self._learned_from(read, targets):
+                # Stretches of a single block are the parts.
+                parts.add(features, wanted, lengths=[len(features)] if is_short else None)
+        return parts.solution()
 
-        The blocks are dealt to the parts in turn. A single ridge is compared with none, and needs one part.
-        """
-        kind, count = SUMMARIES[self.settings.solver], PARTS if len(self.settings.ridges) > 1 else 2
-        parts = [kind.empty(len(self.solution.weight), targets.channels) for _ in range(count)]
-        blocks = 0
-        with _adding(parts) as add:
-            for array, wanted in zip(read.arrays, targets.arrays, strict=True):
-                steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
-                for first, features in self.features(steps, values, noisy=True):
-                    skipped = max(self.settings.warmup_steps - first, 0)
-                    block = values[first : first + len(features)]
-                    add(blocks % count, features[skipped:], block[skipped:])
-                    blocks += 1
-        return parts
+    def _recursive(self, read: Series, targets: Series) -> Solution:
+        """Return the solution of recursive least squares."""
+        learned = self._new_recursion()
+        for features, wanted in self._learned_from(read, targets):
+            for row, target in zip(features, wanted, strict=True):
+                learned.update(row, target)
+        return learned.solution
 
-    def _learn_online(self, read: Series, targets: Series) -> None:
+    def _learned_from(self, read: Series, targets: Series) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what the readout reads and its targets, block by block, without the warm-up."""
+        for array, wanted in zip(read.arrays, targets.arrays, strict=True):
+            steps, values = torch.from_numpy(array), torch.from_numpy(wanted)
+            for first, features in _ahead(self.features(steps, values, noisy=True)):
+                skipped = max(self.settings.warmup_steps - first, 0)
+                yield features[skipped:], values[first : first + len(features)][skipped:]
+
+    def _new_recursion(self) -> RecursiveLeastSquares:
+        ridges, sizes = self.settings.ridges, self.solution.weight.shape
+        return RecursiveLeastSquares(*sizes, ridge=ridges[len(ridges) // 2], forgetting=self.settings.forgetting)
+
+    def _learn_in_closed_loop(self, read: Series, targets: Series) -> None:
         """Learn the readout at every step, while the network reads its own output.
 
         Source:
             D. Sussillo, L. F. Abbott, Generating Coherent Patterns of Activity from Chaotic Neural Networks, 2009.
         """
-        ridge = self.settings.ridges[len(self.settings.ridges) // 2]
-        size, outputs = self.solution.weight.shape
-        learned = RecursiveLeastSquares(size, outputs, ridge=ridge)
+        learned, outputs = self._new_recursion(), targets.channels
         for array, wanted in zip(read.arrays, targets.arrays, strict=True):
             fed, states = torch.zeros(1, 1, outputs, dtype=torch.float64), None
             row = fed
@@ -120,7 +121,7 @@ class Member:
                     learned.update(features, target)
                 fed = (features.double() @ learned.weight + learned.bias).view(1, 1, -1)
             self.states, self.fed, self.held = states, fed[0, 0], row[0, 0]
-        self.solution = Solution(learned.weight, learned.bias, ridge)
+        self.solution = learned.solution
 
     def features(
         self, steps: Tensor, outputs: Tensor | None, states: list[Any] | None = None, *, noisy: bool = False
@@ -200,7 +201,7 @@ class Member:
         return torch.cat([before, outputs[first : first + count - 1]]).to(self._dtype).unsqueeze(0)
 
     def _joined(self, block: Tensor, forward: Tensor, backward: Tensor | None) -> Tensor:
-        parts = [block] if self.settings.read_input and self.settings.lags is None else []
+        parts = [block] if self.settings.has_input_beside else []
         return torch.cat([*parts, forward, *([] if backward is None else [backward])], -1)
 
     def _read_out(self, features: Tensor) -> Tensor:
@@ -209,34 +210,6 @@ class Member:
     @property
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.settings.precision)
-
-
-@contextmanager
-def _adding(parts: Sequence[Any]) -> Iterator[Callable[[int, Tensor, Tensor], None]]:
-    """Add rows to the parts on other threads, if torch may use several.
-
-    The function that it gives takes the number of a part, features and targets. The rows of a part are added in their
-    order, by one thread. Meanwhile each of torch's operators uses one thread.
-    """
-    count = torch.get_num_threads()
-    if count == 1:
-        yield lambda part, features, targets: parts[part].add(features, targets)
-        return
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, count)
-        torch.set_num_threads(1)
-        pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in parts[:count]]
-        waiting: list[deque[Future[None]]] = [deque() for _ in pools]
-
-        def add(part: int, features: Tensor, targets: Tensor) -> None:
-            own = waiting[part % len(pools)]
-            if len(own) == AHEAD:
-                own.popleft().result()
-            own.append(pools[part % len(pools)].submit(parts[part].add, features, targets))
-
-        yield add
-        for future in chain(*waiting):
-            future.result()
 
 
 def _ahead(blocks: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:
@@ -249,9 +222,3 @@ def _ahead(blocks: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]
         while (block := following.result()) is not None:
             following = pool.submit(next, blocks, None)
             yield block
-
-
-def _features(inputs: int, outputs: int, settings: ReservoirSettings) -> Any:
-    if settings.lags is not None:
-        return LaggedProducts(inputs, settings.lags, settings.lag_stride, settings.degree)
-    return Reservoirs(inputs, outputs, settings)

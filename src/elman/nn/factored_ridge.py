@@ -1,6 +1,6 @@
 """Ridge regression from a triangular factor of the data, for nearly dependent features."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import ShapeError
-from elman.nn.ridge import Solution, require_rows
+from elman.nn.ridge_sums import Agreement, Solution, require_rows
 
 
 @dataclass
@@ -78,6 +78,14 @@ class Factor:
         if others.rows:
             self._stack(others.rows, others.matrix)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the number of rows and the matrix by name, not copied."""
+        return {"rows": torch.tensor(self.rows), "matrix": self.matrix}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        self.rows, self.matrix = int(tensors["rows"]), tensors["matrix"].clone()
+
     def _stack(self, rows: int, block: Tensor) -> None:
         self.matrix = torch.linalg.qr(torch.cat([self.matrix, block]), mode="r").R
         self.rows += rows
@@ -108,3 +116,15 @@ class Factor:
         size = 1 + self.features
         ahead = torch.cat([solution.bias[None], solution.weight])
         return (self.matrix[:, size:] - self.matrix[:, :size] @ ahead).square().sum()
+
+    @property
+    def target_mean(self) -> Tensor:
+        """The mean of each target, `(targets,)`."""
+        return self.matrix[0, 1 + self.features :] / self.matrix[0, 0]
+
+    def agreement(self, solution: Solution, centre: Tensor) -> Agreement:
+        """Return how outputs on these rows agree with the targets, as `Sums.agreement` does."""
+        size = 1 + self.features
+        outputs = self.matrix[:, :size] @ torch.cat([(solution.bias - centre)[None], solution.weight])
+        targets = self.matrix[:, size:] - self.matrix[:, :1] * centre
+        return Agreement((outputs * targets).sum(), outputs.square().sum())

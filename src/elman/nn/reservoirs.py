@@ -1,7 +1,7 @@
 """Reservoirs side by side and in depth: fixed recurrent layers, whose states are the features of a readout."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from elman.cells.reservoir import RECURRENT, reservoir
 from elman.compiler.cell import cell
 from elman.compiler.language import matrix, product, tanh
+from elman.data.ragged.ragged import Ragged
 from elman.nn.recurrent import Recurrent
 from elman.nn.sparse_steps import SparseMatrix, compressed
 from elman.nn.state import State
-from elman.settings.reservoir import ReservoirSettings
+from elman.settings.reservoir import ReservoirUnits
+
+# A batch `(batch, time, feature)`, dense or ragged.
+Steps = TypeVar("Steps", Tensor, Ragged)
 
 
 @cell
@@ -47,7 +51,7 @@ class Reservoir(nn.Module):
     feedback_weight: Tensor
     bias: Tensor
 
-    def __init__(self, inputs: int, outputs: int, input_scaling: float, settings: ReservoirSettings):
+    def __init__(self, inputs: int, outputs: int, input_scaling: float, settings: ReservoirUnits):
         super().__init__()
         units = settings.hidden_size
         options = {name: getattr(settings, name) for name in ("recurrent", "leak", "activation")}
@@ -63,26 +67,26 @@ class Reservoir(nn.Module):
         ):
             self.register_buffer(name, torch.empty(rows, units, dtype=torch.float64).uniform_(-1.0, 1.0) * scaling)
 
-    def forward(self, inputs: Tensor, fed: Tensor | None, state: State | None, *, noisy: bool) -> tuple[Tensor, State]:
+    def forward(self, inputs: Steps, fed: Steps | None, state: State | None, *, noisy: bool) -> tuple[Steps, State]:
         """Return the states at every step, `(batch, time, units)`, and the last state.
 
         Args:
-            inputs: `(batch, time, inputs)`.
+            inputs: `(batch, time, inputs)`, dense or ragged.
             fed: `(batch, time, outputs)`, what is fed back at each step.
             state: to continue from; zeros if not given.
             noisy: whether noise is added.
         """
-        drive = inputs @ self.input_weight + self.bias
+        drive = rows_of(inputs) @ self.input_weight + self.bias
         if fed is not None:
-            drive += fed @ self.feedback_weight
+            drive += rows_of(fed) @ self.feedback_weight
         if noisy and self.noise:
             drive += self.noise * torch.randn_like(drive)
-        if len(drive) > 1 or (sparse := self._sparse_matrix()) is None:
-            return self.layer(drive, state)
-        before = drive.new_zeros(drive.shape[2]) if state is None else state.h[0]
-        states = sparse.run(drive[0], before, leak=self.leak, is_linear=self.is_linear)
+        if len(inputs) > 1 or (sparse := self._sparse_matrix()) is None:
+            return self.layer(with_rows(inputs, drive), state)
+        before = drive.new_zeros(drive.shape[-1]) if state is None else state.h[0]
+        states = sparse.run(drive.flatten(0, -2), before, leak=self.leak, is_linear=self.is_linear)
         last = states[-1] if len(states) else before
-        return states.unsqueeze(0), State({"h": last.view(1, 1, -1).clone()})
+        return with_rows(inputs, states.view_as(drive)), State({"h": last.view(1, 1, -1).clone()})
 
     def _sparse_matrix(self) -> SparseMatrix | None:
         """Return the recurrent matrix without its zeros, None if they are few."""
@@ -112,7 +116,7 @@ class Reservoirs(nn.Module):
         equations 1 and 2. Difference: the input weights of the deeper ones are scaled by 1/√units.
     """
 
-    def __init__(self, inputs: int, outputs: int, settings: ReservoirSettings):
+    def __init__(self, inputs: int, outputs: int, settings: ReservoirUnits):
         super().__init__()
         fed = outputs if settings.feedback_scaling else 0
         between = settings.input_scaling / settings.hidden_size**0.5
@@ -125,12 +129,12 @@ class Reservoirs(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, inputs: Tensor, fed: Tensor | None = None, states: Sequence[State] | None = None, *, noisy: bool = False
-    ) -> tuple[Tensor, list[State]]:
+        self, inputs: Steps, fed: Steps | None = None, states: Sequence[State] | None = None, *, noisy: bool = False
+    ) -> tuple[Steps, list[State]]:
         """Return the states at every step, `(batch, time, size)`, and the last states.
 
         Args:
-            inputs: `(batch, time, inputs)`.
+            inputs: `(batch, time, inputs)`, dense or ragged.
             fed: what is fed back at each step, `(batch, time, outputs)`.
             states: the last states of an earlier call, to continue from.
             noisy: whether noise is added.
@@ -142,7 +146,17 @@ class Reservoirs(nn.Module):
             for one in stack:  # pyright: ignore[reportGeneralTypeIssues]
                 before: Any = None if states is None else states[len(last)]
                 read, after = one(read, back, before, noisy=noisy)
-                found.append(read)
+                found.append(rows_of(read))
                 last.append(after)
                 back = None
-        return found[0] if len(found) == 1 else torch.cat(found, -1), last
+        return with_rows(inputs, found[0] if len(found) == 1 else torch.cat(found, -1)), last
+
+
+def rows_of(steps: Tensor | Ragged) -> Tensor:
+    """Return the rows of a ragged batch, `(total, feature)`, or a dense batch as it is."""
+    return steps.data if isinstance(steps, Ragged) else steps
+
+
+def with_rows(steps: Steps, rows: Tensor) -> Steps:
+    """Return a batch of the same lengths with other rows."""
+    return steps.replace(rows) if isinstance(steps, Ragged) else rows  # pyright: ignore[reportReturnType]

@@ -1,244 +1,16 @@
-"""Ridge regression from sums over the data, in one pass and bounded memory."""
+"""Ridge regression from summaries of the data, in one pass and bounded memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from elman.compiler.targets.llvm.memory import new_memory
-from elman.errors import DataError, ShapeError, UsageError
+from elman.errors import UsageError
+from elman.nn.recursive_least_squares import RecursiveLeastSquares
+from elman.nn.ridge_sums import Agreement, Solution, Sums, require_rows
 
-NAMES = ("count", "mean", "products", "squares")
-# Columns whose products are computed at a time, and numbers of a vector: rows of whole vectors take less time.
-BAND, LANES = 192, 8
-# A ridge so many times the rounding of the largest product is not lost in it.
-SAFE = 10.0
-
-
-class Solution(NamedTuple):
-    """A linear map from features to targets: `features @ weight + bias`.
-
-    Attributes:
-        weight: `(features, targets)`.
-        bias: `(targets,)`.
-        ridge: the penalty it was found with.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    ridge: float
-
-
-@dataclass
-class Sums:
-    """The count, the means and the centred products of rows of features and targets, in float64.
-
-    Rows are counted in block by block. Each block is centred before it is multiplied, so that data far from zero lose
-    nothing: with a mean of 1e6 the products are as exact as with a mean of 0.
-
-    Attributes:
-        features: number of features; the other columns are targets.
-        count: number of rows, or the sum of their weights.
-        mean: of each column, `(columns,)`.
-        squares: Σ (target - mean)² of each target, `(targets,)`.
-
-    Source:
-        T. F. Chan, G. H. Golub, R. J. LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
-        Variances, 1982, equation 2.1, for vectors.
-    """
-
-    features: int
-    count: Tensor
-    mean: Tensor
-    squares: Tensor
-    _total: Tensor
-
-    @classmethod
-    def empty(cls, features: int, targets: int) -> Self:
-        """Return the sums of no rows."""
-        columns = features + targets
-        count, mean, squares = (torch.zeros(shape, dtype=torch.float64) for shape in ((), columns, targets))
-        return cls(features, count, mean, squares, _new_rows(features, columns).zero_())
-
-    def emptied(self) -> Self:
-        """Return the sums of no rows, for the same numbers of features and targets."""
-        return self.empty(self.features, len(self.mean) - self.features)
-
-    def add(self, features: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
-        """Count rows in.
-
-        Args:
-            features: `(rows, features)`.
-            targets: `(rows, targets)`.
-            weights: of the squared error of each row, `(rows,)`, above 0; 1 if not given.
-
-        Raises:
-            ShapeError: other numbers of rows or columns.
-        """
-        rows, columns = len(features), len(self.mean) - self.features
-        if features.shape != (rows, self.features) or targets.shape != (rows, columns):
-            raise ShapeError(
-                f"Expected features (rows, {self.features}) and targets (rows, {columns}), got "
-                f"{tuple(features.shape)} and {tuple(targets.shape)}.",
-                fix="Give a row of targets for each row of features.",
-            )
-        if rows:
-            block = _new_rows(rows + 1, self.features + columns)
-            own = block[:-1, : self.features + columns]
-            own[:, : self.features], own[:, self.features :] = features, targets
-            each = torch.ones(rows, dtype=torch.float64) if weights is None else weights.double()
-            count = each.sum()
-            mean = each @ own / count
-            own -= mean
-            if weights is not None:
-                own *= each.sqrt().unsqueeze(1)
-            self._merge(count, mean, block)
-
-    def merge(self, others: "Sums") -> None:
-        """Count in the rows of other sums."""
-        if others.count:
-            self._total += others._total
-            self.squares += others.squares
-            self._merge(others.count, others.mean, _new_rows(1, len(self.mean)))
-
-    def _merge(self, count: Tensor, mean: Tensor, block: Tensor) -> None:
-        """Count in centred rows, and in the last row of the block the distance between the means."""
-        total = self.count + count
-        shift = mean - self.mean
-        block[-1, : len(mean)] = shift * (self.count * count / total).sqrt()
-        _add_products(block, self._total)
-        self.squares += block[:, self.features : len(mean)].square().sum(0)
-        self.mean += shift * (count / total)
-        self.count = total
-
-    @property
-    def products(self) -> Tensor:
-        """Σ (feature - mean)ᵀ(row - mean), `(features, columns)`."""
-        return _mirrored(self._total, len(self.mean))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the sums by name."""
-        return {name: getattr(self, name) for name in NAMES}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave."""
-        self.count, self.mean, products, self.squares = (tensors[name].clone() for name in NAMES)
-        self._total[:, : len(self.mean)] = products
-
-    def solve(self, ridges: Sequence[float], *, penalised_bias: bool = False) -> Iterator[Solution]:
-        """Yield the solution of each ridge, all of them from one decomposition.
-
-        W minimises Σ ‖y - x·W - b‖² + ridge·‖W‖², as scikit-learn's `Ridge(alpha=ridge)`.
-
-        Args:
-            ridges: the penalties; at least 0. With 0, directions without variance have no weight.
-            penalised_bias: whether the penalty counts the bias too, which is then the weight of a feature that is 1.
-
-        Raises:
-            DataError: there are no rows, or their products are not finite.
-        """
-        known, centre = self.products, self.mean
-        require_rows(self.count, known)
-        if penalised_bias:
-            known, centre = self._with_ones()
-        gram, cross = known[:, : len(known)], known[:, len(known) :]
-        for ridge, weight in zip(ridges, _weights(gram, cross, ridges), strict=True):
-            if penalised_bias:
-                yield Solution(weight[:-1], weight[-1], ridge)
-            else:
-                yield Solution(weight, centre[self.features :] - centre[: self.features] @ weight, ridge)
-
-    def _with_ones(self) -> tuple[Tensor, Tensor]:
-        """Return the products about zero with a feature of ones, and zeros as the mean."""
-        mean = torch.cat([self.mean[: self.features], self.mean.new_ones(1), self.mean[self.features :]])
-        products, own = self.count * torch.outer(mean[: self.features + 1], mean), self.products
-        products[:-1, : self.features] += own[:, : self.features]
-        products[:-1, self.features + 1 :] += own[:, self.features :]
-        return products, torch.zeros_like(mean)
-
-    def squared_error(self, solution: Solution) -> Tensor:
-        """Return the sum of squared errors of a solution on these rows, over all targets."""
-        weight, size = solution.weight, self.features
-        products = self.products
-        gram, cross = products[:, :size], products[:, size:]
-        shift = self.mean[size:] - self.mean[:size] @ weight - solution.bias
-        explained = (weight * (2 * cross - gram @ weight)).sum()
-        return self.squares.sum() - explained + self.count * shift.square().sum()
-
-    @property
-    def mean_square(self) -> Tensor:
-        """The mean over the features, and a feature of ones, of the sum of squares."""
-        size = self.features
-        squares = self._total[:, :size].trace() + self.count * self.mean[:size].square().sum()
-        return (squares + self.count) / (size + 1)
-
-
-def require_rows(count: Any, summed: Tensor) -> None:
-    """Refuse to solve for nothing, or from numbers that are not finite.
-
-    Raises:
-        DataError: there are no rows, or what was summed up of them is not finite.
-    """
-    if not count:
-        raise DataError(
-            "Ridge regression has no rows to learn from.",
-            fix="Give data without missing values, or a shorter warm-up.",
-        )
-    if not summed.isfinite().all():
-        raise DataError(
-            "Expected features and targets whose products are finite, got larger ones.",
-            fix="Scale the data, for example to a deviation of 1, or give a smaller spectral radius.",
-        )
-
-
-def _new_rows(rows: int, columns: int) -> Tensor:
-    """Allocate `(rows, columns)`, not filled, and columns of zeros up to whole vectors."""
-    found = new_memory(rows, -(-columns // LANES) * LANES, torch.float64)
-    found[:, columns:] = 0.0
-    return found
-
-
-def _add_products(block: Tensor, total: Tensor) -> None:
-    """Add the products of the columns of a block, on and above the diagonal.
-
-    Args:
-        block: `(rows, width)`.
-        total: `(columns, width)`, of the first columns with all; below the diagonal its numbers have no meaning.
-    """
-    for first in range(0, len(total), BAND):
-        last = min(first + BAND, len(total))
-        total[first:last, first:].addmm_(block[:, first:last].T, block[:, first:])
-
-
-def _mirrored(total: Tensor, columns: int) -> Tensor:
-    """Return the products, `(len(total), columns)`, from those on and above the diagonal."""
-    found = total[:, :columns].triu()
-    square = found[:, : len(total)]
-    square += square.triu(1).T
-    return found
-
-
-def _weights(gram: Tensor, cross: Tensor, ridges: Sequence[float]) -> Iterator[Tensor]:
-    """Yield the solution of (gram + ridge)·W = cross for each ridge.
-
-    The eigenvalues serve all ridges. A single ridge above the rounding errors of `gram` needs none.
-    """
-    precision = torch.finfo(gram.dtype).eps
-    if len(ridges) == 1 and ridges[0] > SAFE * precision * float(gram.trace()):
-        factor, failed = torch.linalg.cholesky_ex(gram + ridges[0] * torch.eye(len(gram), dtype=gram.dtype))
-        if not failed:
-            yield torch.cholesky_solve(cross, factor).clone(memory_format=torch.contiguous_format)
-            return
-    values, vectors = torch.linalg.eigh(gram)
-    rotated = vectors.T @ cross
-    # Rounding leaves eigenvalues of this size where there are none.
-    least = len(gram) * precision * values[-1].clamp(min=0.0)
-    for ridge in ridges:
-        scale = values.clamp(min=0.0) + ridge
-        inverse = torch.where(scale > (least if ridge == 0 else 0.0), 1.0 / scale, 0.0)
-        yield vectors @ (inverse[:, None] * rotated)
+__all__ = ["Agreement", "RecursiveLeastSquares", "Solution", "Sums", "cross_validate", "joined", "require_rows"]
 
 
 class Summary(Protocol):
@@ -265,11 +37,20 @@ class Summary(Protocol):
         """Return the sum of squared errors of a solution on these rows."""
         ...
 
+    @property
+    def target_mean(self) -> Tensor:
+        """The mean of each target."""
+        ...
+
+    def agreement(self, solution: Solution, centre: Tensor) -> Agreement:
+        """Return how the outputs of a solution on these rows agree with the targets."""
+        ...
+
 
 Rows = TypeVar("Rows", bound=Summary)
 
 
-def cross_validate(parts: Sequence[Rows], ridges: Sequence[float]) -> Solution:
+def cross_validate(parts: Sequence[Rows], ridges: Sequence[float], *, scale_free: bool = False) -> Solution:
     """Return the solution on all rows with the ridge of the least cross-validated error.
 
     Each part is left out in turn. With fewer than two parts that have rows, the first ridge is taken.
@@ -277,6 +58,10 @@ def cross_validate(parts: Sequence[Rows], ridges: Sequence[float]) -> Solution:
     Args:
         parts: the data in parts, each a `Sums` or a `elman.nn.factored_ridge.Factor`.
         ridges: to choose from, in the order of preference among equals.
+        scale_free: for labels, where the largest output is the answer: ridges are compared by the error that is left
+            when the deviations of the outputs from the mean target are multiplied by the best factor, one for all
+            parts. On few rows the error without it is mostly one of size, which does not matter. Small outputs would
+            lose against the mean, so the solution is multiplied by the factor if that is above 1.
 
     Raises:
         UsageError: there are no ridges.
@@ -286,14 +71,30 @@ def cross_validate(parts: Sequence[Rows], ridges: Sequence[float]) -> Solution:
         raise UsageError("Expected at least one ridge, got none.", fix="Give some, such as ridges=(1e-6, 1e-3, 1.0).")
     whole = joined(parts)
     filled = [part for part in parts if part.count]
-    best = 0
-    if len(filled) > 1 and len(ridges) > 1:
-        errors = torch.zeros(len(ridges), dtype=torch.float64)
-        for left_out in filled:
-            others = joined([part for part in filled if part is not left_out])
-            errors += torch.stack([left_out.squared_error(found) for found in others.solve(ridges)])
-        best = int(errors.argmin())
-    return next(whole.solve([ridges[best]]))
+    if len(filled) < 2 or len(ridges) < 2:
+        return next(whole.solve([ridges[0]]))
+    figures = torch.stack([_left_out(part, filled, ridges, scale_free=scale_free) for part in filled]).sum(0)
+    if not scale_free:
+        return next(whole.solve([ridges[int(figures.argmin())]]))
+    both, outputs = figures.T
+    # With the factor f the error is Σ (target - f · output)², which is least at f = Σ both / Σ outputs².
+    best = int(torch.where((both > 0) & (outputs > 0), both.square() / outputs, 0.0).argmax())
+    return _enlarged(next(whole.solve([ridges[best]])), both[best] / outputs[best], whole.target_mean)
+
+
+def _enlarged(solution: Solution, factor: Tensor, centre: Tensor) -> Solution:
+    """Return a solution with its deviations from a centre enlarged by a factor above 1."""
+    if not (factor.isfinite() and factor > 1):
+        return solution
+    return Solution(solution.weight * factor, centre + factor * (solution.bias - centre), solution.ridge)
+
+
+def _left_out(part: Rows, parts: Sequence[Rows], ridges: Sequence[float], *, scale_free: bool) -> Tensor:
+    """Return the errors on a part, `(ridges,)`, or the agreements, `(ridges, 2)`."""
+    others = joined([each for each in parts if each is not part])
+    if scale_free:
+        return torch.stack([torch.stack(part.agreement(each, others.target_mean)) for each in others.solve(ridges)])
+    return torch.stack([part.squared_error(each) for each in others.solve(ridges)])
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -306,62 +107,3 @@ def joined(parts: Sequence[Rows]) -> Rows:
     for part in parts:
         total.merge(part)
     return total
-
-
-class RecursiveLeastSquares:
-    """Ridge regression whose solution is known after every row.
-
-    After any rows the weights are those of `Sums.solve([ridge], penalised_bias=True)` on the same rows.
-
-    Args:
-        features: number of features; a feature that is always 1 is added.
-        targets: number of targets.
-        ridge: penalty of the weights and the bias; above 0.
-        forgetting: factor of the weight of earlier rows at each row, above 0 to 1. Default 1: all rows count the same.
-
-    Attributes:
-        weight: `(features, targets)`.
-        bias: `(targets,)`.
-
-    Raises:
-        UsageError: a ridge or a factor outside its range.
-
-    Source:
-        S. Haykin, Adaptive Filter Theory, table 9.1; it is also the update of FORCE learning: D. Sussillo, L. F.
-        Abbott, Generating Coherent Patterns of Activity from Chaotic Neural Networks, 2009, equations 4 and 5.
-    """
-
-    def __init__(self, features: int, targets: int, *, ridge: float = 1.0, forgetting: float = 1.0):
-        if not ridge > 0.0 or not 0.0 < forgetting <= 1.0:
-            raise UsageError(
-                f"Expected a ridge above 0 and a forgetting factor above 0 to 1, got {ridge!r} and {forgetting!r}.",
-                fix="Give such numbers, for example ridge=1.0, forgetting=0.999.",
-            )
-        self._forgetting = forgetting
-        self._inverse = torch.eye(features + 1, dtype=torch.float64) / ridge
-        self._weights = torch.zeros(features + 1, targets, dtype=torch.float64)
-
-    @property
-    def weight(self) -> Tensor:
-        """The weights of the features, `(features, targets)`."""
-        return self._weights[:-1]
-
-    @property
-    def bias(self) -> Tensor:
-        """The bias, `(targets,)`."""
-        return self._weights[-1]
-
-    def update(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Learn from one row, and return the error before it, `(targets,)`.
-
-        Args:
-            features: `(features,)`.
-            targets: `(targets,)`.
-        """
-        row = torch.cat([features.double(), torch.ones(1, dtype=torch.float64)])
-        error = targets.double() - row @ self._weights
-        reached = self._inverse @ row
-        gain = reached / (self._forgetting + row @ reached)
-        self._weights += torch.outer(gain, error)
-        self._inverse = (self._inverse - torch.outer(gain, reached)) / self._forgetting
-        return error

@@ -38,9 +38,8 @@ class WindowSettings(Settings):
     )
     missing: Missing = Field(
         "error",
-        description="Missing values and steps: error, carry or mask. Carry repeats the last value; a masked value is "
-        "marked, "
-        "and neither trained nor scored.",
+        description="What happens to missing values and steps. carry repeats the last value; mask marks the value, "
+        "which is neither trained nor scored.",
     )
     train_stride: PositiveInt = Field(1, description="Steps between the origins of two training windows.")
 
@@ -52,8 +51,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
 
     method: Method | None = Field(
         None,
-        description="The network: segments, direct or recursive. Segments of the window are read by one GRU and "
-        "those of "
+        description="How the network forecasts. With segments, those of the window are read by one GRU and those of "
         "the horizon decoded at once; direct gives all steps from the last state; recursive goes a step at a time. By "
         "default segments from 48 steps ahead, else direct; direct with the fitter ridge.",
     )

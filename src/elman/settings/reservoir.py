@@ -1,22 +1,90 @@
-"""The settings of an echo state network."""
+"""The settings of reservoirs: those of an echo state network, and those that tasks have besides."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from elman.settings.base import Conflict, Settings
+from elman.settings.readout import ReadoutSettings
 
 NotNegative = Annotated[float, Field(ge=0)]
+# Settings of recurrent layers that reservoirs with options lack, with their values that change nothing.
+ABSENT: dict[str, tuple[Any, ...]] = {
+    "layer_sizes": ((),),
+    "merge": ("concat",),
+    "backpropagation_steps": (None,),
+    "recurrent_start": (None,),
+    "longest_memory": (None,),
+    "weight_drop": (0.0,),
+    "zoneout": ({}, 0.0),
+}
+# What each of these settings needs.
+NEEDED = {
+    "plasticity_deviation": "plasticity_rate",
+    "plasticity_steps": "plasticity_rate",
+    "lag_stride": "lags",
+    "degree": "lags",
+}
 
 
-class ReservoirSettings(Settings):
-    """An echo state network: the reservoirs, what the readout reads, and how it is solved for."""
+class ReservoirOptions(Settings):
+    """Which reservoirs there are, and what the output layer reads of them."""
+
+    num_reservoirs: PositiveInt = Field(
+        1, description="Reservoirs side by side, each of num_layers in depth. The output layer reads all of them."
+    )
+    read_input: bool = Field(True, description="Let the output layer read the input of each step too.")
+    feedback_scaling: NotNegative = Field(
+        0.0,
+        description="Range of the weights that feed the output back. They are drawn uniformly from minus this to this, "
+        "and multiply the output of the step before: while fitting, the target of that step (teacher forcing).",
+    )
+    noise: NotNegative = Field(
+        0.0, description="Deviation of the units' noise while fitting. It is within the activation of each unit."
+    )
+    plasticity_rate: NotNegative = Field(
+        0.0,
+        description="Learning rate of intrinsic plasticity; 0 for none. It fits the gain and the bias of each unit "
+        "before the output layer is solved for, on the first plasticity_steps steps; 0.001 is usual.",
+    )
+    plasticity_deviation: float = Field(
+        0.2, gt=0, description="Deviation that intrinsic plasticity gives to each unit."
+    )
+    plasticity_steps: PositiveInt = Field(2000, description="Steps of the data that intrinsic plasticity reads.")
+    lags: PositiveInt | None = Field(
+        None,
+        description="Read so many lagged inputs in place of reservoir units. This is a next-generation reservoir: the "
+        "output layer reads these inputs and their products.",
+    )
+    lag_stride: PositiveInt = Field(1, description="Steps between two lagged inputs.")
+    degree: PositiveInt = Field(2, description="Largest number of factors of a product of lagged inputs.")
+
+    @property
+    def has_input_beside(self) -> bool:
+        """Whether the output layer reads the input beside the features; lagged products have it among them."""
+        return self.read_input and self.lags is None
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.plasticity_rate and self.feedback_scaling:
+            yield Conflict(("plasticity_rate", "feedback_scaling"), "only units without feedback have plasticity.")
+        for name in ("plasticity_rate", "feedback_scaling"):
+            if self.lags is not None and getattr(self, name):
+                yield Conflict(("lags", name), "a next-generation reservoir has no units.")
+        if self.feedback_scaling and getattr(self, "bidirectional", False):
+            problem = "a series that is read from its end has no output before it; give bidirectional=False "
+            yield Conflict(("bidirectional", "feedback_scaling"), f"{problem}(--no-bidirectional).")
+
+
+class ReservoirUnits(ReservoirOptions):
+    """Reservoirs: how many, of how many units, and the ranges of their weights."""
+
+    model_config = ConfigDict(title="the reservoir")
 
     hidden_size: PositiveInt = Field(100, description="Units of each reservoir.")
     num_layers: PositiveInt = Field(
         1, description="Reservoirs in depth. Each reads the states of the one before it; the readout reads all of them."
     )
-    num_reservoirs: PositiveInt = Field(1, description="Reservoirs side by side, each of num_layers in depth.")
     bidirectional: bool = Field(
         False, description="Whether the readout also reads reservoirs that run from the end of a series to its start."
     )
@@ -35,44 +103,27 @@ class ReservoirSettings(Settings):
     bias_scaling: NotNegative = Field(
         0.0, description="The bias of each unit is drawn uniformly from minus this to this."
     )
-    feedback_scaling: NotNegative = Field(
-        0.0,
-        description="Weights of the output of the step before are drawn uniformly from minus this to this. While "
-        "fitting, it is the target of that step (teacher forcing).",
-    )
-    noise: NotNegative = Field(
-        0.0, description="Standard deviation of the noise within the activation of each unit while fitting."
-    )
-    plasticity_rate: NotNegative = Field(
-        0.0,
-        description="Learning rate of intrinsic plasticity, which fits the gain and the bias of each unit before the "
-        "readout is solved for, on the first plasticity_steps steps. 0 for none, 0.001 is usual.",
-    )
-    plasticity_deviation: float = Field(0.2, gt=0, description="Standard deviation that it gives to each unit.")
-    plasticity_steps: PositiveInt = Field(2000, description="Steps of the first series that it reads.")
-    lags: PositiveInt | None = Field(
-        None,
-        description="Inputs that a next-generation reservoir reads: the readout reads them and their products, and "
-        "there are no units.",
-    )
-    lag_stride: PositiveInt = Field(1, description="Steps between two of these inputs.")
-    degree: PositiveInt = Field(2, description="The largest number of factors of a product.")
-    fitter: Literal["ridge", "force"] = Field(
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        if self.plasticity_rate and self.activation != "tanh":
+            yield Conflict(("plasticity_rate", "activation"), "only tanh units have plasticity.")
+
+
+class ReservoirSettings(ReservoirUnits, ReadoutSettings):
+    """An echo state network: the reservoirs, what the readout reads, and how it is solved for."""
+
+    model_config = ConfigDict(title="ReservoirSettings")
+
+    fitter: Literal["ridge", "rls", "force"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         "ridge",
-        description="force learns the readout at every step by recursive least squares while the network reads its "
-        "own output, with the middle one of ridges.",
+        description="How the readout is found. rls is recursive least squares, step by step; force is the same while "
+        "the network reads its own output. Both take the middle one of ridges.",
     )
-    read_input: bool = Field(True, description="Whether the readout reads the input beside the states.")
-    ridges: tuple[NotNegative, ...] = Field(
+    ridges: tuple[NotNegative, ...] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0),
         min_length=1,
         description="Penalties that the readout chooses from by cross-validation over five parts of the data, in one "
         "pass.",
-    )
-    solver: Literal["products", "qr"] = Field(
-        "products",
-        description="How the readout is solved for. qr takes about three times as long, and uses directions of the "
-        "states that products lose to rounding: for forecasts of smooth series in closed loop.",
     )
     warmup_steps: int = Field(100, ge=0, description="First steps of each series that are neither learned nor scored.")
     precision: Literal["float64", "float32"] = Field("float64", description="Of the states; the readout has float64.")
@@ -80,24 +131,54 @@ class ReservoirSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**62, description="The same seed gives the same networks.")
     seeds: PositiveInt = Field(1, description="Networks with consecutive seeds. Predictions are their mean.")
 
-    @field_validator("ridges", mode="before")
-    @classmethod
-    def _one_is_a_list_as_well(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int | float) else value
-
-    def _conflicts(self) -> Any:
-        if self.fitter == "force" and not self.feedback_scaling:
-            yield Conflict(("fitter", "feedback_scaling"), "force needs feedback; 1 is usual.")
-        if self.fitter == "force" and not self.ridges[len(self.ridges) // 2]:
-            yield Conflict(("fitter", "ridges"), "force needs a ridge above 0; 1 is usual.")
-        if self.plasticity_rate and (self.feedback_scaling or self.bidirectional or self.activation != "tanh"):
-            yield Conflict(("plasticity_rate",), "only tanh units that read forward and without feedback have it.")
-        if self.lags is not None and (self.plasticity_rate or self.feedback_scaling or self.bidirectional):
-            problem = "a next-generation reservoir has no units, feedback or second direction."
-            yield Conflict(("lags",), problem)
+    def _conflicts(self) -> Iterator[Conflict]:
         if self.lags is not None and (self.lags - 1) * self.lag_stride > self.warmup_steps:
             yield Conflict(("lags", "warmup_steps"), "the lagged inputs of the steps learned from must exist.")
-        if self.bidirectional and self.feedback_scaling:
+
+
+class ReservoirTaskSettings(ReservoirOptions):
+    """The options of reservoirs that a task has besides those of the cell `reservoir`."""
+
+    # Why a task has no feedback, and why it has no warm-up.
+    no_feedback: ClassVar[str] = ""
+    no_warmup: ClassVar[str] = ""
+
+    read_input: bool = Field(False, description="Let the output layer read the input of each step too.")
+    warmup_steps: NonNegativeInt = Field(
+        0,
+        description="First steps of each sequence that do not count. They are neither learned from nor scored where "
+        "each step has a target, and pooling leaves them out where each sequence has one.",
+    )
+
+    @property
+    def reservoir_options(self) -> list[str]:
+        """The settings that the cell `reservoir` alone does not have, and that are given."""
+        fields = ReservoirTaskSettings.model_fields
+        return [name for name in ReservoirOptions.model_fields if getattr(self, name) != fields[name].default]
+
+    def _conflicts(self) -> Iterator[Conflict]:
+        given, settings = self.reservoir_options, vars(self)
+        if given and settings.get("cell") != "reservoir":
             yield Conflict(
-                ("bidirectional", "feedback_scaling"), "a series that is read from its end has no output before it."
+                ("cell", *given), "only the cell reservoir has them; give cell='reservoir' (--cell reservoir)."
             )
+        if self.feedback_scaling and self.no_feedback:
+            yield Conflict(("feedback_scaling",), self.no_feedback)
+        if self.warmup_steps and self.no_warmup:
+            yield Conflict(("warmup_steps",), self.no_warmup)
+        if self.warmup_steps and settings.get("segment", 1) != 1:
+            yield Conflict(("segment", "warmup_steps"), "a segment has several steps; leave one of the two out.")
+        if self.plasticity_rate and settings.get("fitter") == "gradient":
+            problem = "plasticity comes before least squares; leave fitter out, or give ridge or rls."
+            yield Conflict(("fitter", "plasticity_rate"), problem)
+        for name, needed in NEEDED.items():
+            if name in given and needed not in given:
+                yield Conflict((needed, name), f"only {needed} has {name}.")
+        for name in ("noise", "num_reservoirs"):
+            if self.lags is not None and name in given:
+                yield Conflict(("lags", name), "a next-generation reservoir has no units.")
+        if self.lags is not None and self.read_input:
+            yield Conflict(("lags", "read_input"), "the lagged inputs have that of the step already.")
+        for name, unchanged in ABSENT.items():
+            if given and settings.get(name, unchanged[0]) not in unchanged:
+                yield Conflict((given[0], name), f"reservoirs with {given[0]} have no {name}.")

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from elman.settings.base import Conflict, Settings
+from elman.settings.base import Conflict
+from elman.settings.readout import ReadoutSettings
 from elman.settings.space import Choices, Range, Space
 
 Schedule = Literal["constant", "linear", "cosine", "step", "one-cycle"]
@@ -19,7 +20,7 @@ DAMPING, CG_ITERATIONS, CURVATURE_FRACTION = 0.1, 100, 0.5
 FLOSSING_EXPONENTS = 8
 
 
-class RunSettings(Settings):
+class RunSettings(ReadoutSettings):
     """How a network is trained, for any task."""
 
     space: ClassVar[Space] = {"learning_rate": Range(1e-4, 3e-2, log=True)}
@@ -33,22 +34,24 @@ class RunSettings(Settings):
     )
     betas: tuple[BelowOne, BelowOne] = Field((0.9, 0.999), description="Decay rates of the means of adam and adamw.")
     damping: float = Field(
-        DAMPING, gt=0, description="First damping of hessian-free. It adapts to how well the curvature predicts."
+        DAMPING,
+        gt=0,
+        description="Damping that hessian-free begins with. It adapts to how well the curvature predicts.",
     )
     structural_damping: float = Field(
         0.0,
         ge=0,
-        description="Weight of the change of the states in the damping. Of hessian-free; the outputs of all recurrent "
-        "layers are observed.",
+        description="Weight of structural damping in hessian-free. It penalises changes of the outputs of all "
+        "recurrent layers.",
     )
     cg_iterations: PositiveInt = Field(
-        CG_ITERATIONS, description="Most conjugate gradient iterations of a step of hessian-free."
+        CG_ITERATIONS, description="Largest number of conjugate gradient iterations, of hessian-free."
     )
     curvature_fraction: float = Field(
         CURVATURE_FRACTION,
         gt=0,
         le=1,
-        description="Fraction of a minibatch to take the curvature from. Of hessian-free; the gradient is that of the "
+        description="Fraction of a minibatch for the curvature of hessian-free. The gradient is that of the "
         "whole minibatch.",
     )
     schedule: Schedule = Field(
@@ -58,7 +61,7 @@ class RunSettings(Settings):
     step_epochs: PositiveInt | None = Field(None, description="Epochs between two drops of the step schedule.")
     step_factor: float = Field(0.1, gt=0, le=1, description="Factor of the learning rate at each drop.")
     final_fraction: float = Field(
-        0.0, ge=0, le=1, description="Fraction of the learning rate at which linear and cosine end."
+        0.0, ge=0, le=1, description="Fraction of the learning rate that linear and cosine end with."
     )
     clip_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient, which is scaled down to it.")
     clip_value: float | None = Field(
@@ -89,7 +92,7 @@ class RunSettings(Settings):
     )
     average_after: NonNegativeInt = Field(0, description="Epochs after which asgd begins.")
     nonmonotone_interval: PositiveInt = Field(
-        NONMONOTONE_INTERVAL, description="Latest epochs that nt-asgd leaves out of its comparison."
+        NONMONOTONE_INTERVAL, description="Number of the latest epochs that nt-asgd does not compare with."
     )
     patience: PositiveInt | None = Field(None, description="Stop after N epochs without a better one.")
     metric: str | None = Field(None, description="The score that decides the best epoch.")
@@ -103,17 +106,6 @@ class RunSettings(Settings):
     restore_best: bool = Field(True, description="Keep the weights of the best epoch.")
     validation_fraction: BelowOne = Field(
         0.0, description="Fraction of the training data to hold out. Epochs are compared by it."
-    )
-    fitter: Literal["gradient", "ridge"] | None = Field(
-        None,
-        description="How the weights are found. ridge solves for the output layer alone, in one pass over the data. By "
-        "default ridge for the cell reservoir, else gradient.",
-    )
-    ridges: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        None,
-        min_length=1,
-        description="Penalties that ridge chooses from. It cross-validates them in the same pass. By default 1e-8, "
-        "1e-7, … 100.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed gives the same run.")
     device: str = Field(
@@ -141,10 +133,10 @@ class RunSettings(Settings):
     )
     report_every: PositiveInt = Field(100, description="Minibatches between two lines of progress.")
 
-    @field_validator("freeze", "ridges", mode="before")
+    @field_validator("freeze", mode="before")
     @classmethod
     def _one_is_a_list_as_well(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | float) else value
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod
@@ -152,11 +144,6 @@ class RunSettings(Settings):
         if not _DEVICE.fullmatch(value):
             raise ValueError("expected cpu, cuda, cuda:1 or auto")
         return value
-
-    @property
-    def closed_form(self) -> bool:
-        """Whether the output layer is solved for, and nothing else is learned."""
-        return self.fitter == "ridge" or (self.fitter is None and getattr(self, "cell", None) == "reservoir")
 
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.schedule == "step") != (self.step_epochs is not None):

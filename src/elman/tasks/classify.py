@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from elman.report.answers import Explained, Reliability
 from elman.report.figures import figure
 from elman.report.parts import WORST, Confusion, Examples, Numbers, Part, share_interval
 from elman.settings.base import Conflict
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.rows import LabelSettings
 from elman.tasks.kinds import Label
 from elman.tasks.rows import Rows
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 ADVERSARIAL_SIZE = 5.0
 
 
-class ClassifierSettings(LabelSettings):
+class ClassifierSettings(LabelSettings, ReservoirTaskSettings):
     """Every setting of a classifier: those of `LabelSettings`, and these."""
+
+    no_feedback: ClassVar[str] = "a classifier has one label for a sequence, and no output of each step to feed back."
 
     adversarial: float = Field(
         0.0,
@@ -88,6 +91,7 @@ class Classify(WideRowTask):
     source = Rows()
     baseline_names = ("majority", "linear")
     asked_baselines = ("reservoir",)
+    has_scale_free_readout = True
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True),
         Metric(
@@ -206,7 +210,7 @@ class Classify(WideRowTask):
         """Return 1 for the label of each sequence, and 0 for the others."""
         from torch.nn import functional
 
-        return functional.one_hot(batch["label"], len(self.labels))
+        return functional.one_hot(batch["label"].cpu(), len(self.labels))
 
     def logits(self, network: Any, batch: Batch) -> "tuple[Tensor, Tensor]":
         """Return the logits of the labels, and the positions of the true ones."""

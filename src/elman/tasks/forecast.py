@@ -1,7 +1,7 @@
 """The task of forecasting series of numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -10,14 +10,18 @@ from elman.report.parts import Part
 from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
 from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.training import TrainingSettings
 from elman.tasks.panel_encoder import PanelEncoder
 from elman.tasks.panels import Panels
 from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read, Task, Values
 
 
-class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettings):
+class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettings, ReservoirTaskSettings):
     """Every setting of a forecaster: its windows, the network's layers and the training."""
+
+    no_feedback: ClassVar[str] = "a forecaster reads the values already; with method recursive, its own forecasts too."
+    no_warmup: ClassVar[str] = "a forecast is made from the last state of its window; give a longer window."
 
     hidden_size: PositiveInt = Field(128, description="Units of each recurrent layer.")
     output_dropout: float = Field(
@@ -41,12 +45,19 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
-        if self.closed_form and self.method not in (None, "direct"):
-            yield Conflict(("fitter", "method"), "ridge solves for the output layer of the method direct.")
+        if self.closed_form and self.method == "segments":
+            yield Conflict(
+                ("fitter", "method"), "ridge solves for the output layer of the methods direct and recursive."
+            )
         if self.closed_form and self.ridge_weight:
             yield Conflict(("fitter", "ridge_weight"), "the fitter ridge adds a map of the window already.")
         if self.closed_form and self.loss not in (None, "squared"):
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
+        if self.reservoir_options and self.method == "segments":
+            name = self.reservoir_options[0]
+            yield Conflict(("method", name), f"reservoirs with {name} are for the methods direct and recursive.")
+        if self.lags is not None and self.window is not None and (self.lags - 1) * self.lag_stride >= self.window:
+            yield Conflict(("lags", "window"), "the lagged inputs must be within the window.")
 
 
 class Forecast(Task):
@@ -179,12 +190,17 @@ class Forecast(Task):
         return Read(loss, counts[0], self._of_raw(network, batch, averaged(raws)))
 
     def readout(self, network: Any, batch: Batch) -> Any:
-        """Return what the linear map of the window leaves of the steps ahead, in scaled values."""
-        return network.remainder(batch.columns, batch["future"]).flatten(1)
+        """Return what the linear map of the window leaves of the steps ahead, in scaled values.
+
+        The rows of the method direct are windows, and those of the method recursive are steps.
+        """
+        left = network.remainder(batch.columns, batch["future"])
+        return left.flatten(1) if self.settings.method == "direct" else left.flatten(0, 1)
 
     def counted(self, batch: Batch) -> Any:
-        """Return which windows have no missing value ahead, None for all of them."""
-        known = ~batch["future"].isnan().flatten(1).any(1)
+        """Return which windows, or steps, have no missing value ahead, None for all of them."""
+        missing = batch["future"].isnan()
+        known = ~(missing.flatten(1) if self.settings.method == "direct" else missing.flatten(0, 1)).any(1)
         return None if bool(known.all()) else known
 
     def _forecasts(self, network: Any, batch: Batch, *, taught: bool = False, margins: bool = True) -> Any:

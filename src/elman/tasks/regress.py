@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from elman.errors import DataError, UsageError
 from elman.report.parts import Numbers, Part
@@ -12,6 +12,7 @@ from elman.settings import check_settings
 from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
 from elman.settings.network import Share
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.rows import RowSettings
 from elman.settings.series import NumberLoss
 from elman.tasks.numbers import METRICS, WITHIN
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 QUANTILES = (0.1, 0.5, 0.9)
 
 
-class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
+class RegressorSettings(RowSettings, EnsembleSettings, ReservoirTaskSettings):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Every setting of a regressor: those of `RowSettings`, and these."""
 
     loss: NumberLoss = Field(
@@ -43,9 +44,6 @@ class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[repor
     )
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (), description="Quantiles to predict with the loss quantile. By default 0.1, 0.5 and 0.9."
-    )
-    warmup_steps: NonNegativeInt = Field(
-        0, description="First steps of each sequence to neither learn from nor score. Targets must be of steps."
     )
     huber_delta: float = Field(
         1.0, gt=0, description="Error from which Huber's loss is linear. In standard deviations of the target."
@@ -76,6 +74,8 @@ class RegressorSettings(RowSettings, EnsembleSettings):  # pyright: ignore[repor
             yield Conflict(("loss", "quantiles"), "quantiles are for the loss quantile.")
         if self.closed_form and self.loss != "squared":
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
+        if self.feedback_scaling and self.loss == "quantile":
+            yield Conflict(("feedback_scaling", "loss"), "one number is fed back, and not several quantiles.")
         if self.metric == WITHIN.name and self.tolerance is None:
             yield Conflict(("metric", "tolerance"), f"{WITHIN.name} needs a tolerance.")
         if list(self.quantiles) != sorted(set(self.quantiles)):
@@ -178,6 +178,12 @@ class Regress(WideRowTask):
         sizes, outputs = self.encoders["text"].sizes(), max(1, len(self.quantiles))
         features, members = sizes.pop("wide", None), self.settings.ensemble
         if not self.encoders["target"].each_step:
+            if self.settings.feedback_scaling:
+                raise UsageError(
+                    "Feedback needs a target for each step, got one for each sequence.",
+                    fix="Leave out feedback_scaling (--feedback-scaling). A column that is the same at all steps of "
+                    "each series is read as a target of the series.",
+                )
             if members > 1:
                 network = Ensemble(self.settings, outputs, members, average=mean_numbers, cell=cell, **sizes)
             else:
@@ -211,17 +217,11 @@ class Regress(WideRowTask):
     def counted(self, batch: Batch) -> "Tensor | None":
         """Return which steps are after the warm-up, None for all of them.
 
-        Raises:
-            UsageError: there is a warm-up, and the targets are of whole sequences.
+        Targets of whole sequences are all counted.
         """
         first = self.settings.warmup_steps
-        if not first:
+        if not first or not self.encoders["target"].each_step:
             return None
-        if not self.encoders["target"].each_step:
-            raise UsageError(
-                "The targets are of whole sequences, which have no first steps to leave out.",
-                fix="Leave out warmup_steps (--warmup-steps).",
-            )
         return batch["target"].step_index() >= first
 
     def readout(self, network: Any, batch: Batch) -> Any:
@@ -289,7 +289,11 @@ class Regress(WideRowTask):
         from elman.devices import widened
         from elman.nn.regression import without_crossing
 
-        outputs = network(batch["text"])
+        known = {}
+        if network.training and self.settings.feedback_scaling and self.settings.fitter != "force":
+            # Teacher forcing: the targets are fed back.
+            known["known"] = self.readout(network, batch).map(lambda rows: rows.to(next(network.parameters()).dtype))
+        outputs = network(batch["text"], **known)
         outputs = widened(outputs.data if self.encoders["target"].each_step else outputs)
         return without_crossing(outputs) if self.quantiles else outputs.squeeze(-1)
 

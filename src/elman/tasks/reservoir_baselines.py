@@ -98,6 +98,8 @@ class EchoRows(Baseline):
     """
 
     name = "reservoir"
+    # Whether the largest output is the answer, so that the size of the outputs does not count.
+    scale_free = False
 
     def __init__(self, column: str, target: str):
         self._column, self._target = column, target
@@ -138,7 +140,7 @@ class EchoRows(Baseline):
         parts = [Sums.empty(features[0].shape[1], targets[0].shape[1]) for _ in range(PARTS)]
         for number, (rows, own) in enumerate(zip(features, targets, strict=True)):
             parts[number % PARTS].add(torch.from_numpy(rows), torch.from_numpy(own))
-        found = cross_validate(parts, RIDGES)
+        found = cross_validate(parts, RIDGES, scale_free=self.scale_free)
         self._weights = np.concatenate([found.weight.numpy(), found.bias.numpy()[None]])
 
     def outputs(self, sequences: Sequence[Any], warmup: int | None = None) -> np.ndarray:
@@ -198,6 +200,8 @@ class EchoNumber(EchoRows):
 
 class EchoLabel(EchoRows):
     """An echo state network that predicts a label: the largest of the outputs, each of which is 1 for its label."""
+
+    scale_free = True
 
     def __init__(self, column: str, target: str):
         super().__init__(column, target)

@@ -1,13 +1,14 @@
 """The task of giving each word of a sentence a label."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from elman.errors import UsageError
 from elman.report.parts import Confusion, Numbers, Part
 from elman.settings.ensemble import EnsembleSettings
+from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.tagging import WordSettings
 from elman.settings.text import VocabularySettings
 from elman.settings.training import TrainingSettings
@@ -19,8 +20,11 @@ from elman.tasks.task import Answer, Batch, Column, Data, Found, Metric, Read
 from elman.tasks.wide_tags import WideTagTask
 
 
-class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings):
+class TagSettings(VocabularySettings, WordSettings, TrainingSettings, EnsembleSettings, ReservoirTaskSettings):
     """Every setting of a tagger: which words are known, the network's layers and the training."""
+
+    no_feedback: ClassVar[str] = "a tagger chooses the tags of all words at once, and feeds none back."
+    no_warmup: ClassVar[str] = "a tagger has a tag for every word."
 
     scheme: Literal["iob1", "iob2", "iobes"] | None = Field(
         None, description="Scheme of tags that are spans. The strict score reads them by it; found if not given."
@@ -48,6 +52,7 @@ class Tag(WideTagTask):
     columns = (Column("words", Words), Column("tags", TagLabels, "target"))
     source = Sentences()
     baseline_names = (FrequentTag.name,)
+    has_scale_free_readout = True
     metrics = (
         Metric("accuracy", larger_is_better=True, percent=True, note="Of all words."),
         Metric("unknown_accuracy", True, True, "Of the words that training never saw.", "unknown words"),
@@ -116,7 +121,7 @@ class Tag(WideTagTask):
                 "Ridge regression solves for the scores of single words, and a CRF chooses tags together.",
                 fix="Leave out crf (--no-crf), or give fitter='gradient' (--fitter gradient).",
             )
-        return batch["tags"].map(lambda tags: functional.one_hot(tags, len(self.tags)))
+        return batch["tags"].to("cpu").map(lambda tags: functional.one_hot(tags, len(self.tags)))
 
     def scores(self, data: Data) -> Any:
         """Return the scores of all words, of unknown words and of spans."""

@@ -72,6 +72,8 @@ class Task(ABC):
         metrics: the scores with a name, of which the first compares epochs unless the setting `metric` names another.
         use: commands for the card and the closing lines, with `{model}`, `{data}` and `{text}` in them.
         has_probabilities: whether `elman predict` can show the probabilities of answers, or weights of tokens.
+        has_scale_free_readout: whether the largest of the outputs whose targets `readout` gives is the answer, so that
+            their size does not count.
         starts_whole: whether a model that starts from another takes over its vocabularies and all its weights, not
             only its embedding and recurrent layers.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
@@ -95,6 +97,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     use: ClassVar[tuple[str, ...]] = ("elman predict {model} --text {text}", "elman evaluate {model} {data}")
     has_probabilities: ClassVar[bool] = True
+    has_scale_free_readout: ClassVar[bool] = False
     starts_whole: ClassVar[bool] = False
     effect: ClassVar[str] = ""
     conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from helpers_training import At, assert_same_run
+from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 
 from elman import SequenceClassifier, SequenceTagger
-from elman.errors import ElmanError, TrainingError, UsageError
+from elman.errors import DataError, ElmanError, TrainingError, UsageError
 from elman.models import SequenceForecaster, SequenceRegressor
 from elman.recipes.mackey_glass import mackey_glass
 from elman.training import TrainingInterrupted
@@ -59,9 +60,30 @@ def test_a_number_for_each_step_leaves_the_warm_up_out():
 def test_labels_are_fitted_and_other_weights_stay():
     model = SequenceClassifier(**RESERVOIR, wide="off", cell_options={"recurrent": "ring(0.5)"})
     model.fit(SERIES, LABELS)
-    assert model.score(SERIES, LABELS) == 1.0
+    assert model.score(SERIES, LABELS) > 0.9
     recurrent = model.model_.body.weights()["recurrent"]
     assert torch.equal(recurrent, 0.5 * torch.eye(30).roll(1, 1))
+
+
+def test_ridges_are_compared_on_a_single_minibatch_of_labels():
+    """The least ridge, once chosen whenever there was one minibatch, gives 68% here."""
+    digits = load_digits()
+    images, labels = list(digits.images[:620] / 8 - 1), [str(each) for each in digits.target[:620]]
+    given = {**RESERVOIR, "hidden_size": 100, "batch_size": 200, "bidirectional": False, "wide": "off"}
+    model = SequenceClassifier(**given).fit(images[:120], labels[:120])
+    least = SequenceClassifier(**given, ridges=1e-8).fit(images[:120], labels[:120])
+    assert model.score(images[120:], labels[120:]) > least.score(images[120:], labels[120:]) + 0.05
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 40}, {"batch_size": 10}])
+def test_ridges_of_numbers_are_compared_on_few_minibatches(options):
+    random = np.random.default_rng(1)
+    series = [random.standard_normal((12, 1)) for _ in range(80)]
+    noisy = [float(each.mean() + random.standard_normal()) for each in series]
+    given = {**RESERVOIR, "hidden_size": 60, **options}
+    model = SequenceRegressor(**given).fit(series[:40], noisy[:40])
+    least = SequenceRegressor(**given, ridges=1e-8).fit(series[:40], noisy[:40])
+    assert model.score(series[40:], noisy[40:]) > least.score(series[40:], noisy[40:]) + 0.3
 
 
 def test_every_cell_can_be_fitted_so_and_more_features_than_rows_are_no_harm():
@@ -90,12 +112,35 @@ def test_a_fit_stopped_after_any_minibatch_ends_with_the_same_bits(tmp_path):
         assert_same_run(tmp_path / "whole", folder)
 
 
+STOPPED = {
+    "plasticity": {"plasticity_rate": 1e-3, "plasticity_steps": 150},
+    "noise, one minibatch in parts": {"noise": 0.1, "batch_size": 10},
+    "qr": {"solver": "qr", "num_reservoirs": 2},
+    "rls": {"fitter": "rls", "forgetting": 0.99},
+    "force": {"fitter": "force", "feedback_scaling": 0.2, "warmup_steps": 3},
+}
+
+
+@pytest.mark.usefixtures("python_handlers")
+@pytest.mark.parametrize("kind", STOPPED)
+def test_every_fitter_goes_on_where_it_was_stopped(kind, tmp_path):
+    given = {**RESERVOIR, "bidirectional": False, **STOPPED[kind]}
+    SequenceRegressor(**given).fit(SERIES, BEFORE, folder=tmp_path / "whole")
+    for batches in (1, 2):
+        folder = tmp_path / str(batches)
+        stop = At(partial(signal.raise_signal, signal.SIGINT), batch=batches)
+        with pytest.raises(TrainingInterrupted):
+            SequenceRegressor(**given).fit(SERIES, BEFORE, folder=folder, listener=stop)
+        SequenceRegressor(**given).fit(SERIES, BEFORE, folder=folder, resume=True)
+        assert_same_run(tmp_path / "whole", folder)
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
         ({"ridges": 1.0}, "only the fitter ridge has them"),
         ({"fitter": "ridge", "loss": "absolute"}, "ridge minimises squared errors"),
-        ({"cell": "reservoir", "warmup_steps": 3}, "no first steps to leave out"),
+        ({"cell": "reservoir", "warmup_steps": 3, "segment": 2}, "a segment has several steps"),
         ({"cell": "reservoir", "ridges": -1.0}, "greater than or equal to 0"),
     ],
 )
@@ -113,6 +158,19 @@ def test_a_classifier_is_not_fitted_by_ridge_with_what_least_squares_lacks(setti
 def test_a_warm_up_longer_than_every_series_is_refused():
     with pytest.raises(ElmanError, match="no rows to learn from"):
         SequenceRegressor(**RESERVOIR, warmup_steps=100).fit(SERIES, BEFORE)
+
+
+def test_the_warm_up_of_whole_sequences_is_left_out_of_pooling():
+    """Values before the warm-up count by the state alone, which a delay line of two units has forgotten."""
+    cell = {"recurrent": "delay_line(1.0)", "activation": "linear"}
+    given = {**RESERVOIR, "hidden_size": 2, "cell_options": cell, "scaling": "none", "bidirectional": False}
+    model = SequenceRegressor(**given, warmup_steps=6).fit(SERIES, MEANS)
+    changed = [np.concatenate([each[:4] + 9.0, each[4:]]) for each in SERIES]
+    np.testing.assert_array_equal(model.predict(changed), model.predict(SERIES))
+    whole = SequenceRegressor(**given).fit(SERIES, MEANS)
+    assert not np.allclose(whole.predict(changed), whole.predict(SERIES))
+    with pytest.raises(DataError, match="more steps than the warm-up of 6, got one of 6"):
+        model.predict([SERIES[0][:6]])
 
 
 def test_a_first_minibatch_may_be_shorter_than_the_warm_up():
@@ -228,8 +286,7 @@ def test_windows_with_missing_values_ahead_are_not_learned_from(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"method": "segments"}, "the method direct"),
-        ({"method": "recursive"}, "the method direct"),
+        ({"method": "segments"}, "the methods direct and recursive"),
         ({"loss": "quantile"}, "squared errors"),
     ],
 )
