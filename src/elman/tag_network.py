@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.data.text.spelling import SpelledWords
+from elman.data.text.spelling import SpelledWords, features_of
 from elman.devices import widened
 from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
 from elman.nn.crf import CRF, mean_crf
@@ -146,7 +146,8 @@ class TagNetwork(nn.Module):
         """Return a small batch of the kind that the network reads."""
         ids = Ragged(torch.zeros(4, dtype=torch.int64), [3, 1])
         spelling = Ragged(torch.zeros(5, dtype=torch.int64), [2, 3])
-        return SpelledWords(ids, torch.tensor([0, 1, 0, 1]), spelling, torch.zeros(2, 3, dtype=torch.int64))
+        features = torch.zeros(2, len(features_of("")), dtype=torch.int64)
+        return SpelledWords(ids, torch.tensor([0, 1, 0, 1]), spelling, features)
 
 
 class TagEnsemble(nn.Module):
@@ -187,7 +188,10 @@ class TagEnsemble(nn.Module):
         return mean_crf(found) if found else None
 
     def forward(self, batch: SpelledWords) -> Ragged:
-        """Return scores `(total, tags)`, in training `(total, members, tags)` without those of the linear model."""
+        """Return scores `(total, tags)`, in training `(total, members, tags)`.
+
+        In training they are without those of the linear model.
+        """
         return _read_wide(self, batch)
 
     def read(self, batch: SpelledWords) -> Ragged:

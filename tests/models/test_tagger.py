@@ -40,7 +40,8 @@ def test_it_is_cross_validated():
 
 
 def test_settings_are_searched():
-    search = GridSearchCV(tagger(), {"learning_rate": [1e-6, 0.05]}, cv=2).fit(SENTENCES, TAGS)
+    # The linear model alone has every tag right.
+    search = GridSearchCV(tagger(wide=False), {"learning_rate": [1e-6, 0.05]}, cv=2).fit(SENTENCES, TAGS)
     assert search.best_params_ == {"learning_rate": 0.05}
     assert search.predict([["the", "cat"]]) == [["D", "N"]]
 
@@ -79,7 +80,7 @@ def test_an_ensemble_gives_each_sequence_of_tags_the_mean_of_its_scores():
     words = model.task_.encoders["words"].encode(SENTENCES[:2])
     tags = words.ids.map(lambda ids: ids % 3)
     with torch.inference_mode():
-        mean = network.crf.score(network(words), tags)
+        mean = network.crf.score(network.read(words), tags)
         each = [member.crf.score(member(words), tags) for member in network.members]
         assert torch.allclose(mean, torch.stack(each).mean(0), atol=1e-5)
         best = network.crf.decode(network(words))

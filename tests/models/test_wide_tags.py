@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from elman import SequenceTagger
-from elman.nn.neighbours import FACTORS
+from elman import SequenceTagger, summary
+from elman.nn.neighbours import FACTORS, NeighbourModel
 from elman.nn.wide import DEVIATION
 from elman.tasks.task import Values
 
@@ -88,6 +88,24 @@ def test_validation_sentences_that_were_given_are_not_learned():
     again = SequenceTagger(**SMALL, validation_fraction=0.0).fit(WORDS[:20], TAGS[:20])
     assert torch.equal(model.model_.wide.weight, again.model_.wide.weight)
     assert again.model_.wide.factors.tolist() == pytest.approx(FACTORS)
+
+
+def test_a_stopped_fit_leaves_the_model_as_it_was(fitted, monkeypatch: pytest.MonkeyPatch):
+    model = SequenceTagger(**SMALL, **HELD)
+    model.fit_values(Values({"words": WORDS, "tags": TAGS}), None, conclude=False)
+    answers = model.predict(WORDS)
+
+    def stop(*given: object, **how: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NeighbourModel, "fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.conclude()
+    assert model.predict(WORDS) == answers
+
+
+def test_the_summary_of_the_layers_has_it(fitted):
+    assert "NeighbourModel" in str(summary(fitted.model_, fitted.model_.example()))
 
 
 def test_ridge_regression_leaves_it_out():

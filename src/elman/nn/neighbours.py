@@ -103,7 +103,7 @@ class NeighbourModel(nn.Module):
 
 
 def _sums(features: Tensor, weight: Tensor) -> Tensor:
-    """Return the sum of the rows of the features of each word; row 0 is zero."""
+    """Return the sum of the rows of the features of each word, without row 0."""
     if not len(features):
         return weight.new_zeros(0, weight.shape[1])
     return functional.embedding_bag(features, weight, mode="sum", padding_idx=0)

@@ -267,9 +267,9 @@ class _Rows(NamedTuple):
 
 
 def weigh(loss: Callable[[Tensor, Tensor], Tensor], expected: tuple[float, float]) -> Tensor:
-    """Return the factors a and b, at least 0, by which the outputs of two models fit held-out data.
+    """Return the factors a and b with which the outputs of two models fit held-out data.
 
-    They minimise the loss plus a prior that keeps them near the expected ones where data are few.
+    They are at least 0, and minimise the loss plus a prior that keeps them near the expected ones where data are few.
 
     Args:
         loss: gives the sum of the losses of the data for the two factors, float64.

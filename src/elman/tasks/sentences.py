@@ -165,7 +165,10 @@ class Words:
         return encoded
 
     def learn_neighbours(self, words: "SpelledWords") -> None:
-        """Learn the features of neighbouring words of encoded sentences, in place of those that are known."""
+        """Learn the features of neighbouring words from encoded sentences.
+
+        They replace those that are known.
+        """
         # This imports torch.
         from elman.data.text.neighbours import learn_neighbours
 

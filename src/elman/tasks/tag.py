@@ -90,7 +90,7 @@ class Tag(WideTagTask):
         return spans if self.settings.metric is None and self.encoders["tags"].scheme is not None else chosen
 
     def network(self, cell: Any) -> Any:
-        """Build the network: spelled words, recurrent body, dense layers on each word, CRF; the linear model."""
+        """Build the network: spelled words, recurrent body, dense layers, CRF, linear model."""
         from elman.tag_network import TagEnsemble, TagNetwork
 
         sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()

@@ -76,11 +76,16 @@ class WideTagTask(Task):
         if network.wide is None:
             return False
         values, words = joined(train, held), self.encoders["words"]
-        found = words.encode(values.columns["words"])
-        words.learn_neighbours(found)
-        wide = self.new_wide(network.wide.weight.shape[1])
-        assert wide is not None
-        wide.fit(found, self.encoders["tags"].encode(values.columns["tags"]).data, seed=self.settings.seed)
+        found, before = words.encode(values.columns["words"]), words.neighbours
+        try:
+            words.learn_neighbours(found)
+            wide = self.new_wide(network.wide.weight.shape[1])
+            assert wide is not None
+            wide.fit(found, self.encoders["tags"].encode(values.columns["tags"]).data, seed=self.settings.seed)
+        except BaseException:
+            # The features must be those of the weights, if the fit is stopped.
+            words.neighbours = before
+            raise
         wide.factors.copy_(network.wide.factors)
         network.wide = wide.eval().to(network.wide.factors.device)
         return True

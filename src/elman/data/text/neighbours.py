@@ -11,7 +11,8 @@ from elman.data.text.spelling import PREFIXES, SUFFIXES, SpelledWords
 _NAMES = ("lower", "shape", "runs", *(f"prefix{n}" for n in PREFIXES), *(f"suffix{n}" for n in SUFFIXES), "word")
 _COLUMNS = {name: column for column, name in enumerate(_NAMES)}
 REACH = 2
-# What is read at each distance from a word, alone and together: "lower-1 lower" is the word before and the word.
+# Each pattern is a feature. Its parts are properties of the word, or of a word at a distance: "lower-1 lower" is the
+# word before together with the word itself.
 PATTERNS = (
     *_NAMES,
     *(f"{name}{distance:+}" for distance in (-2, -1, 1, 2) for name in ("lower", "suffix3", "runs")),
@@ -48,7 +49,9 @@ def learn_neighbours(words: SpelledWords) -> Tensor:
 
 
 def find_neighbours(words: SpelledWords, known: Tensor) -> Tensor:
-    """Return the features of words, `(total, patterns)`: positions among the known ones from 1, 0 for unknown ones.
+    """Return the row of each feature of each word, `(total, patterns)`.
+
+    Rows count the known features from 1, and row 0 is that of every unknown one.
 
     Args:
         words: with their features.
