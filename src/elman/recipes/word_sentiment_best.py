@@ -23,7 +23,7 @@ from elman.models import Pretrained
 from elman.networks import NetworkSettings, RowNetwork
 from elman.recipes.recipe import PLAIN, Parts, Recipe
 from elman.recipes.texts import read_words
-from elman.recipes.word_vectors import WordVectors, word_vectors
+from elman.recipes.word_vectors import WordVectors, read_articles, word_vectors
 from elman.settings import check_settings
 from elman.settings.training import TrainingSettings
 from elman.tasks.examples import Examples
@@ -110,8 +110,7 @@ class Cosines:
 
 def read_text(data: Path) -> list[str]:
     """Return the words of Wikipedia articles and news, lower-case, with marks that end a clause."""
-    files = [open_dataset("wikitext-2", data, "train")["train"], open_dataset("enwik8-prefix", data)["text"]]
-    texts = [open_unpacked(file).read().decode() for file in files]
+    texts = read_articles(data)
     news = open_unpacked(open_dataset("ag-news", data, "train")["train"]).read().decode()
     rows = csv.reader(io.StringIO(news, newline=""))
     texts += [f"{title} . {description}" for _, title, description, *_ in rows]

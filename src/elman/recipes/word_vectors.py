@@ -1,18 +1,25 @@
 """Vectors of words from the company they keep in a text, without labels."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from elman.data.files import open_unpacked
+from elman.data.known.datasets import open_dataset
+from elman.data.text.tokens import Tokenizer
 from elman.training.generators import own_generators
 
 WINDOW = 4
 CONTEXTS = 8_000
 POWER_STEPS = 3
+# Between two texts.
+BETWEEN = ["\n"] * WINDOW
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,45 @@ def word_vectors(
     vectors = _singular_vectors(matrix, features, seed)
     counts = torch.tensor([counted[word] for word in words])
     return WordVectors(words, counts, torch.nn.functional.normalize(vectors, dim=1))
+
+
+def embedding_rows(tokens: Sequence[str], vectors: WordVectors, deviation: float, seed: int = 0) -> Tensor:
+    """Return the first rows of an embedding, `(tokens, features)`.
+
+    A token has the vector of its word, or of the word in lower case; without one, its row is drawn.
+
+    Args:
+        tokens: of the vocabulary.
+        vectors: of words.
+        deviation: standard deviation of the rows that are drawn.
+        seed: of these.
+    """
+    numbers = {word: number for number, word in enumerate(vectors.words)}
+    found = [numbers.get(token, numbers.get(token.lower(), -1)) for token in tokens]
+    with own_generators([], seed):
+        rows = deviation * torch.randn(len(found), vectors.vectors.shape[1])
+    known = torch.tensor(found) >= 0
+    rows[known] = vectors.vectors[torch.tensor(found)[known]]
+    return rows
+
+
+def read_articles(data: Path) -> list[str]:
+    """Return the texts of Wikipedia articles."""
+    files = [open_dataset("wikitext-2", data, "train")["train"], open_dataset("enwik8-prefix", data)["text"]]
+    return [open_unpacked(file).read().decode() for file in files]
+
+
+def vectors_of_texts(texts: Iterable[str], *, lower_case: bool, features: int) -> WordVectors:
+    """Compute the vectors of the words of texts, of which no word has those of another text about it.
+
+    Args:
+        texts: in any order.
+        lower_case: whether words are read in lower case.
+        features: length of a vector.
+    """
+    split = Tokenizer("words", lower_case=lower_case).split
+    tokens = chain.from_iterable((*split(text), *BETWEEN) for text in texts)
+    return word_vectors(list(tokens), features=features, leave_out=set(BETWEEN))
 
 
 def _cooccurrences(tokens: Sequence[str], words: list[str]) -> tuple[np.ndarray, np.ndarray]:

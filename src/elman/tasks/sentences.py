@@ -125,6 +125,7 @@ class Words:
         features: the features of spellings that are known; None if the network does not read them.
         neighbours: the features of neighbouring words that a linear model knows; None without one.
         rare: ids of the words that training has once; empty for a loaded model.
+        unseen: ids of the words that training does not have, of a vocabulary that was given.
         notes: on what was learned, a line each.
     """
 
@@ -135,6 +136,7 @@ class Words:
         self.features: Vocabulary | None = None
         self.neighbours: Tensor | None = None
         self.rare: list[int] = []
+        self.unseen: list[int] = []
         self.notes: list[str] = []
 
     def learn(self, values: Sequence[Sequence[str]], folder: "Path | None" = None) -> "SpelledWords":
@@ -153,6 +155,7 @@ class Words:
         if not self.vocabulary.tokens:
             raise DataError("The sentences have no word to learn from.", fix="Give sentences, or lower min_count.")
         self.rare = self.vocabulary.encode([word for word in self.vocabulary.tokens if counts[word] == 1])
+        self.unseen = self.vocabulary.encode([word for word in self.vocabulary.tokens if not counts[word]])
         spellings = Counter(chain.from_iterable(values))
         if self._settings.characters:
             self.characters = learn_characters(spellings)
@@ -218,7 +221,8 @@ class Words:
     def to_json(self) -> dict[str, Any]:
         """Return the words, characters and features that are known."""
         found = {name: None if known is None else known.to_json() for name, known in self._known().items()}
-        return {**found, "neighbours": None if self.neighbours is None else self.neighbours.tolist()}
+        hashes = None if self.neighbours is None else self.neighbours.tolist()
+        return {**found, "neighbours": hashes, "unseen": self.unseen}
 
     def load(self, document: Mapping[str, Any]) -> None:
         """Take over what `to_json` gave."""
@@ -229,6 +233,7 @@ class Words:
 
         for name in self._known():
             setattr(self, name, None if document[name] is None else Vocabulary.from_json(document[name]))
+        self.unseen = document["unseen"]
         hashes = document["neighbours"]
         self.neighbours = None if hashes is None else torch.tensor(hashes, dtype=torch.int64)
 

@@ -127,7 +127,7 @@ class Tag(WideTagTask):
         """Return the scores of all words, of unknown words and of spans."""
         from elman.tasks.tag_scores import TagScores
 
-        return TagScores(self.tags, self.encoders["tags"].scheme)
+        return TagScores(self.tags, self.encoders["tags"].scheme, self.encoders["words"].unseen)
 
     def answers(self, network: Any, batch: Batch) -> list[Answer]:
         """Return the most probable tag of each word, or the most probable sequence of tags."""

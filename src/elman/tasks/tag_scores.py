@@ -67,12 +67,14 @@ class TagScores:
     Args:
         tags: in the order of the outputs.
         scheme: of tags that are spans; None for others.
+        unseen: ids of the words that are known, though training does not have them.
     """
 
-    def __init__(self, tags: Sequence[Any], scheme: Scheme | None):
+    def __init__(self, tags: Sequence[Any], scheme: Scheme | None, unseen: Sequence[int] = ()):
         self._tags = tags
         self._scheme = scheme
         self._labels = LabelScores(list(tags), "tags")
+        self._new = torch.tensor([UNKNOWN, *unseen])
         self._unknown = self._unknown_right = 0
         self._losses, self._counted = 0.0, 0
         self._conlleval = SpanScores(conlleval_spans)
@@ -84,7 +86,8 @@ class TagScores:
         self._labels.count(targets.data, best)
         self._losses += float(read.outputs.losses)
         self._counted += read.targets
-        unknown = batch["words"].ids.data == UNKNOWN
+        ids = batch["words"].ids.data
+        unknown = torch.isin(ids, self._new.to(ids.device))
         self._unknown += int(unknown.sum())
         self._unknown_right += int((unknown & (best == targets.data)).sum())
         if self._scheme:
