@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
@@ -33,7 +34,7 @@ def states(images: Tensor, seed: int) -> Tensor:
 
 def accuracies(size: int, seed: int) -> dict[str, float]:
     """Return the accuracy with the least ridge, and with those that either comparison chooses."""
-    digits = load_digits()
+    digits: Any = load_digits()
     order = torch.randperm(len(digits.target), generator=torch.Generator().manual_seed(seed))
     features = states(torch.from_numpy(digits.images / 8 - 1).float(), seed)
     labels = torch.from_numpy(digits.target)
