@@ -1,5 +1,6 @@
 """Taggers whose network has a linear model of neighbouring words beside it."""
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from elman.tasks.task import Data, Task, Values
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from elman.data.ragged.ragged import Ragged
     from elman.nn.neighbours import NeighbourModel
 
 
@@ -46,28 +48,19 @@ class WideTagTask(Task):
         """Weigh the network and the linear model on held-out data."""
         if network.wide is None:
             return
-        # Imported late: torch is needed only for training.
-        import copy
-
-        import torch
-
-        from elman.devices import CPU, device_of, moved
+        # This imports torch.
+        from elman.devices import CPU
         from elman.tasks.tag_scores import tag_losses
 
         crf = None if network.crf is None else copy.deepcopy(network.crf).requires_grad_(False).to(CPU).double()
-        parts: list[tuple[Any, Tensor, Any]] = []
-        with torch.no_grad():
-            for item in () if data is None else data.plan(0):
-                batch = data.read(item).to(device_of(network))  # pyright: ignore[reportOptionalMemberAccess]
-                words = batch["words"]
-                parts.append(moved((network.read(words), network.wide(words).double(), batch["tags"]), CPU))
+        parts = _scores_of_both(network, data)
 
         def loss(a: "Tensor", b: "Tensor") -> "Tensor":
-            sums = torch.zeros((), dtype=torch.float64)
+            found = 0 * a
             for scores, linear, tags in parts:
                 added = scores.map(lambda rows, linear=linear: a * rows.double() + b * linear)
-                sums = sums + tag_losses(added, tags, crf)[0]
-            return sums
+                found = found + tag_losses(added, tags, crf)[0]
+            return found
 
         network.wide.combine(loss)
 
@@ -89,3 +82,19 @@ class WideTagTask(Task):
         wide.factors.copy_(network.wide.factors)
         network.wide = wide.eval().to(network.wide.factors.device)
         return True
+
+
+def _scores_of_both(network: Any, data: "Data | None") -> "list[tuple[Ragged, Tensor, Ragged]]":
+    """Return the scores of both models and the true tags, a batch at a time."""
+    # Imported late: torch is needed only for training.
+    import torch
+
+    from elman.devices import CPU, device_of, moved
+
+    found = []
+    with torch.no_grad():
+        for item in () if data is None else data.plan(0):
+            batch = data.read(item).to(device_of(network))  # pyright: ignore[reportOptionalMemberAccess]
+            words = batch["words"]
+            found.append(moved((network.read(words), network.wide(words).double(), batch["tags"]), CPU))
+    return found
