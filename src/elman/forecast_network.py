@@ -165,7 +165,7 @@ class Forecaster(nn.Module):
         return raw + self.settings.ridge_weight * (self._ridge_forecasts(self.ridge, scaled, scale) - raw)
 
     def _ridge_forecasts(self, ridge: Tensor, scaled: Ragged, scale: Scale) -> Tensor:
-        """Return the forecasts of ridge regression, `(batch, horizon, targets, 1)`, scaled as the window is."""
+        """Return ridge forecasts `(batch, horizon, targets, 1)`, scaled as the window is."""
         if self.settings.ridge_scaling == "last":
             ridge = ridge.to(scaled.data.dtype)
             return self._line(scaled, ridge[:, :-1], ridge[:, -1])

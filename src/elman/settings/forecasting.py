@@ -74,8 +74,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
     )
     ridge_scaling: Literal["last", "standard"] = Field(
         "last",
-        description="How that ridge regression reads windows. last: less their last value; standard: by the training "
-        "data, so that it knows their level, and forecasts far ahead return towards the mean.",
+        description="Scaling of the windows that this ridge regression reads. last: less their last value; standard: "
+        "by the training data, so that it reads their level too.",
     )
     scaling: Scaling | None = Field(
         None,

@@ -15,10 +15,10 @@ CHUNK = 2048
 
 
 def start_maps(network: Any, panel: EncodedPanel, settings: Any) -> None:
-    """Set the linear map of a forecaster, or of each of an ensemble, and the ridge regression beside it.
+    """Set the linear map of each forecaster and the ridge regression beside it.
 
     Args:
-        network: its scaling is fitted.
+        network: one forecaster or an ensemble, whose scaling is fitted.
         panel: the training series.
         settings: of the model.
     """
