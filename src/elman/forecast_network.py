@@ -65,7 +65,8 @@ class Forecaster(nn.Module):
         margins: `(horizon, targets)` by which intervals are widened, as a fraction of the scale.
         calibrated: whether the margins were fitted, a truth value.
         ridge: map of the window whose forecasts are averaged with those of the network, `(horizon, window + 1)`, its
-            last column constant; None without a `ridge_weight`.
+            last column constant; it reads windows and gives forecasts as `ridge_scaling` scales them; None without a
+            `ridge_weight`.
     """
 
     margins: Tensor
@@ -107,34 +108,48 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, weights: np.ndarray) -> None:
-        """Begin the linear map with one between differences from the last value, or average with it.
+        """Begin the linear map with one between differences from the last value.
 
         Args:
             weights: `(window + 1, horizon)`, those of the last row constant.
         """
-        start = torch.from_numpy(weights.T.copy())
-        start[:, -2] += 1 - start[:, :-1].sum(1)
-        if self.ridge is not None:
-            self.ridge.copy_(start)
-        if self.linear is None:
-            return
+        assert self.linear is not None
+        start = _of_values(weights)
         self.linear.weight.copy_(start[:, :-1])
         self.linear.bias.copy_(start[:, -1])
         # The rest of the network begins as nothing that is added to the map.
         nn.init.zeros_(self.last_layer.weight)
         nn.init.zeros_(self.last_layer.bias)
 
+    @torch.no_grad()
+    def start_ridge(self, weights: np.ndarray) -> None:
+        """Set the ridge regression with which the network is averaged.
+
+        Args:
+            weights: `(window + 1, horizon)`, those of the last row constant: between differences from the last value,
+                or between standardised values, as `ridge_scaling` says.
+        """
+        assert self.ridge is not None
+        is_standard = self.settings.ridge_scaling == "standard"
+        self.ridge.copy_(torch.from_numpy(weights.T.copy()) if is_standard else _of_values(weights))
+
+    def standardised(self, scale: Scale) -> Scale:
+        """Return the scale in which scaled values are standardised by the training data."""
+        spread = self.scaling.spread
+        return Scale((scale.shift - self.scaling.middle) / spread, scale.width / spread)
+
     @property
     def last_layer(self) -> nn.Linear:
         """The layer that gives the outputs."""
         raise NotImplementedError
 
-    def added(self, raw: Tensor, scaled: Ragged) -> Tensor:
+    def added(self, raw: Tensor, scaled: Ragged, scale: Scale) -> Tensor:
         """Return outputs with the linear map of the window, or averaged with ridge regression.
 
         Args:
             raw: outputs of the network, `(batch, horizon, targets, parameters)`; averaged outside training alone.
             scaled: the windows.
+            scale: of each window.
 
         Source:
             J. Bates, C. Granger, The Combination of Forecasts, 1969: a weighted mean of two forecasts whose errors
@@ -147,8 +162,20 @@ class Forecaster(nn.Module):
             raw = torch.cat([raw[..., :1] + line, raw[..., 1:]], -1)
         if self.ridge is None or self.training:
             return raw
-        ridge = self.ridge.to(scaled.data.dtype)
-        return raw + self.settings.ridge_weight * (self._line(scaled, ridge[:, :-1], ridge[:, -1]) - raw)
+        return raw + self.settings.ridge_weight * (self._ridge_forecasts(self.ridge, scaled, scale) - raw)
+
+    def _ridge_forecasts(self, ridge: Tensor, scaled: Ragged, scale: Scale) -> Tensor:
+        """Return ridge forecasts `(batch, horizon, targets, 1)`, scaled as the window is."""
+        if self.settings.ridge_scaling == "last":
+            ridge = ridge.to(scaled.data.dtype)
+            return self._line(scaled, ridge[:, :-1], ridge[:, -1])
+        # With x = w z + s, the map W x + b gives w (W z) + (W 1) s + b, and z the same less s, divided by w.
+        shift, width = (each.unsqueeze(1) for each in self.standardised(scale))  # (batch, 1, targets)
+        weight, bias = ridge[:, :-1].double(), ridge[:, -1:].double()
+        constant = ((weight.sum(1, keepdim=True) - 1) * shift + bias) / width
+        weight = weight.to(scaled.data.dtype)
+        line = self._line(scaled, weight, weight.new_zeros(len(weight)))
+        return line + constant.unsqueeze(-1).to(line.dtype)
 
     def _line(self, scaled: Ragged, weight: Tensor, bias: Tensor) -> Tensor:
         """Return a map of each window, `(batch, horizon, targets, 1)`."""
@@ -166,13 +193,27 @@ class Forecaster(nn.Module):
         """
         scaled, _, scale = self.read(columns["window"])
         wanted = (future - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
-        return wanted - self.added(torch.zeros_like(wanted).unsqueeze(-1), scaled)[..., 0]
+        return wanted - self.added(torch.zeros_like(wanted).unsqueeze(-1), scaled, scale)[..., 0]
 
     def regularised(self, steps: Ragged) -> Ragged:
         """Return the outputs of the body, whose size is penalised if the settings say so."""
         if self.activation is not None:
             self.activation(steps, steps)
         return steps
+
+
+def _of_values(weights: np.ndarray) -> Tensor:
+    """Return a map between differences from the last value as one between values.
+
+    Args:
+        weights: `(window + 1, horizon)`, those of the last row constant.
+
+    Returns:
+        `(horizon, window + 1)`, the last column constant.
+    """
+    found = torch.from_numpy(weights.T.copy())
+    found[:, -2] += 1 - found[:, :-1].sum(1)
+    return found
 
 
 class SegmentNetwork(Forecaster):
@@ -222,7 +263,7 @@ class SegmentNetwork(Forecaster):
         found = self._decoded(states, count, columns)  # (targets, batch, segments, hidden)
         raw = self.out(self.output_dropout(found)).unflatten(3, (self.width, -1)).flatten(2, 3)
         raw = raw[:, :, : self.horizon].permute(1, 2, 0, 3)
-        return Raw(self.added(raw, scaled), scale)
+        return Raw(self.added(raw, scaled, scale), scale)
 
     def _inputs(self, scaled: Ragged, covariates: Ragged, columns: Mapping[str, Any]) -> Ragged:
         """Return the inputs of the body: for each target the segments of all windows."""
@@ -334,7 +375,7 @@ class DirectNetwork(Forecaster):
         parts = [columns["ahead"].flatten(1)] if self.sizes.known else []
         parts += [columns["static"]] if self.sizes.static else []
         raw = self.dense(torch.cat([row, *(part.to(row.dtype) for part in parts)], 1))
-        return Raw(self.added(raw.unflatten(1, (self.horizon, self.sizes.targets, -1)), scaled), scale)
+        return Raw(self.added(raw.unflatten(1, (self.horizon, self.sizes.targets, -1)), scaled, scale), scale)
 
 
 class RecursiveNetwork(Forecaster):

@@ -104,6 +104,29 @@ def test_the_mean_of_a_network_and_ridge_regression(tmp_path: Path, linear: bool
     np.testing.assert_array_equal(again, both.predict(values))
 
 
+@pytest.mark.parametrize("scaling", ["last", "series", "none"])
+@pytest.mark.parametrize("linear", [False, True])
+def test_the_mean_of_a_network_and_ridge_regression_on_standardised_windows(scaling: str, linear: bool):
+    values = walk(120, 6)
+    how = {"window": WINDOW, "horizon": HORIZON, "hidden_size": 4, "epochs": 2, "season": 1, "loss": "squared"}
+    how |= {"linear": linear, "scaling": scaling, "validation_fraction": 0.0}
+    alone = SequenceForecaster(**how).fit(values)
+    both = SequenceForecaster(**how, ridge_weight=0.25, ridge_scaling="standard").fit(values)
+    assert [each.loss for each in both.history_.epochs] == [each.loss for each in alone.history_.epochs]
+    windows = sliding_window_view((values - values.mean()) / values.std(), WINDOW + HORIZON)
+    features = np.column_stack([windows[:, :WINDOW], np.ones(len(windows))])
+    share = np.arange(WINDOW, len(values) - HORIZON + 1) / len(values)
+    weights = expected_map(features, windows[:, WINDOW:], share > np.quantile(share, 0.8))
+    line = np.append((values[-WINDOW:] - values.mean()) / values.std(), 1) @ weights
+    expected = 0.75 * alone.predict(values)[:, 0] + 0.25 * (line * values.std() + values.mean())
+    np.testing.assert_allclose(both.predict(values)[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ridge_regression_without_a_weight_has_no_scaling():
+    with pytest.raises(UsageError, match="ridge_scaling"):
+        SequenceForecaster(ridge_scaling="standard", window=WINDOW, horizon=HORIZON).fit(walk(90, 0))
+
+
 def test_ridge_regression_is_averaged_with_numbers_alone():
     for how in ({"loss": "quantile"}, {"method": "recursive"}, {}):
         with pytest.raises(UsageError, match="ridge_weight"):

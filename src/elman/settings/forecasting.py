@@ -70,6 +70,11 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
         lt=1,
         description="Weight of ridge regression in an average with the network. For errors of a number.",
     )
+    ridge_scaling: Literal["last", "standard"] = Field(
+        "last",
+        description="Scaling of the windows that this ridge regression reads. last: less their last value; standard: "
+        "by the training data, so that it reads their level too.",
+    )
     scaling: Scaling | None = Field(
         None,
         description="Scaling of the windows. By the training data (standard, robust), the window itself (series, "
@@ -126,6 +131,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("ridge_weight", "loss"), "ridge regression forecasts a number: squared, absolute or huber.")
         if self.ridge_weight and self.method == "recursive":
             yield Conflict(("ridge_weight", "method"), "ridge regression forecasts all steps at once, as direct does.")
+        if self.ridge_scaling != "last" and not self.ridge_weight:
+            yield Conflict(("ridge_weight", "ridge_scaling"), "without a weight there is no ridge regression to scale.")
         if self.method in ("direct", "recursive") and self.segment is not None:
             yield Conflict(
                 ("method", "segment"),

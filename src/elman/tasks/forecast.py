@@ -157,17 +157,13 @@ class Forecast(Task):
         """Fit the scaling of the network and the ridge regression beside it."""
         from elman.data.ragged.ragged import Ragged
         from elman.forecast_ensemble import forecasters_of
-        from elman.tasks.forecast_start import first_map
+        from elman.tasks.forecast_start import start_maps
 
         panel = encoded["series"]
         if fit and panel.lengths:
-            each = forecasters_of(network)
-            for one in each:
+            for one in forecasters_of(network):
                 one.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
-            if each[0].linear is not None or each[0].ridge is not None:
-                first = first_map(each[0], panel, self.settings)
-                for one in each:
-                    one.start_linear(first)
+            start_maps(network, panel, self.settings)
         return encoded
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
