@@ -10,8 +10,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from elman import SequenceTagger
+from elman import SequenceTagger, open_model
+from elman.data.text.vocabulary import Vocabulary
 from elman.errors import UsageError
+from elman.models import Pretrained
 from elman.settings.tagging import WordSettings
 
 SENTENCES = [["the", "dog", "ate"][: 2 + n % 2] if n % 3 else ["a", "cat", "slept"] for n in range(12)]
@@ -51,6 +53,19 @@ def test_it_ends_a_pipeline():
     model = make_pipeline(lower, tagger()).fit(SENTENCES, TAGS)
     assert model.predict([["THE", "CAT"]]) == [["D", "N"]]
     assert model.score(SENTENCES, TAGS) > 0.9
+
+
+def test_words_that_training_never_saw_are_counted_in_a_given_vocabulary_too(tmp_path: Path):
+    start = Pretrained(Vocabulary(["the", "dog", "ate", "a", "cat", "slept", "ran"]), {})
+    model = tagger().fit(SENTENCES, TAGS, start=start)
+    given, tags = [["the", "dog", "ran"], ["a", "newt", "slept"]], [["D", "N", "X"], ["D", "X", "V"]]
+    tags = [[tag if tag != "X" else "N" for tag in row] for row in tags]
+    answers = model.predict(given)
+    right = (answers[0][2] == "N") + (answers[1][1] == "N")
+    model.save(tmp_path / "model")
+    for each in (model, open_model(tmp_path / "model")):
+        assert each.evaluate(given, tags)["unknown_accuracy"] == right / 2
+    assert tagger().fit(SENTENCES, TAGS).evaluate(SENTENCES, TAGS)["unknown_accuracy"] is None
 
 
 @pytest.mark.parametrize("wrong", [{"characters": -1}, {"scheme": "iob3"}, {"crff": True}])

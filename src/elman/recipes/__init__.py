@@ -21,7 +21,7 @@ from elman.recipes.oil_temperature import oil_temperature_stack
 from elman.recipes.pixel_digits import pixel_digits_permuted, pixel_digits_rows
 from elman.recipes.recipe import Recipe as Recipe
 from elman.recipes.reservoirs import RESERVOIRS
-from elman.recipes.tag_pos import tag_pos, tag_pos_vectors
+from elman.recipes.tag_pos import tag_pos
 from elman.recipes.tag_toy import tag_toy
 from elman.recipes.translations import (
     translate_dates,
@@ -53,7 +53,6 @@ RECIPES: dict[str, Any] = {
         pixel_digits_permuted,
         tag_toy,
         tag_pos,
-        tag_pos_vectors,
         compare_sick,
         wiki_chars_gru,
         wiki_chars_own_gru,
