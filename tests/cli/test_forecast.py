@@ -105,7 +105,7 @@ def test_a_reservoir_forecasts_and_segments_of_it_are_refused(elman, sales: Path
     assert len(rows) == 1 + 2 * 3
     refused = elman("train", "forecast", sales, *flags, "--method", "segments", "--out", tmp_path / "n")
     assert refused.code != 0
-    assert "ridge solves for the output layer of the method direct" in refused.err
+    assert "ridge solves for the output layer of the methods direct and recursive" in refused.err
 
 
 def test_an_echo_state_network_is_named_where_commands_do_not_read_it(elman, sales: Path, tmp_path: Path):
