@@ -58,9 +58,10 @@ def test_a_number_for_each_step_leaves_the_warm_up_out():
 
 
 def test_labels_are_fitted_and_other_weights_stay():
-    model = SequenceClassifier(**RESERVOIR, wide="off", cell_options={"recurrent": "ring(0.5)"})
+    # With the least ridge the training labels are all right.
+    model = SequenceClassifier(**RESERVOIR, ridges=1e-8, wide="off", cell_options={"recurrent": "ring(0.5)"})
     model.fit(SERIES, LABELS)
-    assert model.score(SERIES, LABELS) > 0.9
+    assert model.score(SERIES, LABELS) == 1.0
     recurrent = model.model_.body.weights()["recurrent"]
     assert torch.equal(recurrent, 0.5 * torch.eye(30).roll(1, 1))
 
