@@ -66,6 +66,15 @@ def test_labels_are_fitted_and_other_weights_stay():
     assert torch.equal(recurrent, 0.5 * torch.eye(30).roll(1, 1))
 
 
+def test_more_features_than_the_memory_holds_are_refused(monkeypatch):
+    monkeypatch.setattr("elman.nn.parts.memory_size", lambda: 50_000_000)
+    with pytest.raises(UsageError, match=r"(?s)reads 800 features needs 0.0666 GB .* has 0.05 GB"):
+        SequenceClassifier(**{**RESERVOIR, "hidden_size": 200}, wide="off").fit(SERIES, LABELS)
+    SequenceClassifier(**{**RESERVOIR, "hidden_size": 100}, wide="off").fit(SERIES, LABELS)
+    monkeypatch.setattr("elman.nn.parts.memory_size", lambda: None)
+    SequenceClassifier(**{**RESERVOIR, "hidden_size": 200}, wide="off").fit(SERIES, LABELS)
+
+
 def test_ridges_are_compared_on_a_single_minibatch_of_labels():
     """The least ridge, once chosen whenever there was one minibatch, gives 68% here."""
     digits = load_digits()

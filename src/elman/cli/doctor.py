@@ -14,7 +14,7 @@ import typer
 from elman.cli.commands import add
 from elman.cli.options import AsJson
 from elman.cli.output import emit, emit_json
-from elman.launch import usable_cores
+from elman.launch import memory_size, usable_cores
 from elman.report.figures import table
 
 CPU_FEATURES = {
@@ -158,8 +158,8 @@ def _try_parquet() -> None:
 
 def _processor() -> Iterator[Finding]:
     yield Finding("cores", f"{usable_cores()} usable of {os.cpu_count()}")
-    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
-        yield Finding("memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB")
+    if (memory := memory_size()) is not None:
+        yield Finding("memory", f"{memory / 2**30:.1f} GiB")
     flags = _cpu_flags()
     names = [name for name, wanted in CPU_FEATURES.items() if flags.intersection(wanted)]
     yield Finding("CPU features", ", ".join(names) or "unknown on this system")

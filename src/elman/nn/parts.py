@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.errors import UsageError
+from elman.launch import memory_size
 from elman.nn.factored_ridge import Factor
 from elman.nn.ridge import Solution, Sums, cross_validate, joined
 
 PARTS = 5
 AHEAD = 2  # additions that wait for each thread
+WORKING = 8  # matrices of the size of a part's that a solution takes besides
 SUMMARIES: dict[str, Any] = {"products": Sums, "qr": Factor}
 
 
@@ -26,6 +29,9 @@ class Parts:
         ridges: penalties to choose from.
         solver: `products` keeps sums of products, `qr` a triangular factor.
         scale_free: how the ridges are compared, as for `elman.nn.ridge.cross_validate`.
+
+    Raises:
+        UsageError: the products of so many features have no room in the memory of this machine.
 
     >>> parts = Parts(1, 1, ridges=[1e-6, 100.0])
     >>> rows = torch.arange(10.0).unsqueeze(1)
@@ -46,6 +52,7 @@ class Parts:
         self.ridges, self._scale_free = ridges, scale_free
         # A single ridge is compared with none, but two parts are added up side by side.
         count = PARTS if len(ridges) > 1 else 2
+        _check_room(features, count)
         self._each = [SUMMARIES[solver].empty(features, targets) for _ in range(count)]
         self._dealt = 0
         self._threads: list[_Thread] = []
@@ -119,6 +126,21 @@ class Parts:
             start = f"{number}/"
             part.load({name.removeprefix(start): each for name, each in tensors.items() if name.startswith(start)})
         self._dealt = int(tensors["dealt"])
+
+
+def _check_room(features: int, parts: int) -> None:
+    """Refuse more features than can be solved for.
+
+    Raises:
+        UsageError: says how much memory they need.
+    """
+    needed, has = (parts + WORKING) * features**2 * 8, memory_size()
+    if has is not None and needed > has:
+        raise UsageError(
+            f"An output layer that reads {features:,} features needs {needed / 1e9:.3g} GB to be solved for, and this "
+            f"machine has {has / 1e9:.3g} GB.",
+            fix="Give fewer units, lags or reservoirs, a smaller embedding, one direction, or one way of pooling.",
+        )
 
 
 class _Thread:
