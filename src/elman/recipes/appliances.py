@@ -37,6 +37,8 @@ appliance_series = Recipe(
         "ensemble": 3,
         "batch_size": 16,
         "epochs": 60,
+        "label_smoothing": 0.1,
+        "average_decay": 0.99,
         "validation_fraction": 0.0,
         "checkpoint_seconds": 300,
     },

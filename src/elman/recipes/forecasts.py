@@ -86,7 +86,8 @@ etth1_720 = Recipe(
     data=("time-series",),
     read=read_etth1,
     # Squared errors, as the published network learns for windows of 96 hours, are better here on the validation rows.
-    settings={**AVERAGED, "horizon": 720, "loss": "squared", "ridge_weight": 0.5},
+    # Ridge regression reads the level of a window, and the network does not.
+    settings={**AVERAGED, "horizon": 720, "loss": "squared", "ridge_weight": 0.5, "ridge_scaling": "standard"},
     reported={"mse": 0.446},
     source=ETTH1_SOURCE,
 )
