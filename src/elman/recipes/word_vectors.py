@@ -90,7 +90,7 @@ def read_articles(data: Path) -> list[str]:
 
 
 def vectors_of_texts(texts: Iterable[str], *, lower_case: bool, features: int) -> WordVectors:
-    """Compute the vectors of the words of texts, of which no word has those of another text about it.
+    """Compute the vectors of words from texts, with no window across two of them.
 
     Args:
         texts: in any order.
