@@ -37,7 +37,7 @@ def test_the_json_of_a_run(elman, words: Path, tmp_path: Path):
     assert done.json["parameters"] == sum(
         tensor.numel()
         for name, tensor in read_model(tmp_path / "m").tensors.items()
-        if name not in ("wide.factors", "wide.strength")
+        if name not in ("wide.factors", "wide.fitted", "wide.ratios")
     )
 
 

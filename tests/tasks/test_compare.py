@@ -360,7 +360,7 @@ def test_the_linear_model_is_fitted_to_held_out_pairs_at_the_end():
     after = model.model_.wide
     assert after is not before
     assert after.parts["label"].factors.tolist() == before.parts["label"].factors.tolist()
-    assert after.parts["label"].strength.item() == before.parts["label"].strength.item()
+    assert after.parts["label"].fit_of == before.parts["label"].fit_of
     assert not model.conclude()
 
 

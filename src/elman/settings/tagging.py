@@ -40,7 +40,7 @@ class WordSettings(StepSettings):
     )
     wide: bool = Field(
         True,
-        description="Add a linear model of words, their spellings and their neighbours. It is fitted to the training "
+        description="Add a linear model of words, spellings and neighbouring words. It is fitted to the training "
         "sentences, and both are weighed on the validation sentences. The fitter ridge leaves it out.",
     )
     feature_dropout: Share = Field(0.2, description="Fraction of the prefixes, suffixes and shapes to leave out.")
