@@ -12,17 +12,19 @@ from elman.data.text.ngrams import NgramRows
 
 Loss = Literal["cross_entropy", "margin", "squared"]
 
-# Strengths of the fit that are tried, the strongest penalty first, and the share of the rows that decides.
+# Strengths of the fit that are tried, the strongest penalty first, and the share of the rows that decides, if there are
+# enough of them.
 STRENGTHS: dict[Loss, tuple[float, ...]] = {
     "cross_entropy": (1.0, 3.0, 10.0, 30.0, 100.0),
     "margin": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
     "squared": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 }
-# The logits of a margin, where too few rows are left to find them, and what is added to the counts of a feature.
-SCALE = 2.5
-PSEUDOCOUNT = 0.25
 DECIDING = 0.2
 FEWEST_ROWS = 50
+# The strength and the logits of a margin where rows are fewer, and α of the ratios.
+USUAL: dict[Loss, float] = {"cross_entropy": 1.0, "margin": 1.0, "squared": 0.01}
+SCALE = 2.5
+PSEUDOCOUNT = 0.25
 # The factors before the training, and those expected after it, with their deviation.
 ALONE = (1.0, 0.0)
 FACTORS = (0.2, 0.8)
@@ -156,7 +158,7 @@ class Wide(nn.Module):
         """Return the fit to four fifths of the rows that predicts the others best."""
         is_margin = self.loss == "margin"
         if len(targets) < FEWEST_ROWS:
-            return Fit(STRENGTHS[self.loss][-3 if is_margin else 0], scale=SCALE if is_margin else 1.0)
+            return Fit(USUAL[self.loss], scale=SCALE if is_margin else 1.0)
         held = torch.rand(len(targets), generator=torch.Generator().manual_seed(seed)) < DECIDING
         own, others = (mask.nonzero().squeeze(1) for mask in (~held, held))
         losses: dict[Fit, float] = {}
