@@ -16,6 +16,7 @@ from elman.compiler.targets.llvm.threads import parallel
 from elman.compiler.targets.llvm.tiles import PRODUCT, SHARE, Product, write_share
 
 LONG = 1 << 11  # rows of a plain matrix that no cache holds
+MOST_SHARES = 4  # of columns for each thread
 SMALL = 1 << 15  # multiply-adds of vectors: for fewer, a thread costs more than it saves
 
 # The library
@@ -100,8 +101,7 @@ class Native:
         elif m >= 4 * rows * wanted or n < 4 * WIDTH:
             row_share, column_share, across = _whole(m / wanted, rows), n, 1
         else:
-            row_share, column_share = m, _whole(n / wanted, WIDTH)
-            across = max(1, (n - WIDTH) // column_share + (n % column_share == 0))
+            row_share, (column_share, across) = m, _columns(n, threads)
         array = (ctypes.c_int64 * (len(given) + len(SHARE)))(*given, row_share, column_share, across)
         tasks = -(-m // row_share) * across
         parallel(self._share, ctypes.addressof(array), tasks, threads)
@@ -130,6 +130,26 @@ class Native:
         array = (ctypes.c_int64 * len(SUM))(vectors, *given)
         tasks = -(-vectors // VECTORS)
         parallel(library(self.dtype).address("sum_by_id"), ctypes.addressof(array), tasks, threads)
+
+
+@cache
+def _columns(n: int, threads: int) -> tuple[int, int]:
+    """Return the vectors of a share and the number of shares, for which the threads end soonest.
+
+    Shares begin with a panel of the whole width, or with the narrower panels at the end.
+
+    >>> _columns(16, 2), _columns(32, 2), _columns(3, 2)
+    ((9, 2), (15, 3), (3, 1))
+    """
+    whole = n - n % WIDTH - (WIDTH if n % WIDTH == 1 and n > 1 else 0)
+    found = {}
+    for share in range(max(1, -(-n // (MOST_SHARES * threads * WIDTH))) * WIDTH, n + WIDTH, WIDTH):
+        begins = [begin for begin in range(0, n, share) if begin <= whole]
+        busy = [0] * threads
+        for begin, end in zip(begins, [*begins[1:], n], strict=True):
+            busy[busy.index(min(busy))] += end - begin
+        found[share, len(begins)] = max(busy), len(begins)
+    return min(found, key=found.__getitem__)
 
 
 def vectors(columns: int, dtype: Any) -> int:
