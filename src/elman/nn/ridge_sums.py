@@ -65,7 +65,9 @@ class Sums:
     count: Tensor
     mean: Tensor
     squares: Tensor
+    # The products in rows of whole vectors; below the diagonal they are known only if the flag says so.
     _total: Tensor
+    _is_mirrored: bool = False
 
     @classmethod
     def empty(cls, features: int, targets: int) -> Self:
@@ -121,23 +123,29 @@ class Sums:
         shift = mean - self.mean
         block[-1, : len(mean)] = shift * (self.count * count / total).sqrt()
         _add_products(block, self._total)
+        self._is_mirrored = False
         self.squares += block[:, self.features : len(mean)].square().sum(0)
         self.mean += shift * (count / total)
         self.count = total
 
     @property
     def products(self) -> Tensor:
-        """Σ (feature - mean)ᵀ(row - mean), `(features, columns)`."""
-        return _mirrored(self._total, len(self.mean))
+        """Σ (feature - mean)ᵀ(row - mean), `(features, columns)`, not copied."""
+        if not self._is_mirrored:
+            square = self._total[:, : self.features]
+            square.copy_(square.triu() + square.triu(1).T)
+            self._is_mirrored = True
+        return self._total[:, : len(self.mean)]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the sums by name."""
+        """Return the sums by name, not copied."""
         return {name: getattr(self, name) for name in NAMES}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` gave."""
         self.count, self.mean, products, self.squares = (tensors[name].clone() for name in NAMES)
         self._total[:, : len(self.mean)] = products
+        self._is_mirrored = True
 
     def solve(self, ridges: Sequence[float], *, penalised_bias: bool = False) -> Iterator[Solution]:
         """Yield the solution of each ridge, all of them from one decomposition.
@@ -241,14 +249,6 @@ def _add_products(block: Tensor, total: Tensor) -> None:
     for first in range(0, len(total), BAND):
         last = min(first + BAND, len(total))
         total[first:last, first:].addmm_(block[:, first:last].T, block[:, first:])
-
-
-def _mirrored(total: Tensor, columns: int) -> Tensor:
-    """Return the products, `(len(total), columns)`, from those on and above the diagonal."""
-    found = total[:, :columns].triu()
-    square = found[:, : len(total)]
-    square += square.triu(1).T
-    return found
 
 
 def _weights(gram: Tensor, cross: Tensor, ridges: Sequence[float]) -> Iterator[Tensor]:
