@@ -7,8 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from elman.errors import ShapeError
-from elman.nn.ridge_sums import Agreement, Solution, require_rows
+from elman.nn.ridge_sums import Agreement, Solution, check_shapes, require_rows
 
 
 @dataclass
@@ -63,12 +62,7 @@ class Factor:
             ShapeError: other numbers of rows or columns.
         """
         rows, columns = len(features), len(self.matrix) - 1 - self.features
-        if features.shape != (rows, self.features) or targets.shape != (rows, columns):
-            raise ShapeError(
-                f"Expected features (rows, {self.features}) and targets (rows, {columns}), got "
-                f"{tuple(features.shape)} and {tuple(targets.shape)}.",
-                fix="Give a row of targets for each row of features.",
-            )
+        check_shapes(features, targets, self.features, columns)
         if rows:
             ones = torch.ones(rows, 1, dtype=torch.float64)
             self._stack(rows, torch.cat([ones, features.double(), targets.double()], 1))

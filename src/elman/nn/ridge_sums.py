@@ -92,12 +92,7 @@ class Sums:
             ShapeError: other numbers of rows or columns.
         """
         rows, columns = len(features), len(self.mean) - self.features
-        if features.shape != (rows, self.features) or targets.shape != (rows, columns):
-            raise ShapeError(
-                f"Expected features (rows, {self.features}) and targets (rows, {columns}), got "
-                f"{tuple(features.shape)} and {tuple(targets.shape)}.",
-                fix="Give a row of targets for each row of features.",
-            )
+        check_shapes(features, targets, self.features, columns)
         if rows:
             block = _new_rows(rows + 1, self.features + columns)
             own = block[:-1, : self.features + columns]
@@ -212,6 +207,21 @@ class Sums:
         size = self.features
         squares = self._total[:, :size].trace() + self.count * self.mean[:size].square().sum()
         return (squares + self.count) / (size + 1)
+
+
+def check_shapes(features: Tensor, targets: Tensor, width: int, columns: int) -> None:
+    """Refuse rows of other sizes than `width` features and `columns` targets.
+
+    Raises:
+        ShapeError: names the shapes.
+    """
+    rows = len(features)
+    if features.shape != (rows, width) or targets.shape != (rows, columns):
+        raise ShapeError(
+            f"Expected features (rows, {width}) and targets (rows, {columns}), got {tuple(features.shape)} and "
+            f"{tuple(targets.shape)}.",
+            fix="Give a row of targets for each row of features.",
+        )
 
 
 def require_rows(count: Any, summed: Tensor) -> None:
