@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from elman.data.text.vocabulary import Vocabulary
 from elman.errors import DataError
 from elman.recipes import RECIPES
 from elman.recipes.word_sentiment_best import SayVectors
-from elman.recipes.word_vectors import word_vectors
+from elman.recipes.word_vectors import WordVectors, embedding_rows, word_vectors
 from elman.tasks.task import Batch
 from elman.training.record import History
 
@@ -102,3 +103,14 @@ def test_saying_vectors_is_scored_by_weighted_cosines():
     scores.update(batch, read)
     scores.update(batch, read)
     assert scores.compute() == pytest.approx({"loss": 0.5, "cosine": 0.5})
+
+
+def test_rows_of_an_embedding_are_vectors_of_words_in_any_case():
+    vectors = WordVectors(["a", "b", "B"], torch.ones(3), torch.eye(3))
+    vocabulary = Vocabulary(["b", "A", "z", "B"])
+    rows = embedding_rows(vocabulary, vectors, 0.1, seed=1)
+    assert rows.shape == (5, 3)
+    # The first row is that of unknown tokens.
+    torch.testing.assert_close(rows[[1, 2, 4]], torch.eye(3)[[1, 0, 2]])
+    assert torch.equal(rows, embedding_rows(vocabulary, vectors, 0.1, seed=1))
+    assert not torch.equal(rows[[0, 3]], embedding_rows(vocabulary, vectors, 0.1, seed=2)[[0, 3]])

@@ -28,8 +28,7 @@ def start(parts: Parts, seed: int, data: Path, folder: Path | None, listener: Li
     encoder = SequenceEncoder(check_settings(EncoderSettings, READING)).adapt([*texts, " ".join(vectors.words)])
     vocabulary = encoder.vocabulary
     assert vocabulary is not None
-    rows = embedding_rows(["\n"] * len(vocabulary.specials) + [*vocabulary.tokens], vectors, DEVIATION, seed)
-    return Pretrained(vocabulary, {EMBEDDING: rows})
+    return Pretrained(vocabulary, {EMBEDDING: embedding_rows(vocabulary, vectors, DEVIATION, seed)})
 
 
 @lru_cache(maxsize=1)

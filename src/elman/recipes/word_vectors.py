@@ -13,6 +13,7 @@ from torch import Tensor
 from elman.data.files import open_unpacked
 from elman.data.known.datasets import open_dataset
 from elman.data.text.tokens import Tokenizer
+from elman.data.text.vocabulary import Vocabulary
 from elman.training.generators import own_generators
 
 WINDOW = 4
@@ -63,23 +64,25 @@ def word_vectors(
     return WordVectors(words, counts, torch.nn.functional.normalize(vectors, dim=1))
 
 
-def embedding_rows(tokens: Sequence[str], vectors: WordVectors, deviation: float, seed: int = 0) -> Tensor:
-    """Return the first rows of an embedding, `(tokens, features)`.
+def embedding_rows(vocabulary: Vocabulary, vectors: WordVectors, deviation: float, seed: int = 0) -> Tensor:
+    """Return the first rows of an embedding, `(entries, features)`.
 
-    A token has the vector of its word, or of the word in lower case; without one, its row is drawn.
+    A token has the vector of its word, or of the word in lower case. Other rows are drawn, as are those of special
+    entries.
 
     Args:
-        tokens: of the vocabulary.
+        vocabulary: of the embedding.
         vectors: of words.
         deviation: standard deviation of the rows that are drawn.
         seed: of these.
     """
     numbers = {word: number for number, word in enumerate(vectors.words)}
-    found = [numbers.get(token, numbers.get(token.lower(), -1)) for token in tokens]
+    found = torch.tensor([numbers.get(token, numbers.get(token.lower(), -1)) for token in vocabulary.tokens])
     with own_generators([], seed):
-        rows = deviation * torch.randn(len(found), vectors.vectors.shape[1])
-    known = torch.tensor(found) >= 0
-    rows[known] = vectors.vectors[torch.tensor(found)[known]]
+        rows = deviation * torch.randn(len(vocabulary), vectors.vectors.shape[1])
+    # The tokens follow the special entries.
+    own = rows[len(vocabulary.specials) :]
+    own[found >= 0] = vectors.vectors[found[found >= 0]]
     return rows
 
 
