@@ -14,8 +14,9 @@ from elman.cells import CELLS
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError, nearest
+from elman.language_network import LanguageNetwork
 from elman.models import LanguageModel
-from elman.networks import LanguageNetwork, build_body
+from elman.network_parts import build_body
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.state import State
 from elman.nn.torch_convert import from_torch

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.networks import build_body
+from elman.network_parts import build_body
 from elman.nn.cross_attention import CrossAttention, Memory
 from elman.nn.embedding import Embedding
 from elman.nn.penalties import add_penalty

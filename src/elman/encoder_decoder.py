@@ -11,7 +11,7 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.decoder import Decoder, DecoderState
 from elman.errors import UsageError
-from elman.networks import build_steps, example_of, read_steps
+from elman.network_parts import build_steps, example_of, read_steps
 from elman.nn.embedding import Embedding
 from elman.nn.recurrent import Recurrent
 from elman.nn.state import State

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.networks import build_activation_regulariser, build_body, dense_layers
+from elman.network_parts import build_activation_regulariser, build_body, dense_layers
 from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.scaling import Scale, Scaling

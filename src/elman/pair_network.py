@@ -11,7 +11,7 @@ from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows
 from elman.data.text.pair_ngrams import PairNgrams
 from elman.devices import CPU, moved
-from elman.networks import build_body, build_steps, dense_layers, example_of, read_steps
+from elman.network_parts import build_body, build_steps, dense_layers, example_of, read_steps
 from elman.nn.alignment import Alignment, occurs_in_other
 from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling

@@ -10,7 +10,7 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.spelling import SpelledWords, features_of
 from elman.devices import widened
-from elman.networks import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
+from elman.network_parts import build_activation_regulariser, build_body, build_embedding, dense_layers, embed
 from elman.nn.crf import CRF, mean_crf
 from elman.nn.neighbours import NeighbourModel
 from elman.nn.penalties import read_each

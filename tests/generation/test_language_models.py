@@ -10,7 +10,7 @@ import torch
 
 from elman import LanguageModel
 from elman.errors import ModelError, NotFittedError, UsageError
-from elman.networks import LanguageNetwork, LanguageNetworkSettings
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.softmax import AdaptiveSoftmax
 
 TEXT = "The cat sat on the mat. A dög slept on the log.\nA bird sang \N{BIRD}.\n" * 30

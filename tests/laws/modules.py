@@ -14,15 +14,8 @@ from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.data.text.spelling import SpelledWords
 from elman.encoder_decoder import EncoderDecoder
 from elman.forcing import Discriminator
-from elman.networks import (
-    Ensemble,
-    LanguageNetwork,
-    LanguageNetworkSettings,
-    NetworkSettings,
-    RowNetwork,
-    StepNetwork,
-    StepSettings,
-)
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.networks import Ensemble, NetworkSettings, RowNetwork, StepNetwork, StepSettings
 from elman.nn import (
     Attention,
     EachStep,

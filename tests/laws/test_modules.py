@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import elman.language_network
 import elman.networks
 import elman.nn
 import elman.pair_network
@@ -74,7 +75,7 @@ def test_every_public_module_is_listed():
     package = [importlib.import_module(f"elman.nn.{info.name}") for info in pkgutil.iter_modules(elman.nn.__path__)]
     public = {
         value
-        for module in (*package, elman.networks, elman.pair_network)
+        for module in (*package, elman.networks, elman.language_network, elman.pair_network)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith("elman.")
         if not name.startswith("_") and value.__name__ not in NOT_ALONE

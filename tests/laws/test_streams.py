@@ -8,7 +8,7 @@ import torch
 
 from elman.data.text.streams import TokenStreams
 from elman.data.text.token_text import Counts, TokenText
-from elman.networks import LanguageNetwork, LanguageNetworkSettings
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.tasks.language import Language, LanguageSettings
 from elman.tasks.streams import Windows
 from elman.training import evaluate

@@ -7,7 +7,7 @@ import torch
 
 from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
-from elman.networks import build_body
+from elman.network_parts import build_body
 from elman.nn import Recurrent
 from elman.nn.memory_starts import start_with_memory
 from elman.nn.stack import Stack

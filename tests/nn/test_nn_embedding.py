@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from elman.data.ragged.ragged import Ragged
-from elman.networks import LanguageNetwork, LanguageNetworkSettings, NetworkSettings, RowNetwork, embed
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.network_parts import embed
+from elman.networks import NetworkSettings, RowNetwork
 from elman.nn import Embedding, OneHot, Recurrent
 
 IDS = Ragged(torch.tensor([1, 2, 1, 4, 0]), [3, 2])

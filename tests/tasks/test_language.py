@@ -10,7 +10,7 @@ from elman.data.text.coders import CoderSettings
 from elman.data.text.corpus import open_corpus
 from elman.data.text.streams import TokenStreams
 from elman.data.text.token_text import Counts, learn_tokens
-from elman.networks import LanguageNetwork, LanguageNetworkSettings
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.penalties import collected_penalties
 from elman.nn.state import State
 from elman.tasks.language import Language, LanguageSettings, language_scores

@@ -13,7 +13,8 @@ from helpers_training import At, assert_same_run, left_behind, nothing
 from elman import CELLS, LanguageModel, SequenceClassifier, zoneout
 from elman.data.ragged.ragged import Ragged
 from elman.errors import UsageError
-from elman.networks import LanguageNetwork, LanguageNetworkSettings, NetworkSettings, RowNetwork
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
+from elman.networks import NetworkSettings, RowNetwork
 from elman.nn.penalties import collected_penalties
 from elman.settings import check_settings
 from elman.tasks.classify import ClassifierSettings, Classify

@@ -15,7 +15,7 @@ from elman.data.ragged.ragged import Ragged
 from elman.data.text.coders import CharacterCoder, CoderSettings
 from elman.data.text.vocabulary import Vocabulary
 from elman.generation.generator import GenerationSettings, Samples
-from elman.networks import LanguageNetwork, LanguageNetworkSettings
+from elman.language_network import LanguageNetwork, LanguageNetworkSettings
 from elman.nn.softmax import AdaptiveSoftmax
 from elman.nn.state import State
 from elman.settings import check_settings

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from elman.compiler.cell import Cell
     from elman.data.text.token_text import Counts
-    from elman.networks import LanguageNetwork
+    from elman.language_network import LanguageNetwork
     from elman.nn.state import State
     from elman.tasks.baselines import Baseline
 
@@ -115,7 +115,7 @@ class Language(Task):
         # These import torch.
         import torch
 
-        from elman.networks import LanguageNetwork
+        from elman.language_network import LanguageNetwork
 
         tokens = self.encoders["text"]
         counts = None if tokens.frequencies is None else torch.from_numpy(tokens.frequencies)
