@@ -5,6 +5,7 @@ import torch
 
 from elman.bench import news
 from elman.bench.cases import LISTED, find_cases
+from elman.bench.learning import MINIBATCHES
 from elman.bench.news_case import NewsCase, parse_news
 from elman.bench.run import run_case, sides_of
 from elman.bench.table import lines_of
@@ -35,7 +36,7 @@ def test_useful_operations():
 
 def test_minibatches_are_of_like_lengths_and_padded_with_zeros():
     work = news.NewsWork(SMALL)
-    assert len(work.minibatches) == news.MINIBATCHES
+    assert len(work.minibatches) == MINIBATCHES
     for batch in work.minibatches:
         assert batch.words.batch_size == len(batch.padded) == len(batch.labels) == 3
         assert (batch.padded != 0).sum(1).tolist() == batch.words.lengths.tolist()

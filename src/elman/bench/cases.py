@@ -10,6 +10,7 @@ from random import Random
 
 from elman.bench.language_case import GROUP, LANGUAGE_CASES, LanguageCase, parse_language
 from elman.bench.news_case import NEWS_CASES, NewsCase, parse_news
+from elman.bench.series_case import SERIES_CASES, SeriesCase, parse_series
 from elman.bench.translation_case import TRANSLATION_CASES, TranslationCase, parse_translation
 from elman.errors import UsageError
 
@@ -107,8 +108,8 @@ def _listed() -> list[Case]:
 
 
 CASES: dict[str, Case] = {case.name: case for case in _listed()}
-AnyCase = Case | LanguageCase | NewsCase | TranslationCase
-LISTED: dict[str, AnyCase] = {**CASES, **LANGUAGE_CASES, **NEWS_CASES, **TRANSLATION_CASES}
+AnyCase = Case | LanguageCase | NewsCase | SeriesCase | TranslationCase
+LISTED: dict[str, AnyCase] = {**CASES, **LANGUAGE_CASES, **NEWS_CASES, **SERIES_CASES, **TRANSLATION_CASES}
 
 
 def find_cases(words: Sequence[str]) -> list[AnyCase]:
@@ -140,5 +141,6 @@ def find_cases(words: Sequence[str]) -> list[AnyCase]:
 def _meant(word: str) -> list[AnyCase]:
     if word == GROUP:
         return list(LANGUAGE_CASES.values())
-    case = parse(word) or parse_language(word) or parse_news(word) or parse_translation(word)
+    parsers = (parse, parse_language, parse_news, parse_series, parse_translation)
+    case = next(filter(None, (parser(word) for parser in parsers)), None)
     return [case] if case else [LISTED[name] for name in fnmatch.filter(LISTED, word)]

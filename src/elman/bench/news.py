@@ -3,16 +3,15 @@
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.bench import layers, modules
+from elman.bench.learning import LEARNING_RATE, MINIBATCHES, learning
 from elman.bench.news_case import GATES, LAYERS, NewsCase
 from elman.bench.timing import Run
 from elman.bench.work import Matrices, draw_matrices
@@ -24,8 +23,6 @@ from elman.settings.training import TrainingSettings
 from elman.tasks.examples import Examples
 from elman.tasks.task import Batch
 
-MINIBATCHES = 16
-LEARNING_RATE = 1e-3
 # Of the lengths of news, in words: the deviation as a share of the mean, and the shortest and longest as multiples.
 SPREAD, SHORTEST, LONGEST = 0.27, 0.2, 4.5
 
@@ -73,15 +70,15 @@ class NewsWork:
 def side(work: NewsWork) -> Run:
     """Return elman's side. A run is one minibatch, and gives its loss."""
     network = network_of(work)
-    return _training(network, lambda batch: network(batch.words), work)
+    return learning(network, lambda batch: network(batch.words), work.minibatches)
 
 
 def peers(work: NewsWork) -> dict[str, Run]:
     """Return the peers by name, Keras among them if it is installed."""
     packed, padded = (TorchNetwork(work, packs=packs) for packs in (True, False))
     found = {
-        "torch.nn packed": _training(packed, packed, work),
-        "torch.nn padded": _training(padded, padded, work),
+        "torch.nn packed": learning(packed, packed, work.minibatches),
+        "torch.nn padded": learning(padded, padded, work.minibatches),
     }
     return found | ({"Keras, masked": keras_side(work)} if has_keras() else {})
 
@@ -164,22 +161,6 @@ def _keras() -> Any:
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "torch")
     return importlib.import_module("keras")
-
-
-def _training(network: nn.Module, logits: Callable[[Minibatch], Tensor], work: NewsWork) -> Run:
-    """Return the training run of a minibatch: forward, backward and Adam's step."""
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
-    following: Iterator[Minibatch] = cycle(work.minibatches)
-
-    def run() -> float:
-        batch = next(following)
-        loss = functional.cross_entropy(logits(batch), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return run
 
 
 def _minibatches(case: NewsCase, draw: torch.Generator) -> list[Minibatch]:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.bench import arrays, language, layers, loops, modules, news, translation
+from elman.bench import arrays, language, layers, loops, modules, news, series, translation
 from elman.bench.cases import AnyCase, Case
 from elman.bench.language_case import GENERATING, LanguageCase
 from elman.bench.language_work import LanguageWork
 from elman.bench.news_case import NewsCase
+from elman.bench.series_case import SeriesCase
 from elman.bench.timing import Run, time_in_turns
 from elman.bench.translation_case import TranslationCase
 from elman.bench.work import Side, Work
@@ -177,6 +178,9 @@ def sides_of(case: AnyCase, device: torch.device = CPU) -> dict[str, Run]:
     elif isinstance(case, NewsCase):
         news_work = news.NewsWork(case)
         sides = {OWN: news.side(news_work), **news.peers(news_work)}
+    elif isinstance(case, SeriesCase):
+        series_work = series.SeriesWork(case)
+        sides = {OWN: series.side(series_work), **series.peers(series_work)}
     elif isinstance(case, TranslationCase):
         pairs = translation.TranslationWork(case)
         sides = {OWN: translation.side(pairs), **translation.peers(pairs)}
