@@ -11,6 +11,7 @@ from elman.compiler.dispatch import TARGETS
 from elman.compiler.targets.llvm.run import program
 from elman.compiler.tolerances import TOLERANCES
 from elman.errors import ShapeError
+from elman.nn import recurrent, recurrent_inputs
 from tests.laws.tolerances import assert_near
 
 LENGTHS = [5, 0, 9, 1, 3]
@@ -41,6 +42,24 @@ def test_rows_by_id_are_the_rows(name: str, target: str, dtype: torch.dtype, cou
     ids = Ragged(torch.randint(0, count, (sum(LENGTHS),)), LENGTHS)
     for found, wanted in zip(*both(layer, ids, torch.randn(count, size, dtype=dtype)), strict=True):
         assert_near(found, wanted, dtype)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_steps_that_read_the_same_row_of_a_large_table_share_its_products(bidirectional: bool, monkeypatch):
+    torch.manual_seed(0)
+    taken = []
+
+    def watched(ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
+        taken.append(recurrent_inputs.rows_read(ids, table))
+        return taken[-1]
+
+    monkeypatch.setattr(recurrent, "rows_read", watched)
+    layer = Recurrent("lstm", 4, 6, bidirectional=bidirectional)
+    repeated, distinct = torch.tensor([90, 7, 90, 90, 7, 3, 3, 3, 90]), torch.randperm(100)[:9]
+    for ids in (repeated, distinct):
+        for found, wanted in zip(*both(layer, Ragged(ids, [4, 0, 5]), torch.randn(100, 4)), strict=True):
+            assert_near(found, wanted, torch.float32)
+    assert [(len(rows), ids is None) for rows, ids in taken] == [(3, False), (9, True)]
 
 
 # The gradient of a table is computed with those of the matrices, which a reservoir does not have.

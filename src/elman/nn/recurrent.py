@@ -5,7 +5,6 @@ from typing import Any, get_args, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from elman.cells import find_cell
 from elman.compiler import dispatch
@@ -15,7 +14,7 @@ from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError, UsageError
 from elman.nn import keras_layout
 from elman.nn.checks import refuse, wrong_flag, wrong_mapping, wrong_name, wrong_probability, wrong_size
-from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state
+from elman.nn.recurrent_inputs import check_dtype, read_constants, read_ids, read_input, read_state, rows_read
 from elman.nn.regularisers import draw_inputs, drop_features, drop_weights
 from elman.nn.state import State
 from elman.nn.stream import Stream
@@ -212,9 +211,8 @@ class Recurrent(nn.Module):
         last: dict[str, list[Tensor]] = {name: [] for name in self.cell.states}
         data, outputs, ends = batch.data if table is None else table, [], []
         ids = None if table is None else batch.data
-        if ids is not None and self.bidirectional and not torch.compiler.is_compiling() and len(data) > len(ids):
-            # The kernels would read the rows for each direction, and fill a gradient of the table for each.
-            data, ids = functional.embedding(ids, data), None
+        if ids is not None and not torch.compiler.is_compiling() and len(data) > len(ids):
+            data, ids = rows_read(ids, data)
         for layer in range(self.num_layers):
             if layer:
                 data = drop_features(data, batch, self.dropout, self.training)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elman.compiler.autocast import fits
 from elman.compiler.graph import Graph
@@ -12,7 +13,10 @@ from elman.data.ragged.ragged import Ragged
 from elman.errors import ShapeError
 from elman.nn.checks import described
 from elman.nn.state import State
-from elman.tensors import check_layout, is_recorded
+from elman.tensors import Kind, check_layout, is_recorded, is_transformed, kind_of
+
+# The share of distinct rows up to which a table of them is faster than a row for each step.
+SHARED_ROWS = 0.8
 
 
 def read_input(inputs: Any, input_size: int) -> Ragged:
@@ -71,6 +75,20 @@ def _checked(ids: Tensor, rows: int) -> Tensor:
                 fix="Give a table with a row for each id.",
             )
     return ids.contiguous()
+
+
+def rows_read(ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the rows of a large table that are read, once for all layers, directions and gradients.
+
+    Returns:
+        Either a table of the distinct rows and the ids in it, where steps that read the same row share its products; or
+        the row of each step, and no ids.
+    """
+    if ids.is_cpu and kind_of(ids) is Kind.PLAIN and not is_recorded(ids) and not is_transformed():
+        distinct, places = ids.unique(return_inverse=True)
+        if len(distinct) <= SHARED_ROWS * len(ids):
+            return functional.embedding(distinct, table), places
+    return functional.embedding(ids, table), None
 
 
 def check_dtype(data: Tensor, weight: Tensor | None) -> None:
