@@ -1,4 +1,6 @@
-"""The case `appliance-series`: its name, its minibatches, and that all sides learn the same from them."""
+"""The cases of series: their names, their minibatches, and that all sides learn the same from them."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +12,10 @@ from elman.bench.series_case import SeriesCase, parse_series
 from elman.bench.table import lines_of
 from elman.recipes import RECIPES
 
-SMALL = SeriesCase(batch=3, shortest=2, steps=57, input_size=2, segment=2, hidden_size=5, labels=3)
+SMALL = SeriesCase("small", batch=3, shortest=2, steps=57, input_size=2, segment=2, hidden_size=5, labels=3)
+
+
+STEPS = replace(SMALL, segment=1)
 
 
 def losses(run) -> list[float]:
@@ -21,6 +26,7 @@ def test_the_case_has_the_sizes_of_the_recipe():
     (case,) = find_cases(["appliance-series"])
     assert parse_series("appliance-series") == case == LISTED["appliance-series"]
     assert parse_series("appliance-series-b3") is None
+    assert find_cases(["appliance-s*"]) == [LISTED["appliance-series"], LISTED["appliance-steps"]]
     settings = RECIPES["appliance-series"].settings
     assert (case.batch, case.segment, case.input_size) == (
         settings["batch_size"],
@@ -32,6 +38,7 @@ def test_the_case_has_the_sizes_of_the_recipe():
 def test_useful_operations():
     one = 2 * 2 * 5 + 2 * 2 * 3 * 5 * 5
     assert SMALL.operations == pytest.approx(2 * 3 * 3 * 29.5 / 2 * one)
+    assert STEPS.operations == pytest.approx(2 * 3 * 3 * 29.5 * 2 * 3 * 5 * (2 + 5))
 
 
 def test_minibatches_are_of_like_lengths_and_padded_with_zeros():
@@ -45,8 +52,9 @@ def test_minibatches_are_of_like_lengths_and_padded_with_zeros():
     assert len(lengths) > 5
 
 
-def test_torch_learns_the_same_with_packed_sequences_and_not_with_padding():
-    work = series.SeriesWork(SMALL)
+@pytest.mark.parametrize("case", [SMALL, STEPS], ids=["segments", "steps"])
+def test_torch_learns_the_same_with_packed_sequences_and_not_with_padding(case: SeriesCase):
+    work = series.SeriesWork(case)
     mine, others = losses(series.side(work)), series.peers(work)
     packed, padded = losses(others["torch.nn packed"]), losses(others["torch.nn padded"])
     assert packed[0] == pytest.approx(mine[0], rel=1e-5)
@@ -67,4 +75,4 @@ def test_a_result_is_in_the_table_of_classifiers():
     assert result.record()["mode"] == "training a classifier"
     lines = lines_of([result])
     assert lines[0] == "classifiers, a minibatch of training"
-    assert sum("appliance-series" in line for line in lines) == 1
+    assert sum("small" in line for line in lines) == 1

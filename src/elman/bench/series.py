@@ -1,4 +1,4 @@
-"""The sides of `appliance-series`: elman, and torch with packed or padded sequences, on the same minibatches."""
+"""The sides of a case of series: elman, and torch with packed or padded sequences, on the same minibatches."""
 
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class SeriesWork:
 
     Attributes:
         minibatches: of series whose lengths are uniform between the bounds, grouped by length as elman's trainer does.
-        read: weight and bias of the linear layer that reads a segment.
+        read: weight and bias of the linear layer that reads a segment; none where a segment is one step.
         directions: the parameters of the GRU, forward and backward.
         head: weight and bias of the dense layer.
     """
@@ -53,8 +53,11 @@ class SeriesWork:
         draw = torch.Generator().manual_seed(0)
         size, hidden = case.segment * case.input_size, case.hidden_size
         self.minibatches = _minibatches(case, draw)
-        self.read = (torch.randn(hidden, size, generator=draw) * size**-0.5, torch.zeros(hidden))
-        self.directions = [draw_matrices(hidden, hidden, GATES, draw) for _ in range(2)]
+        self.read: tuple[Tensor, ...] = ()
+        if case.segment > 1:
+            self.read = (torch.randn(hidden, size, generator=draw) * size**-0.5, torch.zeros(hidden))
+            size = hidden
+        self.directions = [draw_matrices(size, hidden, GATES, draw) for _ in range(2)]
         self.head = (0.1 * torch.randn(case.labels, 4 * hidden, generator=draw), torch.zeros(case.labels))
 
 
@@ -80,13 +83,11 @@ def network_of(work: SeriesWork) -> RowNetwork:
     numbers = check_settings(SeriesSettings, {"scaling": "none", "segment": case.segment})
     settings = check_settings(NetworkSettings, {**how, "dense": ()})
     network: Any = RowNetwork(settings, case.labels, features=case.input_size, numbers=numbers)
-    cut, reading = network.segments
-    cut.shift = False
-    with torch.no_grad():
-        for parameter, values in zip(
-            (*reading.parameters(), *network.dense[-1].parameters()), (*work.read, *work.head), strict=True
-        ):
-            parameter.copy_(values)
+    reading = nn.Sequential()
+    if case.segment > 1:
+        cut, reading = network.segments
+        cut.shift = False
+    _fill_linear(work, reading, network.dense[-1])
     for backward, matrices in enumerate(work.directions):
         layers.fill(network.body.weights(0, backward=bool(backward)), matrices, case.cell)
     return network
@@ -104,14 +105,14 @@ class TorchNetwork(nn.Module):
         super().__init__()
         case = work.case
         self.packs, self.segment = packs, case.segment
-        self.read = nn.Linear(case.segment * case.input_size, case.hidden_size)
-        self.body = nn.GRU(case.hidden_size, case.hidden_size, batch_first=True, bidirectional=True)
+        size = case.segment * case.input_size
+        self.read = nn.Sequential()
+        if case.segment > 1:
+            self.read.extend([nn.Linear(size, case.hidden_size), nn.ReLU()])
+            size = case.hidden_size
+        self.body = nn.GRU(size, case.hidden_size, batch_first=True, bidirectional=True)
         self.head = nn.Linear(4 * case.hidden_size, case.labels)
-        with torch.no_grad():
-            for parameter, values in zip(
-                (*self.read.parameters(), *self.head.parameters()), (*work.read, *work.head), strict=True
-            ):
-                parameter.copy_(values)
+        _fill_linear(work, self.read, self.head)
         for parameters, matrices in zip(self.body.all_weights, work.directions, strict=True):
             modules.fill(parameters, matrices, case.cell)
 
@@ -120,7 +121,7 @@ class TorchNetwork(nn.Module):
         lengths = (batch.series.lengths + self.segment - 1) // self.segment
         longest = batch.padded.shape[1]
         whole = functional.pad(batch.padded, (0, 0, 0, -longest % self.segment))
-        rows: Any = self.read(whole.reshape(len(whole), -1, self.segment * whole.shape[2])).relu()
+        rows: Any = self.read(whole.reshape(len(whole), -1, self.segment * whole.shape[2]))
         if self.packs:
             packed = pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
             outputs = pad_packed_sequence(self.body(packed)[0], batch_first=True)[0]

@@ -1,10 +1,9 @@
-"""A minibatch of series as a case: one network of the recipe `appliance-series`, in training."""
+"""Minibatches of series as cases: one network of the recipe `appliance-series` in training, one without segments."""
 
 from dataclasses import dataclass
 
 from elman.bench.news_case import CLASSIFYING
 
-NAME = "appliance-series"
 GATES = 3
 
 
@@ -13,15 +12,17 @@ class SeriesCase:
     """One minibatch of training: segments, each read by a linear layer; a bidirectional GRU, its mean and maximum.
 
     Args:
+        name: the name of the case.
         batch: series.
         shortest: steps of the shortest series.
         steps: of the longest.
         input_size: numbers of a step.
-        segment: steps that are read together.
+        segment: steps that are read together; without the linear layer where it is 1.
         hidden_size: units of each direction, and of the linear layer.
         labels: outputs.
     """
 
+    name: str
     batch: int = 16
     shortest: int = 100
     steps: int = 1_344
@@ -31,11 +32,6 @@ class SeriesCase:
     labels: int = 11
     cell: str = "gru_reset_after"
     ragged: bool = True
-
-    @property
-    def name(self) -> str:
-        """The name of the case."""
-        return NAME
 
     @property
     def mode(self) -> str:
@@ -51,8 +47,13 @@ class SeriesCase:
     def operations(self) -> float:
         """Useful floating-point operations of a minibatch of mean length: those of the matrix products."""
         segments = self.batch * (self.shortest + self.steps) / 2 / self.segment
-        weights = self.segment * self.input_size * self.hidden_size + 2 * 2 * GATES * self.hidden_size**2
-        return 2.0 * 3 * segments * weights
+        numbers, hidden = self.segment * self.input_size, self.hidden_size
+        reading, size = (numbers * hidden, hidden) if self.segment > 1 else (0, numbers)
+        return 2.0 * 3 * segments * (reading + 2 * GATES * hidden * (size + hidden))
+
+
+_CASES = (SeriesCase("appliance-series"), SeriesCase("appliance-steps", 32, input_size=1, segment=1, hidden_size=64))
+SERIES_CASES: dict[str, SeriesCase] = {case.name: case for case in _CASES}
 
 
 def parse_series(name: str) -> SeriesCase | None:
@@ -61,7 +62,4 @@ def parse_series(name: str) -> SeriesCase | None:
     >>> parse_series("appliance-series").batch
     16
     """
-    return SeriesCase() if name == NAME else None
-
-
-SERIES_CASES: dict[str, SeriesCase] = {NAME: SeriesCase()}
+    return SERIES_CASES.get(name)
