@@ -246,6 +246,23 @@ def test_equally_large_steps_share_the_gradient_of_the_largest(steps, largest, g
     torch.testing.assert_close(ahead, torch.stack([part.sum() for part in parts]).to(dtype))
 
 
+@pytest.mark.parametrize("slope", [INF, -INF, NAN])
+def test_an_endless_slope_reaches_only_the_largest_step(slope):
+    data = torch.tensor([[1.0, 4.0], [3.0, 2.0]], requires_grad=True)
+    (found,) = torch.autograd.grad(Ragged(data, [2]).max(), data, torch.tensor([[slope, 1.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0], [slope, 0.0]]), equal_nan=True)
+
+
+def test_the_largest_steps_must_not_change_before_the_backward_pass():
+    leaf = torch.randn(6, requires_grad=True)
+    data = leaf * 2
+    found = Ragged(data, MIXED).max()
+    with torch.no_grad():
+        data.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        found.sum().backward()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_thousands_of_equally_large_steps_share_the_gradient(dtype):
     data = torch.full((5_000,), 0.3, dtype=dtype, requires_grad=True)

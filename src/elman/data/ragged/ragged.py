@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from elman.data.ragged import positions
+from elman.data.ragged.largest import largest
 from elman.data.ragged.lengths import (
     check_data,
     check_fits,
@@ -23,7 +24,6 @@ from elman.data.ragged.positions import Side
 from elman.data.ragged.steps import join_sequences
 from elman.errors import ShapeError, UsageError, nearest
 from elman.order import TimeMajor, equal
-from elman.tensors import is_differentiated
 
 
 class Ragged:
@@ -354,26 +354,7 @@ class Ragged:
 
         It is NaN if a step is, and zero for an empty sequence. Steps that are equally large share the gradient.
         """
-        index = self.sequence_index()
-        largest = self._largest(index)
-        if not (self.data.is_floating_point() and is_differentiated(self.data)):
-            return largest
-        # A mean can be differentiated any number of times: take the mean of the largest steps, and correct its value
-        # for rounding. Half precision cannot count more than a few hundred steps.
-        exact = largest.float() if largest.element_size() < torch.float32.itemsize else largest
-        steps, seen = self.data.to(exact.dtype), self.data.detach()
-        is_largest = (seen == largest.index_select(0, index)) | seen.isnan()
-        counts = torch.zeros_like(exact).index_add(0, index, is_largest.to(exact.dtype))
-        shares = counts.clamp(min=1.0).reciprocal().index_select(0, index)
-        mean = torch.zeros_like(exact).index_add(0, index, torch.where(is_largest, steps * shares, 0.0))
-        rounding = exact - mean.detach()
-        return (mean + torch.where(rounding.isfinite(), rounding, 0.0)).to(self.data.dtype)
-
-    def _largest(self, index: Tensor) -> Tensor:
-        """Return the values of `max`, without a derivative."""
-        data = self.data.detach()
-        wide = index.reshape(-1, *[1] * len(self.feature_shape)).expand_as(data)
-        return self._empty_result().scatter_reduce(0, wide, data, "amax", include_self=False)
+        return largest(self.data, self.sequence_index(), self._empty_result())
 
     def _empty_result(self) -> Tensor:
         return self.data.new_zeros((self.batch_size, *self.feature_shape))
