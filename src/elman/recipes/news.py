@@ -32,19 +32,20 @@ TEXTBOOK = {**PLAIN, **WORDS, **NETWORK, **TRAINING}
 def read_titles(name: str, data: Path) -> Parts:
     """Return the titles of the news, of the rows that have one."""
     paths = open_dataset(name, data, "train", "test")
-    train, test = ([(row[0], row[1]) for row in _rows(paths[part])] for part in ("train", "test"))
+    train, test = ([(row[0], row[1]) for row in read_rows(paths[part])] for part in ("train", "test"))
     return Parts(_values(train, "titles to train on"), None, _values(test, "test titles"))
 
 
 def read_news(name: str, data: Path) -> Parts:
     """Return the titles with their descriptions, without the rows in which the two run together."""
     paths = open_dataset(name, data, "train", "train-joined", "test")
-    train, test = ([(row[0], f"{row[1]} {row[2]}") for row in _rows(paths[part])] for part in ("train", "test"))
-    joined = [(row[0], row[1]) for row in _rows(paths["train-joined"]) if row[2] != RUN_TOGETHER]
+    train, test = ([(row[0], f"{row[1]} {row[2]}") for row in read_rows(paths[part])] for part in ("train", "test"))
+    joined = [(row[0], row[1]) for row in read_rows(paths["train-joined"]) if row[2] != RUN_TOGETHER]
     return Parts(_values(train + joined, "news to train on"), None, _values(test, "test news"))
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """Return the rows of a file of news."""
     with open_unpacked(path) as stream:
         text = stream.read().decode()
     yield from csv.reader(io.StringIO(text, newline=""))
