@@ -117,7 +117,7 @@ class TorchNetwork(nn.Module):
             modules.fill(parameters, matrices, case.cell)
 
     def forward(self, batch: Minibatch) -> Tensor:
-        """Compute the logits `(batch, labels)` from the mean and the maximum of the outputs of a series."""
+        """Compute the logits `(batch, labels)` from the mean and the maximum of the outputs."""
         lengths = (batch.series.lengths + self.segment - 1) // self.segment
         longest = batch.padded.shape[1]
         whole = functional.pad(batch.padded, (0, 0, 0, -longest % self.segment))

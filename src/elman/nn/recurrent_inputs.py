@@ -78,7 +78,7 @@ def _checked(ids: Tensor, rows: int) -> Tensor:
 
 
 def rows_read(ids: Tensor, table: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the rows of a large table that are read, once for all layers, directions and gradients.
+    """Return the rows of a large table that are read, once for both directions.
 
     Returns:
         Either a table of the distinct rows and the ids in it, where steps that read the same row share its products; or
