@@ -7,11 +7,7 @@ from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
-from elman.network_parts import (
-    build_activation_regulariser,
-    build_body,
-    embed,
-)
+from elman.network_parts import build_activation_regulariser, build_body, embed
 from elman.nn.embedding import Embedding
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.softmax import AdaptiveSoftmax, SampledSoftmax, Softmax

@@ -23,8 +23,6 @@ from elman.nn.stack import Stack
 from elman.nn.truncation import read_in_windows
 from elman.settings import check_settings
 from elman.settings.network import BodySettings, StepSettings
-from elman.settings.network import LanguageNetworkSettings as LanguageNetworkSettings
-from elman.settings.network import NetworkSettings as NetworkSettings
 from elman.settings.reservoir import ReservoirTaskSettings, ReservoirUnits
 from elman.settings.series import SeriesSettings
 

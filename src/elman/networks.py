@@ -11,14 +11,7 @@ from elman.compiler.cell import Cell
 from elman.data.ragged.ragged import Ragged
 from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.errors import ShapeError
-from elman.network_parts import (
-    build_steps,
-    dense_layers,
-    example_of,
-    read_inputs,
-    read_steps,
-    without_first,
-)
+from elman.network_parts import build_steps, dense_layers, example_of, read_inputs, read_steps, without_first
 from elman.nn.penalties import read_each
 from elman.nn.pooling import Pooling
 from elman.nn.recurrent import Recurrent
