@@ -6,9 +6,10 @@ import torch
 from elman.bench import news
 from elman.bench.cases import LISTED, find_cases
 from elman.bench.learning import MINIBATCHES
-from elman.bench.news_case import NewsCase, parse_news
+from elman.bench.news_case import NewsCase
 from elman.bench.run import run_case, sides_of
 from elman.bench.table import lines_of
+from elman.errors import UsageError
 from elman.recipes import RECIPES
 
 SMALL = NewsCase(batch=3, steps=6, input_size=5, hidden_size=4, words=50, labels=3)
@@ -20,8 +21,9 @@ def losses(run) -> list[float]:
 
 def test_the_case_has_the_sizes_of_the_recipe():
     (case,) = find_cases(["news-bilstm"])
-    assert parse_news("news-bilstm") == case == LISTED["news-bilstm"]
-    assert parse_news("news-bilstm-b3") is None
+    assert case == LISTED["news-bilstm"]
+    with pytest.raises(UsageError, match="no case"):
+        find_cases(["news-bilstm-b3"])
     settings = RECIPES["news-bilstm"].settings
     assert (case.words, case.input_size, case.hidden_size) == (20_000, settings["embedding"], settings["hidden_size"])
     assert (case.batch, case.layers) == (settings["batch_size"], settings["num_layers"])

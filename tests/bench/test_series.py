@@ -8,8 +8,9 @@ from elman.bench import series
 from elman.bench.cases import LISTED, find_cases
 from elman.bench.learning import MINIBATCHES
 from elman.bench.run import run_case, sides_of
-from elman.bench.series_case import SeriesCase, parse_series
+from elman.bench.series_case import SeriesCase
 from elman.bench.table import lines_of
+from elman.errors import UsageError
 from elman.recipes import RECIPES
 
 SMALL = SeriesCase("small", batch=3, shortest=2, steps=57, input_size=2, segment=2, hidden_size=5, labels=3)
@@ -24,8 +25,9 @@ def losses(run) -> list[float]:
 
 def test_the_case_has_the_sizes_of_the_recipe():
     (case,) = find_cases(["appliance-series"])
-    assert parse_series("appliance-series") == case == LISTED["appliance-series"]
-    assert parse_series("appliance-series-b3") is None
+    assert case == LISTED["appliance-series"]
+    with pytest.raises(UsageError, match="no case"):
+        find_cases(["appliance-series-b3"])
     assert find_cases(["appliance-s*"]) == [LISTED["appliance-series"], LISTED["appliance-steps"]]
     settings = RECIPES["appliance-series"].settings
     assert (case.batch, case.segment, case.input_size) == (

@@ -5,7 +5,7 @@ import pytest
 from elman.bench import translation
 from elman.bench.cases import LISTED, find_cases
 from elman.bench.run import sides_of
-from elman.bench.translation_case import TranslationCase, parse_translation
+from elman.bench.translation_case import TranslationCase
 from elman.recipes import RECIPES
 
 SMALL = TranslationCase(batch=3, steps=5, input_size=4, hidden_size=3, words=30)
@@ -13,7 +13,7 @@ SMALL = TranslationCase(batch=3, steps=5, input_size=4, hidden_size=3, words=30)
 
 def test_the_case_has_the_sizes_of_the_recipe():
     (case,) = find_cases(["translation"])
-    assert parse_translation("translation") == case == LISTED["translation"]
+    assert case == LISTED["translation"]
     settings = RECIPES["translate-en-de"].settings
     assert (case.words, case.hidden_size) == (settings["max_tokens"], settings["hidden_size"])
 

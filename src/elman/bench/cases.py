@@ -9,9 +9,9 @@ from functools import cached_property
 from random import Random
 
 from elman.bench.language_case import GROUP, LANGUAGE_CASES, LanguageCase, parse_language
-from elman.bench.news_case import NEWS_CASES, NewsCase, parse_news
-from elman.bench.series_case import SERIES_CASES, SeriesCase, parse_series
-from elman.bench.translation_case import TRANSLATION_CASES, TranslationCase, parse_translation
+from elman.bench.news_case import NEWS_CASES, NewsCase
+from elman.bench.series_case import SERIES_CASES, SeriesCase
+from elman.bench.translation_case import TRANSLATION_CASES, TranslationCase
 from elman.errors import UsageError
 
 # How many matrices of each kind (input and recurrent) the cell multiplies at every step.
@@ -141,6 +141,5 @@ def find_cases(words: Sequence[str]) -> list[AnyCase]:
 def _meant(word: str) -> list[AnyCase]:
     if word == GROUP:
         return list(LANGUAGE_CASES.values())
-    parsers = (parse, parse_language, parse_news, parse_series, parse_translation)
-    case = next(filter(None, (parser(word) for parser in parsers)), None)
+    case = parse(word) or parse_language(word)
     return [case] if case else [LISTED[name] for name in fnmatch.filter(LISTED, word)]

@@ -34,3 +34,17 @@ def learning(network: nn.Module, logits: Callable[[Any], Tensor], minibatches: S
         return loss.item()
 
     return run
+
+
+def learning_both(network: Callable[..., nn.Module], work: Any) -> dict[str, Run]:
+    """Return the runs of torch's layers on packed and on padded sequences.
+
+    Args:
+        network: builds a network that takes a minibatch, given the work and whether it `packs`.
+        work: with `minibatches`.
+    """
+    packed, padded = (network(work, packs=packs) for packs in (True, False))
+    return {
+        "torch.nn packed": learning(packed, packed, work.minibatches),
+        "torch.nn padded": learning(padded, padded, work.minibatches),
+    }

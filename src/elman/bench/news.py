@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.bench import layers, modules
-from elman.bench.learning import LEARNING_RATE, MINIBATCHES, learning
+from elman.bench.learning import LEARNING_RATE, MINIBATCHES, learning, learning_both
 from elman.bench.news_case import GATES, LAYERS, NewsCase
 from elman.bench.timing import Run
 from elman.bench.work import Matrices, draw_matrices
@@ -75,12 +75,7 @@ def side(work: NewsWork) -> Run:
 
 def peers(work: NewsWork) -> dict[str, Run]:
     """Return the peers by name, Keras among them if it is installed."""
-    packed, padded = (TorchNetwork(work, packs=packs) for packs in (True, False))
-    found = {
-        "torch.nn packed": learning(packed, packed, work.minibatches),
-        "torch.nn padded": learning(padded, padded, work.minibatches),
-    }
-    return found | ({"Keras, masked": keras_side(work)} if has_keras() else {})
+    return learning_both(TorchNetwork, work) | ({"Keras, masked": keras_side(work)} if has_keras() else {})
 
 
 def network_of(work: NewsWork) -> RowNetwork:

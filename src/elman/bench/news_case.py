@@ -53,13 +53,4 @@ class NewsCase:
         return 2.0 * 3 * self.batch * self.steps * weights
 
 
-def parse_news(name: str) -> NewsCase | None:
-    """Return the case of a name, or None.
-
-    >>> parse_news("news-bilstm").batch
-    32
-    """
-    return NewsCase() if name == NAME else None
-
-
 NEWS_CASES: dict[str, NewsCase] = {NAME: NewsCase()}

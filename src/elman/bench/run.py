@@ -38,6 +38,14 @@ COMPILED = (OWN, SAME_STEPS, JAX)
 
 Make = Callable[[Work], Side]
 
+# Cases of whole networks: the module that has their sides, and what these are given.
+NETWORKS: dict[type, tuple[Any, Callable[[Any], Any]]] = {
+    LanguageCase: (language, LanguageWork),
+    NewsCase: (news, news.NewsWork),
+    SeriesCase: (series, series.SeriesWork),
+    TranslationCase: (translation, translation.TranslationWork),
+}
+
 
 class Machine:
     """What one core of this machine does at most; nothing is known of it where no kernel can be built.
@@ -172,22 +180,14 @@ def sides_of(case: AnyCase, device: torch.device = CPU) -> dict[str, Run]:
             fix="Give cases of layers, such as gru-*, with --device.",
         )
     sides: dict[str, Run]
-    if isinstance(case, LanguageCase):
-        language_work = LanguageWork(case)
-        sides = {OWN: language.side(language_work), **language.peers(language_work)}
-    elif isinstance(case, NewsCase):
-        news_work = news.NewsWork(case)
-        sides = {OWN: news.side(news_work), **news.peers(news_work)}
-    elif isinstance(case, SeriesCase):
-        series_work = series.SeriesWork(case)
-        sides = {OWN: series.side(series_work), **series.peers(series_work)}
-    elif isinstance(case, TranslationCase):
-        pairs = translation.TranslationWork(case)
-        sides = {OWN: translation.side(pairs), **translation.peers(pairs)}
-    else:
+    if isinstance(case, Case):
         work = Work(case, device)
         own = layers.streaming if case.mode == "streaming" else layers.side
         sides = {name: make(work).run for name, make in {OWN: own, **peers_of(case, device)}.items()}
+    else:
+        module, make_work = NETWORKS[type(case)]
+        given = make_work(case)
+        sides = {OWN: module.side(given), **module.peers(given)}
     for name in sides.keys() & set(COMPILED):
         sides[name]()
     return sides

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import layers, modules
-from elman.bench.learning import MINIBATCHES, learning
+from elman.bench.learning import MINIBATCHES, learning, learning_both
 from elman.bench.series_case import GATES, SeriesCase
 from elman.bench.timing import Run
 from elman.bench.work import draw_matrices
@@ -69,11 +69,7 @@ def side(work: SeriesWork) -> Run:
 
 def peers(work: SeriesWork) -> dict[str, Run]:
     """Return the peers by name."""
-    packed, padded = (TorchNetwork(work, packs=packs) for packs in (True, False))
-    return {
-        "torch.nn packed": learning(packed, packed, work.minibatches),
-        "torch.nn padded": learning(padded, padded, work.minibatches),
-    }
+    return learning_both(TorchNetwork, work)
 
 
 def network_of(work: SeriesWork) -> RowNetwork:

@@ -54,12 +54,3 @@ class SeriesCase:
 
 _CASES = (SeriesCase("appliance-series"), SeriesCase("appliance-steps", 32, input_size=1, segment=1, hidden_size=64))
 SERIES_CASES: dict[str, SeriesCase] = {case.name: case for case in _CASES}
-
-
-def parse_series(name: str) -> SeriesCase | None:
-    """Return the case of a name, or None.
-
-    >>> parse_series("appliance-series").batch
-    16
-    """
-    return SERIES_CASES.get(name)

@@ -51,13 +51,4 @@ class TranslationCase:
         return 2.0 * 3 * self.batch * self.steps * (recurrent + others)
 
 
-def parse_translation(name: str) -> TranslationCase | None:
-    """Return the case of a name, or None.
-
-    >>> parse_translation("translation").batch
-    64
-    """
-    return TranslationCase() if name == NAME else None
-
-
 TRANSLATION_CASES: dict[str, TranslationCase] = {NAME: TranslationCase()}
