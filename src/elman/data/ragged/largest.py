@@ -19,7 +19,8 @@ def largest(data: Tensor, index: Tensor, zeros: Tensor) -> Tensor:
         zeros: `(batch, feature…)`.
     """
     seen = data.detach()
-    found = zeros.scatter_reduce(0, _beside(index, seen).expand_as(seen), seen, "amax", include_self=False)
+    places = index.reshape(-1, *[1] * (seen.dim() - 1)).expand_as(seen)
+    found = zeros.scatter_reduce(0, places, seen, "amax", include_self=False)
     if not (data.is_floating_point() and is_differentiated(data)):
         return found
     if not (is_transformed() or is_recorded(data)):
@@ -35,7 +36,7 @@ def largest(data: Tensor, index: Tensor, zeros: Tensor) -> Tensor:
 
 
 class _Largest(torch.autograd.Function):
-    """The largest steps, found before, as autograd sees them: its derivative takes few passes over the steps."""
+    """The largest steps as autograd sees them, of (steps, the sequence of each, the largest, which are known)."""
 
     @staticmethod
     def forward(ctx: Any, data: Tensor, index: Tensor, found: Tensor) -> Tensor:
@@ -66,7 +67,3 @@ def _counts(are_largest: Tensor, index: Tensor, found: Tensor) -> Tensor:
     # Half precision cannot count more than a few hundred steps.
     dtype = torch.promote_types(found.dtype, torch.float32)
     return torch.zeros_like(found, dtype=dtype).index_add(0, index, are_largest.to(dtype)).clamp(min=1.0)
-
-
-def _beside(index: Tensor, like: Tensor) -> Tensor:
-    return index.reshape(-1, *[1] * (like.dim() - 1))
