@@ -65,7 +65,8 @@ SETTINGS: dict[str, Any] = {
     "schedule": "cosine",
     "epochs": 3,
 }
-READ, DROPPED = 128, 0.3  # features of a word that are made of both states, and the share of the states that is dropped
+READ = 128  # features of a word that are made of the states of both models
+DROPPED = 0.3  # share of the states
 SENTENCES = 200  # read at once
 
 split = Tokenizer("words", lower_case=True).split
@@ -88,10 +89,7 @@ def unlabelled_texts(data: Path) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def language_models(
-    texts: Sequence[Sequence[str]],
-    held: Sequence[Sequence[str]],
-    folder: Path,
-    listener: Listener,
+    texts: Sequence[Sequence[str]], held: Sequence[Sequence[str]], folder: Path, listener: Listener
 ) -> list[LanguageModel]:
     """Train a model that reads forward and one that reads backward.
 
@@ -114,7 +112,7 @@ def _text(texts: Iterable[Sequence[str]], step: int) -> str:
 
 
 @torch.inference_mode()
-def states(models: Sequence[Any], sentences: Sequence[Sequence[str]]) -> Tensor:
+def states(models: Sequence[LanguageModel], sentences: Sequence[Sequence[str]]) -> Tensor:
     """Return the states of both models after they read each word, `(words, features)`."""
     parts: list[Tensor] = []
     for begin in range(0, len(sentences), SENTENCES):
@@ -124,7 +122,8 @@ def states(models: Sequence[Any], sentences: Sequence[Sequence[str]]) -> Tensor:
     return torch.cat(parts)
 
 
-def _states(model: Any, sentences: Sequence[Sequence[str]], step: int) -> Tensor:
+def _states(model: LanguageModel, sentences: Sequence[Sequence[str]], step: int) -> Tensor:
+    """Return the states of a model that reads words in this direction, `(words, units)`, in the order of the words."""
     known = model.coder_.vocabulary
     pieces, ends = [], []
     for words in sentences:
@@ -167,9 +166,8 @@ class ContextNetwork(TagNetwork):
         super().__init__(settings, tags, **how)
         self.context = nn.Sequential(nn.Linear(context, READ), nn.ReLU())
         self.context_dropout = SequenceDropout(DROPPED)
-        width = self.embedding.output_size + READ
-        width += self.characters.output_size if self.characters is not None else 0
-        width += settings.affixes
+        # The layers are built again, for more features of a word.
+        width = self.body.input_size + READ  # pyright: ignore[reportOptionalMemberAccess]
         self.body = build_body(settings, width, how["cell"], bidirectional=True, merge=settings.merge)
 
     def _embedded(self, ids: Ragged, batch: Any, *spelled: Any) -> tuple[Ragged, Tensor | None]:
@@ -178,14 +176,15 @@ class ContextNetwork(TagNetwork):
         return steps.replace(torch.cat([steps.data, rows], 1)), None
 
 
-def tagger(models: Sequence[Any], **settings: Any) -> SequenceTagger:
+def tagger(models: Sequence[LanguageModel], **settings: Any) -> SequenceTagger:
     """Return an untrained tagger that reads the states of these models."""
 
     class Contexts(Words):
         def encode(self, values: Sequence[Sequence[str]], **how: Any) -> WordsInContext:
             words = super().encode(values, **how)
-            context = states(models, values)
-            return WordsInContext(words.ids, words.forms, words.characters, words.features, context.clone())
+            # A tensor of inference mode cannot be part of training.
+            context = states(models, values).clone()
+            return WordsInContext(words.ids, words.forms, words.characters, words.features, context)
 
     class TagInContext(Tag):
         columns = (Column("words", Contexts), Column("tags", TagLabels, "target"))
