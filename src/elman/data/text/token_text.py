@@ -224,7 +224,7 @@ def _write(corpus: Corpus, coder: Coder, place: _Place) -> tuple[FileIO, Counts]
         DataError,
         f"The tokens of {corpus.name} cannot be kept",
         where=place.folder or tempfile.gettempdir(),
-        fix="Make room on the disk: a character takes 1 or 2 bytes there.",
+        fix="Give another folder, or make room on the disk: a character takes 1 or 2 bytes there.",
     ):
         if place.folder is None:
             with tempfile.TemporaryFile() as file:
