@@ -34,9 +34,10 @@ from elman.recipes import RECIPES
 from elman.recipes.news import RUN_TOGETHER, read_news, read_rows
 from elman.recipes.tag_pos import read
 from elman.recipes.word_vectors import read_articles
+from elman.settings import check_settings
 from elman.tag_network import TagEnsemble, TagNetwork
 from elman.tasks.sentences import Words
-from elman.tasks.tag import Tag
+from elman.tasks.tag import Tag, TagSettings
 from elman.tasks.tag_labels import TagLabels
 from elman.tasks.task import Column
 from elman.training.listener import Listener
@@ -215,10 +216,13 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the tagger")
     parser.add_argument("--epochs", type=int, default=RECIPES["tag-pos"].settings["epochs"], help="of the tagger")
     asked = parser.parse_args(given)
+    settings = {**RECIPES["tag-pos"].settings, "epochs": asked.epochs, "seed": asked.seed}
+    # A mistake in them is found before the language models are trained.
+    check_settings(TagSettings, settings)
     models = language_models(*unlabelled_texts(asked.data), asked.models, progress_for(sys.stderr))
     begin = time.perf_counter()
     parts = read("ud-english-ewt", asked.data)
-    model = tagger(models, **{**RECIPES["tag-pos"].settings, "epochs": asked.epochs, "seed": asked.seed})
+    model = tagger(models, **settings)
     model.fit_values(parts.train, parts.validation, listener=progress_for(sys.stderr))
     scores = {name: model.evaluate_values(part) for name, part in zip(("validation", "test"), parts[1:3], strict=True)}
     figures = {f"{name}_{key}": scores[name][key] for name in scores for key in ("accuracy", "unknown_accuracy")}

@@ -16,6 +16,8 @@ from elman.training import TrainingInterrupted
         (["experiments.memory", "no-such-case"], "no case `no-such-case`"),
         (["experiments.ngram", "enwik9", "--data", "."], "enwik9"),
         (["experiments.torch_language", "wiki-chars", "--data", "."], "no recipe `wiki-chars`"),
+        (["experiments.contextual_tags", "--data", ".", "--models", "models", "--epochs", "0"], "epochs"),
+        (["experiments.contextual_tags", "--data", ".", "--models", "models"], "ag-news"),
     ],
 )
 def test_a_mistake_ends_with_one_message(command: list[str], message: str):
