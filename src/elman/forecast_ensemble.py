@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from elman.compiler.cell import Cell
-from elman.forecast_network import NETWORKS, Draw, Forecaster, Raw, Sizes
+from elman.forecast_network import NETWORKS
+from elman.forecaster import Draw, Forecaster, Raw, Sizes
 from elman.nn.penalties import read_each
 from elman.nn.recurrent import Recurrent
 from elman.nn.regression import without_crossing

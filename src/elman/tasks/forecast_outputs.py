@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.data.ragged.ragged import Ragged
 from elman.devices import moved
-from elman.forecast_network import Raw
+from elman.forecaster import Raw
 from elman.nn.distributions import (
     Distribution,
     NegativeBinomial,

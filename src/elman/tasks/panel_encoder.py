@@ -219,7 +219,7 @@ class PanelEncoder:
 
     def sizes(self) -> Any:
         """Return the sizes that a network reads."""
-        from elman.forecast_network import Sizes
+        from elman.forecaster import Sizes
 
         past, static = len(self._covariates["past"][0]), len(self._covariates["static"][0])
         masked = self._settings.missing == "mask"
