@@ -11,6 +11,7 @@ from elman.data.ragged.ragged import Ragged
 from elman.forecaster import Draw, Forecaster, Raw, Sizes
 from elman.network_parts import build_body, dense_layers
 from elman.nn.scaling import Scale
+from elman.season_network import SeasonNetwork
 from elman.segment_network import SegmentNetwork
 from elman.settings.forecasting import ForecastNetworkSettings
 
@@ -143,8 +144,9 @@ class RecursiveNetwork(Forecaster):
         return self._outputs(steps)
 
 
-NETWORKS: dict[str, type[SegmentNetwork] | type[DirectNetwork] | type[RecursiveNetwork]] = {
+NETWORKS: dict[str, type[SegmentNetwork] | type[SeasonNetwork] | type[DirectNetwork] | type[RecursiveNetwork]] = {
     "segments": SegmentNetwork,
+    "seasons": SeasonNetwork,
     "direct": DirectNetwork,
     "recursive": RecursiveNetwork,
 }

@@ -36,6 +36,7 @@ MORE: dict[str, tuple[str, dict[str, Any], tuple[Any, ...] | None]] = {
     "language sampled": ("language", {"softmax": "sampled", "softmax_samples": 4, "tokens": "words"}, None),
     "language dropout": ("language", {"input_dropout": 0.2, "average_decay": 0.9}, None),
     "forecast segments": ("forecast", {"method": "segments", "window": 6, "segment": 3, "linear": True}, None),
+    "forecast seasons": ("forecast", {"method": "seasons", "window": 6, "season": 3, "horizon": 6}, None),
     "forecast ensemble": ("forecast", {"method": "segments", "window": 6, "segment": 3, "ensemble": 2}, None),
     "forecast recursive": ("forecast", {"method": "recursive", "loss": "gaussian", "samples": 3}, None),
     "forecast counts": (

@@ -13,7 +13,7 @@ from elman.tasks.panels import Windows
 
 WAVE = np.sin(np.arange(90) / 3) + 0.1 * np.arange(90)
 SMALL = {"horizon": 4, "window": 8, "hidden_size": 5, "epochs": 2, "calendar": False, "schedule": "constant"}
-METHODS = {"segments": {"segment": 2, "linear": True}, "direct": {}, "recursive": {}}
+METHODS = {"segments": {"segment": 2, "linear": True}, "seasons": {"season": 4}, "direct": {}, "recursive": {}}
 
 
 def fitted(method: str, loss: str = "absolute", **how: Any) -> SequenceForecaster:

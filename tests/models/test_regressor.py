@@ -114,7 +114,7 @@ def test_the_scale_is_part_of_the_model(tmp_path: Path):
     assert not np.allclose(again.predict([WAVES[1]]), model.predict([1e6 + 1000 * WAVES[1]]), atol=1e-3)
 
 
-@pytest.mark.parametrize("scaling", ["none", "standard", "robust", "series", "last", "reversible"])
+@pytest.mark.parametrize("scaling", ["none", "standard", "robust", "series", "mean", "last", "reversible"])
 def test_every_scaling_trains(scaling):
     model = SequenceRegressor(**SMALL, scaling=scaling, missing="mask").fit([*WAVES, [1.0, None]], [*LEVELS, 1.0])
     assert np.isfinite(model.predict([[None, 2.0], [None]])).all()

@@ -226,6 +226,7 @@ def test_tasks_in_which_every_step_counts_refuse_a_warm_up(kind, data, message):
     ("options", "message"),
     [
         ({"method": "segments"}, "the methods direct and recursive"),
+        ({"method": "seasons"}, "the methods direct and recursive"),
         ({"lags": 9, "window": 8, "horizon": 2}, "within the window"),
     ],
 )

@@ -73,6 +73,14 @@ def test_each_sequence_is_scaled_by_its_own_mean_and_variance():
         np.testing.assert_allclose(own, (values - values.mean(0)) / width, rtol=1e-9)
 
 
+def test_the_mean_of_a_sequence_is_subtracted():
+    train, batch = series([50]), series([3, 2], 1)
+    scaled, _ = fitted("mean", train)(batch)
+    for own, wanted in zip(scaled.to_list(), batch.to_list(), strict=True):
+        distance = wanted - wanted.mean(0)
+        np.testing.assert_allclose(own, (distance / train.data.std(0, correction=0)).numpy(), rtol=1e-9)
+
+
 def test_the_last_value_is_subtracted():
     train, batch = series([50]), series([3, 2], 1)
     scaled, _ = fitted("last", train)(batch)

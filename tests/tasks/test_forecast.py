@@ -1,6 +1,6 @@
 """Forecasts: no look-ahead, no step too many or too few, the same in every batch, distributions and intervals."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from elman.tasks.forecast import Forecast, ForecastSettings
 from elman.tasks.panel import Panel
 from elman.tasks.panel_windows import Windows
 from elman.tasks.task import Values
+from elman.training.listener import RunStart, Silent
 
 HORIZON, WINDOW = 4, 8
-METHODS = ("segments", "direct", "recursive")
+METHODS = ("segments", "seasons", "direct", "recursive")
 LOSSES = {
     "segments": ("absolute", "quantile", "student"),
+    "seasons": ("absolute", "quantile", "gaussian"),
     "direct": ("squared", "quantile", "gaussian", "negative-binomial"),
     "recursive": ("huber", "gaussian", "student", "negative-binomial"),
 }
+UNITS = {"segments": {"segment": 2}, "seasons": {"season": 2}}
 LAYOUT = Layout(
     target=("a", "b"), past=("p",), known=("k",), static=("s",), time="day", frequency=Frequency("second", 86400)
 )
@@ -54,7 +57,7 @@ def panel(lengths: tuple[int, ...] = (30, 22, 26), *, past: bool = True, seed: i
 def fitted(method: str, loss: str, given_panel: Panel | None = None, **how: Any) -> SequenceForecaster:
     """Return a forecaster whose weights are drawn large, so that it reads everything that it can."""
     given_panel = given_panel or panel(past=method != "recursive")
-    how = {"segment": 2 if method == "segments" else None, "hidden_size": 5, "epochs": 1, **how}
+    how = {**UNITS.get(method, {}), "hidden_size": 5, "epochs": 1, **how}
     if method == "recursive" and loss in DISTRIBUTIONS:
         how = {"samples": 5, **how}
     model = SequenceForecaster(horizon=HORIZON, window=WINDOW, method=method, loss=loss, calendar=True, **how)
@@ -140,16 +143,17 @@ def test_a_series_has_the_same_forecast_alone_and_with_others(method: str, loss:
             torch.testing.assert_close(torch.tensor(values), torch.tensor(forecast[name]), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("lag", [1, 2, 5])
+LAGS = [(method, lag) for method in METHODS for lag in (1, 2, 5)]
+
+
+@pytest.mark.parametrize(("method", "lag"), [each for each in LAGS if each != ("seasons", 1)])
 def test_a_copy_of_the_value_some_steps_back_is_learned(method: str, lag: int):
     # The values repeat with a period, so that each one ahead is the one a period before.
     rng = np.random.default_rng(lag)
     series = [np.tile(rng.normal(size=lag), 40 // lag) for _ in range(6)]
     how: dict[str, Any] = {"linear": False, "scaling": "standard", "hidden_size": 24, "epochs": 40, "batch_size": 16}
     how |= {"output_dropout": 0.0, "learning_rate": 0.02, "average_decay": None, "seed": 1}
-    if method == "segments":
-        how["segment"] = lag
+    how |= dict.fromkeys(UNITS.get(method, {}), lag)
     model = SequenceForecaster(horizon=2, window=2 * lag, method=method, loss="squared", **how).fit(series)
     assert model.evaluate(series)["mse"] < 0.02
     # The same forecasts moved by one step are wrong.
@@ -232,6 +236,23 @@ def test_a_channel_that_is_decoded_at_once_is_as_decoded_step_by_step():
     torch.testing.assert_close(fast, slow)
 
 
+def test_each_step_of_a_season_is_a_sequence_of_its_own():
+    values = np.random.default_rng(4).normal(size=(12, 2)) + 5
+    how: dict[str, Any] = {"horizon": 5, "window": 6, "season": 3, "hidden_size": 4, "epochs": 1, "linear": False}
+    model = SequenceForecaster(method="seasons", loss="squared", **how).fit(np.tile(values, (4, 1)))
+    network, units = model.model_.eval(), model.task_.encoders["series"]
+    found = model.predict(values)
+    window = (values[-6:] - values[-6:].mean(0)) / units.spread
+    for target in range(2):
+        seasons = window[:, target].reshape(2, 3)
+        means = seasons.mean(1)
+        for step in range(3):
+            rows = torch.tensor(np.column_stack([seasons[:, step] - means, means]), dtype=torch.float32)
+            _, last = network.body(rows[None])
+            ahead = network.out(last.output)[0].detach().numpy() * units.spread[target] + values[-6:, target].mean()
+            np.testing.assert_allclose(found[step::3, target], ahead[: len(found[step::3])], rtol=1e-4)
+
+
 def test_a_missing_value_is_marked_and_not_scored():
     values = np.sin(np.arange(60.0))
     holes = values.copy()
@@ -276,6 +297,10 @@ def test_settings_that_do_not_go_together_are_refused():
         SequenceForecaster(method="recursive", loss="quantile").fit(np.arange(40.0))
     with pytest.raises(UsageError, match="whole segments"):
         SequenceForecaster(method="segments", segment=5, window=12, horizon=3).fit(np.arange(80.0))
+    with pytest.raises(UsageError, match="whole seasons"):
+        SequenceForecaster(method="seasons", season=5, window=12, horizon=3).fit(np.arange(80.0))
+    with pytest.raises(UsageError, match="season of 2 steps or more"):
+        SequenceForecaster(method="seasons", horizon=3).fit(np.arange(80.0))
 
 
 def test_a_backtest_learns_nothing_from_after_an_origin():
@@ -444,6 +469,8 @@ def test_missing_values_are_refused_by_a_network_that_has_no_marks():
     "given",
     [
         {"method": "segments", "dense": (4,)},
+        {"method": "seasons", "dense": (4,)},
+        {"method": "seasons", "segment": 4},
         {"method": "direct", "segment": 4},
         {"method": "recursive", "segment": 4},
         {"loss": "absolute", "quantiles": (0.5,)},
@@ -536,3 +563,17 @@ def test_the_steps_that_a_held_out_part_needs_are_named():
     with pytest.raises(DataError, match=r"the longest has 6 steps, .* need at least 7"):
         SequenceForecaster(**how).fit(np.sin(np.arange(6.0)))
     assert SequenceForecaster(**how).fit(np.sin(np.arange(7.0))).predict(np.arange(7.0)).shape == (3, 1)
+
+
+def test_rates_count_windows_and_not_their_steps():
+    starts = []
+
+    class Watch(Silent):
+        def start(self, start: RunStart) -> None:
+            starts.append(start)
+
+    model = SequenceForecaster(horizon=4, window=8, hidden_size=4, epochs=1, refit=False).fit(wave(), listener=Watch())
+    (record,) = model.history_.epochs
+    assert record.tokens_per_second == pytest.approx(8 * record.sequences_per_second)
+    assert starts[0].rate(asdict(record)) == f"{record.sequences_per_second:,.0f}"
+    assert starts[0].unit == "windows"

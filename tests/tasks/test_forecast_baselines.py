@@ -11,7 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from elman import SequenceForecaster
 from elman.errors import UsageError
 from elman.models import open_model
-from elman.tasks.forecast_baselines import STRENGTHS, parts_of
+from elman.tasks.forecast_baselines import parts_of
+from elman.tasks.forecast_maps import STRENGTHS
 from elman.tasks.forecast_start import first_map
 from elman.tasks.panel import Panel
 from elman.tasks.task import Values

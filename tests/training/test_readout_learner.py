@@ -297,6 +297,7 @@ def test_windows_with_missing_values_ahead_are_not_learned_from(tmp_path):
     ("given", "said"),
     [
         ({"method": "segments"}, "the methods direct and recursive"),
+        ({"method": "seasons"}, "the methods direct and recursive"),
         ({"loss": "quantile"}, "squared errors"),
     ],
 )

@@ -42,6 +42,7 @@ class Scaling(nn.Module):
     | standard   | (x - mean) / deviation, of the training steps                                          |
     | robust     | (x - median) / interquartile range, of the training steps                              |
     | series     | (x - m) / sqrt(v + 1e-5 V), mean m and variance v of the sequence, V of training steps |
+    | mean       | (x - mean of the sequence) / deviation of the training steps                           |
     | last       | (x - last known value of the sequence) / deviation of the training steps               |
     | reversible | as series, then · exp(a) + b, with learned a and b for each channel                    |
 
@@ -134,6 +135,8 @@ class Scaling(nn.Module):
         if self.kind == "last":
             return Scale(_last_known(batch.replace(batch.data.double())), spread)
         shift, variance = _moments(batch.replace(batch.data.double()))
+        if self.kind == "mean":
+            return Scale(shift, spread)
         width = (variance + EPSILON * spread.square()).sqrt()
         if self.log_factor is not None and self.offset is not None:
             width = width / self.log_factor.double().exp()

@@ -5,7 +5,7 @@ from typing import Any
 from elman.recipes.appliances import appliance_series
 from elman.recipes.compare_sick import compare_sick
 from elman.recipes.digits import describe_digits
-from elman.recipes.forecasts import airline, etth1_96, etth1_96_long, etth1_720, sunspots
+from elman.recipes.forecasts import airline, etth1_96, etth1_96_long, etth1_720, etth1_720_last, sunspots
 from elman.recipes.language import (
     shakespeare_chars,
     wiki_chars_gru,
@@ -61,6 +61,7 @@ RECIPES: dict[str, Any] = {
         wikitext_words_plain,
         etth1_96,
         etth1_720,
+        etth1_720_last,
         etth1_96_long,
         sunspots,
         airline,

@@ -10,7 +10,7 @@ from elman.settings.network import BodySettings
 from elman.settings.series import Missing, Scaling
 from elman.settings.space import Range, Space
 
-Method = Literal["segments", "direct", "recursive"]
+Method = Literal["segments", "seasons", "direct", "recursive"]
 ForecastLoss = Literal["squared", "absolute", "huber", "quantile", "gaussian", "student", "negative-binomial"]
 Level = Annotated[float, Field(gt=0, lt=1)]
 DISTRIBUTIONS = ("gaussian", "student", "negative-binomial")
@@ -34,7 +34,7 @@ class WindowSettings(Settings):
     calendar: bool | None = Field(
         None,
         description="Read the hour, weekday, month … of each step as known covariates. By default with time stamps, "
-        "but for segments.",
+        "but for segments and seasons.",
     )
     missing: Missing = Field(
         "error",
@@ -52,8 +52,9 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
     method: Method | None = Field(
         None,
         description="How the network forecasts. With segments, those of the window are read by one GRU and those of "
-        "the horizon decoded at once; direct gives all steps from the last state; recursive goes a step at a time. By "
-        "default segments from 48 steps ahead, else direct; direct with the fitter ridge.",
+        "the horizon decoded at once; seasons reads each step of a season as a sequence with a step a season; direct "
+        "gives all steps from the last state; recursive goes a step at a time. By default segments from 48 steps "
+        "ahead, else direct; direct with the fitter ridge.",
     )
     cell: str = Field("gru_reset_after", description="One of elman's cells, or your own as FILE.py:NAME.")
     segment: PositiveInt | None = Field(
@@ -78,7 +79,8 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
     scaling: Scaling | None = Field(
         None,
         description="Scaling of the windows. By the training data (standard, robust), the window itself (series, "
-        "reversible) or its last value, or none. By default last, or standard for counts.",
+        "reversible), its mean or its last value, or none. By default last; mean for the method seasons; standard for "
+        "counts.",
     )
     transform: Literal["none", "log"] = Field(
         "none", description="Forecast the targets or their logarithms. These need positive values."
@@ -122,10 +124,10 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("quantiles",), "give each level once, the smallest first.")
         if self.method == "recursive" and self.loss == "quantile":
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
-        if self.method == "segments" and self.dense:
+        if self.method in ("segments", "seasons") and self.dense:
             yield Conflict(
                 ("method", "dense"),
-                "a network of segments has no dense layers: leave dense out, or give method direct.",
+                f"a network of {self.method} has no dense layers: leave dense out, or give method direct.",
             )
         if self.ridge_weight and self.loss not in (None, "squared", "absolute", "huber"):
             yield Conflict(("ridge_weight", "loss"), "ridge regression forecasts a number: squared, absolute or huber.")
@@ -133,7 +135,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("ridge_weight", "method"), "ridge regression forecasts all steps at once, as direct does.")
         if self.ridge_scaling != "last" and not self.ridge_weight:
             yield Conflict(("ridge_weight", "ridge_scaling"), "without a weight there is no ridge regression to scale.")
-        if self.method in ("direct", "recursive") and self.segment is not None:
+        if self.method not in (None, "segments") and self.segment is not None:
             yield Conflict(
                 ("method", "segment"),
                 "only the method segments has segments: leave segment out, or give method segments.",
@@ -144,7 +146,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("dropout", "num_layers"), "dropout acts between layers; one layer has output_dropout.")
         if self.loss == "negative-binomial" and self.transform == "log":
             yield Conflict(("loss", "transform"), "counts may be 0: leave transform out.")
-        if self.loss == "negative-binomial" and self.scaling in ("last", "series", "reversible"):
+        if self.loss == "negative-binomial" and self.scaling in ("mean", "last", "series", "reversible"):
             yield Conflict(("loss", "scaling"), "counts have the scale of their window already: leave scaling out.")
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from elman.settings.base import Settings
 
-Scaling = Literal["none", "standard", "robust", "series", "last", "reversible"]
+Scaling = Literal["none", "standard", "robust", "series", "mean", "last", "reversible"]
 SCALINGS: tuple[str, ...] = get_args(Scaling)
 View = Literal["values", "series", "log", "difference", "level"]
 VIEWS: tuple[str, ...] = get_args(View)
@@ -20,8 +20,8 @@ class SeriesSettings(Settings):
     scaling: Scaling | None = Field(
         None,
         description="How numbers are scaled inside the network. standard: by mean and deviation of the training steps; "
-        "robust: by median and quartiles; series: by mean and deviation of each sequence; last: less its last value; "
-        "reversible: as series, with learned factors. By default standard for sequences of numbers.",
+        "robust: by median and quartiles; series: by mean and deviation of each sequence; mean, last: less its mean or "
+        "its last value; reversible: as series, with learned factors. By default standard for sequences of numbers.",
     )
     views: tuple[View, ...] = Field(
         ("values",),

@@ -9,14 +9,10 @@ from elman.data.series.panel import carried
 from elman.tasks.baselines import Baseline
 
 if TYPE_CHECKING:
-    from elman.nn.ridge import Sums
     from elman.tasks.panel import Panel
     from elman.tasks.task import Task
 
 CHUNK = 4096
-STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-# Of the windows, the last ones, on which strengths are compared.
-HELD_OUT = 0.2
 
 
 class Part(NamedTuple):
@@ -118,9 +114,9 @@ class SeasonalNaive(WindowBaseline):
 class RidgeWindow(WindowBaseline):
     """Ridge regression from the window, less its last value, to each step of the horizon.
 
-    One map is learned for all series and targets, in closed form and float64. The strength is the one of `STRENGTHS`,
-    as a fraction of `Sums.mean_square`, with the smallest error on the last fifth of the windows; then it is fitted to
-    all of them.
+    One map is learned for all series and targets, in closed form and float64. The strength is the one of
+    `forecast_maps.STRENGTHS`, as a fraction of `Sums.mean_square`, with the smallest error on the last fifth of the
+    windows; then it is fitted to all of them.
 
     Source:
         A. Hoerl, R. Kennard, Ridge Regression, 1970.
@@ -143,6 +139,7 @@ class RidgeWindow(WindowBaseline):
         import torch
 
         from elman.nn.ridge import Sums
+        from elman.tasks.forecast_maps import HELD_OUT, best_map
 
         window = task.settings.window
         self._weights = np.zeros((window + 1, task.settings.horizon))
@@ -181,26 +178,6 @@ class RidgeWindow(WindowBaseline):
     def load(self, document: Mapping[str, Any], arrays: "Mapping[str, np.ndarray]") -> None:
         """Take over the weights."""
         self._weights = np.asarray(arrays["weights"], dtype=np.float64)
-
-
-def best_map(early: "Sums", late: "Sums") -> np.ndarray:
-    """Return the weights for all rows, with the strength that is best for the late rows.
-
-    Returns:
-        `(features + 1, horizon)`, the last row of which is the constant.
-    """
-    # This imports torch.
-    from elman.nn.ridge import joined
-
-    whole = joined([early, late])
-    if not whole.count:
-        return np.zeros((whole.features + 1, len(whole.squares)))
-    best = STRENGTHS[-1]
-    if early.count and late.count:
-        found = early.solve([each * float(early.mean_square) for each in STRENGTHS])
-        best = STRENGTHS[int(np.argmin([float(late.squared_error(each)) for each in found]))]
-    solution = next(whole.solve([best * float(whole.mean_square)]))
-    return np.concatenate([solution.weight.numpy(), solution.bias.numpy()[None]])
 
 
 def _windows(part: Part, size: int) -> tuple[np.ndarray, np.ndarray]:

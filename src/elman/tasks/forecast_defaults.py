@@ -10,7 +10,7 @@ from elman.data.series.panel import Series, carried
 from elman.errors import UsageError
 from elman.settings import check_settings
 from elman.settings.forecasting import DISTRIBUTIONS
-from elman.tasks.panel import least_window, named, origins_of, training_steps
+from elman.tasks.panel import named, origins_of, training_steps, unit_of
 from elman.tasks.task import Values
 
 LONG_HORIZON = 48
@@ -40,19 +40,23 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
     segment = settings.segment
     if method == "segments":
         segment = segment or _segment(season, horizon, left, settings.window)
-        _check_window(settings.window, segment)
+        _check_window(settings.window, segment, "segment")
+    elif method == "seasons":
+        _check_season(season)
+        _check_window(settings.window, season, "season")
+    unit = {"segments": segment, "seasons": season}.get(method) or 1
     loss = settings.loss or _loss(settings, method)
     calendar = settings.calendar
     if calendar is None:
-        calendar = panel[0].start is not None and method != "segments"
+        calendar = panel[0].start is not None and method not in ("segments", "seasons")
     found: dict[str, Any] = {
         "season": season,
         "horizon": horizon,
         "method": method,
         "segment": segment,
-        "window": settings.window or _window(season, horizon, left, segment or 1),
+        "window": settings.window or _window(season, horizon, left, unit),
         "loss": loss,
-        "scaling": settings.scaling or ("standard" if loss == "negative-binomial" else "last"),
+        "scaling": settings.scaling or _scaling(method, loss),
         "calendar": bool(calendar) and panel[0].start is not None,
     }
     if not validated and not settings.validation_fraction:
@@ -72,6 +76,12 @@ def _loss(settings: Any, method: str) -> str:
     return "squared" if settings.closed_form else "student" if method == "recursive" else "quantile"
 
 
+def _scaling(method: str, loss: str) -> str:
+    if loss == "negative-binomial":
+        return "standard"
+    return "mean" if method == "seasons" else "last"
+
+
 def _season_and_horizon(settings: Any, series: Sequence[Series], fraction: float) -> tuple[int, int, int]:
     """Return the season, the horizon, and the training steps of the longest series."""
     length = max(map(len, series))
@@ -85,11 +95,19 @@ def _season_and_horizon(settings: Any, series: Sequence[Series], fraction: float
         left = length - horizon
 
 
-def _check_window(window: int | None, segment: int) -> None:
-    if window is not None and window % segment:
+def _check_season(season: int) -> None:
+    if season < 2:
         raise UsageError(
-            f"Expected a window of whole segments of {segment} steps, got {window}.",
-            fix=f"Give --window {max(1, window // segment) * segment}, or another --segment.",
+            "A network of seasons needs a season of 2 steps or more, and none was found.",
+            fix="Give --season with its steps, or another --method.",
+        )
+
+
+def _check_window(window: int | None, unit: int, name: str) -> None:
+    if window is not None and window % unit:
+        raise UsageError(
+            f"Expected a window of whole {name}s of {unit} steps, got {window}.",
+            fix=f"Give --window {max(1, window // unit) * unit}, or another --{name}.",
         )
 
 
@@ -129,7 +147,7 @@ def _check_use(settings: Any, past: int) -> None:
 
 def _notes(settings: Any, series: Sequence[Series], fraction: float, *, is_window_given: bool) -> list[str]:
     """Return notes on series that are shorter than a window, and on few windows to learn from."""
-    window, horizon, least = settings.window, settings.horizon, least_window(settings)
+    window, horizon, least = settings.window, settings.horizon, unit_of(settings)
     notes = []
     short = [each.name for each in series if least + horizon <= len(each) < window + horizon]
     if short:

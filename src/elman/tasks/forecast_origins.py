@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from elman.errors import DataError
-from elman.tasks.panel import Panel, least_window
+from elman.tasks.panel import Panel, unit_of
 from elman.tasks.task import Values
 
 
@@ -37,10 +37,10 @@ def rolled(values: Values, options: Any, settings: Any) -> Iterator[Origin]:
     panel = values.columns["series"]
     horizon, stride = settings.horizon, options.stride or settings.horizon
     first = (options.origins - 1) * stride + horizon
-    needed = least_window(settings) + horizon + first
+    needed = unit_of(settings) + horizon + first
     for each in panel:
         if len(each) < needed:
-            fewer = (len(each) - least_window(settings) - 2 * horizon) // stride + 1
+            fewer = (len(each) - unit_of(settings) - 2 * horizon) // stride + 1
             raise DataError(
                 f"The series has {len(each):,} steps, and {options.origins} origins need at least {needed:,}.",
                 where=f"{values.source}, series {each.name!r}" if each.name else values.source,

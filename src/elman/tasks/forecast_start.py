@@ -7,7 +7,7 @@ import torch
 
 from elman.forecast_ensemble import forecasters_of
 from elman.nn.ridge import Sums
-from elman.tasks.forecast_baselines import HELD_OUT, best_map
+from elman.tasks.forecast_maps import HELD_OUT, best_map, shapes_of
 from elman.tasks.panel_encoder import EncodedPanel
 from elman.tasks.panel_windows import Windows
 
@@ -60,7 +60,7 @@ def first_map(network: Any, panel: EncodedPanel, settings: Any, *, standard: boo
             own = [index for index, is_chosen in zip(item, chosen.tolist(), strict=True) if is_chosen]
             if own:
                 sums.add(*_rows(network, windows, own, standard=standard))
-    return best_map(early, late)
+    return best_map(early, late, shapes_of(settings.season, settings.window, settings.horizon))
 
 
 def _rows(

@@ -42,9 +42,12 @@ def named(names: Sequence[str]) -> str:
     return f"the series {shown} is" if len(names) == 1 else f"{len(names):,} series ({shown}) are"
 
 
-def least_window(settings: Any) -> int:
-    """Return the fewest steps that a forecast can be made from."""
-    return settings.segment if settings.method == "segments" else 1
+def unit_of(settings: Any) -> int:
+    """Return the fewest steps that a forecast can be made from.
+
+    A window has a whole number of such units.
+    """
+    return {"segments": settings.segment, "seasons": settings.season}.get(settings.method, 1)
 
 
 def training_steps(length: int, fraction: float, horizon: int, least: int) -> int:
@@ -73,6 +76,6 @@ def origins_of(length: int, begin: int, settings: Any, stride: int) -> range:
         settings: of the model.
         stride: steps between two origins.
     """
-    last, least = length - settings.horizon, least_window(settings)
+    last, least = length - settings.horizon, unit_of(settings)
     first = max(begin, least if begin else min(max(settings.window, least), max(last, least)))
     return range(first, last + 1, stride)

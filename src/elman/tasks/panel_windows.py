@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.errors import DataError
 from elman.tasks.batches import Batch
-from elman.tasks.panel import least_window, origins_of
+from elman.tasks.panel import origins_of, unit_of
 from elman.tasks.panel_encoder import EncodedPanel
 
 if TYPE_CHECKING:
@@ -38,21 +38,20 @@ class Windows:
         self.panel = panel
         self._settings, self._shuffle, self.at_end = settings, shuffle, at_end
         self.horizon: int = settings.horizon
-        unit = settings.segment if settings.method == "segments" else 1
-        least = least_window(settings)
+        unit = unit_of(settings)
         pairs: list[tuple[int, int]] = []
         for number, (length, begin) in enumerate(zip(panel.lengths, panel.begins, strict=True)):
             if at_end:
-                self._check_end(number, least)
+                self._check_end(number, unit)
                 pairs.append((number, length))
                 continue
             pairs += [(number, origin) for origin in origins_of(length, begin, settings, stride)]
         if not pairs and not at_end:
             longest = max(panel.lengths, default=0)
             raise DataError(
-                f"The series are too short: the longest has {longest:,} steps, and a window of {least:,} and a horizon "
-                f"of {self.horizon:,} need {least + self.horizon:,}.",
-                fix="Give longer series, or a shorter --horizon or --segment.",
+                f"The series are too short: the longest has {longest:,} steps, and a window of {unit:,} and a horizon "
+                f"of {self.horizon:,} need {unit + self.horizon:,}.",
+                fix="Give longer series, or a shorter --horizon, --segment or --season.",
             )
         self.numbers = torch.tensor([number for number, _ in pairs], dtype=torch.int64)
         self.origins = torch.tensor([origin for _, origin in pairs], dtype=torch.int64)

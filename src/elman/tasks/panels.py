@@ -7,7 +7,7 @@ from typing import Any
 from elman.errors import DataError
 from elman.tasks.batches import Data
 from elman.tasks.columns import Column
-from elman.tasks.panel import Panel, least_window, named, training_steps
+from elman.tasks.panel import Panel, named, training_steps, unit_of
 from elman.tasks.panel_windows import Windows
 from elman.tasks.sources import ENCODING, Asked, Known, Option, Source, Values
 
@@ -83,9 +83,7 @@ class Panels(Source):
 
     def held_out(self, values: Values, columns: Sequence[Column], settings: Any) -> tuple[Values, Values]:
         """Return the beginning of each series, and its end, which is at least a horizon long."""
-        return self._split(
-            values, columns[0].name, settings.validation_fraction, settings.horizon, least_window(settings)
-        )
+        return self._split(values, columns[0].name, settings.validation_fraction, settings.horizon, unit_of(settings))
 
     def _split(self, values: Values, name: str, fraction: float, horizon: int, least: int) -> tuple[Values, Values]:
         panel = values.columns[name]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.tasks.baselines import Baseline, share
-from elman.tasks.forecast_baselines import HELD_OUT, Part, WindowBaseline, best_map, parts_of
+from elman.tasks.forecast_baselines import Part, WindowBaseline, parts_of
 from elman.tasks.linear_baseline import known_values
 from elman.tasks.number_baselines import score_numbers
 from elman.tasks.numbers import is_list, numbers_of
@@ -256,6 +256,7 @@ class EchoForecast(WindowBaseline):
         import torch
 
         from elman.nn.ridge import Sums
+        from elman.tasks.forecast_maps import HELD_OUT, best_map
 
         self._echo.draw(1)
         parts = list(parts_of(task, values[self._column]))
