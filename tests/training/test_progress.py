@@ -52,6 +52,13 @@ def test_a_line_has_the_means_since_the_line_before(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(("counts_tokens", "rate"), [(False, "1,234 windows/s"), (True, "4,000 windows/s")])
+def test_rates_are_counted_in_the_unit_of_the_task(counts_tokens: bool, rate: str):
+    start = START._replace(unit="windows", counts_tokens=counts_tokens)
+    assert rate in epoch_line(EpochEvent(RECORD, True), start)
+    assert rate.split()[0] in EpochTable(start, 100, validated=True).epoch(EpochEvent(RECORD, True))
+
+
 def test_a_resumed_run_starts_its_first_line_where_it_goes_on():
     said = lines(4, [event(3), event(4), event(5)], START._replace(batches_done=2))
     assert [line.split(":")[0] for line in said] == [" minibatches    3-   4", " minibatches    5-   5"]

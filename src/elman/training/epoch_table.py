@@ -1,6 +1,7 @@
 """Epochs as rows of an aligned table that is no wider than the window."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import NamedTuple
 
 from elman.training.listener import CheckEvent, EpochEvent, RunStart
@@ -39,12 +40,11 @@ class EpochTable:
     def epoch(self, event: EpochEvent) -> str:
         """Return the row of an epoch, marked if it is the best so far."""
         record = event.record
-        rate = record.sequences_per_second if self._start.unit == "sequences" else record.tokens_per_second
         cells = {
             "epoch": f"{record.epoch}/{self._start.epochs}",
             "training loss": f"{record.loss:.4f}",
             "training metric": self._metric(record.metric),
-            "rate": f"{rate:,.0f}",
+            "rate": self._start.rate(asdict(record)),
             "time": f"{record.seconds:.1f} s",
             "mark": "best" if event.is_best else "",
             **self._validation(record.validation or {}),

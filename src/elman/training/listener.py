@@ -1,7 +1,7 @@
 """The events of a run, and the listeners that are given them."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from elman.training.gradient_watch import GradientEvent
 from elman.training.record import CheckRecord, EpochRecord, History
@@ -17,7 +17,8 @@ class RunStart(NamedTuple):
         larger_is_better: for this metric.
         epochs_done: whole epochs done before; more than 0 when a run is resumed.
         batches_done: minibatches of the running epoch done before.
-        unit: what the rate is counted in: `sequences`, or what the tokens of a text are.
+        unit: what the rate is counted in: `sequences`, `windows`, or what the tokens of a text are.
+        counts_tokens: whether the unit is a token, and not a sequence or a window.
         notes: on what was learned from the data before the first minibatch, a line each.
         percent: whether the metric is a share of 1 that is shown in percent.
     """
@@ -31,6 +32,11 @@ class RunStart(NamedTuple):
     unit: str = "sequences"
     notes: Sequence[str] = ()
     percent: bool = False
+    counts_tokens: bool = False
+
+    def rate(self, figures: Mapping[str, Any]) -> str:
+        """Return the units trained in a second, without their name."""
+        return f"{figures['tokens_per_second' if self.counts_tokens else 'sequences_per_second']:,.0f}"
 
 
 class BatchEvent(NamedTuple):

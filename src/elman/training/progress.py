@@ -219,9 +219,8 @@ def sample_lines(text: str) -> str:
 
 
 def rate_text(figures: Mapping[str, Any], start: RunStart) -> str:
-    """Return the rate in sequences or in the tokens of a text."""
-    rate = figures["sequences_per_second" if start.unit == "sequences" else "tokens_per_second"]
-    return f"{rate:,.0f} {start.unit}/s"
+    """Return the rate with its unit."""
+    return f"{start.rate(figures)} {start.unit}/s"
 
 
 def metric_text(value: float, start: RunStart, before: str, between: str = " = ") -> str:
