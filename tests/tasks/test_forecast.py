@@ -299,8 +299,10 @@ def test_settings_that_do_not_go_together_are_refused():
         SequenceForecaster(method="segments", segment=5, window=12, horizon=3).fit(np.arange(80.0))
     with pytest.raises(UsageError, match="whole seasons"):
         SequenceForecaster(method="seasons", season=5, window=12, horizon=3).fit(np.arange(80.0))
-    with pytest.raises(UsageError, match="season of 2 steps or more"):
+    with pytest.raises(UsageError, match="season of 2 steps or more, and none was found"):
         SequenceForecaster(method="seasons", horizon=3).fit(np.arange(80.0))
+    with pytest.raises(UsageError, match="season of 2 steps or more, got 1"):
+        SequenceForecaster(method="seasons", season=1, horizon=3).fit(np.arange(80.0))
 
 
 def test_a_backtest_learns_nothing_from_after_an_origin():

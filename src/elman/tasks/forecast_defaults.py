@@ -42,7 +42,7 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
         segment = segment or _segment(season, horizon, left, settings.window)
         _check_window(settings.window, segment, "segment")
     elif method == "seasons":
-        _check_season(season)
+        _check_season(season, is_given=settings.season is not None)
         _check_window(settings.window, season, "season")
     unit = {"segments": segment, "seasons": season}.get(method) or 1
     loss = settings.loss or _loss(settings, method)
@@ -95,10 +95,10 @@ def _season_and_horizon(settings: Any, series: Sequence[Series], fraction: float
         left = length - horizon
 
 
-def _check_season(season: int) -> None:
+def _check_season(season: int, *, is_given: bool) -> None:
     if season < 2:
         raise UsageError(
-            "A network of seasons needs a season of 2 steps or more, and none was found.",
+            f"A network of seasons needs a season of 2 steps or more, {'got 1' if is_given else 'and none was found'}.",
             fix="Give --season with its steps, or another --method.",
         )
 
