@@ -236,20 +236,26 @@ def test_a_channel_that_is_decoded_at_once_is_as_decoded_step_by_step():
     torch.testing.assert_close(fast, slow)
 
 
-def test_each_step_of_a_season_is_a_sequence_of_its_own():
+@pytest.mark.parametrize("hole", [False, True])
+def test_each_step_of_a_season_is_a_sequence_of_its_own(hole: bool):
     values = np.random.default_rng(4).normal(size=(12, 2)) + 5
     how: dict[str, Any] = {"horizon": 5, "window": 6, "season": 3, "hidden_size": 4, "epochs": 1, "linear": False}
+    how["missing"] = "mask" if hole else "error"
     model = SequenceForecaster(method="seasons", loss="squared", **how).fit(np.tile(values, (4, 1)))
     network, units = model.model_.eval(), model.task_.encoders["series"]
-    found = model.predict(values)
-    window = (values[-6:] - values[-6:].mean(0)) / units.spread
+    if hole:
+        values[-2, 0] = np.nan
+    found, middle = model.predict(values), np.nanmean(values[-6:], 0)
+    window = (values[-6:] - middle) / units.spread
     for target in range(2):
         seasons = window[:, target].reshape(2, 3)
-        means = seasons.mean(1)
+        means = np.nanmean(seasons, 1)
         for step in range(3):
-            rows = torch.tensor(np.column_stack([seasons[:, step] - means, means]), dtype=torch.float32)
+            distance = seasons[:, step] - means
+            marks = [~np.isnan(distance)] if hole else []
+            rows = torch.tensor(np.column_stack([np.nan_to_num(distance), means, *marks]), dtype=torch.float32)
             _, last = network.body(rows[None])
-            ahead = network.out(last.output)[0].detach().numpy() * units.spread[target] + values[-6:, target].mean()
+            ahead = network.out(last.output)[0].detach().numpy() * units.spread[target] + middle[target]
             np.testing.assert_allclose(found[step::3, target], ahead[: len(found[step::3])], rtol=1e-4)
 
 
