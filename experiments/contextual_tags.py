@@ -1,9 +1,10 @@
-"""Parts of speech with two language models of texts without labels: what the recipe tag-pos gains from them.
+"""Parts of speech with language models of texts without labels: what the recipe tag-pos gains from them.
 
-One model reads Wikipedia articles and news forward, the other backward. Their states at each word are read by the
-tagger beside the word itself, as in M. E. Peters et al., Deep contextualized word representations, 2018; differences:
-one recurrent layer, whose weights stay as they are, and words have no characters. The models are kept in a folder, and
-continued if they were stopped.
+Of two models one reads the words of Wikipedia articles and news forward, the other backward; two more may read their
+characters. Their states at each word are read by the tagger beside the word itself, as in M. E. Peters et al., Deep
+contextualized word representations, 2018, for words, and A. Akbik et al., Contextual String Embeddings for Sequence
+Labeling, 2018, for characters; difference: one recurrent layer, whose weights stay as they are. The models are kept in
+a folder, and continued if they were stopped.
 
 python -m experiments.contextual_tags --data ../shared/data --models contextual
 """
@@ -15,8 +16,9 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +50,7 @@ DIRECTIONS = {"forward": 1, "backward": -1}
 END = "</s>"
 HELD_OUT = 1_500  # of the news
 LEAST_WORDS = 9  # of a line of an article
-SETTINGS: dict[str, Any] = {
+WORDS: dict[str, Any] = {
     "tokens": "words",
     "split": "blanks",
     "lower_case": True,
@@ -66,14 +68,39 @@ SETTINGS: dict[str, Any] = {
     "schedule": "cosine",
     "epochs": 3,
 }
+CHARACTERS: dict[str, Any] = {
+    "tokens": "characters",
+    "min_count": 100,
+    "cell": "lstm",
+    "embedding_size": 48,
+    "hidden_size": 384,
+    "streams": 64,
+    "window": 100,
+    "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "epochs": 1,
+}
+KINDS = {"words": WORDS, "characters": CHARACTERS}
 READ = 128  # features of a word that are made of the states of both models
 DROPPED = 0.3  # share of the states
 SENTENCES = 200  # read at once
 
-split = Tokenizer("words", lower_case=True).split
+split = Tokenizer("words").split
 
 
 # The language models
+
+
+class Reader(NamedTuple):
+    """A language model, and how it reads.
+
+    Attributes:
+        model: the model.
+        step: 1 if it reads forward, -1 backward.
+    """
+
+    model: LanguageModel
+    step: int
 
 
 def unlabelled_texts(data: Path) -> tuple[list[list[str]], list[list[str]]]:
@@ -90,48 +117,53 @@ def unlabelled_texts(data: Path) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def language_models(
-    texts: Sequence[Sequence[str]], held: Sequence[Sequence[str]], folder: Path, listener: Listener
-) -> list[LanguageModel]:
-    """Train a model that reads forward and one that reads backward.
+    texts: Sequence[Sequence[str]],
+    held: Sequence[Sequence[str]],
+    folder: Path,
+    listener: Listener,
+    kinds: Sequence[str],
+) -> list[Reader]:
+    """Train models that read forward and models that read backward.
 
     Args:
         texts: the words of each text.
         held: texts by which epochs are compared.
         folder: of their checkpoints, in folders of their own; runs in them are continued.
         listener: is given the progress.
+        kinds: what they read, as `KINDS` names it.
     """
     found = []
-    for name, step in DIRECTIONS.items():
-        own, parts = folder / name, (_text(texts, step), _text(held, step))
+    for kind, (name, step) in product(kinds, DIRECTIONS.items()):
+        own, parts = folder / f"{kind}-{name}", (_text(part, step, kind) for part in (texts, held))
         how = {"folder": own, "resume": (own / CHECKPOINT).exists(), "listener": listener}
-        found.append(LanguageModel(**SETTINGS).fit(*parts, **how))
+        found.append(Reader(LanguageModel(**KINDS[kind]).fit(*parts, **how), step))
     return found
 
 
-def _text(texts: Iterable[Sequence[str]], step: int) -> str:
-    return "".join(f"{' '.join(words[::step])} {END}\n" for words in texts)
+def _text(texts: Iterable[Sequence[str]], step: int, kind: str) -> str:
+    if kind == "characters":
+        return "".join(" ".join(words)[::step] + "\n" for words in texts)
+    return "".join(f"{' '.join(words[::step]).lower()} {END}\n" for words in texts)
 
 
 @torch.inference_mode()
-def states(models: Sequence[LanguageModel], sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Return the states of both models after they read each word, `(words, features)`."""
+def states(readers: Sequence[Reader], sentences: Sequence[Sequence[str]]) -> Tensor:
+    """Return the states of all models after they read each word, `(words, features)`."""
     parts: list[Tensor] = []
     for begin in range(0, len(sentences), SENTENCES):
         some = sentences[begin : begin + SENTENCES]
-        both = zip(models, DIRECTIONS.values(), strict=True)
-        parts.append(torch.cat([_states(model, some, step) for model, step in both], 1))
+        parts.append(torch.cat([_states(reader, some) for reader in readers], 1))
     return torch.cat(parts)
 
 
-def _states(model: LanguageModel, sentences: Sequence[Sequence[str]], step: int) -> Tensor:
-    """Return the states of a model that reads words in this direction, `(words, units)`, in the order of the words."""
-    known = model.coder_.vocabulary
-    pieces, ends = [], []
+def _states(reader: Reader, sentences: Sequence[Sequence[str]]) -> Tensor:
+    """Return the states of a model, `(words, units)`, in the order of the words."""
+    model, step = reader
+    known, pieces, ends = model.coder_.vocabulary, [], []
     for words in sentences:
-        # A word may be several tokens of the model, such as "n't".
-        tokens, last = [END], []
+        tokens, last = [], []
         for word in words[::step]:
-            tokens += (split(word) or [word.lower()])[::step]
+            tokens += _tokens(word, step, model.tokens, is_first=not tokens)
             last.append(len(tokens) - 1)
         pieces.append(torch.tensor(known.encode(tokens)))
         ends.append(last[::step])
@@ -139,6 +171,14 @@ def _states(model: LanguageModel, sentences: Sequence[Sequence[str]], step: int)
     firsts = (batch.lengths.cumsum(0) - batch.lengths).tolist()
     places = [first + end for first, last in zip(firsts, ends, strict=True) for end in last]
     return model.model_.eval().read(batch).steps.data[places]
+
+
+def _tokens(word: str, step: int, kind: str, *, is_first: bool) -> list[str]:
+    """Return what a model reads of a word, after what is between it and the word before."""
+    if kind == "characters":
+        return ["\n" if is_first else " ", *word[::step]]
+    # A word may be several tokens of the model, such as "n't".
+    return [*([END] if is_first else []), *(split(word.lower()) or [word.lower()])[::step]]
 
 
 # The tagger
@@ -177,14 +217,14 @@ class ContextNetwork(TagNetwork):
         return steps.replace(torch.cat([steps.data, rows], 1)), None
 
 
-def tagger(models: Sequence[LanguageModel], **settings: Any) -> SequenceTagger:
+def tagger(readers: Sequence[Reader], **settings: Any) -> SequenceTagger:
     """Return an untrained tagger that reads the states of these models."""
 
     class Contexts(Words):
         def encode(self, values: Sequence[Sequence[str]], **how: Any) -> WordsInContext:
             words = super().encode(values, **how)
             # A tensor of inference mode cannot be part of training.
-            context = states(models, values).clone()
+            context = states(readers, values).clone()
             return WordsInContext(words.ids, words.forms, words.characters, words.features, context)
 
     class TagInContext(Tag):
@@ -193,7 +233,7 @@ def tagger(models: Sequence[LanguageModel], **settings: Any) -> SequenceTagger:
         def network(self, cell: Any) -> Any:
             sizes, allowed = self.encoders["words"].sizes(), self.encoders["tags"].allowed()
             how = {"cell": cell, "allowed": allowed, **sizes}
-            features = sum(model.model_.body.output_size for model in models)
+            features = sum(reader.model.model_.body.output_size for reader in readers)
             network = TagEnsemble(self.settings, len(self.tags), 1, **how)
             members = range(self.settings.ensemble)
             network.members = nn.ModuleList(
@@ -215,14 +255,16 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, required=True, help="folder where the language models are kept")
     parser.add_argument("--seed", type=int, default=0, help="of the tagger")
     parser.add_argument("--epochs", type=int, default=RECIPES["tag-pos"].settings["epochs"], help="of the tagger")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["words"], help="what the language models read")
     asked = parser.parse_args(given)
     settings = {**RECIPES["tag-pos"].settings, "epochs": asked.epochs, "seed": asked.seed}
     # A mistake in them is found before the language models are trained.
     check_settings(TagSettings, settings)
-    models = language_models(*unlabelled_texts(asked.data), asked.models, progress_for(sys.stderr))
+    texts, held = unlabelled_texts(asked.data)
+    readers = language_models(texts, held, asked.models, progress_for(sys.stderr), asked.kinds)
     begin = time.perf_counter()
     parts = read("ud-english-ewt", asked.data)
-    model = tagger(models, **settings)
+    model = tagger(readers, **settings)
     model.fit_values(parts.train, parts.validation, listener=progress_for(sys.stderr))
     scores = {name: model.evaluate_values(part) for name, part in zip(("validation", "test"), parts[1:3], strict=True)}
     figures = {f"{name}_{key}": scores[name][key] for name in scores for key in ("accuracy", "unknown_accuracy")}
