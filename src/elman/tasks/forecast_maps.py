@@ -70,15 +70,15 @@ class Seasonal:
 
     def __init__(self, season: int, window: int, horizon: int):
         self.season, self.horizon = season, horizon
-        count = window // season
-        each = torch.zeros(window, season, count, dtype=torch.float64)
-        for step in range(window - count * season, window):
-            number, place = divmod(step - window + count * season, season)
-            each[step, place, number] = 1.0
-        means = (each.sum(1, keepdim=True) / season).expand(-1, season, -1)
-        own = (each - means).sum(2, keepdim=True) / count**0.5
-        # What the map reads at each step of a season: (window, season, features).
-        self._features = torch.cat([means, own], 2)
+        self.count = window // season
+        begin = window - self.count * season
+        steps = torch.arange(begin, window)
+        means, own = (torch.zeros(window, columns, dtype=torch.float64) for columns in (self.count, season))
+        means[steps, (steps - begin) // season] = 1.0 / season
+        own[steps, (steps - begin) % season] = 1.0
+        own = (own - means.sum(1, keepdim=True)) / self.count**0.5
+        # The means of the seasons, and what is the map's own at each step of a season: (window, seasons + steps).
+        self._read = torch.cat([means, own], 1)
 
     def _groups(self) -> list[tuple[int, int, int]]:
         """Return the first output, the seasons and the steps of each group.
@@ -91,33 +91,47 @@ class Seasonal:
 
     def sums(self, whole: Sums) -> list[Sums]:
         """Return sums of which each step of a season is a row, and each season ahead a target."""
-        window, count = whole.features, whole.count
-        products = whole.products + count * torch.outer(whole.mean[:window], whole.mean)
-        squares = whole.squares + count * whole.target_mean.square()
-        found = []
-        for first, seasons, steps in self._groups():
-            last = first + seasons * steps
-            read = self._features[:, :steps]
-            by_step = torch.einsum("wsf,wv->svf", read, products[:, :window])
-            gram = torch.einsum("svf,vsg->fg", by_step, read)
-            ahead = products[:, window:][:, first:last].unflatten(1, (seasons, steps))
-            cross = torch.einsum("wsf,wks->fk", read, ahead)
-            mean = torch.einsum("wsf,w->f", read, whole.mean[:window]) / steps
-            targets = whole.target_mean[first:last].unflatten(0, (seasons, steps)).mean(1)
-            both, rows = torch.cat([mean, targets]), count * steps
-            own = Sums.empty(len(mean), seasons)
-            centred = torch.cat([gram, cross], 1) - rows * torch.outer(mean, both)
-            spread = squares[first:last].unflatten(0, (seasons, steps)).sum(1) - rows * targets.square()
-            own.load({"count": rows, "mean": both, "products": centred, "squares": spread})
-            found.append(own)
+        window, rows = whole.features, whole.count
+        products = self._read.T @ (whole.products + rows * torch.outer(whole.mean[:window], whole.mean))
+        squares = whole.squares + rows * whole.target_mean.square()
+        return [self._group(whole, products, squares, *group) for group in self._groups()]
+
+    def _group(self, whole: Sums, products: Tensor, squares: Tensor, first: int, seasons: int, steps: int) -> Sums:
+        """Return the sums of a group of outputs.
+
+        Args:
+            whole: of the windows.
+            products: of what is read with the window and the horizon, not centred.
+            squares: of the horizon, not centred.
+            first: output of the group.
+            seasons: of the group.
+            steps: of each of them.
+        """
+        count, window, last = self.count, whole.features, first + seasons * steps
+        both = products[:, :window] @ self._read
+        ahead = products[:, window + first : window + last].unflatten(1, (seasons, steps))
+        own = slice(count, count + steps)
+        beside = both[:count, own].sum(1)
+        gram = torch.cat([steps * both[:count, :count], beside.unsqueeze(1)], 1)
+        gram = torch.cat([gram, torch.cat([beside, both[own, own].trace().unsqueeze(0)]).unsqueeze(0)])
+        cross = torch.cat([ahead[:count].sum(2), ahead[own].diagonal(dim1=0, dim2=2).sum(1).unsqueeze(0)])
+        middle = whole.mean[:window] @ self._read
+        mean = torch.cat([middle[:count], middle[own].mean().unsqueeze(0)])
+        targets = whole.target_mean[first:last].unflatten(0, (seasons, steps)).mean(1)
+        rows, columns = whole.count * steps, torch.cat([mean, targets])
+        found = Sums.empty(len(mean), seasons)
+        centred = torch.cat([gram, cross], 1) - rows * torch.outer(mean, columns)
+        spread = squares[first:last].unflatten(0, (seasons, steps)).sum(1) - rows * targets.square()
+        found.load({"count": rows, "mean": columns, "products": centred, "squares": spread})
         return found
 
     def weights(self, solutions: Sequence[Solution]) -> Tensor:
         """Return the same map from each step of the window to each step of the horizon."""
+        means, own = self._read[:, : self.count], self._read[:, self.count :]
         parts = []
         for (_, _, steps), solution in zip(self._groups(), solutions, strict=True):
-            weight = torch.einsum("wsf,fk->wks", self._features[:, :steps], solution.weight).flatten(1)
-            parts.append(torch.cat([weight, solution.bias.repeat_interleave(steps).unsqueeze(0)]))
+            weight = (means @ solution.weight[:-1]).unsqueeze(2) + own[:, None, :steps] * solution.weight[-1][:, None]
+            parts.append(torch.cat([weight.flatten(1), solution.bias.repeat_interleave(steps).unsqueeze(0)]))
         return torch.cat(parts, 1)
 
 
