@@ -52,9 +52,9 @@ def test_a_line_has_the_means_since_the_line_before(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(("counts_tokens", "rate"), [(False, "1,234 windows/s"), (True, "4,000 windows/s")])
-def test_rates_are_counted_in_the_unit_of_the_task(counts_tokens: bool, rate: str):
-    start = START._replace(unit="windows", counts_tokens=counts_tokens)
+@pytest.mark.parametrize(("unit", "rate"), [("windows", "1,234 windows/s"), ("words", "4,000 words/s")])
+def test_rates_are_counted_in_the_unit_of_the_task(unit: str, rate: str):
+    start = START._replace(unit=unit)
     assert rate in epoch_line(EpochEvent(RECORD, True), start)
     assert rate.split()[0] in EpochTable(start, 100, validated=True).epoch(EpochEvent(RECORD, True))
 

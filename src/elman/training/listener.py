@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 from elman.training.gradient_watch import GradientEvent
 from elman.training.record import CheckRecord, EpochRecord, History
 
+EXAMPLES = ("sequences", "windows")
+
 
 class RunStart(NamedTuple):
     """What is known when a run starts or goes on.
@@ -17,8 +19,7 @@ class RunStart(NamedTuple):
         larger_is_better: for this metric.
         epochs_done: whole epochs done before; more than 0 when a run is resumed.
         batches_done: minibatches of the running epoch done before.
-        unit: what the rate is counted in: `sequences`, `windows`, or what the tokens of a text are.
-        counts_tokens: whether the unit is a token, and not a sequence or a window.
+        unit: what the rate is counted in: one of `EXAMPLES`, or what the tokens of a text are.
         notes: on what was learned from the data before the first minibatch, a line each.
         percent: whether the metric is a share of 1 that is shown in percent.
     """
@@ -32,11 +33,10 @@ class RunStart(NamedTuple):
     unit: str = "sequences"
     notes: Sequence[str] = ()
     percent: bool = False
-    counts_tokens: bool = False
 
     def rate(self, figures: Mapping[str, Any]) -> str:
         """Return the units trained in a second, without their name."""
-        return f"{figures['tokens_per_second' if self.counts_tokens else 'sequences_per_second']:,.0f}"
+        return f"{figures['sequences_per_second' if self.unit in EXAMPLES else 'tokens_per_second']:,.0f}"
 
 
 class BatchEvent(NamedTuple):

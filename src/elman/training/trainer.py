@@ -387,8 +387,7 @@ class Trainer:
         epochs, batches = self._epochs, len(self._plan)
         done = state.epoch, state.batch
         given = history.metric, history.larger_is_better, *done, self._task.unit, self._notes
-        counts_tokens = self._task.unit == self._task.tokens
-        return RunStart(epochs, batches, *given, percent=self._metric.percent, counts_tokens=counts_tokens)
+        return RunStart(epochs, batches, *given, percent=self._metric.percent)
 
     def _save(self) -> None:
         state = self._state
