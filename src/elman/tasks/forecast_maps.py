@@ -77,7 +77,7 @@ class Seasonal:
         means[steps, (steps - begin) // season] = 1.0 / season
         own[steps, (steps - begin) % season] = 1.0
         own = (own - means.sum(1, keepdim=True)) / self.count**0.5
-        # The means of the seasons, and what is the map's own at each step of a season: (window, seasons + steps).
+        # Of a window, the means of its seasons and the mean season, step by step: (window, seasons + steps).
         self._read = torch.cat([means, own], 1)
 
     def _groups(self) -> list[tuple[int, int, int]]:
@@ -92,37 +92,43 @@ class Seasonal:
     def sums(self, whole: Sums) -> list[Sums]:
         """Return sums of which each step of a season is a row, and each season ahead a target."""
         window, rows = whole.features, whole.count
+        # Not centred yet: products of what is read with itself and with the horizon, and squares of the horizon.
         products = self._read.T @ (whole.products + rows * torch.outer(whole.mean[:window], whole.mean))
-        squares = whole.squares + rows * whole.target_mean.square()
-        return [self._group(whole, products, squares, *group) for group in self._groups()]
+        gram, cross = products[:, :window] @ self._read, products[:, window:]
+        squares, mean = whole.squares + rows * whole.target_mean.square(), whole.mean[:window] @ self._read
+        found = []
+        for first, seasons, steps in self._groups():
+            ahead = slice(first, first + seasons * steps)
+            by_season = [
+                each[..., ahead].unflatten(-1, (seasons, steps)) for each in (cross, whole.target_mean, squares)
+            ]
+            found.append(self._group(rows * steps, gram, mean, *by_season))
+        return found
 
-    def _group(self, whole: Sums, products: Tensor, squares: Tensor, first: int, seasons: int, steps: int) -> Sums:
+    def _group(self, rows: Tensor, gram: Tensor, mean: Tensor, cross: Tensor, targets: Tensor, squares: Tensor) -> Sums:
         """Return the sums of a group of outputs.
 
         Args:
-            whole: of the windows.
-            products: of what is read with the window and the horizon, not centred.
-            squares: of the horizon, not centred.
-            first: output of the group.
-            seasons: of the group.
-            steps: of each of them.
+            rows: number of windows times that of the steps of a season.
+            gram: products of what is read, `(read, read)`.
+            mean: of what is read, `(read,)`.
+            cross: products with the horizon, `(read, seasons, steps)`.
+            targets: the mean of the horizon, `(seasons, steps)`.
+            squares: of the horizon, `(seasons, steps)`.
         """
-        count, window, last = self.count, whole.features, first + seasons * steps
-        both = products[:, :window] @ self._read
-        ahead = products[:, window + first : window + last].unflatten(1, (seasons, steps))
+        count, (seasons, steps) = self.count, targets.shape
         own = slice(count, count + steps)
-        beside = both[:count, own].sum(1)
-        gram = torch.cat([steps * both[:count, :count], beside.unsqueeze(1)], 1)
-        gram = torch.cat([gram, torch.cat([beside, both[own, own].trace().unsqueeze(0)]).unsqueeze(0)])
-        cross = torch.cat([ahead[:count].sum(2), ahead[own].diagonal(dim1=0, dim2=2).sum(1).unsqueeze(0)])
-        middle = whole.mean[:window] @ self._read
-        mean = torch.cat([middle[:count], middle[own].mean().unsqueeze(0)])
-        targets = whole.target_mean[first:last].unflatten(0, (seasons, steps)).mean(1)
-        rows, columns = whole.count * steps, torch.cat([mean, targets])
-        found = Sums.empty(len(mean), seasons)
-        centred = torch.cat([gram, cross], 1) - rows * torch.outer(mean, columns)
-        spread = squares[first:last].unflatten(0, (seasons, steps)).sum(1) - rows * targets.square()
-        found.load({"count": rows, "mean": columns, "products": centred, "squares": spread})
+        centre = torch.cat([mean[:count], mean[own].mean().unsqueeze(0), targets.mean(1)])
+        products = torch.zeros(count + 1, count + 1 + seasons, dtype=torch.float64)
+        products[:count, :count] = steps * gram[:count, :count]
+        products[:count, count] = products[count, :count] = gram[:count, own].sum(1)
+        products[count, count] = gram[own, own].trace()
+        products[:count, count + 1 :] = cross[:count].sum(2)
+        products[count, count + 1 :] = cross[own].diagonal(dim1=0, dim2=2).sum(1)
+        products -= rows * torch.outer(centre[: count + 1], centre)
+        spread = squares.sum(1) - rows * centre[count + 1 :].square()
+        found = Sums.empty(count + 1, seasons)
+        found.load({"count": rows, "mean": centre, "products": products, "squares": spread})
         return found
 
     def weights(self, solutions: Sequence[Solution]) -> Tensor:
@@ -140,8 +146,9 @@ def shapes_of(season: int | None, window: int, horizon: int) -> list[Shape]:
 
     Seasons are among them if the window and the horizon have two or more.
     """
-    has_seasons = season is not None and season > 1 and min(window, horizon) >= 2 * season
-    return [EachStep(), *([Seasonal(season, window, horizon)] if has_seasons and season else [])]
+    if season is None or season < 2 or min(window, horizon) < 2 * season:
+        return [EachStep()]
+    return [EachStep(), Seasonal(season, window, horizon)]
 
 
 def best_map(early: Sums, late: Sums, shapes: Sequence[Shape] = (EachStep(),)) -> np.ndarray:
