@@ -11,6 +11,8 @@ from elman.settings.series import Missing, Scaling
 from elman.settings.space import Range, Space
 
 Method = Literal["segments", "seasons", "direct", "recursive"]
+# Methods that read a window in whole units: their segments or seasons.
+IN_UNITS = ("segments", "seasons")
 ForecastLoss = Literal["squared", "absolute", "huber", "quantile", "gaussian", "student", "negative-binomial"]
 Level = Annotated[float, Field(gt=0, lt=1)]
 DISTRIBUTIONS = ("gaussian", "student", "negative-binomial")
@@ -124,7 +126,7 @@ class ForecastNetworkSettings(WindowSettings, BodySettings):
             yield Conflict(("quantiles",), "give each level once, the smallest first.")
         if self.method == "recursive" and self.loss == "quantile":
             yield Conflict(("method", "loss"), "recursive forecasts draw from a distribution: student or gaussian.")
-        if self.method in ("segments", "seasons") and self.dense:
+        if self.method in IN_UNITS and self.dense:
             yield Conflict(
                 ("method", "dense"),
                 f"a network of {self.method} has no dense layers: leave dense out, or give method direct.",

@@ -9,7 +9,7 @@ from elman.errors import UsageError
 from elman.report.parts import Part
 from elman.settings.base import Conflict
 from elman.settings.ensemble import EnsembleSettings
-from elman.settings.forecasting import DISTRIBUTIONS, BacktestOptions, ForecastNetworkSettings
+from elman.settings.forecasting import DISTRIBUTIONS, IN_UNITS, BacktestOptions, ForecastNetworkSettings
 from elman.settings.reservoir import ReservoirTaskSettings
 from elman.settings.training import TrainingSettings
 from elman.tasks.panel_encoder import PanelEncoder
@@ -45,7 +45,7 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
     )
 
     def _conflicts(self) -> Iterator[Conflict]:
-        if self.closed_form and self.method in ("segments", "seasons"):
+        if self.closed_form and self.method in IN_UNITS:
             yield Conflict(
                 ("fitter", "method"), "ridge solves for the output layer of the methods direct and recursive."
             )
@@ -53,7 +53,7 @@ class ForecastSettings(ForecastNetworkSettings, TrainingSettings, EnsembleSettin
             yield Conflict(("fitter", "ridge_weight"), "the fitter ridge adds a map of the window already.")
         if self.closed_form and self.loss not in (None, "squared"):
             yield Conflict(("fitter", "loss"), "ridge minimises squared errors.")
-        if self.reservoir_options and self.method in ("segments", "seasons"):
+        if self.reservoir_options and self.method in IN_UNITS:
             name = self.reservoir_options[0]
             yield Conflict(("method", name), f"reservoirs with {name} are for the methods direct and recursive.")
         if self.lags is not None and self.window is not None and (self.lags - 1) * self.lag_stride >= self.window:

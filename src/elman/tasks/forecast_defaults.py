@@ -9,7 +9,7 @@ import numpy as np
 from elman.data.series.panel import Series, carried
 from elman.errors import UsageError
 from elman.settings import check_settings
-from elman.settings.forecasting import DISTRIBUTIONS
+from elman.settings.forecasting import DISTRIBUTIONS, IN_UNITS
 from elman.tasks.panel import named, origins_of, training_steps, unit_of
 from elman.tasks.task import Values
 
@@ -44,11 +44,11 @@ def resolved(settings: Any, values: Values, *, validated: bool) -> tuple[Any, Se
     elif method == "seasons":
         _check_season(season, is_given=settings.season is not None)
         _check_window(settings.window, season, "season")
-    unit = {"segments": segment, "seasons": season}.get(method) or 1
+    unit = unit_of(settings.model_copy(update={"method": method, "segment": segment, "season": season}))
     loss = settings.loss or _loss(settings, method)
     calendar = settings.calendar
     if calendar is None:
-        calendar = panel[0].start is not None and method not in ("segments", "seasons")
+        calendar = panel[0].start is not None and method not in IN_UNITS
     found: dict[str, Any] = {
         "season": season,
         "horizon": horizon,

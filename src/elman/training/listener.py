@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from elman.training.gradient_watch import GradientEvent
 from elman.training.record import CheckRecord, EpochRecord, History
 
+# Units of whole examples; all others are tokens of a text.
 EXAMPLES = ("sequences", "windows")
 
 
