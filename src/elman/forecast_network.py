@@ -39,10 +39,7 @@ class DirectNetwork(Forecaster):
         """Return the outputs of each step of the horizon."""
         scaled, covariates, scale = self.read(columns["window"])
         inputs = scaled.replace(torch.cat([scaled.data.flatten(1), covariates.data], 1))
-        if self.input_dropout is not None:
-            inputs = self.input_dropout(inputs)
-        steps, last = self.body(inputs)
-        self.regularised(steps)
+        last = self.run_body(inputs)
         row = self.output_dropout(last.output)
         parts = [columns["ahead"].flatten(1)] if self.sizes.known else []
         parts += [columns["static"]] if self.sizes.static else []
@@ -119,7 +116,7 @@ class RecursiveNetwork(Forecaster):
         is_first, is_last = torch.zeros(scaled.total, dtype=torch.bool), torch.zeros(scaled.total, dtype=torch.bool)
         is_first[offsets[:-1]], is_last[offsets[1:] - 1] = True, True
         before, own = (index[~each].to(static.device) for each in (is_last, is_first))
-        whole = torch.repeat_interleave(static, steps.to(static.device), 0)
+        whole = self.static_at(steps, columns, static)
         data = torch.cat([scaled.data[before].flatten(1), self._known(covariates)[own], whole], 1)
         _, last = self.body(Ragged(data, steps))
         return dict(last.tensors), static
@@ -140,7 +137,7 @@ class RecursiveNetwork(Forecaster):
         if self.input_dropout is not None:
             inputs = self.input_dropout(inputs)
         steps, _ = self.body(inputs, state)
-        self.regularised(Ragged.from_dense(steps))
+        self.penalise(Ragged.from_dense(steps))
         return self._outputs(steps)
 
 

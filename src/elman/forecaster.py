@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from elman.data.ragged.ragged import Ragged
 from elman.network_parts import build_activation_regulariser
+from elman.nn.recurrent import Recurrent
 from elman.nn.regularisers import SequenceDropout
 from elman.nn.scaling import Scale, Scaling
+from elman.nn.state import State
 from elman.settings.forecasting import ForecastNetworkSettings
 
 # The draw of a step, from its outputs (samples · batch, targets, parameters) and those of the window, in scaled values.
@@ -70,6 +72,7 @@ class Forecaster(nn.Module):
     margins: Tensor
     calibrated: Tensor
     ridge: Tensor | None
+    body: Recurrent
 
     def __init__(self, settings: ForecastNetworkSettings, sizes: Sizes):
         super().__init__()
@@ -193,11 +196,27 @@ class Forecaster(nn.Module):
         wanted = (future - scale.shift.unsqueeze(1)) / scale.width.unsqueeze(1)
         return wanted - self.added(torch.zeros_like(wanted).unsqueeze(-1), scaled, scale)[..., 0]
 
-    def regularised(self, steps: Ragged) -> Ragged:
-        """Return the outputs of the body, whose size is penalised if the settings say so."""
+    def run_body(self, inputs: Ragged) -> State:
+        """Run the recurrent body over its inputs, some of which are dropped in training.
+
+        The size of its outputs is penalised if the settings say so.
+
+        Returns:
+            The last states.
+        """
+        steps, last = self.body(inputs if self.input_dropout is None else self.input_dropout(inputs))
+        self.penalise(steps)
+        return last
+
+    def penalise(self, steps: Ragged) -> None:
+        """Penalise the size of the body's outputs if the settings say so."""
         if self.activation is not None:
             self.activation(steps, steps)
-        return steps
+
+    @staticmethod
+    def static_at(lengths: Tensor, columns: Mapping[str, Any], like: Tensor) -> Tensor:
+        """Return the static values of each window for each of so many steps, `(total, static)`."""
+        return torch.repeat_interleave(columns["static"].to(like.dtype), lengths.to(like.device), 0)
 
 
 def _of_values(weights: np.ndarray) -> Tensor:

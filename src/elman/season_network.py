@@ -49,11 +49,7 @@ class SeasonNetwork(Forecaster):
     def forward(self, columns: Mapping[str, Any]) -> Raw:
         """Return the outputs of each step of the horizon."""
         scaled, covariates, scale = self.read(columns["window"])
-        inputs = self._inputs(scaled, covariates, columns)
-        if self.input_dropout is not None:
-            inputs = self.input_dropout(inputs)
-        steps, last = self.body(inputs)
-        self.regularised(steps)
+        last = self.run_body(self._inputs(scaled, covariates, columns))
         found = self.out(self.output_dropout(last.output))
         found = found.unflatten(0, (self.sizes.targets, self.season, -1)).unflatten(3, (self.seasons, -1))
         raw = found.permute(2, 3, 1, 0, 4).flatten(1, 2)[:, : self.horizon]  # (batch, horizon, targets, parameters)
@@ -74,8 +70,7 @@ class SeasonNetwork(Forecaster):
         parts = [torch.stack([(values - means) * known, means.expand_as(values)], -1), marks]
         beside = [covariates.data.unflatten(0, (-1, self.season))]
         if self.sizes.static:
-            whole = torch.repeat_interleave(columns["static"].to(values.dtype), lengths.to(values.device), 0)
-            beside.append(whole.unsqueeze(1).expand(-1, self.season, -1))
+            beside.append(self.static_at(lengths, columns, values).unsqueeze(1).expand(-1, self.season, -1))
         parts += [each.unsqueeze(2).expand(-1, -1, count, -1) for each in beside]
         rows = torch.cat(parts, -1).permute(2, 1, 0, 3)  # (targets, steps, seasons, features)
         return Ragged(rows.reshape(-1, rows.shape[-1]), lengths.repeat(count * self.season))

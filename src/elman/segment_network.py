@@ -55,8 +55,7 @@ class SegmentNetwork(Forecaster):
     def forward(self, columns: Mapping[str, Any]) -> Raw:
         """Return the outputs of each step of the horizon."""
         scaled, covariates, scale = self.read(columns["window"])
-        steps, last = self.body(self._inputs(scaled, covariates, columns))
-        self.regularised(steps)
+        last = self.run_body(self._inputs(scaled, covariates, columns))
         states = last.tensors
         count = self.sizes.targets
         found = self._decoded(states, count, columns)  # (targets, batch, segments, hidden)
@@ -73,10 +72,8 @@ class SegmentNetwork(Forecaster):
             found = found + self.covariates(covariates.data.unflatten(0, (-1, width)).flatten(1))
         lengths = scaled.lengths // width
         if self.static is not None:
-            whole = torch.repeat_interleave(columns["static"].to(found.dtype), lengths.to(found.device), 0)
-            found = found + self.static(whole)
-        inputs = Ragged(functional.relu(found).flatten(0, 1), lengths.repeat(count))
-        return inputs if self.input_dropout is None else self.input_dropout(inputs)
+            found = found + self.static(self.static_at(lengths, columns, found))
+        return Ragged(functional.relu(found).flatten(0, 1), lengths.repeat(count))
 
     def _decoded(self, states: Mapping[str, Tensor], count: int, columns: Mapping[str, Any]) -> Tensor:
         rows = torch.cat(
