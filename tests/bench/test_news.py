@@ -14,6 +14,8 @@ from elman.recipes import RECIPES
 
 SMALL = NewsCase(batch=3, steps=6, input_size=5, hidden_size=4, words=50, labels=3)
 
+SIDES = ["elman", "torch.nn packed", "torch.nn packed, shuffled", "torch.nn padded"]
+
 
 def losses(run) -> list[float]:
     return [run() for _ in range(5)]
@@ -46,6 +48,17 @@ def test_minibatches_are_of_like_lengths_and_padded_with_zeros():
     assert len({int(length) for batch in work.minibatches for length in batch.words.lengths}) > 2
 
 
+def test_shuffled_minibatches_have_the_same_sequences_in_unlike_lengths():
+    work = news.NewsWork(SMALL)
+    every = [[each for batch in found for each in batch.words.to_list()] for found in (work.minibatches, work.shuffled)]
+    like, shuffled = (sorted(each.flatten().tolist() for each in found) for found in every)
+    assert like == shuffled
+    spread = [
+        sum(float(batch.words.lengths.float().std()) for batch in found) for found in (work.minibatches, work.shuffled)
+    ]
+    assert spread[0] < spread[1] / 2
+
+
 def test_torch_learns_the_same_with_packed_sequences_and_not_with_padding():
     work = news.NewsWork(SMALL)
     mine, others = losses(news.side(work)), news.peers(work)
@@ -65,7 +78,7 @@ def test_keras_learns_the_same():
 
 def test_without_keras_the_other_sides_are_measured(monkeypatch):
     monkeypatch.setattr(news, "has_keras", lambda: False)
-    assert list(sides_of(SMALL)) == ["elman", "torch.nn packed", "torch.nn padded"]
+    assert list(sides_of(SMALL)) == SIDES
 
 
 def test_a_result_is_in_a_table_of_its_own(monkeypatch):

@@ -18,6 +18,8 @@ SMALL = SeriesCase("small", batch=3, shortest=2, steps=57, input_size=2, segment
 
 STEPS = replace(SMALL, segment=1)
 
+SIDES = ["elman", "torch.nn packed", "torch.nn packed, shuffled", "torch.nn padded"]
+
 
 def losses(run) -> list[float]:
     return [run() for _ in range(5)]
@@ -54,6 +56,19 @@ def test_minibatches_are_of_like_lengths_and_padded_with_zeros():
     assert len(lengths) > 5
 
 
+def test_shuffled_minibatches_have_the_same_sequences_in_unlike_lengths():
+    work = series.SeriesWork(SMALL)
+    every = [
+        [each for batch in found for each in batch.series.to_list()] for found in (work.minibatches, work.shuffled)
+    ]
+    like, shuffled = (sorted(each.flatten().tolist() for each in found) for found in every)
+    assert like == shuffled
+    spread = [
+        sum(float(batch.series.lengths.float().std()) for batch in found) for found in (work.minibatches, work.shuffled)
+    ]
+    assert spread[0] < spread[1] / 2
+
+
 @pytest.mark.parametrize("case", [SMALL, STEPS], ids=["segments", "steps"])
 def test_torch_learns_the_same_with_packed_sequences_and_not_with_padding(case: SeriesCase):
     work = series.SeriesWork(case)
@@ -72,7 +87,7 @@ def test_a_result_is_in_the_table_of_classifiers():
 
         def measure(self): ...
 
-    assert list(sides_of(SMALL)) == ["elman", "torch.nn packed", "torch.nn padded"]
+    assert list(sides_of(SMALL)) == SIDES
     result = run_case(SMALL, Machine(), repeat=1, seconds=0.0)  # pyright: ignore[reportArgumentType]
     assert result.record()["mode"] == "training a classifier"
     lines = lines_of([result])

@@ -1,6 +1,6 @@
 """Training on the minibatches of a case, the same for every side in torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -9,6 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.bench.timing import Run
+from elman.settings import check_settings
+from elman.settings.training import TrainingSettings
+from elman.tasks.examples import Examples
+from elman.tasks.task import Batch
 
 MINIBATCHES = 16
 LEARNING_RATE = 1e-3
@@ -39,12 +43,28 @@ def learning(network: nn.Module, logits: Callable[[Any], Tensor], minibatches: S
 def learning_both(network: Callable[..., nn.Module], work: Any) -> dict[str, Run]:
     """Return the runs of torch's layers on packed and on padded sequences.
 
+    Packed sequences are also measured in minibatches of any lengths, as torch's loaders draw them.
+
     Args:
         network: builds a network that takes a minibatch, given the work and whether it `packs`.
-        work: with `minibatches`.
+        work: with `minibatches` of like lengths, and `shuffled` ones.
     """
-    packed, padded = (network(work, packs=packs) for packs in (True, False))
+    packed, shuffled, padded = (network(work, packs=packs) for packs in (True, True, False))
     return {
         "torch.nn packed": learning(packed, packed, work.minibatches),
+        "torch.nn packed, shuffled": learning(shuffled, shuffled, work.shuffled),
         "torch.nn padded": learning(padded, padded, work.minibatches),
     }
+
+
+def read_minibatches(columns: Mapping[str, Any], size: int, *, like_lengths: bool) -> list[Batch]:
+    """Return the minibatches of an epoch.
+
+    Args:
+        columns: encoded examples.
+        size: sequences in a minibatch.
+        like_lengths: whether those of a minibatch are of like length, as elman's trainer groups them.
+    """
+    settings = check_settings(TrainingSettings, {"batch_size": size, "bucketing": like_lengths})
+    examples = Examples(columns, settings)
+    return [examples.read(item) for item in examples.plan(0)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.bench import layers, modules
-from elman.bench.learning import LEARNING_RATE, MINIBATCHES, learning, learning_both
+from elman.bench.learning import LEARNING_RATE, MINIBATCHES, learning, learning_both, read_minibatches
 from elman.bench.news_case import GATES, LAYERS, NewsCase
 from elman.bench.timing import Run
 from elman.bench.work import Matrices, draw_matrices
@@ -19,16 +19,13 @@ from elman.data.ragged.ragged import Ragged
 from elman.networks import RowNetwork
 from elman.settings import check_settings
 from elman.settings.network import NetworkSettings
-from elman.settings.training import TrainingSettings
-from elman.tasks.examples import Examples
-from elman.tasks.task import Batch
 
 # Of the lengths of news, in words: the deviation as a share of the mean, and the shortest and longest as multiples.
 SPREAD, SHORTEST, LONGEST = 0.27, 0.2, 4.5
 
 
 class Minibatch(NamedTuple):
-    """Texts of like length with their labels.
+    """Texts with their labels.
 
     Attributes:
         words: ids without padding, from 1.
@@ -49,6 +46,7 @@ class NewsWork:
 
     Attributes:
         minibatches: of texts whose lengths spread as those of news do, grouped by length as elman's trainer does.
+        shuffled: the same texts in minibatches of any lengths.
         table: the rows of the embedding, `(words, input_size)`.
         layers: the parameters of each layer, forward and backward.
         head: weight and bias of the dense layer.
@@ -57,7 +55,8 @@ class NewsWork:
     def __init__(self, case: NewsCase):
         self.case = case
         draw = torch.Generator().manual_seed(0)
-        self.minibatches = _minibatches(case, draw)
+        texts = _draw_texts(case, draw)
+        self.minibatches, self.shuffled = (_minibatches(texts, case.batch, like_lengths=like) for like in (True, False))
         self.table = 0.03 * torch.randn(case.words, case.input_size, generator=draw)
         sizes = [case.input_size] + [2 * case.hidden_size] * (LAYERS - 1)
         self.layers: list[tuple[Matrices, Matrices]] = []
@@ -158,7 +157,7 @@ def _keras() -> Any:
     return importlib.import_module("keras")
 
 
-def _minibatches(case: NewsCase, draw: torch.Generator) -> list[Minibatch]:
+def _draw_texts(case: NewsCase, draw: torch.Generator) -> dict[str, Any]:
     count = MINIBATCHES * case.batch
     spread = case.steps * (1 + SPREAD * torch.randn(count, generator=draw))
     lengths = spread.round().long().clamp(max(1, int(SHORTEST * case.steps)), int(LONGEST * case.steps))
@@ -166,10 +165,9 @@ def _minibatches(case: NewsCase, draw: torch.Generator) -> list[Minibatch]:
     frequencies = 1.0 / torch.arange(1.0, case.words)
     ids = 1 + torch.multinomial(frequencies, int(lengths.sum()), replacement=True, generator=draw)
     labels = torch.randint(case.labels, (count,), generator=draw)
-    settings = check_settings(TrainingSettings, {"batch_size": case.batch})
-    examples = Examples({"words": Ragged(ids, lengths), "labels": labels}, settings)
-    return [_minibatch(examples.read(item)) for item in examples.plan(0)]
+    return {"words": Ragged(ids, lengths), "labels": labels}
 
 
-def _minibatch(batch: Batch) -> Minibatch:
-    return Minibatch(batch["words"], batch["words"].to_padded(), batch["labels"])
+def _minibatches(texts: dict[str, Any], size: int, *, like_lengths: bool) -> list[Minibatch]:
+    found = read_minibatches(texts, size, like_lengths=like_lengths)
+    return [Minibatch(batch["words"], batch["words"].to_padded(), batch["labels"]) for batch in found]

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elman.bench import layers, modules
-from elman.bench.learning import MINIBATCHES, learning, learning_both
+from elman.bench.learning import MINIBATCHES, learning, learning_both, read_minibatches
 from elman.bench.series_case import GATES, SeriesCase
 from elman.bench.timing import Run
 from elman.bench.work import draw_matrices
@@ -17,12 +17,10 @@ from elman.networks import RowNetwork
 from elman.settings import check_settings
 from elman.settings.network import NetworkSettings
 from elman.settings.series import SeriesSettings
-from elman.settings.training import TrainingSettings
-from elman.tasks.examples import Examples
 
 
 class Minibatch(NamedTuple):
-    """Series of like length with their labels.
+    """Series with their labels.
 
     Attributes:
         series: `(total, input_size)`.
@@ -43,6 +41,7 @@ class SeriesWork:
 
     Attributes:
         minibatches: of series whose lengths are uniform between the bounds, grouped by length as elman's trainer does.
+        shuffled: the same series in minibatches of any lengths.
         read: weight and bias of the linear layer that reads a segment; none where a segment is one step.
         directions: the parameters of the GRU, forward and backward.
         head: weight and bias of the dense layer.
@@ -52,7 +51,10 @@ class SeriesWork:
         self.case = case
         draw = torch.Generator().manual_seed(0)
         size, hidden = case.segment * case.input_size, case.hidden_size
-        self.minibatches = _minibatches(case, draw)
+        series = _draw_series(case, draw)
+        self.minibatches, self.shuffled = (
+            _minibatches(series, case.batch, like_lengths=like) for like in (True, False)
+        )
         self.read: tuple[Tensor, ...] = ()
         if case.segment > 1:
             self.read = (torch.randn(hidden, size, generator=draw) * size**-0.5, torch.zeros(hidden))
@@ -135,12 +137,14 @@ def _fill_linear(work: SeriesWork, reading: nn.Module, head: nn.Module) -> None:
         parameter.copy_(values)
 
 
-def _minibatches(case: SeriesCase, draw: torch.Generator) -> list[Minibatch]:
+def _draw_series(case: SeriesCase, draw: torch.Generator) -> dict[str, Any]:
     count = MINIBATCHES * case.batch
     lengths = torch.randint(case.shortest, case.steps + 1, (count,), generator=draw)
     values = torch.randn(int(lengths.sum()), case.input_size, generator=draw)
     labels = torch.randint(case.labels, (count,), generator=draw)
-    settings = check_settings(TrainingSettings, {"batch_size": case.batch})
-    examples = Examples({"series": Ragged(values, lengths), "labels": labels}, settings)
-    read = map(examples.read, examples.plan(0))
-    return [Minibatch(batch["series"], batch["series"].to_padded(), batch["labels"]) for batch in read]
+    return {"series": Ragged(values, lengths), "labels": labels}
+
+
+def _minibatches(series: dict[str, Any], size: int, *, like_lengths: bool) -> list[Minibatch]:
+    found = read_minibatches(series, size, like_lengths=like_lengths)
+    return [Minibatch(batch["series"], batch["series"].to_padded(), batch["labels"]) for batch in found]
