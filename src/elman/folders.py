@@ -19,8 +19,10 @@ BASELINES, BASELINE_TENSORS = "baselines.json", "baselines.safetensors"
 CHECKPOINT, RUN, LOG, LOCK = "checkpoint.safetensors", "run.json", "log.jsonl", "run.lock"
 # At the end of the name of a file of a run that is being started over.
 ASIDE = ".before"
-# Files of a run that was killed before its first checkpoint.
-_LEFTOVER = re.compile(rf"{re.escape(LOCK)}|(training|validation)-tokens\.(bin|json)|\..*\.tmp")
+# Beginning of the name of the folder of a training on all data; its epochs follow.
+REFIT = "refit-"
+# Files of a run that was killed before its first checkpoint, and what was trained after it.
+_LEFTOVER = re.compile(rf"{re.escape(LOCK)}|{REFIT}\d+|(training|validation)-tokens\.(bin|json)|\..*\.tmp")
 
 FolderState = Literal["missing", "empty", "model", "unfinished", "foreign"]
 

@@ -159,6 +159,11 @@ class PairWide(nn.Module):
         self.features = len(self.pairs)
         self.parts = nn.ModuleDict({name: Wide(self.features, n, loss, FACTORS) for name, (loss, n) in outputs.items()})
 
+    def inherit(self, earlier: "PairWide") -> None:
+        """Take the factors of another model, and how it was fitted, for the next fit."""
+        for name, part in self.parts.items():
+            part.inherit(earlier.parts[name])  # type: ignore[operator]
+
     def forward(self, first: NgramRows, second: NgramRows) -> dict[str, Tensor]:
         """Return the outputs for each kind of target, `(pairs, outputs)`."""
         # n-grams are paired on the CPU.

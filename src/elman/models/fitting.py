@@ -11,7 +11,7 @@ from elman.data.text.start_rows import with_vector_size
 from elman.data.text.token_text import remove_kept
 from elman.devices import find_device
 from elman.errors import UsageError
-from elman.folders import alone_in, removed_if_refused
+from elman.folders import REFIT, RunFolder, alone_in, removed_if_refused
 from elman.models.calibration import temperature_of
 from elman.models.description import archive_cell
 from elman.models.start import Start
@@ -19,6 +19,7 @@ from elman.tasks.rows import rows_named
 from elman.tasks.task import Data, Task, Values, targets
 from elman.training.begin import check_run, goes_on
 from elman.training.generators import own_generators
+from elman.training.interrupts import TrainingInterrupted
 from elman.training.listener import Listener
 from elman.training.processes import find_processes
 from elman.training.record import History
@@ -57,8 +58,14 @@ def fit(
     resume: bool,
     listener: Listener | None,
     start: Start | None,
+    earlier: Any = None,
+    note: str | None = None,
 ) -> Fitted:
-    """Train the network of a model, with the arguments and errors of `Model.fit_values`."""
+    """Train the network of a model, with the arguments of `Model.fit_values`.
+
+    What held-out data decide can also be taken from a network that was trained `earlier`. The listener is given `note`
+    before other notes.
+    """
     asked = model.settings()
     with rows_named(train):
         settings, notes = model.task.resolve(with_vector_size(asked), train, validated=held is not None)
@@ -81,19 +88,70 @@ def fit(
         network = model._new_network(task, cell)
         if start is not None:
             start.give(task, network)
+        if earlier is not None:
+            task.inherit(network, earlier)
         with own_generators([]):
             encoded = task.prepare(network, encoded, fit=not resume)
         network.to(device)
         evaluated = None if held is None else model._encoded(task, held, None, path)
         compared = None if evaluated is None else task.source.evaluated(evaluated, settings)
-        trainer = _trainer(task, network, encoded, compared, given_folder, [*notes, *_notes(task)], listener)
+        every = [*([] if note is None else [note]), *notes, *_notes(task)]
+        trainer = _trainer(task, network, encoded, compared, given_folder, every, listener)
         history = trainer.run(resume=resume)
-        task.complete(network, compared)
+        if earlier is None:
+            task.complete(network, compared)
         task.temperature = temperature_of(network, task, compared)
         if path is not None:
             remove_kept(path)
     unresolved = {name: value for name, value in asked if getattr(settings, name) != value}
     return Fitted(task, network, history, train, held, unresolved)
+
+
+def settings_of_refit(epochs: int) -> dict[str, Any]:
+    """Return the settings in which a training on all data differs from the one before."""
+    without = {"validation_fraction": 0.0, "validate_batches": None, "patience": None, "metric": None}
+    return {**without, "epochs": epochs, "refit": False}
+
+
+def refit(
+    model: "Model",
+    earlier: Any,
+    values: Values,
+    epochs: int,
+    *,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+    start: Start | None = None,
+) -> Fitted:
+    """Train the network of a model once more, on all data.
+
+    Args:
+        model: with the settings of `settings_of_refit`.
+        earlier: the network before, complete.
+        values: all of them.
+        epochs: of the model.
+        folder: of the training before; this one has a folder in it.
+        resume: continue a training on all data that was stopped.
+        listener: is given the progress.
+        start: weights to start from, as before.
+
+    Raises:
+        TrainingInterrupted: names the folder of the training before, from which both are resumed.
+    """
+    own = None if folder is None else Path(folder) / f"{REFIT}{epochs}"
+    goes_on = False
+    if own is not None:
+        checkpoint = RunFolder(own).checkpoint
+        goes_on = resume and checkpoint.exists()
+        if not goes_on:
+            checkpoint.unlink(missing_ok=True)
+    note = f"Training again on all data, for {epochs} epoch{'' if epochs == 1 else 's'}."
+    how = {"folder": own, "resume": goes_on, "listener": listener, "start": start, "earlier": earlier, "note": note}
+    try:
+        return fit(model, values, None, **how)
+    except TrainingInterrupted as stop:
+        raise TrainingInterrupted(stop.epoch, stop.batch, None if folder is None else Path(folder)) from None
 
 
 def _divided(task: type[Task], settings: Any, train: Values, held: Values | None) -> tuple[Values, Values | None]:

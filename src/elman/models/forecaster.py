@@ -1,7 +1,6 @@
 """The forecaster: the next steps of series of numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any, Self
 
@@ -119,30 +118,6 @@ class SequenceForecaster(Model):
             for each in found.values()
         ]
 
-    def conclude(self) -> bool:
-        """Train again on all data, for the best number of epochs, if elman held a part out.
-
-        The margins of the intervals are kept.
-        """
-        held, settings = getattr(self, "held_", None), self.task_.settings
-        if not self._concludes or held is None or not settings.refit:
-            return False
-        self._concludes = False
-        later = {each.name: replace(each, begin=0) for each in held.columns["series"]}
-        panel = self.train_.columns["series"]
-        whole = Panel([later.get(each.name, each) for each in panel], panel.layout)
-        best = self.history_.best_epoch or settings.epochs
-        again = {"validation_fraction": 0.0, "patience": None, "epochs": best, "refit": False, "metric": None}
-        model = type(self)(**{**self._again(), **again})
-        model.fit_values(replace(self.train_, columns={"series": whole}), None)
-        model.model_.margins.copy_(self.model_.margins)
-        model.model_.calibrated.copy_(self.model_.calibrated)
-        for name, encoder in model.task_.encoders.items():
-            self.task_.encoders[name] = encoder
-        self.model_ = model.model_
-        self.train_ = model.train_
-        return True
-
     def _backtest_options(self, options: Mapping[str, Any]) -> Any:
         self._require_fitted()
         given: Any = check_settings(self.task.options_class, options)
@@ -150,13 +125,9 @@ class SequenceForecaster(Model):
             raise UsageError("stride and keep_weights are for a backtest.", fix="Give origins (--origins N) too.")
         return given
 
-    def _again(self) -> dict[str, Any]:
-        """Return the settings with which the model is trained again on all data."""
-        return {**self.task_.settings.model_dump(), "cell": self.get_params()["cell"]}
-
     def _unfitted(self) -> Self:
         """Return a model that finds everything but the horizon again, unless it was given."""
-        return type(self)(**{**self._again(), **self.unresolved_, "horizon": self.task_.settings.horizon})
+        return self._with_settings(**self.unresolved_, horizon=self.task_.settings.horizon)
 
     def _check_unseen(self, parts: Sequence[Origin]) -> None:
         encoder = self.task_.encoders["series"]

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -24,7 +25,7 @@ from elman.models.baselines import (
 )
 from elman.models.description import card_of, config_of, use_lines
 from elman.models.explanation import TokenWeight, explain
-from elman.models.fitting import fit
+from elman.models.fitting import fit, refit, settings_of_refit
 from elman.models.parameters import Parameters
 from elman.models.saved import SavedModel, consistent, read_model, write_model
 from elman.models.start import Start
@@ -57,6 +58,7 @@ class Model(Parameters):
         task_: the task with its settings and encoders.
         table_format_: how the file that it was trained on was read, to read others in the same way; None if it was not
             trained on a labelled file.
+        refit_history_: what the training on all data recorded, with the setting `refit`; else None.
         train_, held_: what it was fitted on, and the data by which epochs were compared; a model that was loaded or
             copied has none.
         unresolved_: the settings that the data decided, as they were given.
@@ -69,6 +71,7 @@ class Model(Parameters):
     fitted_by: ClassVar[str] = "fit(…)"
 
     history_: History
+    refit_history_: History | None = None
     model_: Any
     task_: Any
     table_format_: TableFormat | None = None
@@ -77,6 +80,8 @@ class Model(Parameters):
     unresolved_: dict[str, Any]
     baselines_: list[Baseline] | None = None
     _concludes = False
+    # Arguments of `fit_values`, for a training on all data.
+    _how: Mapping[str, Any] = MappingProxyType({})
 
     def fit(
         self,
@@ -132,11 +137,12 @@ class Model(Parameters):
         """
         fitted = fit(self, train, held, folder=folder, resume=resume, listener=listener, start=start)
         self._set_fitted(fitted.task, fitted.network)
-        self.history_, self.unresolved_ = fitted.history, fitted.unresolved
+        self.history_, self.refit_history_, self.unresolved_ = fitted.history, None, fitted.unresolved
         self.train_, self.held_, self.table_format_ = fitted.train, fitted.held, fitted.train.form
         self.baselines_ = None
         # Data that were given are never learned from.
         self._concludes = held is None
+        self._how = {"folder": folder, "resume": resume, "listener": listener, "start": start}
         if conclude:
             self.conclude()
         return self
@@ -144,16 +150,38 @@ class Model(Parameters):
     def conclude(self) -> bool:
         """Fit what need not be held out to all data, and return whether there was anything.
 
-        A classifier fits its linear model again, with the rows among them that were held out. Afterwards scores on
-        these rows say little. It happens once, and never with validation data that were given.
+        A classifier fits its linear model again, with the rows among them that were held out; with the setting `refit`
+        the network is trained again too. Afterwards scores on these rows say little. It happens once, and never with
+        validation data that were given.
+
+        Raises:
+            TrainingInterrupted: Ctrl-C while the network is trained again; the run can be resumed.
         """
         held = getattr(self, "held_", None)
         if not self._concludes or held is None:
             return False
-        with own_generators([]):
-            concluded = self.task_.conclude(self.model_, self.train_, held)
+        if concluded := getattr(self.task_.settings, "refit", False):
+            self._refit(held)
+        else:
+            with own_generators([]):
+                concluded = self.task_.conclude(self.model_, self.train_, held)
         self._concludes = False
         return concluded
+
+    def _refit(self, held: Values) -> None:
+        """Train the network again on all data, for the best number of epochs."""
+        task = self.task_
+        epochs = self.history_.best_epoch or task.settings.epochs
+        values = task.source.whole(self.train_, held)
+        again = self._with_settings(**settings_of_refit(epochs))
+        fitted = refit(again, self.model_, values, epochs, **self._how)
+        # The settings are still those that were given.
+        task.encoders.update(fitted.task.encoders)
+        self.model_, self.train_, self.refit_history_ = fitted.network.eval(), fitted.train, fitted.history
+
+    def _with_settings(self, **settings: Any) -> Self:
+        """Return a model that is not fitted, with what the data decided and these settings."""
+        return type(self)(**{**self.task_.settings.model_dump(), "cell": self.get_params()["cell"], **settings})
 
     def evaluate(self, *values: Any, unknown: Unknown | None = None, **options: Any) -> dict[str, Any]:
         """Return every score of the task on data.
@@ -454,7 +482,7 @@ class Model(Parameters):
 
     def __getstate__(self) -> dict[str, Any]:
         # As a saved model, a copy is without the data, which may be long texts in open files.
-        return {name: value for name, value in vars(self).items() if name not in ("train_", "held_")}
+        return {name: value for name, value in vars(self).items() if name not in ("train_", "held_", "_how")}
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def follow(run: Run, model: Any) -> None:
 def _concluded(run: Run, model: Any, begun: float) -> dict[str, Any]:
     """Evaluate, save and report a model that was trained."""
     # Scores on the validation data are those before they are learned.
-    concluded = CONCLUDED.format("Before", model.task.conclusion) if run.test is not None and model.conclude() else ""
+    concluded = CONCLUDED.format("Before", model.task_.conclusion) if run.test is not None and model.conclude() else ""
     history = model.history_
     name, evaluated, scores = _evaluation(run, model)
     missing = [] if run.baseline == OFF else model.fit_baselines(run.baseline)
@@ -123,7 +123,7 @@ def _concluded(run: Run, model: Any, begun: float) -> dict[str, Any]:
     numbers = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     _write_report(run, model, result, facts, scores, compared)
     if model.conclude():
-        concluded = CONCLUDED.format("After", model.task.conclusion)
+        concluded = CONCLUDED.format("After", model.task_.conclusion)
     if concluded:
         facts["at the end"] = concluded
         result |= {"concluded": concluded, **described(model)}

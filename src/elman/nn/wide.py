@@ -138,7 +138,7 @@ class Wide(nn.Module):
             rows: features of the training rows.
             targets: positions of their labels, `(rows,)`; for the squared loss numbers, `(rows, outputs)`.
             row_weights: weight of each row, `(rows,)`; 1 if not given.
-            how: to fit, where it is known.
+            how: to fit; if not given, as before, where the model was fitted or has inherited that.
             seed: of the division of the rows.
         """
         weights = torch.ones(len(targets)) if row_weights is None else row_weights
@@ -146,7 +146,8 @@ class Wide(nn.Module):
             order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
             some = order[: int(len(targets) * LARGEST / rows.ids.total)].sort().values
             rows, targets, weights = rows.select(some.tolist()), targets[some], weights[some]
-        how = self._choose(rows, targets, weights, seed) if how is None else how
+        if how is None:
+            how = self.fit_of if self.fit_of.strength else self._choose(rows, targets, weights, seed)
         self._begin(rows, targets, has_ratios=how.has_ratios)
         self._minimise(self._rows(rows, torch.arange(len(targets)), targets, weights), how.strength)
         self.weight *= how.scale
@@ -192,6 +193,12 @@ class Wide(nn.Module):
         index = rows.ids.sequence_index()
         squares = values.new_zeros(len(rows.lengths)).index_add(0, index, values.square())
         return values / squares.clamp(min=torch.finfo(values.dtype).tiny).sqrt()[index]
+
+    @torch.no_grad()
+    def inherit(self, earlier: "Wide") -> None:
+        """Take the factors of another model, and how it was fitted, for the next fit."""
+        self.factors.copy_(earlier.factors)
+        self.fitted.copy_(earlier.fitted)
 
     @torch.no_grad()
     def combine(self, network: Tensor, linear: Tensor, targets: Tensor) -> None:

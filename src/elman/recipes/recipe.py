@@ -37,7 +37,6 @@ class Parts(NamedTuple):
 # Of the training rows, by which the best number of epochs is found; and epochs without a better one before it ends.
 HELD_OUT = 0.1
 PATIENCE = 2
-SEARCH = "search"
 
 Start = Callable[[Parts, int, Path, Path | None, Listener | None], Pretrained]
 
@@ -144,8 +143,9 @@ class Recipe:
             kind: another class of models, to compare with.
 
         Returns:
-            The measured figures, the reported ones, and the seconds that training took in all its parts. Of several
-            seeds, each score has its mean, deviation, smallest, largest and all values.
+            The measured figures, the reported ones, and the seconds that training took; those of a training before that
+            on all rows are apart. Of several seeds, each score has its mean, deviation, smallest, largest and all
+            values.
 
         Raises:
             UsageError: the best number of epochs is asked for, and the recipe has no such search.
@@ -157,15 +157,14 @@ class Recipe:
         for current in range(first, first + (seeds or self.seeds)):
             settings = {**self.settings, **parts.settings, "seed": current}
             own = _folder_of(folder, current, first)
-            found_by = {}
             if best_epochs:
-                settings["epochs"], found_by = self._search(settings, parts, own, resume, listener)
+                settings |= self._search()
             if epochs is not None:
                 settings["epochs"] = epochs
             model = (kind or model_for(self.task))(**settings)
             again = _continues(own, resume=resume)
             how = {} if self.start is None else {"start": self.start(parts, current, data, own, listener)}
-            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how), **found_by})
+            runs.append({"seed": current, **self._one(model, parts, own, again, listener, command, how)})
         return {
             "recipe": self.name,
             "data": found,
@@ -177,24 +176,14 @@ class Recipe:
             "seconds": round(sum(run["seconds"] for run in runs), 1),
         }
 
-    def _search(
-        self, settings: Mapping[str, Any], parts: Parts, folder: Path | None, resume: bool, listener: Listener | None
-    ) -> tuple[int, dict[str, Any]]:
-        """Return the best number of epochs on held-out rows, and the figures of the search."""
+    def _search(self) -> dict[str, Any]:
+        """Return the settings by which the best number of epochs is found."""
         if self.most_epochs is None:
             raise UsageError(
                 f"The recipe `{self.name}` has a fixed number of epochs.",
                 fix="Leave --best-epochs out, or give --epochs N.",
             )
-        search = {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE}
-        model = model_for(self.task)(**{**settings, **search})
-        own = None if folder is None else folder / SEARCH
-        model.fit_values(parts.train, None, folder=own, resume=_continues(own, resume=resume), listener=listener)
-        history = model.history_
-        assert history.best_epoch is not None
-        scores = [round((epoch.validation or {})[history.metric], 4) for epoch in history.epochs]
-        found = {"best_epochs": history.best_epoch, "search_scores": scores, "search_seconds": history.seconds}
-        return history.best_epoch, found
+        return {"epochs": self.most_epochs, "validation_fraction": HELD_OUT, "patience": PATIENCE, "refit": True}
 
     def _one(
         self,
@@ -227,8 +216,14 @@ class Recipe:
             model.fit_baselines()
             found = model.baseline_values(parts.test or parts.train, **self.options)
             result |= {f"{each.name} {each.metric.name}": each.value for each in found}
-        losses = [round(epoch.loss, 4) for epoch in model.history_.epochs]
-        return {**result, "training_losses": losses, "seconds": model.history_.seconds}
+        first, last = model.history_, model.refit_history_ or model.history_
+        losses = [round(epoch.loss, 4) for epoch in last.epochs]
+        result |= {"training_losses": losses, "seconds": last.seconds}
+        if last is first:
+            return result
+        scores = [round((epoch.validation or {})[first.metric], 4) for epoch in first.epochs]
+        found = {"best_epochs": first.best_epoch, "search_scores": scores, "search_seconds": first.seconds}
+        return {**result, **found}
 
 
 def _folder_of(folder: Path | None, seed: int, first: int) -> Path | None:
@@ -240,7 +235,7 @@ def _continues(folder: Path | None, *, resume: bool) -> bool:
     if folder is None:
         return False
     own = _record(folder)
-    if not resume and (folder.name == SEARCH or folder.name.startswith("seed-")):
+    if not resume and folder.name.startswith("seed-"):
         own.checkpoint.unlink(missing_ok=True)
     return resume and own.checkpoint.exists()
 

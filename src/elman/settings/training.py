@@ -195,6 +195,10 @@ class TrainingSettings(RunSettings):
     batch_size: PositiveInt | None = Field(32, description="Sequences in a minibatch.")
     tokens_per_batch: PositiveInt | None = Field(None, description="Steps in a minibatch, in place of the batch size.")
     bucketing: bool = Field(True, description="Group sequences of similar length in a minibatch.")
+    refit: bool = Field(
+        False,
+        description="Train again on all data at the end. For the best number of epochs, if elman held a part out.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -206,3 +210,5 @@ class TrainingSettings(RunSettings):
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.batch_size is None) == (self.tokens_per_batch is None):
             yield Conflict(("batch_size", "tokens_per_batch"), "give exactly one of the two; the other is None.")
+        if self.refit and self.averaging == "nt-asgd":
+            yield Conflict(("refit", "averaging"), "nt-asgd begins by a validation set, and all data have none.")

@@ -192,6 +192,11 @@ class Compare(Task):
         if network.wide is not None:
             self.kind.weigh(network, data)
 
+    def inherit(self, network: Any, earlier: Any) -> None:
+        """Give a network the weights of its two parts, and how strongly the linear model is fitted."""
+        if network.wide is not None:
+            network.wide.inherit(earlier.wide)
+
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all pairs, the held-out ones too, as strongly as before."""
         if network.wide is None:
@@ -206,14 +211,12 @@ class Compare(Task):
             first, second = rows.select(range(size)), rows.select(range(size, 2 * size))
             text.crosses = text.pairs().learn(first, second)
             wide = PairWide(text.pairs(), self.kind.wide())
-            fits = {kind: part.fit_of for kind, part in network.wide.parts.items()}
-            self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]), fits)
+            wide.inherit(network.wide)
+            self.kind.fit_wide(wide, first, second, self.encoders["target"].encode(values["target"]))
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
             text.ngrams, text.crosses = before
             raise
-        for kind, part in wide.parts.items():
-            part.get_buffer("factors").copy_(network.wide.parts[kind].factors)
         network.wide = wide.eval().to(next(network.parameters()).device)
         return True
 

@@ -91,7 +91,6 @@ class Forecast(Task):
         Metric("windows", compares=False, note="Forecasts that were scored."),
     )
     use = ("elman predict {model} {data}", "elman evaluate {model} {data} --origins 10")
-    conclusion = "the network was trained again, on the validation data too"
     damaged = "The weights are damaged: train the model again, with a lower learning rate."
     examples = (
         "elman train forecast passengers.csv --target Passengers --time Month --horizon 12 --out passengers",
@@ -165,6 +164,11 @@ class Forecast(Task):
                 one.scaling.fit(Ragged(panel.rows[:, : len(self.encoders["series"].middle)], panel.lengths))
             start_maps(network, panel, self.settings)
         return encoded
+
+    def inherit(self, network: Any, earlier: Any) -> None:
+        """Give a network the margins of the intervals."""
+        network.margins.copy_(earlier.margins)
+        network.calibrated.copy_(earlier.calibrated)
 
     def read(self, network: Any, batch: Batch, state: Any = None) -> Read:
         """Read a batch, with `Forecasts` as outputs.

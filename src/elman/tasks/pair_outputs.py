@@ -14,7 +14,7 @@ from elman.data.text.ngrams import NgramRows, TextsWithNgrams
 from elman.devices import CPU, device_of, moved, widened
 from elman.errors import DataError
 from elman.nn.pair_losses import contrastive_loss, cosine_loss, distances, distribution_loss, triplet_loss
-from elman.nn.wide import Fit, Loss
+from elman.nn.wide import Loss
 from elman.tasks.pair_scores import AnswerScores, NearnessScores, TripletScores
 from elman.tasks.pair_targets import PairTarget
 from elman.tasks.task import Answer, Batch, Data
@@ -78,9 +78,7 @@ class AnswerOutputs:
         losses: dict[str, Loss] = {"number": "squared", "label": "cross_entropy"}
         return {kind: (losses[kind], 1 if kind == "number" else self.sizes[kind]) for kind in self.target.kinds}
 
-    def fit_wide(
-        self, wide: Any, first: NgramRows, second: NgramRows, targets: Tensor, fits: Mapping[str, Fit] = {}
-    ) -> None:
+    def fit_wide(self, wide: Any, first: NgramRows, second: NgramRows, targets: Tensor) -> None:
         """Fit a linear model of n-grams to pairs.
 
         Args:
@@ -88,14 +86,13 @@ class AnswerOutputs:
             first: n-grams of the first texts.
             second: n-grams of the second texts.
             targets: encoded.
-            fits: how each kind of target is fitted; found if not given.
         """
         rows = wide.pairs.rows(first, second)
         for kind, part in wide.parts.items():
             weights = self._weights(part.weight) if kind == "label" else None
             wanted = self._wanted(kind, targets)
             each = None if weights is None else weights[wanted]
-            part.fit(rows, wanted, each, how=fits.get(kind), seed=self.settings.seed)
+            part.fit(rows, wanted, each, seed=self.settings.seed)
 
     def weigh(self, network: Any, data: Data | None) -> None:
         """Weigh the networks and the linear model on held-out data."""

@@ -110,6 +110,13 @@ class Panels(Source):
             replace(values, columns={name: Panel(held, panel.layout)}, notes=notes),
         )
 
+    def whole(self, kept: Values, held: Values) -> Values:
+        """Return all steps of each series."""
+        panel = kept.columns["series"]
+        later = {each.name: replace(each, begin=0) for each in held.columns["series"]}
+        series = Panel([later.get(each.name, each) for each in panel], panel.layout)
+        return replace(kept, columns={"series": series})
+
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return shuffled windows."""
         return Windows(encoded["series"], settings, stride=settings.train_stride, shuffle=True)

@@ -57,6 +57,11 @@ class RowSource(Source):
         notes += [*few_rows(len(held.columns[name])), *one_label(held, columns)]
         return replace(kept, notes=[]), replace(held, notes=notes)
 
+    def whole(self, kept: Values, held: Values) -> Values:
+        """Return all rows, in the order in which they were given."""
+        both = joined(kept, held)
+        return select(both, sorted(range(len(both.rows)), key=both.rows.__getitem__))
+
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return shuffled batches."""
         from elman.tasks.examples import Examples

@@ -186,6 +186,10 @@ class Source(ABC):
         """Return what to learn from, and what is held out, as the settings say."""
         return self.split(values, columns, settings.validation_fraction, settings.seed)
 
+    def whole(self, kept: Values, held: Values) -> Values:
+        """Return the values of which these parts are what `held_out` gave."""
+        raise NotImplementedError
+
     @abstractmethod
     def data(self, encoded: Mapping[str, Any], settings: Any) -> Data:
         """Return encoded columns as the trainer reads them."""

@@ -77,7 +77,6 @@ class Task(ABC):
         starts_whole: whether a model that starts from another takes over its vocabularies and all its weights, not
             only its embedding and recurrent layers.
         effect: what unknown tokens do to the scores, at the end of the line that counts them.
-        conclusion: what `conclude` did, a clause.
         damaged: the repair of a network whose outputs are not finite.
         unscored: the repair of data without a target to score.
         examples: commands for the help of `elman train NAME`.
@@ -100,7 +99,6 @@ class Task(ABC):
     has_scale_free_readout: ClassVar[bool] = False
     starts_whole: ClassVar[bool] = False
     effect: ClassVar[str] = ""
-    conclusion: ClassVar[str] = "the linear model was fitted to the validation data too"
     unscored: ClassVar[str] = "Give data with known targets."
     damaged: ClassVar[str] = "The weights are damaged: train the model again, with a lower learning rate."
     examples: ClassVar[tuple[str, ...]] = ()
@@ -207,6 +205,21 @@ class Task(ABC):
         Args:
             network: trained, in evaluation mode.
             data: held out, in the batches of an evaluation.
+        """
+
+    @property
+    def conclusion(self) -> str:
+        """What was done with all data at the end, a clause."""
+        if getattr(self.settings, "refit", False):
+            return "the network was trained again, on the validation data too"
+        return "the linear model was fitted to the validation data too"
+
+    def inherit(self, network: Any, earlier: Any) -> None:  # noqa: B027 - most tasks have nothing to give
+        """Give a network what held-out data decided of another one.
+
+        Args:
+            network: new, to be trained on all data.
+            earlier: trained without those that were held out, and complete.
         """
 
     def conclude(self, network: Any, train: Values, held: Values) -> bool:

@@ -66,6 +66,11 @@ class WideRowTask(Task):
             found.append((rows, rows, self.wide_targets(torch.zeros(0, dtype=torch.int64))))
         wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
 
+    def inherit(self, network: Any, earlier: Any) -> None:
+        """Give a network the weights of its two parts, and how strongly the linear model is fitted."""
+        if getattr(network, "wide", None) is not None:
+            network.wide.inherit(earlier.wide)
+
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all texts, the held-out ones too, as strongly as before."""
         if getattr(network, "wide", None) is None:
@@ -76,12 +81,11 @@ class WideRowTask(Task):
         try:
             rows = text.learn_ngrams(values.columns["text"], before.least)
             wide = self.new_wide(len(text.ngrams))
-            each = self.wide_weights(found)
-            wide.fit(rows, self.wide_targets(found), each, how=network.wide.fit_of, seed=self.settings.seed)
+            wide.inherit(network.wide)
+            wide.fit(rows, self.wide_targets(found), self.wide_weights(found), seed=self.settings.seed)
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
             text.ngrams = before
             raise
-        wide.factors.copy_(network.wide.factors)
         network.wide = wide.eval().to(network.wide.factors.device)
         return True

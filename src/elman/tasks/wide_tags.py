@@ -64,6 +64,11 @@ class WideTagTask(Task):
 
         network.wide.combine(loss)
 
+    def inherit(self, network: Any, earlier: Any) -> None:
+        """Give a network the weights of its two parts."""
+        if network.wide is not None:
+            network.wide.factors.copy_(earlier.wide.factors)
+
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all sentences, the held-out ones too."""
         if network.wide is None:
