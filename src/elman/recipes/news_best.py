@@ -1,7 +1,8 @@
 """News of four kinds: the best network here.
 
 Words begin with vectors that were learned from the texts to train on, Wikipedia articles among them, without labels. A
-linear model of n-grams is added to the network.
+linear model of n-grams is added to three networks, whose sum is weighed on a tenth of the rows; then they are trained
+again on all rows.
 """
 
 from functools import lru_cache
@@ -38,12 +39,12 @@ def _vectors(data: Path, texts: tuple[str, ...]) -> WordVectors:
 
 news_best = Recipe(
     name="news-best",
-    summary="titles and descriptions; word vectors, BiLSTM(128), the adversarial loss, and a linear model of n-grams",
+    summary="titles and descriptions; word vectors, three BiLSTM(128), the adversarial loss, a linear model of n-grams",
     task="classify",
     threads=2,
     data=("ag-news", "wikitext-2", "enwik8-prefix"),
     read=read_news,
-    settings={**READING, "embedding": FEATURES, "adversarial": 1.0, "epochs": 4},
+    settings={**READING, "embedding": FEATURES, "adversarial": 1.0, "epochs": 4, "ensemble": 3, "refit": True},
     reported={"accuracy": 0.920},
     source="TF-IDF of words and characters with logistic regression on the same rows (scikit-learn)",
     start=start,
