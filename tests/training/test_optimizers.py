@@ -76,6 +76,14 @@ def test_weight_decay_is_for_matrices_only():
     torch.testing.assert_close(after, before * (1 - 0.1 * 0.5))
 
 
+@pytest.mark.parametrize(("decay", "sizes"), [(0.0, [4]), (0.5, [2, 2])])
+def test_parameters_are_apart_only_for_weight_decay(decay: float, sizes: list[int]):
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    groups = build_optimizer(net, TrainingSettings(optimizer="adamw", weight_decay=decay)).param_groups
+    assert [len(group["params"]) for group in groups] == sizes
+    assert [group["weight_decay"] for group in groups] == [decay, 0.0][: len(sizes)]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_first_step_follows_the_formula(case):
     settings = TrainingSettings(learning_rate=0.1, **CASES[case])
