@@ -18,6 +18,7 @@ from elman.training import TrainingInterrupted
         (["experiments.torch_language", "wiki-chars", "--data", "."], "no recipe `wiki-chars`"),
         (["experiments.contextual_tags", "--data", ".", "--models", "models", "--epochs", "0"], "epochs"),
         (["experiments.contextual_tags", "--data", ".", "--models", "models"], "ag-news"),
+        (["experiments.unseen_texts", "--data", "."], "ud-english-ewt"),
     ],
 )
 def test_a_mistake_ends_with_one_message(command: list[str], message: str):
