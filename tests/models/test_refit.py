@@ -91,9 +91,17 @@ def test_it_is_saved(tmp_path: Path):
 
 
 def test_validation_data_that_were_given_are_not_learned():
-    model = SequenceClassifier(**SMALL, refit=True).fit(TEXTS[:80], LABELS[:80], validation=(TEXTS[80:], LABELS[80:]))
+    notes: list[str] = []
+
+    class Watch(Silent):
+        def start(self, start) -> None:
+            notes.extend(start.notes)
+
+    held = TEXTS[80:], LABELS[80:]
+    model = SequenceClassifier(**SMALL, refit=True).fit(TEXTS[:80], LABELS[:80], validation=held, listener=Watch())
+    assert sum("refit changes nothing" in note for note in notes) == 1
     assert model.refit_history_ is None
-    plain = SequenceClassifier(**SMALL).fit(TEXTS[:80], LABELS[:80], validation=(TEXTS[80:], LABELS[80:]))
+    plain = SequenceClassifier(**SMALL).fit(TEXTS[:80], LABELS[:80], validation=held)
     assert same(weights(model, wide=False), weights(plain, wide=False))
 
 

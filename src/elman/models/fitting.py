@@ -28,6 +28,8 @@ from elman.training.trainer import Trainer
 if TYPE_CHECKING:
     from elman.models.model import Model
 
+GIVEN = "refit changes nothing: validation data that were given are not learned from. Leave them out to hold rows out."
+
 
 class Fitted(NamedTuple):
     """The result of training a model.
@@ -69,6 +71,8 @@ def fit(
     asked = model.settings()
     with rows_named(train):
         settings, notes = model.task.resolve(with_vector_size(asked), train, validated=held is not None)
+    if held is not None and getattr(settings, "refit", False) and not type(settings).model_fields["refit"].default:
+        notes = [*notes, GIVEN]
     is_first = find_processes().is_first
     # The first of several processes writes; the others keep what they need elsewhere.
     given_folder = None if folder is None else Path(folder)
