@@ -38,7 +38,7 @@ def build_optimizer(model: nn.Module, settings: RunSettings) -> Optimizer:
         )
     decay = settings.weight_decay
     if not decay:
-        # A step takes about 0.1 ms for each group, whatever its size.
+        # Each group adds about 0.1 ms to a step.
         return _OPTIMIZERS[settings.optimizer]([{"params": parameters, "weight_decay": decay}], settings)
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
