@@ -170,7 +170,9 @@ def closing_lines(model: Any, result: Mapping[str, Any], run: Run) -> Iterator[s
         yield ""
         if (other := result.get("other_baseline")) is not None:
             yield _sentence(model, other)
-        yield f"{_sentence(model, baseline)} The network took {model.history_.seconds:.1f} s."
+        trainings = (model.history_, model.refit_history_)
+        seconds = sum(each.seconds for each in trainings if each is not None)
+        yield f"{_sentence(model, baseline)} The network took {seconds:.1f} s."
     yield ""
     yield "Next:"
     for line in (*run.use_lines(model), f"elman summary {shlex.quote(result['model'])}"):

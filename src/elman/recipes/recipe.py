@@ -222,8 +222,7 @@ class Recipe:
         if last is first:
             return result
         scores = [round((epoch.validation or {})[first.metric], 4) for epoch in first.epochs]
-        found = {"best_epochs": first.best_epoch, "search_scores": scores, "search_seconds": first.seconds}
-        return {**result, **found}
+        return {**result, "best_epochs": first.best_epoch, "search_scores": scores, "search_seconds": first.seconds}
 
 
 def _folder_of(folder: Path | None, seed: int, first: int) -> Path | None:
