@@ -129,6 +129,14 @@ def test_a_new_run_in_the_same_folder_trains_again_on_all_data(tmp_path: Path):
     np.testing.assert_array_equal(model.predict_proba(TEXTS), expected.predict_proba(TEXTS))
 
 
+def test_without_the_best_weights_the_epochs_are_those_that_were_trained():
+    how = {**SMALL, "epochs": 30, "learning_rate": 0.05, "patience": 2, "restore_best": False}
+    model = SequenceClassifier(**how, refit=True).fit(TEXTS, LABELS)
+    trained = len(model.history_.epochs)
+    assert model.history_.best_epoch < trained
+    assert len(model.refit_history_.epochs) == trained
+
+
 def test_both_trainings_start_from_the_same_weights():
     vocabulary = SequenceClassifier(**SMALL).fit(TEXTS, LABELS).vocabulary_
     rows = torch.full((len(vocabulary), 5), 3.0)

@@ -169,9 +169,10 @@ class Model(Parameters):
         return concluded
 
     def _refit(self, held: Values) -> None:
-        """Train the network again on all data, for the best number of epochs."""
-        task = self.task_
-        epochs = self.history_.best_epoch or task.settings.epochs
+        """Train the network again on all data, for as many epochs as its weights are of."""
+        task, history = self.task_, self.history_
+        best = history.best_epoch if task.settings.restore_best else None
+        epochs = best or len(history.epochs)
         values = task.source.whole(self.train_, held)
         again = self._with_settings(**settings_of_refit(epochs))
         fitted = refit(again, self.model_, values, epochs, **self._how)
