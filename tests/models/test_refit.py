@@ -156,3 +156,9 @@ def test_rows_are_whole_in_their_order():
     values = Values({"text": TEXTS, "label": LABELS})
     whole = source.whole(*source.split(values, columns, 0.3, 0))
     assert (whole.columns["text"], whole.columns["label"]) == (TEXTS, LABELS)
+
+
+def test_averaging_that_needs_a_validation_set_is_allowed_with_one():
+    held = TEXTS[80:], LABELS[80:]
+    model = SequenceClassifier(**SMALL, refit=True, averaging="nt-asgd").fit(TEXTS[:80], LABELS[:80], validation=held)
+    assert model.refit_history_ is None

@@ -167,6 +167,11 @@ def _divided(task: type[Task], settings: Any, train: Values, held: Values | None
     if held is not None:
         return train, replace(held, role="validation ")
     if settings.validation_fraction:
+        if getattr(settings, "refit", False) and settings.averaging == "nt-asgd":
+            raise UsageError(
+                "With refit the network is trained again on all data, and nt-asgd begins by a validation set.",
+                fix="Give refit=False (--no-refit), another averaging, or validation data.",
+            )
         return task.source.held_out(train, task.columns, settings)
     return train, None
 

@@ -210,5 +210,3 @@ class TrainingSettings(RunSettings):
     def _conflicts(self) -> Iterator[Conflict]:
         if (self.batch_size is None) == (self.tokens_per_batch is None):
             yield Conflict(("batch_size", "tokens_per_batch"), "give exactly one of the two; the other is None.")
-        if self.refit and self.averaging == "nt-asgd":
-            yield Conflict(("refit", "averaging"), "nt-asgd begins by a validation set, and all data have none.")
