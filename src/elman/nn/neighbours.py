@@ -48,6 +48,11 @@ class NeighbourModel(nn.Module):
         """Return the scores of the linear model, `(total, outputs)`."""
         return _sums(find_neighbours(words, self.known), self.weight)
 
+    @torch.no_grad()
+    def inherit(self, earlier: "NeighbourModel") -> None:
+        """Take the factors of another model."""
+        self.factors.copy_(earlier.factors)
+
     def add(self, scores: Tensor, words: SpelledWords) -> Tensor:
         """Return the scores of a network, `(total, outputs)`, with those of the linear model."""
         a, b = self.factors

@@ -192,11 +192,6 @@ class Compare(Task):
         if network.wide is not None:
             self.kind.weigh(network, data)
 
-    def inherit(self, network: Any, earlier: Any) -> None:
-        """Give a network the weights of its two parts, and how strongly the linear model is fitted."""
-        if network.wide is not None:
-            network.wide.inherit(earlier.wide)
-
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all pairs, the held-out ones too, as strongly as before."""
         if network.wide is None:

@@ -214,13 +214,15 @@ class Task(ABC):
             return "the network was trained again, on the validation data too"
         return "the linear model was fitted to the validation data too"
 
-    def inherit(self, network: Any, earlier: Any) -> None:  # noqa: B027 - most tasks have nothing to give
-        """Give a network what held-out data decided of another one.
+    def inherit(self, network: Any, earlier: Any) -> None:
+        """Give a network what held-out data decided of another one: the weights of its linear model, if it has one.
 
         Args:
             network: new, to be trained on all data.
             earlier: trained without those that were held out, and complete.
         """
+        if getattr(network, "wide", None) is not None:
+            network.wide.inherit(earlier.wide)
 
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit what need not be held out to all data, and return whether there was anything to fit.

@@ -66,11 +66,6 @@ class WideRowTask(Task):
             found.append((rows, rows, self.wide_targets(torch.zeros(0, dtype=torch.int64))))
         wide.combine(*(torch.cat(parts).clone() for parts in zip(*found, strict=True)))
 
-    def inherit(self, network: Any, earlier: Any) -> None:
-        """Give a network the weights of its two parts, and how strongly the linear model is fitted."""
-        if getattr(network, "wide", None) is not None:
-            network.wide.inherit(earlier.wide)
-
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all texts, the held-out ones too, as strongly as before."""
         if getattr(network, "wide", None) is None:

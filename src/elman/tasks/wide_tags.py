@@ -64,11 +64,6 @@ class WideTagTask(Task):
 
         network.wide.combine(loss)
 
-    def inherit(self, network: Any, earlier: Any) -> None:
-        """Give a network the weights of its two parts."""
-        if network.wide is not None:
-            network.wide.factors.copy_(earlier.wide.factors)
-
     def conclude(self, network: Any, train: Values, held: Values) -> bool:
         """Fit the linear model to all sentences, the held-out ones too."""
         if network.wide is None:
@@ -79,12 +74,12 @@ class WideTagTask(Task):
             words.learn_neighbours(found)
             wide = self.new_wide(network.wide.weight.shape[1])
             assert wide is not None
+            wide.inherit(network.wide)
             wide.fit(found, self.encoders["tags"].encode(values.columns["tags"]).data, seed=self.settings.seed)
         except BaseException:
             # The features must be those of the weights, if the fit is stopped.
             words.neighbours = before
             raise
-        wide.factors.copy_(network.wide.factors)
         network.wide = wide.eval().to(network.wide.factors.device)
         return True
 
