@@ -215,7 +215,7 @@ class Task(ABC):
         return "the linear model was fitted to the validation data too"
 
     def inherit(self, network: Any, earlier: Any) -> None:
-        """Give a network what held-out data decided of another one: the weights of its linear model, if it has one.
+        """Give a network what held-out data decided: by default how its linear model is weighed.
 
         Args:
             network: new, to be trained on all data.
